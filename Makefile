@@ -1,0 +1,49 @@
+# Two commands do everything on a bare machine with Python 3.11 or later: make verify, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
+VERIFY := $(BIN)/refimpl verify
+
+.PHONY: verify verify-all test check audit pages clean
+
+verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
+	$(VERIFY) fast onnxruntime
+
+verify-all: $(VENV)/.all           ## judge PyTorch and JAX as well
+	$(VERIFY)
+
+test: $(VENV)/.test                ## the whole test suite, with the JIT on and off
+	$(BIN)/python -m pytest -q -n 2
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/test_ops.py -k "twin"
+
+check: $(VENV)/.test               ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+audit: $(VENV)/.test               ## soundness and sharpness of every bound; writes docs/bounds.md
+	$(BIN)/python -m tests.audit --page docs/bounds.md $(AUDIT)
+
+pages: $(VENV)/.test               ## rewrite the generated parts of the README
+	$(BIN)/python -m tests.pages
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; sys.exit('refimpl needs Python 3.11 or later') if sys.version_info < (3, 11) else None"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.verify: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[onnxruntime]"
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[onnxruntime,test]"
+	touch $@
+
+$(VENV)/.all: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch==2.13.0
+	$(PIP) -e ".[backends]"
+	touch $@
+
+clean:                             ## remove everything that was installed or built
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,517 @@
+"""JAX on the CPU: its own operation wherever it has one, else a composition of its primitives.
+
+Every function takes the arguments of the operation of the same name as NumPy arrays and returns
+NumPy arrays. Operations without array arguments are computed in float64.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+jax.config.update("jax_enable_x64", True)
+
+PRECISIONS = ("float64", "float32", "bfloat16", "float16")
+SUPPORTS = {
+    # jax.nn.dot_product_attention takes its softmax in float32
+    **dict.fromkeys(("attention", "multi_head_attention"), ("float32", "bfloat16", "float16")),
+}
+
+
+def _on_tensors(function):
+    """NumPy arrays outside, JAX arrays inside; compiled as a whole, scalars as constants."""
+
+    @functools.wraps(function)
+    def call(**inputs):
+        arrays = {n: jnp.asarray(x) for n, x in inputs.items() if isinstance(x, np.ndarray)}
+        constants = {n: x for n, x in inputs.items() if n not in arrays}
+        result = jax.jit(functools.partial(function, **constants))(**arrays)
+        return tuple(map(np.asarray, result)) if isinstance(result, tuple) else np.asarray(result)
+
+    return call
+
+
+# Layers
+
+
+def _linear(x, weight, bias):
+    y = jnp.matmul(x, weight.T)
+    return y if bias is None else y + bias
+
+
+@_on_tensors
+def linear(x, weight, bias):
+    """jax.numpy.matmul"""
+    return _linear(x, weight, bias)
+
+
+@_on_tensors
+def layer_norm(x, gain, bias, eps):
+    """jax.nn.standardize"""
+    return jax.nn.standardize(x, epsilon=eps) * gain + bias
+
+
+@_on_tensors
+def rms_norm(x, gain, eps):
+    """jax.numpy.mean, jax.lax.rsqrt"""
+    mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)  # ... 1
+    return x * jax.lax.rsqrt(mean_square + eps) * gain
+
+
+@_on_tensors
+def group_norm(x, gain, bias, groups, eps):
+    """jax.nn.standardize(algorithm="stable")"""
+    B, channels, height, width = x.shape
+    grouped = x.reshape(B, groups, channels // groups, height, width)  # B G C height width
+    normal = jax.nn.standardize(grouped, axis=(2, 3, 4), epsilon=eps, algorithm="stable")
+    return normal.reshape(x.shape) * gain[:, None, None] + bias[:, None, None]
+
+
+@_on_tensors
+def softmax(z):
+    """jax.nn.softmax"""
+    return jax.nn.softmax(z)
+
+
+@_on_tensors
+def log_softmax(z):
+    """jax.nn.log_softmax"""
+    return jax.nn.log_softmax(z)
+
+
+def _cross_entropy(logits, labels):
+    log_probs = jax.nn.log_softmax(logits)  # N K
+    return -jnp.mean(jnp.take_along_axis(log_probs, labels[:, None], axis=1))
+
+
+@_on_tensors
+def cross_entropy(logits, labels):
+    """jax.nn.log_softmax, jax.numpy.mean"""
+    return _cross_entropy(logits, labels)
+
+
+@_on_tensors
+def sigmoid(z):
+    """jax.nn.sigmoid"""
+    return jax.nn.sigmoid(z)
+
+
+@_on_tensors
+def gelu(x):
+    """jax.nn.gelu(approximate=False)"""
+    return jax.nn.gelu(x, approximate=False)
+
+
+@_on_tensors
+def gelu_tanh(x):
+    """jax.nn.gelu"""
+    return jax.nn.gelu(x)
+
+
+@_on_tensors
+def quick_gelu(x):
+    """jax.nn.sigmoid"""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+@_on_tensors
+def silu(x):
+    """jax.nn.silu"""
+    return jax.nn.silu(x)
+
+
+def _l2_normalize(x):
+    norm = jnp.linalg.norm(x, axis=-1, keepdims=True)  # ... 1
+    return x / jnp.where(norm > 0, norm, 1)
+
+
+@_on_tensors
+def l2_normalize(x):
+    """jax.numpy.linalg.norm"""
+    return _l2_normalize(x)
+
+
+# Patch embedding
+
+
+@_on_tensors
+def patchify(images, patch):
+    """jax.lax.conv_general_dilated_patches"""
+    size = (patch, patch)
+    grid = jax.lax.conv_general_dilated_patches(images, size, size, "VALID")
+    return jnp.moveaxis(grid.reshape(*grid.shape[:2], -1), 1, 2)  # B N channels*P*P
+
+
+@_on_tensors
+def unpatchify(patches, patch, rows, channels):
+    """jax.numpy.reshape, jax.numpy.transpose"""
+    B, N, _ = patches.shape
+    grid = jnp.reshape(patches, (B, rows, N // rows, channels, patch, patch))
+    grid = jnp.transpose(grid, (0, 3, 1, 4, 2, 5))  # B channels rows P cols P
+    return jnp.reshape(grid, (B, channels, rows * patch, N // rows * patch))
+
+
+@_on_tensors
+def patch_embed(images, weight, bias):
+    """jax.lax.conv_general_dilated"""
+    grid = jax.lax.conv_general_dilated(images, weight, weight.shape[2:], "VALID")
+    B, D, rows, cols = grid.shape
+    tokens = jnp.moveaxis(grid.reshape(B, D, rows * cols), 1, 2)  # B N D
+    return tokens if bias is None else tokens + bias
+
+
+@_on_tensors
+def vit_tokens(patches, class_token, positions):
+    """jax.numpy.concatenate"""
+    first = jnp.broadcast_to(class_token, (len(patches), 1, len(class_token)))
+    return jnp.concatenate((first, patches), axis=1) + positions  # B N+1 D
+
+
+def _angles(t, half):
+    frequencies = jnp.exp(-math.log(10000) * jnp.arange(half, dtype=t.dtype) / half)  # E
+    return jnp.outer(t, frequencies)  # N E
+
+
+@_on_tensors
+def sinusoidal_positions(positions, half):
+    """jax.numpy.exp, jax.numpy.outer, jax.numpy.sin, jax.numpy.cos"""
+    angles = _angles(positions, half)
+    pairs = jnp.stack((jnp.sin(angles), jnp.cos(angles)), axis=-1)  # N E 2
+    return pairs.reshape(len(positions), 2 * half)
+
+
+@_on_tensors
+def timestep_embedding(t, half):
+    """jax.numpy.exp, jax.numpy.outer, jax.numpy.cos, jax.numpy.sin"""
+    angles = _angles(t, half)
+    return jnp.concatenate((jnp.cos(angles), jnp.sin(angles)), axis=-1)  # B 2*E
+
+
+# Attention
+
+
+def _attention(query, key, value, bias):
+    """B tokens heads width: one width for all, filled up with zeros; -inf becomes a mask."""
+    (B, N, heads, E), M, F = query.shape, key.shape[1], value.shape[3]
+    query, key, value = (
+        jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, max(E, F) - x.shape[3])))
+        for x in (query, key, value)
+    )
+    mask = None
+    if bias is not None:
+        bias = jnp.broadcast_to(bias, (B, heads, N, M))
+        mask = bias > -jnp.inf
+        bias = jnp.where(mask, bias, 0)
+    return jax.nn.dot_product_attention(query, key, value, bias, mask, scale=E**-0.5)[..., :F]
+
+
+@_on_tensors
+def attention(query, key, value, bias):
+    """jax.nn.dot_product_attention"""
+    query, key, value = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
+    return jnp.swapaxes(_attention(query, key, value, bias), 1, 2)  # B G*R N F
+
+
+@_on_tensors
+def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
+    """jax.numpy.matmul, jax.nn.dot_product_attention"""
+    biases = (None,) * 3 if in_bias is None else jnp.split(in_bias, 3)
+    query, key, value = (
+        _linear(source, weight, b).reshape(*source.shape[:2], heads, source.shape[2] // heads)
+        for source, weight, b in zip((x, memory, memory), jnp.split(in_weight, 3), biases)
+    )
+    return _linear(_attention(query, key, value, bias).reshape(x.shape), out_weight, out_bias)
+
+
+def _additive(keep):
+    return jnp.where(keep, 0.0, -jnp.inf)
+
+
+@_on_tensors
+def causal_bias(queries, keys):
+    """jax.numpy.tri"""
+    return _additive(jnp.tri(queries, keys, dtype=bool))  # N M
+
+
+@_on_tensors
+def causal_bias_lower_right(queries, keys):
+    """jax.numpy.tri"""
+    return _additive(jnp.tri(queries, keys, keys - queries, dtype=bool))  # N M
+
+
+@_on_tensors
+def padding_bias(lengths, keys):
+    """jax.numpy.where"""
+    return _additive(jnp.arange(keys) < lengths[:, None, None, None])  # B 1 1 M
+
+
+@_on_tensors
+def prefix_bias(prefix, tokens):
+    """jax.numpy.tri, jax.numpy.logical_or"""
+    causal = jnp.tri(tokens, dtype=bool)
+    return _additive(jnp.logical_or(causal, jnp.arange(tokens) < prefix))  # N N
+
+
+@_on_tensors
+def block_diagonal_bias(segments):
+    """jax.numpy.equal"""
+    return _additive(jnp.equal(segments[:, None], segments))  # N N
+
+
+# CLIP
+
+
+def _clip_logits(image_features, text_features, log_scale):
+    cosines = jnp.matmul(_l2_normalize(image_features), _l2_normalize(text_features).T)  # N M
+    return math.exp(log_scale) * cosines
+
+
+@_on_tensors
+def clip_logits(image_features, text_features, log_scale):
+    """jax.numpy.linalg.norm, jax.numpy.matmul"""
+    return _clip_logits(image_features, text_features, log_scale)
+
+
+@_on_tensors
+def clip_loss(image_features, text_features, log_scale):
+    """jax.numpy.linalg.norm, jax.numpy.matmul, jax.nn.log_softmax"""
+    logits = _clip_logits(image_features, text_features, log_scale)  # N N
+    labels = jnp.arange(len(logits))
+    return (_cross_entropy(logits, labels) + _cross_entropy(logits.T, labels)) / 2
+
+
+@_on_tensors
+def siglip_loss(image_features, text_features, log_scale, bias):
+    """jax.numpy.linalg.norm, jax.numpy.matmul, jax.nn.log_sigmoid"""
+    logits = _clip_logits(image_features, text_features, log_scale) + bias  # N N
+    signs = 2 * jnp.eye(len(logits), dtype=logits.dtype) - 1
+    return -jnp.sum(jax.nn.log_sigmoid(signs * logits)) / len(logits)
+
+
+# Diffusion
+
+
+@_on_tensors
+def linear_schedule(steps, beta_start, beta_end):
+    """jax.numpy.linspace"""
+    return jnp.linspace(beta_start, beta_end, steps)
+
+
+@_on_tensors
+def scaled_linear_schedule(steps, beta_start, beta_end):
+    """jax.numpy.linspace, jax.numpy.square"""
+    return jnp.square(jnp.linspace(beta_start**0.5, beta_end**0.5, steps))
+
+
+@_on_tensors
+def cosine_schedule(steps, offset, beta_max):
+    """jax.numpy.cos, jax.numpy.square, jax.numpy.minimum"""
+    share = (jnp.arange(steps + 1) / steps + offset) / (1 + offset)  # T+1
+    f = jnp.square(jnp.cos(math.pi / 2 * share))
+    return jnp.minimum(1 - f[1:] / f[:-1], beta_max)  # T
+
+
+def _alpha_bar(betas):
+    return jnp.cumprod(1 - betas)
+
+
+def _before(alpha_bar):
+    return jnp.pad(alpha_bar[:-1], (1, 0), constant_values=1)
+
+
+def _betas(alpha_bar):
+    return 1 - alpha_bar / _before(alpha_bar)
+
+
+def _posterior_variance(betas):
+    share = _alpha_bar(betas)
+    return betas * (1 - _before(share)) / (1 - share)
+
+
+def _log_small(betas):
+    variance = _posterior_variance(betas)
+    return jnp.log(jnp.concatenate((variance[1:2], variance[1:])))
+
+
+def _at(table, t, like):
+    return jnp.expand_dims(jnp.take(table, t), tuple(range(1, like.ndim)))  # B 1 ...
+
+
+@_on_tensors
+def alpha_bar(betas):
+    """jax.numpy.cumprod"""
+    return _alpha_bar(betas)
+
+
+@_on_tensors
+def zero_terminal_snr(betas):
+    """jax.numpy.cumprod, jax.numpy.sqrt, jax.numpy.square"""
+    root = jnp.sqrt(_alpha_bar(betas))
+    root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
+    return _betas(jnp.square(root))
+
+
+@_on_tensors
+def q_sample(x_start, t, noise, alpha_bar):
+    """jax.numpy.take, jax.numpy.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_start)
+    return jnp.sqrt(share) * x_start + jnp.sqrt(1 - share) * noise
+
+
+@_on_tensors
+def q_step(x_prev, t, noise, betas):
+    """jax.numpy.take, jax.numpy.sqrt and arithmetic"""
+    beta = _at(betas, t, x_prev)
+    return jnp.sqrt(1 - beta) * x_prev + jnp.sqrt(beta) * noise
+
+
+def _posterior_mean(x_start, x_t, t, betas):
+    share = _alpha_bar(betas)
+    from_start = betas * jnp.sqrt(_before(share)) / (1 - share)
+    from_x_t = (1 - _before(share)) * jnp.sqrt(1 - betas) / (1 - share)
+    return _at(from_start, t, x_t) * x_start + _at(from_x_t, t, x_t) * x_t
+
+
+@_on_tensors
+def q_posterior(x_start, x_t, t, betas):
+    """jax.numpy.cumprod, jax.numpy.sqrt, jax.numpy.log"""
+    variance = jnp.broadcast_to(_at(_posterior_variance(betas), t, x_t), x_t.shape)
+    log_variance = jnp.broadcast_to(_at(_log_small(betas), t, x_t), x_t.shape)
+    return _posterior_mean(x_start, x_t, t, betas), variance, log_variance
+
+
+@_on_tensors
+def fixed_small_log_variance(betas):
+    """jax.numpy.cumprod, jax.numpy.log"""
+    return _log_small(betas)
+
+
+@_on_tensors
+def fixed_large_log_variance(betas):
+    """jax.numpy.cumprod, jax.numpy.log"""
+    return jnp.log(jnp.concatenate((_posterior_variance(betas)[1:2], betas[1:])))
+
+
+@_on_tensors
+def learned_range_log_variance(v, t, betas):
+    """jax.numpy.cumprod, jax.numpy.log"""
+    share = (v + 1) / 2
+    small, large = _at(_log_small(betas), t, v), _at(jnp.log(betas), t, v)
+    return share * large + (1 - share) * small
+
+
+@_on_tensors
+def x0_from_eps(x_t, t, eps, alpha_bar):
+    """jax.numpy.take, jax.numpy.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_t)
+    return (x_t - jnp.sqrt(1 - share) * eps) / jnp.sqrt(share)
+
+
+@_on_tensors
+def eps_from_x0(x_t, t, x_start, alpha_bar):
+    """jax.numpy.take, jax.numpy.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_t)
+    return (x_t - jnp.sqrt(share) * x_start) / jnp.sqrt(1 - share)
+
+
+@_on_tensors
+def velocity(x_start, t, noise, alpha_bar):
+    """jax.numpy.take, jax.numpy.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_start)
+    return jnp.sqrt(share) * noise - jnp.sqrt(1 - share) * x_start
+
+
+@_on_tensors
+def x0_from_v(x_t, t, v, alpha_bar):
+    """jax.numpy.take, jax.numpy.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_t)
+    return jnp.sqrt(share) * x_t - jnp.sqrt(1 - share) * v
+
+
+@_on_tensors
+def eps_from_v(x_t, t, v, alpha_bar):
+    """jax.numpy.take, jax.numpy.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_t)
+    return jnp.sqrt(1 - share) * x_t + jnp.sqrt(share) * v
+
+
+@_on_tensors
+def score_from_eps(eps, t, alpha_bar):
+    """jax.lax.rsqrt"""
+    return -eps * jax.lax.rsqrt(1 - _at(alpha_bar, t, eps))
+
+
+@_on_tensors
+def eps_from_score(score, t, alpha_bar):
+    """jax.numpy.sqrt"""
+    return -jnp.sqrt(1 - _at(alpha_bar, t, score)) * score
+
+
+@_on_tensors
+def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
+    """jax.numpy.cumprod, jax.numpy.sqrt, jax.numpy.clip, jax.numpy.exp, jax.numpy.where"""
+    share = _at(_alpha_bar(betas), t, x_t)
+    x_start = jnp.clip((x_t - jnp.sqrt(1 - share) * eps) / jnp.sqrt(share), -clip, clip)
+    mean = _posterior_mean(x_start, x_t, t, betas)
+    last = jnp.reshape(t == 0, share.shape)
+    return jnp.where(last, mean, mean + jnp.exp(log_variance / 2) * noise)
+
+
+@_on_tensors
+def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
+    """jax.numpy.sqrt and arithmetic"""
+    shares = jnp.pad(alpha_bar, (0, 1), constant_values=1)  # index -1 finds the 1 at its end
+    share, share_prev = _at(shares, t, x_t), _at(shares, t_prev, x_t)
+    sigma = eta * jnp.sqrt((1 - share_prev) / (1 - share)) * jnp.sqrt(1 - share / share_prev)
+    x_start = (x_t - jnp.sqrt(1 - share) * eps) / jnp.sqrt(share)
+    direction = jnp.sqrt(1 - share_prev - jnp.square(sigma)) * eps
+    return jnp.sqrt(share_prev) * x_start + direction + sigma * noise
+
+
+def respaced_timesteps(steps, counts):  # not compiled: the values of counts decide the shape
+    """jax.numpy.array_split, jax.numpy.round"""
+    kept = []
+    for section, count in zip(jnp.array_split(jnp.arange(steps), len(counts)), counts.tolist()):
+        places = jnp.arange(count) * (len(section) - 1) / max(count - 1, 1)
+        kept.append(section[jnp.round(places).astype(int)])
+    return np.asarray(jnp.concatenate(kept))  # K
+
+
+@_on_tensors
+def respaced_betas(betas, timesteps):
+    """jax.numpy.cumprod, jax.numpy.take"""
+    return _betas(jnp.take(_alpha_bar(betas), timesteps))
+
+
+# Guidance
+
+
+@_on_tensors
+def classifier_guidance(mean, variance, gradient, scale):
+    """arithmetic of JAX arrays"""
+    return mean + scale * variance * gradient
+
+
+@_on_tensors
+def classifier_guidance_score(eps, gradient, t, alpha_bar, scale):
+    """jax.numpy.take, jax.numpy.sqrt and arithmetic"""
+    return eps - jnp.sqrt(1 - _at(alpha_bar, t, eps)) * (scale * gradient)
+
+
+@_on_tensors
+def classifier_free_guidance(eps_uncond, eps_cond, scale):
+    """arithmetic of JAX arrays"""
+    return eps_uncond + scale * (eps_cond - eps_uncond)
+
+
+@_on_tensors
+def dynamic_threshold(x_start, quantile):
+    """jax.numpy.quantile, jax.numpy.clip"""
+    axes = tuple(range(1, x_start.ndim))
+    largest = jnp.quantile(jnp.abs(x_start), quantile, axis=axes, keepdims=True)  # B 1 ...
+    limit = jnp.maximum(largest, 1)
+    return jnp.clip(x_start, -limit, limit) / limit

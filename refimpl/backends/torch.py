@@ -1,0 +1,511 @@
+"""PyTorch on the CPU: its own operation wherever it has one, else a composition of its primitives.
+
+Every function takes the arguments of the operation of the same name as NumPy arrays and returns
+NumPy arrays. Operations without array arguments are computed in float64.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import torch
+
+F = torch.nn.functional
+PRECISIONS = ("float64", "float32", "bfloat16", "float16")
+SUPPORTS = {
+    "dynamic_threshold": ("float64", "float32"),  # torch.quantile takes no half format
+}
+WIDE = torch.float64  # where no array says the precision
+
+
+def _read(value):
+    """Arrays become tensors of the same dtype; strides are kept where a tensor can have them."""
+    if not isinstance(value, np.ndarray):
+        return value
+    array = np.array(value)  # writable, without negative strides
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def _write(tensor):
+    """A tensor becomes an array of the same dtype."""
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def _on_tensors(function):
+    """NumPy arrays outside, tensors inside."""
+
+    @functools.wraps(function)
+    def call(**inputs):
+        result = function(**{name: _read(value) for name, value in inputs.items()})
+        return tuple(map(_write, result)) if isinstance(result, tuple) else _write(result)
+
+    return call
+
+
+# Layers
+
+
+@_on_tensors
+def linear(x, weight, bias):
+    """torch.nn.functional.linear"""
+    return F.linear(x, weight, bias)
+
+
+@_on_tensors
+def layer_norm(x, gain, bias, eps):
+    """torch.nn.functional.layer_norm"""
+    return F.layer_norm(x, gain.shape, gain, bias, eps)
+
+
+@_on_tensors
+def rms_norm(x, gain, eps):
+    """torch.nn.functional.rms_norm"""
+    return F.rms_norm(x, gain.shape, gain, eps)
+
+
+@_on_tensors
+def group_norm(x, gain, bias, groups, eps):
+    """torch.nn.functional.group_norm"""
+    return F.group_norm(x, groups, gain, bias, eps)
+
+
+@_on_tensors
+def softmax(z):
+    """torch.nn.functional.softmax"""
+    return F.softmax(z, dim=-1)
+
+
+@_on_tensors
+def log_softmax(z):
+    """torch.nn.functional.log_softmax"""
+    return F.log_softmax(z, dim=-1)
+
+
+@_on_tensors
+def cross_entropy(logits, labels):
+    """torch.nn.functional.cross_entropy"""
+    return F.cross_entropy(logits, labels)
+
+
+@_on_tensors
+def sigmoid(z):
+    """torch.sigmoid"""
+    return torch.sigmoid(z)
+
+
+@_on_tensors
+def gelu(x):
+    """torch.nn.functional.gelu"""
+    return F.gelu(x)
+
+
+@_on_tensors
+def gelu_tanh(x):
+    """torch.nn.functional.gelu(approximate="tanh")"""
+    return F.gelu(x, approximate="tanh")
+
+
+@_on_tensors
+def quick_gelu(x):
+    """torch.sigmoid"""
+    return x * torch.sigmoid(1.702 * x)
+
+
+@_on_tensors
+def silu(x):
+    """torch.nn.functional.silu"""
+    return F.silu(x)
+
+
+@_on_tensors
+def l2_normalize(x):
+    """torch.nn.functional.normalize"""
+    return F.normalize(x, dim=-1)
+
+
+# Patch embedding
+
+
+@_on_tensors
+def patchify(images, patch):
+    """torch.nn.functional.unfold"""
+    return F.unfold(images, patch, stride=patch).mT  # B N channels*P*P
+
+
+@_on_tensors
+def unpatchify(patches, patch, rows, channels):
+    """torch.nn.functional.fold"""
+    size = rows * patch, patches.shape[1] // rows * patch
+    return F.fold(patches.mT, size, patch, stride=patch)  # B channels rows*P cols*P
+
+
+@_on_tensors
+def patch_embed(images, weight, bias):
+    """torch.nn.functional.conv2d"""
+    grid = F.conv2d(images, weight, bias, stride=weight.shape[-1])  # B D rows cols
+    return grid.flatten(2).mT  # B N D
+
+
+@_on_tensors
+def vit_tokens(patches, class_token, positions):
+    """torch.cat"""
+    first = class_token.expand(len(patches), 1, -1)  # B 1 D
+    return torch.cat((first, patches), dim=1) + positions  # B N+1 D
+
+
+def _angles(t, half):
+    frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=t.dtype) / half)  # E
+    return torch.outer(t, frequencies)  # N E
+
+
+@_on_tensors
+def sinusoidal_positions(positions, half):
+    """torch.exp, torch.outer, torch.sin, torch.cos"""
+    angles = _angles(positions, half)
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)  # N 2*E
+
+
+@_on_tensors
+def timestep_embedding(t, half):
+    """torch.exp, torch.outer, torch.cos, torch.sin"""
+    angles = _angles(t, half)
+    return torch.cat((angles.cos(), angles.sin()), dim=-1)  # B 2*E
+
+
+# Attention
+
+
+@_on_tensors
+def attention(query, key, value, bias):
+    """torch.nn.functional.scaled_dot_product_attention"""
+    if bias is not None:
+        bias = bias.expand(*query.shape[:3], key.shape[2])  # B H N M
+    return F.scaled_dot_product_attention(query, key, value, bias, enable_gqa=True)
+
+
+@_on_tensors
+def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
+    """torch.nn.functional.multi_head_attention_forward"""
+    if bias is not None:
+        bias = bias.expand(len(x), heads, x.shape[1], memory.shape[1]).flatten(0, 1)  # B*H N M
+    x, memory = x.transpose(0, 1), memory.transpose(0, 1)  # tokens come first here
+    result, _ = F.multi_head_attention_forward(
+        x,
+        memory,
+        memory,
+        embed_dim_to_check=x.shape[-1],
+        num_heads=heads,
+        in_proj_weight=in_weight,
+        in_proj_bias=in_bias,
+        bias_k=None,
+        bias_v=None,
+        add_zero_attn=False,
+        dropout_p=0.0,
+        out_proj_weight=out_weight,
+        out_proj_bias=out_bias,
+        training=False,
+        need_weights=False,
+        attn_mask=bias,
+    )
+    return result.transpose(0, 1)  # B N H*E
+
+
+def _causal(size):
+    return torch.nn.Transformer.generate_square_subsequent_mask(size, dtype=WIDE)
+
+
+def _additive(keep):
+    return torch.zeros(keep.shape, dtype=WIDE).masked_fill(~keep, -math.inf)
+
+
+@_on_tensors
+def causal_bias(queries, keys):
+    """torch.nn.Transformer.generate_square_subsequent_mask, its upper left corner"""
+    return _causal(max(queries, keys))[:queries, :keys]  # N M
+
+
+@_on_tensors
+def causal_bias_lower_right(queries, keys):
+    """torch.nn.Transformer.generate_square_subsequent_mask, its lower right corner"""
+    return _causal(max(queries, keys))[-queries:, -keys:]  # N M
+
+
+@_on_tensors
+def padding_bias(lengths, keys):
+    """torch.lt, torch.masked_fill"""
+    return _additive(torch.arange(keys) < lengths[:, None])[:, None, None]  # B 1 1 M
+
+
+@_on_tensors
+def prefix_bias(prefix, tokens):
+    """torch.tril, torch.logical_or, torch.masked_fill"""
+    causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    return _additive(torch.logical_or(causal, torch.arange(tokens) < prefix))  # N N
+
+
+@_on_tensors
+def block_diagonal_bias(segments):
+    """torch.eq, torch.masked_fill"""
+    return _additive(torch.eq(segments[:, None], segments))  # N N
+
+
+# CLIP
+
+
+def _clip_logits(image_features, text_features, log_scale):
+    cosines = F.cosine_similarity(image_features[:, None], text_features, dim=-1)  # N M
+    return math.exp(log_scale) * cosines
+
+
+@_on_tensors
+def clip_logits(image_features, text_features, log_scale):
+    """torch.nn.functional.cosine_similarity"""
+    return _clip_logits(image_features, text_features, log_scale)
+
+
+@_on_tensors
+def clip_loss(image_features, text_features, log_scale):
+    """torch.nn.functional.cosine_similarity, torch.nn.functional.cross_entropy"""
+    logits = _clip_logits(image_features, text_features, log_scale)  # N N
+    labels = torch.arange(len(logits))
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+@_on_tensors
+def siglip_loss(image_features, text_features, log_scale, bias):
+    """torch.nn.functional.cosine_similarity, torch.nn.functional.logsigmoid"""
+    logits = _clip_logits(image_features, text_features, log_scale) + bias  # N N
+    signs = 2 * torch.eye(len(logits), dtype=logits.dtype) - 1
+    return -F.logsigmoid(signs * logits).sum() / len(logits)
+
+
+# Diffusion
+
+
+@_on_tensors
+def linear_schedule(steps, beta_start, beta_end):
+    """torch.linspace"""
+    return torch.linspace(beta_start, beta_end, steps, dtype=WIDE)
+
+
+@_on_tensors
+def scaled_linear_schedule(steps, beta_start, beta_end):
+    """torch.linspace, torch.square"""
+    return torch.linspace(beta_start**0.5, beta_end**0.5, steps, dtype=WIDE).square()
+
+
+@_on_tensors
+def cosine_schedule(steps, offset, beta_max):
+    """torch.cos, torch.square, torch.clamp"""
+    share = (torch.arange(steps + 1, dtype=WIDE) / steps + offset) / (1 + offset)  # T+1
+    f = torch.cos(math.pi / 2 * share).square()
+    return torch.clamp(1 - f[1:] / f[:-1], max=beta_max)  # T
+
+
+def _alpha_bar(betas):
+    return torch.cumprod(1 - betas, dim=0)
+
+
+def _before(alpha_bar):
+    return F.pad(alpha_bar[:-1], (1, 0), value=1.0)
+
+
+def _betas(alpha_bar):
+    return 1 - alpha_bar / _before(alpha_bar)
+
+
+def _posterior_variance(betas):
+    share = _alpha_bar(betas)
+    return betas * (1 - _before(share)) / (1 - share)
+
+
+def _log_small(betas):
+    variance = _posterior_variance(betas)
+    return torch.log(torch.cat((variance[1:2], variance[1:])))
+
+
+def _at(table, t, like):
+    return table[t].reshape(-1, *(1,) * (like.ndim - 1))  # B 1 ...
+
+
+@_on_tensors
+def alpha_bar(betas):
+    """torch.cumprod"""
+    return _alpha_bar(betas)
+
+
+@_on_tensors
+def zero_terminal_snr(betas):
+    """torch.cumprod, torch.sqrt, torch.square"""
+    root = torch.sqrt(_alpha_bar(betas))
+    root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
+    return _betas(root.square())
+
+
+@_on_tensors
+def q_sample(x_start, t, noise, alpha_bar):
+    """torch.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_start)
+    return torch.sqrt(share) * x_start + torch.sqrt(1 - share) * noise
+
+
+@_on_tensors
+def q_step(x_prev, t, noise, betas):
+    """torch.sqrt and arithmetic"""
+    beta = _at(betas, t, x_prev)
+    return torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * noise
+
+
+def _posterior_mean(x_start, x_t, t, betas):
+    share = _alpha_bar(betas)
+    from_start = betas * torch.sqrt(_before(share)) / (1 - share)
+    from_x_t = (1 - _before(share)) * torch.sqrt(1 - betas) / (1 - share)
+    return _at(from_start, t, x_t) * x_start + _at(from_x_t, t, x_t) * x_t
+
+
+@_on_tensors
+def q_posterior(x_start, x_t, t, betas):
+    """torch.cumprod, torch.sqrt, torch.log"""
+    variance = _at(_posterior_variance(betas), t, x_t).expand(x_t.shape)
+    log_variance = _at(_log_small(betas), t, x_t).expand(x_t.shape)
+    return _posterior_mean(x_start, x_t, t, betas), variance, log_variance
+
+
+@_on_tensors
+def fixed_small_log_variance(betas):
+    """torch.cumprod, torch.log"""
+    return _log_small(betas)
+
+
+@_on_tensors
+def fixed_large_log_variance(betas):
+    """torch.cumprod, torch.log"""
+    return torch.log(torch.cat((_posterior_variance(betas)[1:2], betas[1:])))
+
+
+@_on_tensors
+def learned_range_log_variance(v, t, betas):
+    """torch.cumprod, torch.log, torch.lerp"""
+    small, large = _at(_log_small(betas), t, v), _at(torch.log(betas), t, v)
+    return torch.lerp(small, large, ((v + 1) / 2).to(betas.dtype))
+
+
+@_on_tensors
+def x0_from_eps(x_t, t, eps, alpha_bar):
+    """torch.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_t)
+    return (x_t - torch.sqrt(1 - share) * eps) / torch.sqrt(share)
+
+
+@_on_tensors
+def eps_from_x0(x_t, t, x_start, alpha_bar):
+    """torch.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_t)
+    return (x_t - torch.sqrt(share) * x_start) / torch.sqrt(1 - share)
+
+
+@_on_tensors
+def velocity(x_start, t, noise, alpha_bar):
+    """torch.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_start)
+    return torch.sqrt(share) * noise - torch.sqrt(1 - share) * x_start
+
+
+@_on_tensors
+def x0_from_v(x_t, t, v, alpha_bar):
+    """torch.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_t)
+    return torch.sqrt(share) * x_t - torch.sqrt(1 - share) * v
+
+
+@_on_tensors
+def eps_from_v(x_t, t, v, alpha_bar):
+    """torch.sqrt and arithmetic"""
+    share = _at(alpha_bar, t, x_t)
+    return torch.sqrt(1 - share) * x_t + torch.sqrt(share) * v
+
+
+@_on_tensors
+def score_from_eps(eps, t, alpha_bar):
+    """torch.rsqrt"""
+    return -eps * torch.rsqrt(1 - _at(alpha_bar, t, eps))
+
+
+@_on_tensors
+def eps_from_score(score, t, alpha_bar):
+    """torch.sqrt"""
+    return -torch.sqrt(1 - _at(alpha_bar, t, score)) * score
+
+
+@_on_tensors
+def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
+    """torch.cumprod, torch.sqrt, torch.clamp, torch.exp, torch.where"""
+    share = _at(_alpha_bar(betas), t, x_t)
+    x_start = torch.clamp((x_t - torch.sqrt(1 - share) * eps) / torch.sqrt(share), -clip, clip)
+    last = (t == 0).reshape(-1, *(1,) * (x_t.ndim - 1))  # B 1 ...
+    mean = _posterior_mean(x_start, x_t, t, betas)
+    return torch.where(last, mean, mean + torch.exp(log_variance / 2) * noise)
+
+
+@_on_tensors
+def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
+    """torch.sqrt and arithmetic"""
+    shares = F.pad(alpha_bar, (0, 1), value=1.0)  # index -1 finds the 1 before the first step
+    share, share_prev = _at(shares, t, x_t), _at(shares, t_prev, x_t)
+    sigma = eta * torch.sqrt((1 - share_prev) / (1 - share)) * torch.sqrt(1 - share / share_prev)
+    x_start = (x_t - torch.sqrt(1 - share) * eps) / torch.sqrt(share)
+    direction = torch.sqrt(1 - share_prev - sigma.square()) * eps
+    return torch.sqrt(share_prev) * x_start + direction + sigma * noise
+
+
+@_on_tensors
+def respaced_timesteps(steps, counts):
+    """torch.tensor_split, torch.round"""
+    kept = []
+    for section, count in zip(torch.arange(steps).tensor_split(len(counts)), counts.tolist()):
+        places = torch.arange(count, dtype=WIDE) * (len(section) - 1) / max(count - 1, 1)
+        kept.append(section[torch.round(places).long()])
+    return torch.cat(kept)
+
+
+@_on_tensors
+def respaced_betas(betas, timesteps):
+    """torch.cumprod, torch.index_select"""
+    return _betas(torch.index_select(_alpha_bar(betas), 0, timesteps))
+
+
+# Guidance
+
+
+@_on_tensors
+def classifier_guidance(mean, variance, gradient, scale):
+    """torch.addcmul"""
+    return torch.addcmul(mean, variance, gradient, value=scale)
+
+
+@_on_tensors
+def classifier_guidance_score(eps, gradient, t, alpha_bar, scale):
+    """torch.sqrt and arithmetic"""
+    return eps - torch.sqrt(1 - _at(alpha_bar, t, eps)) * (scale * gradient)
+
+
+@_on_tensors
+def classifier_free_guidance(eps_uncond, eps_cond, scale):
+    """torch.lerp"""
+    return torch.lerp(eps_uncond, eps_cond, scale)
+
+
+@_on_tensors
+def dynamic_threshold(x_start, quantile):
+    """torch.quantile, torch.clamp"""
+    largest = torch.quantile(x_start.abs().flatten(1), quantile, dim=1)  # B
+    limit = largest.clamp(min=1).reshape(-1, *(1,) * (x_start.ndim - 1))  # B 1 ...
+    return torch.clamp(x_start, -limit, limit) / limit

@@ -1,0 +1,224 @@
+"""The command `refimpl`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import refimpl
+
+CONFORMS, DEVIATES, INTERRUPTED, INTERNAL, USAGE, NOTHING = range(6)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="refimpl",
+        description="Is my implementation right, and if not, what did I do wrong?",
+        epilog="exit codes: 0 conforms, 1 deviates, 2 interrupted, 3 internal error, "
+        "4 usage error or target cannot be loaded, 5 nothing to verify",
+    )
+    top.add_argument("--version", action="version", version=f"refimpl {refimpl.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    verify = commands.add_parser("verify", help="judge implementations, operation by operation")
+    verify.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="fast, onnxruntime, torch, jax, or a file ending in .py; default: all found here",
+    )
+    verify.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
+    verify.add_argument(
+        "--precision",
+        action="append",
+        default=[],
+        choices=("float64", "float32", "tf32", "bfloat16", "float16"),
+        dest="precisions",
+    )
+    verify.add_argument("--profile", choices=("quick", "ci", "deep"), default="ci")
+    verify.add_argument("--seed", type=int, default=0)
+    verify.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="a call")
+    verify.add_argument("--json", metavar="FILE", type=Path)
+    verify.set_defaults(run=run_verify)
+
+    replay = commands.add_parser("replay", help="run one case again")
+    replay.add_argument("case", metavar="CASE", help="as in a report: attention/float32/0-17")
+    replay.add_argument("target", metavar="TARGET")
+    replay.set_defaults(run=run_replay)
+
+    explain = commands.add_parser("explain", help="an operation, or a mistake as a diff")
+    explain.add_argument("name", metavar="OP|MISTAKE")
+    explain.set_defaults(run=run_explain)
+
+    commands.add_parser("list", help="the operations").set_defaults(run=run_list)
+    commands.add_parser("doctor", help="what is installed here").set_defaults(run=run_doctor)
+    return top
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Judge, print, write the JSON report; what was measured survives an interruption."""
+    from refimpl.oracle import report
+    from refimpl.oracle.verify import Report, verify
+    from refimpl.registry import OPS, find
+
+    for name in options.ops:
+        find(name)
+    reports: list[Report] = []
+    code = INTERNAL
+    try:
+        verify(
+            *options.targets,
+            ops=options.ops,
+            precisions=options.precisions,
+            profile=options.profile,
+            seed=options.seed,
+            limit=options.limit,
+            reports=reports,
+            progress=_progress(len(options.ops) or len(OPS)),
+        )
+        code = CONFORMS if all(r.conforms for r in reports) else DEVIATES
+        if not any(finding.cases for r in reports for finding in r.findings):
+            code = NOTHING
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    finally:
+        _clear_progress()
+        if options.json and reports:
+            entries = [r.as_json() for r in reports]
+            content = entries[0] if len(entries) == 1 else entries
+            options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        if any(r.findings for r in reports):
+            report.show(reports)
+    if code == NOTHING:
+        print("nothing to verify: no target offers any of these operations", file=sys.stderr)
+    if code == INTERRUPTED:
+        print("interrupted; the above is what was measured", file=sys.stderr)
+    return code
+
+
+def _progress(total: int) -> Callable[[str], None]:
+    if not sys.stderr.isatty():
+        return lambda _: None
+    started, seen = time.monotonic(), set()
+
+    def show(what: str) -> None:
+        seen.add(what.split(" in ")[0])
+        if time.monotonic() - started > 2:
+            line = f"{min(len(seen), total)}/{total}  {what}"
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def run_replay(options: argparse.Namespace) -> int:
+    """Say FIXED, STILL FAILING or FLAKY."""
+    from refimpl.oracle.verify import replay
+
+    says, verdict = replay(options.case, options.target)
+    print(f"{says}: {verdict}")
+    return CONFORMS if says == "FIXED" else DEVIATES
+
+
+def run_explain(options: argparse.Namespace) -> int:
+    """Print an operation with all that is known about it, or one mistake as a diff."""
+    import inspect
+
+    from refimpl.oracle.diagnose import diff
+    from refimpl.registry import find
+
+    name, _, slug = options.name.partition("/")
+    op = find(name)
+    edits = {edit.id: edit for edit in (*op.dialects, *op.mistakes)}
+    if slug:
+        if options.name not in edits:
+            raise KeyError(f"{name} has no mistake or dialect {slug!r}; see refimpl explain {name}")
+        edit = edits[options.name]
+        print(f"{edit.id}: {edit.says}")
+        for label, text in (("effect", edit.effect), ("seen", edit.source)):
+            if text:
+                print(f"  {label}: {text}")
+        print(diff(op, edit))
+        return CONFORMS
+    print(inspect.getsource(op.text))
+    for title, entries in (("laws", op.laws), ("dialects", op.dialects), ("mistakes", op.mistakes)):
+        if entries:
+            print(f"{title}:")
+            for entry in entries:
+                print(f"  {getattr(entry, 'id', '')}  {entry.says}".rstrip())
+    return CONFORMS
+
+
+def run_list(_: argparse.Namespace) -> int:
+    """The table of operations."""
+    from refimpl.registry import OPS
+
+    for op in OPS.values():
+        first = (op.text.__doc__ or "").strip().splitlines()[0]
+        print(f"{op.chapter:<16} {op.name:<27} {first}")
+    return CONFORMS
+
+
+def run_doctor(_: argparse.Namespace) -> int:
+    """Versions, and what can be judged here."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from refimpl.oracle.targets import BACKENDS
+    from refimpl.oracle.verify import environment
+
+    for name, value in environment().items():
+        print(f"{name:<14} {value}")
+    for name in ("numba", "scipy", "hypothesis", "ml_dtypes"):
+        try:
+            print(f"{name:<14} {version(name)}")
+        except PackageNotFoundError:
+            print(f"{name:<14} not installed")
+    for name in BACKENDS:
+        if name == "fast":
+            continue
+        found = importlib.util.find_spec(name) is not None
+        hint = "installed" if found else f"not installed: pip install 'refimpl[{name}]'"
+        print(f"{name:<14} {hint}")
+    return CONFORMS
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Parse, run, and turn every ending into an exit code."""
+    from refimpl.oracle.targets import TargetError
+
+    top = parser()
+    try:
+        options = top.parse_args(arguments)
+    except SystemExit as end:
+        raise SystemExit(USAGE if end.code else CONFORMS) from None
+    try:
+        code = options.run(options)
+    except (TargetError, KeyError) as error:
+        print(f"refimpl: {error.args[0]}", file=sys.stderr)
+        code = USAGE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = CONFORMS
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        print("refimpl: internal error; please report the above", file=sys.stderr)
+        code = INTERNAL
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""The records of an operation: what it is, which laws it obeys, and how it goes wrong."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refimpl.axes import AxesError, Spec, bind, check_limits, convert, shape_of
+
+
+class DomainError(ValueError):
+    """The arguments have the right shapes, but the operation is not defined for their values."""
+
+
+def values(x: Any) -> np.ndarray:
+    """The plain numbers of an array of any arithmetic, for a law that asks whether it applies."""
+    return np.asarray(getattr(x, "value", x))
+
+
+@dataclass(frozen=True)
+class Law:
+    """A property in closed form.
+
+    `sides(f, **inputs)` calls the operation through `f` and yields pairs (left, right) that are
+    equal; an inequality a ≥ 0 is written as the pair (min(a, 0), 0). It runs on error-carrying
+    arrays, so that "equal" means: as near as the bounds of both sides allow.
+    """
+
+    says: str
+    sides: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """An input that lifts known mistakes far above the noise; `inputs()` makes its arguments."""
+
+    says: str
+    inputs: Callable[[], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A small edit of the text: a known mistake, or a dialect that others speak on purpose.
+
+    `old` must occur exactly once in the source of the function `where` (by default the
+    operation's own text) and is replaced by `new`.
+    """
+
+    id: str
+    says: str
+    old: str
+    new: str
+    where: str = ""
+    effect: str = ""
+    source: str = ""
+    invisible_when: str = ""
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation: its text, and everything that is known about it."""
+
+    text: Callable[..., Any]
+    laws: tuple[Law, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    mistakes: tuple[Edit, ...] = ()
+    dialects: tuple[Edit, ...] = ()
+    outputs: tuple[str, ...] = ("result",)
+    precisions: tuple[str, ...] = ("float64", "float32", "tf32", "bfloat16", "float16")
+    values: dict[str, Callable] = field(default_factory=dict)  # how to draw special arguments
+
+    @property
+    def name(self) -> str:
+        """The name of the text."""
+        return self.text.__name__
+
+    @property
+    def chapter(self) -> str:
+        """The folder it stands in."""
+        return self.text.__module__.split(".")[-2]
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        """The arguments of the text."""
+        return inspect.signature(self.text)
+
+    @functools.cached_property
+    def specs(self) -> dict[str, Spec]:
+        """The annotation of each argument."""
+        return {name: p.annotation for name, p in self.signature.parameters.items()}
+
+    @functools.cached_property
+    def returns(self) -> tuple[Spec, ...]:
+        """The annotation of each output."""
+        annotation = self.signature.return_annotation
+        return getattr(annotation, "__args__", None) or (annotation,)
+
+    @functools.cached_property
+    def checked(self) -> Callable[..., Any]:
+        """The public function: the text behind a check of shapes, dtypes and ranges."""
+
+        @functools.wraps(self.text)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self.evaluate(self.read(*args, **kwargs))
+
+        return call
+
+    def read(self, *args: Any, keep_dtype: bool = False, **kwargs: Any) -> dict[str, Any]:
+        """Check the arguments against the annotations; arrays come back as float64 or int64."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
+        read = {
+            name: convert(self.name, name, spec, bound.arguments[name], keep_dtype)
+            for name, spec in self.specs.items()
+        }
+        sizes = bind(self.name, self.specs, read)
+        check_limits(self.name, self.specs, read, sizes)
+        return read
+
+    def evaluate(self, inputs: dict[str, Any]) -> Any:
+        """Run the text in float64 on arguments that `read` has checked."""
+        try:
+            with (
+                np.errstate(divide="raise", invalid="raise", over="ignore", under="ignore"),
+                warnings.catch_warnings(),
+            ):
+                warnings.simplefilter("error", RuntimeWarning)  # the mean of nothing
+                result = self.text(**inputs)
+        except (FloatingPointError, ValueError, RuntimeWarning) as error:
+            raise DomainError(f"{self.name}: not defined for these arguments: {error}") from None
+        sizes = bind(self.name, self.specs, inputs)
+        rest = tuple(sizes[f"...{i}"] for i in range(sizes.get("...", 0)))
+        outputs = result if isinstance(result, tuple) else (result,)
+        for name, spec, output in zip(self.outputs, self.returns, outputs, strict=True):
+            if set(spec.names()) <= set(sizes) and np.shape(output) != shape_of(spec, sizes, rest):
+                raise AxesError(
+                    f"{self.name}: {name} would have shape {np.shape(output)}, "
+                    f"expected ({spec.axes})={shape_of(spec, sizes, rest)}"
+                )
+        return result
+
+    def edited(self, edit: Edit) -> Callable[..., Any]:
+        """The text with one edit applied, compiled afresh with every function that uses it."""
+        module = inspect.getmodule(self.text)
+        chapter, _, changed = (edit.where or self.name).rpartition(".")
+        home = importlib.import_module(f"refimpl.ops.{chapter}.reference") if chapter else module
+        source = inspect.getsource(getattr(home, changed))
+        if source.count(edit.old) != 1:
+            raise ValueError(
+                f"edit {edit.id}: {edit.old!r} occurs {source.count(edit.old)} times in "
+                f"{changed}, expected once"
+            )
+        functions = _execute(home, (source, source.replace(edit.old, edit.new)))
+        if home is not module:
+            names = _execute(module)
+            names.update({name: functions[name] for name in names if name in functions})
+            functions = names
+        return functions[self.name]
+
+
+def _execute(module: Any, replacement: tuple[str, str] = ("", "")) -> dict[str, Any]:
+    """Run a chapter's source, one function of it replaced, in a namespace of its own."""
+    source = inspect.getsource(module)
+    if replacement[0]:
+        source = source.replace(*replacement)
+    names = {"__name__": module.__name__, "__file__": module.__file__}
+    exec(compile(source, f"<edited {module.__name__}>", "exec"), names)
+    return names

@@ -1,0 +1,107 @@
+"""CLIP: images and texts in one space, and the losses that put them there."""
+
+import numpy as np
+
+from refimpl.axes import Array, Float, LogScale
+from refimpl.ops.layers.reference import cross_entropy, l2_normalize
+
+
+def clip_logits(
+    image_features: Float[Array, "N D"],
+    text_features: Float[Array, "M D"],
+    log_scale: LogScale[float, ""],
+) -> Float[Array, "N M"]:
+    r"""Score every image against every text: the cosine of their features, times a scale.
+
+    $$\ell_{ij} = e^{s} \left\langle \frac{I_i}{\lVert I_i \rVert},\,
+    \frac{T_j}{\lVert T_j \rVert} \right\rangle$$
+
+    image_features: N D, one vector for each image, of any length; a zero vector scores 0.
+    text_features: M D, one vector for each text, of any length; a zero vector scores 0.
+    log_scale: s, the natural logarithm of the inverse temperature; CLIP starts training at
+    log(1 / 0.07) and ends near log(100).
+
+    Returns N M, logits in [-exp(s), exp(s)]; rows are images, columns texts.
+
+    Raises AxesError for features of different widths.
+
+    Elsewhere: CLIP divides 0 by 0 for a zero vector, open_clip divides by at least 1e-12, and
+    big_vision adds 1e-8 to the norm. Training clamps s to [0, log(100)], the released model does
+    not.
+
+    Paper: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
+    Supervision", figure 3.
+
+    >>> images, texts = np.array([[2.0, 0.0]]), np.array([[3.0, 0.0], [0.0, 1.0], [-0.5, 0.0]])
+    >>> clip_logits(images, texts, log_scale=np.log(10.0)).round(4)
+    array([[ 10.,   0., -10.]])
+    """
+    cosines = l2_normalize(image_features) @ l2_normalize(text_features).T  # N M
+    return np.exp(log_scale) * cosines
+
+
+def clip_loss(
+    image_features: Float[Array, "N D"],
+    text_features: Float[Array, "N D"],
+    log_scale: LogScale[float, ""],
+) -> Float[Array, ""]:
+    r"""Ask each image for its text and each text for its image: the mean of both cross-entropies.
+
+    $$L = -\frac{1}{2N} \sum_i \left( \log \frac{e^{\ell_{ii}}}{\sum_j e^{\ell_{ij}}}
+    + \log \frac{e^{\ell_{ii}}}{\sum_j e^{\ell_{ji}}} \right)$$
+
+    image_features: N D, one vector for each image, of any length.
+    text_features: N D, text i belongs to image i.
+    log_scale: s, the natural logarithm of the inverse temperature.
+
+    Returns a scalar, the loss in nats, not negative; log(N) where all logits are equal.
+
+    Raises AxesError for different numbers of images and texts; ValueError for no pairs at all.
+
+    Elsewhere: ALIGN adds the two directions without halving. Across processes, features are
+    gathered first and the labels of a process start at its own first pair.
+
+    Paper: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
+    Supervision", figure 3.
+
+    >>> float(clip_loss(np.eye(3), np.eye(3), log_scale=0.0).round(4))
+    0.5514
+    """
+    logits = clip_logits(image_features, text_features, log_scale)  # N N
+    labels = np.arange(len(logits))
+    return (cross_entropy(logits, labels) + cross_entropy(logits.T, labels)) / 2
+
+
+def siglip_loss(
+    image_features: Float[Array, "N D"],
+    text_features: Float[Array, "N D"],
+    log_scale: LogScale[float, ""],
+    bias: Float[float, ""],
+) -> Float[Array, ""]:
+    r"""Decide for every image and every text on its own whether they belong together.
+
+    $$L = -\frac1N \sum_{ij} \log \sigma(z_{ij} (\ell_{ij} + b)), \qquad
+    z_{ij} = \begin{cases} 1 & i = j \\ -1 & i \ne j \end{cases}$$
+
+    image_features: N D, one vector for each image, of any length.
+    text_features: N D, text i belongs to image i.
+    log_scale: the natural logarithm of the inverse temperature; SigLIP starts at log(10).
+    bias: b, added to every logit; SigLIP starts at -10, since most pairs do not belong together.
+
+    Returns a scalar, the loss in nats, not negative: a sum over pairs, a mean over images.
+
+    Raises AxesError for different numbers of images and texts; DomainError for no pairs at all.
+
+    Elsewhere: big_vision and open_clip divide by the number of images as well; across processes
+    only a process's own chunk of texts has pairs that belong together.
+
+    Paper: Zhai et al. 2023, "Sigmoid Loss for Language Image Pre-Training", algorithm 1.
+
+    >>> float(siglip_loss(np.eye(2), np.eye(2), log_scale=0.0, bias=0.0).round(4))
+    1.0064
+    """
+    logits = clip_logits(image_features, text_features, log_scale) + bias  # N N
+    N = len(logits)
+    signed = (2 * np.eye(N) - 1) * logits  # N N
+    log_sigmoid = np.minimum(signed, 0) - np.log1p(np.exp(-np.abs(signed)))
+    return -np.sum(log_sigmoid) / N

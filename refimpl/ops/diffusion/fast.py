@@ -1,0 +1,361 @@
+"""Compiled twins of diffusion: same names, same arguments, same steps.
+
+What depends on time alone is computed once per step or once per sample; a batch is then read and
+written in one pass, one row per sample.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from refimpl.axes import AxesError
+
+
+def linear_schedule(steps, beta_start, beta_end):
+    betas = np.empty(steps)
+    _linspace(beta_start, beta_end, betas)
+    return betas
+
+
+def scaled_linear_schedule(steps, beta_start, beta_end):
+    betas = np.empty(steps)
+    _linspace(np.sqrt(beta_start), np.sqrt(beta_end), betas)
+    return betas * betas
+
+
+@njit(cache=True)
+def _linspace(start, stop, betas):
+    T = betas.shape[0]
+    for t in range(T):
+        betas[t] = start
+    for t in range(1, T):
+        betas[t] += (stop - start) * (t / (T - 1))
+
+
+def cosine_schedule(steps, offset, beta_max):
+    betas = np.empty(steps)
+    _cosine_schedule(offset, beta_max, betas)
+    return betas
+
+
+@njit(cache=True, error_model="numpy")
+def _cosine_schedule(offset, beta_max, betas):
+    T = betas.shape[0]
+    f = np.cos(np.pi / 2 * (offset / (1 + offset))) ** 2
+    for t in range(T):
+        share = ((t + 1) / T + offset) / (1 + offset)
+        f_next = np.cos(np.pi / 2 * share) ** 2
+        betas[t] = min(1 - f_next / f, beta_max)
+        f = f_next
+
+
+def alpha_bar(betas):
+    share = np.empty_like(betas)
+    _alpha_bar(betas, share)
+    return share
+
+
+@njit(cache=True)
+def _alpha_bar(betas, share):
+    one = betas.dtype.type(1)
+    product = one
+    for t in range(betas.shape[0]):
+        product *= one - betas[t]
+        share[t] = product
+
+
+def zero_terminal_snr(betas):
+    root = np.sqrt(alpha_bar(betas))
+    root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
+    return _betas_from_alpha_bar(root * root)
+
+
+def _betas_from_alpha_bar(alpha_bar):
+    betas = np.empty_like(alpha_bar)
+    _ratios(alpha_bar, betas)
+    return betas
+
+
+@njit(cache=True, error_model="numpy")
+def _ratios(alpha_bar, betas):
+    one = alpha_bar.dtype.type(1)
+    before = one
+    for t in range(alpha_bar.shape[0]):
+        betas[t] = one - alpha_bar[t] / before
+        before = alpha_bar[t]
+
+
+def q_sample(x_start, t, noise, alpha_bar):
+    share = alpha_bar[t]  # B
+    return _blend(np.sqrt(share), x_start, np.sqrt(1 - share), noise)
+
+
+def q_step(x_prev, t, noise, betas):
+    beta = betas[t]  # B
+    return _blend(np.sqrt(1 - beta), x_prev, np.sqrt(beta), noise)
+
+
+def _blend(a, x, b, y):
+    """Add two batches, each with a factor per sample."""
+    total = np.empty(x.shape, x.dtype)
+    _blend_rows(a, _rows(x), b, _rows(y), _rows(total))
+    return total
+
+
+@njit(cache=True)
+def _blend_rows(a, x, b, y, total):
+    B, n = x.shape
+    for row in range(B):
+        for i in range(n):
+            total[row, i] = a[row] * x[row, i] + b[row] * y[row, i]
+
+
+def _rows(x):
+    """One row per sample, however many axes a sample has."""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+def q_posterior(x_start, x_t, t, betas):
+    from_start, from_x_t = _posterior_mean(t, betas)  # B, B
+    mean = _blend(from_start, x_start, from_x_t, x_t)
+    variance = _per_sample(_posterior_variance(betas)[t], x_t)  # B 1 ...
+    log_variance = _per_sample(fixed_small_log_variance(betas)[t], x_t)  # B 1 ...
+    return mean, np.broadcast_to(variance, x_t.shape), np.broadcast_to(log_variance, x_t.shape)
+
+
+def _posterior_mean(t, betas):
+    """The shares of x_start and x_t in the posterior's mean, at each sample's time."""
+    shares = alpha_bar(betas)  # T
+    beta, share, before = betas[t], shares[t], _before(shares, t)  # B, B, B
+    from_start = beta * np.sqrt(before) / (1 - share)  # B
+    from_x_t = (1 - before) * np.sqrt(1 - beta) / (1 - share)  # B
+    return from_start, from_x_t
+
+
+def _before(alpha_bar, t):
+    """The share of signal one step earlier, 1 before the first step."""
+    return np.where(t > 0, alpha_bar[t - 1], alpha_bar.dtype.type(1))
+
+
+def _per_sample(x, like):
+    return x.reshape((-1,) + (1,) * (like.ndim - 1))
+
+
+def _posterior_variance(betas):
+    variance = np.empty_like(betas)
+    _posterior_variances(betas, variance)
+    return variance
+
+
+@njit(cache=True, error_model="numpy")
+def _posterior_variances(betas, variance):
+    one = betas.dtype.type(1)
+    before = one
+    for t in range(betas.shape[0]):
+        share = before * (one - betas[t])
+        variance[t] = betas[t] * (one - before) / (one - share)
+        before = share
+
+
+def fixed_small_log_variance(betas):
+    variance = _posterior_variance(betas)
+    variance[0] = variance[1]  # a zero otherwise
+    return np.log(variance)
+
+
+def fixed_large_log_variance(betas):
+    variance = betas.copy()
+    variance[0] = _posterior_variance(betas[:2])[1]
+    return np.log(variance)
+
+
+def learned_range_log_variance(v, t, betas):
+    log_variance = np.empty(v.shape, v.dtype)
+    small = fixed_small_log_variance(betas)[t]  # B
+    large = np.log(betas[t])  # B
+    _learned_range(_rows(v), small, large, _rows(log_variance))
+    return log_variance
+
+
+@njit(cache=True)
+def _learned_range(v, small, large, log_variance):
+    B, n = v.shape
+    one, two = v.dtype.type(1), v.dtype.type(2)
+    for row in range(B):
+        for i in range(n):
+            share = (v[row, i] + one) / two
+            log_variance[row, i] = share * large[row] + (one - share) * small[row]
+
+
+def x0_from_eps(x_t, t, eps, alpha_bar):
+    share = alpha_bar[t]  # B
+    return _remove(x_t, np.sqrt(1 - share), eps, np.sqrt(share))
+
+
+def eps_from_x0(x_t, t, x_start, alpha_bar):
+    share = alpha_bar[t]  # B
+    return _remove(x_t, np.sqrt(share), x_start, np.sqrt(1 - share))
+
+
+def _remove(x_t, a, known, b):
+    """Solve x_t = a known + b unknown for the unknown, with factors per sample."""
+    unknown = np.empty(x_t.shape, x_t.dtype)
+    _remove_rows(_rows(x_t), a, _rows(known), b, _rows(unknown))
+    return unknown
+
+
+@njit(cache=True, error_model="numpy")
+def _remove_rows(x_t, a, known, b, unknown):
+    B, n = x_t.shape
+    for row in range(B):
+        for i in range(n):
+            unknown[row, i] = (x_t[row, i] - a[row] * known[row, i]) / b[row]
+
+
+def velocity(x_start, t, noise, alpha_bar):
+    share = alpha_bar[t]  # B
+    return _blend(-np.sqrt(1 - share), x_start, np.sqrt(share), noise)
+
+
+def x0_from_v(x_t, t, v, alpha_bar):
+    share = alpha_bar[t]  # B
+    return _blend(np.sqrt(share), x_t, -np.sqrt(1 - share), v)
+
+
+def eps_from_v(x_t, t, v, alpha_bar):
+    share = alpha_bar[t]  # B
+    return _blend(np.sqrt(1 - share), x_t, np.sqrt(share), v)
+
+
+def score_from_eps(eps, t, alpha_bar):
+    return _scale(-1 / np.sqrt(1 - alpha_bar[t]), eps)
+
+
+def eps_from_score(score, t, alpha_bar):
+    return _scale(-np.sqrt(1 - alpha_bar[t]), score)
+
+
+def _scale(factor, x):
+    """Multiply a batch by a factor per sample."""
+    product = np.empty(x.shape, x.dtype)
+    _scale_rows(factor, _rows(x), _rows(product))
+    return product
+
+
+@njit(cache=True)
+def _scale_rows(factor, x, product):
+    B, n = x.shape
+    for row in range(B):
+        for i in range(n):
+            product[row, i] = factor[row] * x[row, i]
+
+
+def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
+    x_prev = np.empty(x_t.shape, x_t.dtype)
+    share = alpha_bar(betas)[t]  # B
+    from_start, from_x_t = _posterior_mean(t, betas)  # B, B
+    _p_sample(
+        _rows(x_t),
+        _rows(eps),
+        _rows(noise),
+        np.sqrt(share),
+        np.sqrt(1 - share),
+        from_start,
+        from_x_t,
+        t > 0,
+        _rows(_widened(log_variance, x_t.shape)),
+        x_t.dtype.type(clip),
+        _rows(x_prev),
+    )
+    return x_prev
+
+
+def _widened(log_variance, shape):
+    """One log variance per sample where it is the same all over a sample, else one per element."""
+    missing = (1,) * (len(shape) - log_variance.ndim)
+    wide = log_variance.reshape(missing + log_variance.shape)
+    if math.prod(wide.shape[1:]) == 1:
+        shape = shape[:1] + wide.shape[1:]
+    wide = np.ascontiguousarray(np.broadcast_to(wide, shape))
+    wide.flags.writeable = False  # the kernel meets one type
+    return wide
+
+
+@njit(cache=True, error_model="numpy")
+def _p_sample(
+    x_t, eps, noise, signal, sigma, from_start, from_x_t, noisy, log_variance, clip, x_prev
+):
+    B, n = x_t.shape
+    two = x_t.dtype.type(2)
+    each = log_variance.shape[1] == n
+    for row in range(B):
+        deviation = x_t.dtype.type(0)
+        if noisy[row] and n > 0:
+            deviation = np.exp(log_variance[row, 0] / two)
+        for i in range(n):
+            x_start = (x_t[row, i] - sigma[row] * eps[row, i]) / signal[row]
+            x_start = min(max(x_start, -clip), clip)
+            mean = from_start[row] * x_start + from_x_t[row] * x_t[row, i]
+            if each and noisy[row]:
+                deviation = np.exp(log_variance[row, i] / two)
+            x_prev[row, i] = mean + deviation * noise[row, i]
+
+
+def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
+    x_prev = np.empty(x_t.shape, x_t.dtype)
+    eta = x_t.dtype.type(eta)
+    share, share_prev = alpha_bar[t], _before(alpha_bar, t_prev + 1)  # B, B
+    sigma = eta * np.sqrt((1 - share_prev) / (1 - share)) * np.sqrt(1 - share / share_prev)
+    direction = np.sqrt(1 - share_prev - sigma * sigma)  # B
+    _ddim_step(
+        _rows(x_t),
+        _rows(eps),
+        _rows(noise),
+        np.sqrt(share),
+        np.sqrt(1 - share),
+        np.sqrt(share_prev),
+        direction,
+        sigma,
+        _rows(x_prev),
+    )
+    return x_prev
+
+
+@njit(cache=True, error_model="numpy")
+def _ddim_step(x_t, eps, noise, root, root_noise, root_prev, direction, sigma, x_prev):
+    B, n = x_t.shape
+    for row in range(B):
+        for i in range(n):
+            x_start = (x_t[row, i] - root_noise[row] * eps[row, i]) / root[row]
+            towards = direction[row] * eps[row, i]
+            x_prev[row, i] = root_prev[row] * x_start + towards + sigma[row] * noise[row, i]
+
+
+def respaced_timesteps(steps, counts):
+    S = len(counts)
+    sizes = steps // S + (np.arange(S) < steps % S)  # S
+    for count, size in zip(counts, sizes, strict=True):
+        if count > size:
+            raise AxesError(
+                f"respaced_timesteps: counts has {count}, expected at most {size}, "
+                f"the size of its section ({S} sections of T={steps})"
+            )
+    kept = np.empty(np.sum(counts), np.int64)
+    _respaced_timesteps(sizes, counts, kept)
+    return kept
+
+
+@njit(cache=True)
+def _respaced_timesteps(sizes, counts, kept):
+    k, first = 0, 0
+    for s in range(counts.shape[0]):
+        for i in range(counts[s]):
+            place = i * (sizes[s] - 1) / max(counts[s] - 1, 1)
+            kept[k] = first + np.int64(np.rint(place))  # half to even
+            k += 1
+        first += sizes[s]
+
+
+def respaced_betas(betas, timesteps):
+    return _betas_from_alpha_bar(alpha_bar(betas)[timesteps])

@@ -1,0 +1,115 @@
+"""Compiled twins of patch embedding: same names, same arguments, same steps."""
+
+import numpy as np
+from numba import njit
+
+
+def patchify(images, patch):
+    B, channels, height, width = images.shape
+    rows, cols = height // patch, width // patch
+    grid = np.empty((B, rows, cols, channels, patch, patch), images.dtype)
+    _patchify(images, grid)
+    return grid.reshape(B, rows * cols, channels * patch * patch)
+
+
+@njit(cache=True)
+def _patchify(images, grid):
+    B, rows, cols, channels, patch, _ = grid.shape
+    for b in range(B):
+        for row in range(rows):
+            for col in range(cols):
+                for channel in range(channels):
+                    for i in range(patch):
+                        for j in range(patch):
+                            grid[b, row, col, channel, i, j] = images[
+                                b, channel, row * patch + i, col * patch + j
+                            ]
+
+
+def unpatchify(patches, patch, rows, channels):
+    B, N, _ = patches.shape
+    cols = N // max(rows, 1)
+    images = np.empty((B, channels, rows * patch, cols * patch), patches.dtype)
+    _unpatchify(patches.reshape(B, rows, cols, channels, patch, patch), images)
+    return images
+
+
+@njit(cache=True)
+def _unpatchify(grid, images):
+    B, rows, cols, channels, patch, _ = grid.shape
+    for b in range(B):
+        for channel in range(channels):
+            for row in range(rows):
+                for i in range(patch):
+                    for col in range(cols):
+                        for j in range(patch):
+                            images[b, channel, row * patch + i, col * patch + j] = grid[
+                                b, row, col, channel, i, j
+                            ]
+
+
+def patch_embed(images, weight, bias):
+    D, channels, patch, _ = weight.shape
+    width = channels * patch * patch
+    patches = patchify(images, patch)  # B N channels*P*P
+    B, N, _ = patches.shape
+    tokens = patches.reshape(B * N, width) @ weight.reshape(D, width).T
+    if bias is not None:
+        tokens += bias
+    return tokens.reshape(B, N, D)
+
+
+def vit_tokens(patches, class_token, positions):
+    B, N, D = patches.shape
+    tokens = np.empty((B, N + 1, D), patches.dtype)
+    _vit_tokens(patches, class_token, positions, tokens)
+    return tokens
+
+
+@njit(cache=True)
+def _vit_tokens(patches, class_token, positions, tokens):
+    B, N, D = patches.shape
+    for b in range(B):
+        for d in range(D):
+            tokens[b, 0, d] = class_token[d] + positions[0, d]
+        for n in range(N):
+            for d in range(D):
+                tokens[b, n + 1, d] = patches[b, n, d] + positions[n + 1, d]
+
+
+def sinusoidal_positions(positions, half):
+    N = len(positions)
+    pairs = np.empty((N, half, 2), positions.dtype)
+    _sinusoidal_positions(positions, pairs)
+    return pairs.reshape(N, 2 * half)
+
+
+@njit(cache=True)
+def _sinusoidal_positions(positions, pairs):
+    number = positions.dtype.type
+    N, half, _ = pairs.shape
+    log_base = number(np.log(10000.0))
+    for i in range(half):
+        frequency = np.exp(-log_base * number(i) / number(half))
+        for n in range(N):
+            angle = positions[n] * frequency
+            pairs[n, i, 0] = np.sin(angle)
+            pairs[n, i, 1] = np.cos(angle)
+
+
+def timestep_embedding(t, half):
+    embedding = np.empty((len(t), 2 * half), t.dtype)
+    _timestep_embedding(t, half, embedding)
+    return embedding
+
+
+@njit(cache=True)
+def _timestep_embedding(t, half, embedding):
+    number = t.dtype.type
+    log_base = number(np.log(10000.0))
+    for i in range(half):
+        frequency = np.exp(-log_base * number(i) / number(half))
+        for b in range(len(t)):
+            angle = t[b] * frequency
+            embedding[b, i] = np.cos(angle)
+            embedding[b, half + i] = np.sin(angle)

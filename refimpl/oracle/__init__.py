@@ -1,0 +1,1 @@
+"""The oracle: precisions, error-carrying arithmetic, cases, verdicts, reports."""

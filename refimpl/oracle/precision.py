@@ -1,0 +1,92 @@
+"""Floating-point precisions: what one rounding of an honest implementation may cost.
+
+Each precision has a storage format (what the arrays hold), a unit roundoff for elementwise
+arithmetic, one for the operands of matrix products (TF32 drops bits there) and one for
+accumulators (half formats accumulate in float32). Results below the smallest normal number may be
+flushed to zero, as many processors do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Roundoffs of one way to compute; `storage` names the NumPy (or ml_dtypes) dtype."""
+
+    name: str
+    storage: str
+    bits: int  # significand bits of the storage format, the hidden one included
+    smallest: float  # smallest positive normal number
+    largest: float  # largest finite number
+    operand: float = 0.0  # roundoff of the operands of a matrix product
+    accumulator: float = 0.0  # roundoff of sums; 0: the same as elementwise arithmetic
+
+    @property
+    def unit(self) -> float:
+        """Unit roundoff of elementwise arithmetic, half an ulp of one."""
+        return math.ldexp(1.0, -self.bits)
+
+    @property
+    def sum_unit(self) -> float:
+        """Unit roundoff of accumulators."""
+        return self.accumulator or self.unit
+
+    def round(self, x: Any) -> np.ndarray:
+        """Round float64 numbers to the storage format, ties to even, overflow to infinity.
+
+        >>> float(PRECISIONS["bfloat16"].round(1.01))
+        1.0078125
+        """
+        x = np.asarray(x, dtype=np.float64)
+        if self.bits == 53:
+            return x
+        exponent = np.frexp(x)[1]
+        least = math.frexp(self.smallest)[1]
+        step = np.ldexp(1.0, np.maximum(exponent, least) - self.bits)
+        with np.errstate(invalid="ignore", over="ignore"):
+            rounded = np.where(np.isfinite(x), np.rint(x / step) * step, x)
+        return np.where(np.abs(rounded) > self.largest, np.copysign(np.inf, x), rounded)
+
+    def dtype(self) -> np.dtype:
+        """The NumPy dtype of stored arrays; bfloat16 needs the package ml_dtypes."""
+        if self.storage == "bfloat16":
+            import ml_dtypes
+
+            return np.dtype(ml_dtypes.bfloat16)
+        return np.dtype(self.storage)
+
+
+FLOAT32_UNIT = math.ldexp(1.0, -24)
+
+PRECISIONS = {
+    p.name: p
+    for p in (
+        Precision("float64", "float64", 53, 2.0**-1022, float(np.finfo(np.float64).max)),
+        Precision("float32", "float32", 24, 2.0**-126, float(np.finfo(np.float32).max)),
+        # tensor cores drop the low bits of float32 operands and of their float32 sums
+        Precision(
+            "tf32",
+            "float32",
+            24,
+            2.0**-126,
+            float(np.finfo(np.float32).max),
+            operand=2.0**-10,
+            accumulator=2 * FLOAT32_UNIT,
+        ),
+        Precision(
+            "bfloat16",
+            "bfloat16",
+            8,
+            2.0**-126,
+            (2 - 2.0**-7) * 2.0**127,
+            accumulator=FLOAT32_UNIT,
+        ),
+        Precision("float16", "float16", 11, 2.0**-14, 65504.0, accumulator=FLOAT32_UNIT),
+    )
+}

@@ -1,0 +1,110 @@
+"""Reports for people: the verdict first, then a line for each operation and target."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+from refimpl.oracle.verify import Finding, Report
+
+COLOURS = {"conforms": "32", "dialect": "36", "deviates": "31", "crashes": "31", "unsupported": "2"}
+
+
+def paint(text: str, status: str, stream: TextIO) -> str:
+    """Colour a word, on a terminal only."""
+    if not stream.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\033[{COLOURS.get(status, '0')}m{text}\033[0m"
+
+
+def number(worst: float) -> str:
+    """An error ÷ allowed in three digits.
+
+    >>> number(0.03123), number(1234.5), number(float("inf")), number(0)
+    ('0.031', '1.23e+03', 'inf', '0')
+    """
+    if worst == 0:
+        return "0"
+    return f"{worst:.2g}" if worst < 1 else f"{worst:.3g}"
+
+
+def merge(findings: list[Finding]) -> Finding:
+    """One line for all precisions of an operation: the worst of them."""
+    rank = ("unsupported", "conforms", "dialect", "deviates", "crashes")
+    worst = max(findings, key=lambda f: (rank.index(f.status), f.worst))
+    line = Finding(**vars(worst))
+    line.cases = sum(f.cases for f in findings)
+    line.refused = sum(f.refused for f in findings)
+    line.worst = max(f.worst for f in findings)
+    return line
+
+
+def lines(report: Report) -> dict[str, Finding]:
+    """The findings of a target, an operation a line."""
+    grouped: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        grouped.setdefault(finding.op, []).append(finding)
+    return {op: merge(found) for op, found in grouped.items()}
+
+
+def verdict(report: Report) -> str:
+    """One sentence on a target."""
+    table = lines(report)
+    counts = {status: sum(f.status == status for f in table.values()) for status in COLOURS}
+    bad = counts["deviates"] + counts["crashes"]
+    cases = sum(f.cases for f in report.findings)
+    head = "conforms" if report.conforms else "deviates"
+    parts = [f"{bad} of {len(table)} operations deviate" if bad else f"{len(table)} operations"]
+    if counts["dialect"]:
+        parts.append(f"{counts['dialect']} in a dialect")
+    if counts["unsupported"]:
+        parts.append(f"{counts['unsupported']} unsupported")
+    parts.append(f"{cases} cases")
+    name = f"{report.target} {report.version}".strip()
+    return f"{name:<20} {head:<9} {', '.join(parts)}"
+
+
+def show(reports: list[Report], stream: TextIO | None = None) -> None:
+    """Print verdicts, the table, and what to look at next."""
+    stream = stream or sys.stdout
+    for report in reports:
+        status = "conforms" if report.conforms else "deviates"
+        print(paint(verdict(report), status, stream), file=stream)
+    print(file=stream)
+    print(f"{'operation':<27} {'target':<12} {'cases':>6} {'worst':>9}  status", file=stream)
+    tables = [(report, lines(report)) for report in reports]
+    names = dict.fromkeys(op for _, table in tables for op in table)
+    for name in names:
+        label = name
+        for report, table in tables:
+            if name in table:
+                finding = table[name]
+                target = os.path.basename(report.target)
+                row = f"{label:<27} {target:<12} {finding.cases:>6} {number(finding.worst):>9}  "
+                refused = f" ({finding.refused} refused)" if finding.refused else ""
+                status = paint(finding.status, finding.status, stream)
+                print(row + status + refused, file=stream)
+                label = ""
+    print("\nworst: the largest error ÷ the error allowed", file=stream)
+    for report in reports:
+        for finding in report.findings:
+            explain(report, finding, stream)
+
+
+def explain(report: Report, finding: Finding, stream: TextIO) -> None:
+    """What is wrong with one operation, and the command that shows it again."""
+    if finding.status in ("conforms", "unsupported"):
+        return
+    title = f"{os.path.basename(report.target)}: {finding.op} in {finding.precision}"
+    print(f"\n{paint(title + ' ' + finding.status, finding.status, stream)}", file=stream)
+    print(f"  {finding.says}", file=stream)
+    for cause in finding.causes:
+        if cause["kind"] == "unknown":
+            print("  cause: unknown; no known mistake fits every case", file=stream)
+            continue
+        verb = "conforms to dialect" if cause["kind"] == "dialect" else "looks like"
+        print(f"  {verb} {cause['id']}: {cause['says']}", file=stream)
+        for line in cause["diff"].splitlines()[2:]:
+            print(f"    {line}", file=stream)
+    print(f"  again: {finding.replay}", file=stream)

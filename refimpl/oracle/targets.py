@@ -1,0 +1,175 @@
+"""Targets: implementations to judge, each in a process of its own with a time limit."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refimpl.op import Op
+from refimpl.oracle import wire
+from refimpl.oracle.cases import Case
+
+BACKENDS = ("fast", "onnxruntime", "torch", "jax")
+LOAD_LIMIT = 180.0  # seconds to import a framework on a busy machine
+
+
+class TargetError(RuntimeError):
+    """The target cannot be found or loaded."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call came to: `returned`, `refused`, `raised`, `died` or `hung`."""
+
+    status: str
+    outputs: list[np.ndarray] = field(default_factory=list)
+    says: str = ""
+
+
+def installed() -> list[str]:
+    """The implementations found on this machine."""
+    return [name for name in BACKENDS if name == "fast" or importlib.util.find_spec(name)]
+
+
+class Session:
+    """One target's process, started again whenever it has died."""
+
+    def __init__(self, target: str, limit: float = 30.0) -> None:
+        if target.endswith(".py"):
+            if not Path(target).is_file():
+                raise TargetError(f"{target}: no such file")
+        elif target not in BACKENDS:
+            raise TargetError(
+                f"{target}: not a target; give a file ending in .py or one of {', '.join(BACKENDS)}"
+            )
+        elif target not in installed():
+            raise TargetError(f"{target}: the package is not installed")
+        self.target = target
+        self.limit = limit
+        self.process: subprocess.Popen | None = None
+        self.about: dict[str, Any] = {}
+        self.noise = tempfile.TemporaryFile()  # noqa: SIM115  closed with the session
+        try:
+            self._start()
+        except TargetError:
+            self.noise.close()
+            raise
+
+    @property
+    def ops(self) -> list[str]:
+        """The names of the operations that the target offers."""
+        return self.about["ops"]
+
+    def precisions(self, op: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """The precisions to judge an operation in; by default float32, and float64 where known."""
+        known = self.about["supports"].get(op) or self.about["precisions"]
+        if wanted:
+            return tuple(p for p in wanted if not known or p in known)
+        return tuple(p for p in ("float32", "float64") if p in (known or ("float32",)))
+
+    def _start(self) -> None:
+        there, back = os.pipe(), os.pipe()
+        environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "refimpl.oracle.worker",
+                self.target,
+                str(there[0]),
+                str(back[1]),
+            ],
+            pass_fds=(there[0], back[1]),
+            stdin=subprocess.DEVNULL,
+            stdout=self.noise,
+            stderr=self.noise,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(there[0])
+        os.close(back[1])
+        self.to, self.back = there[1], back[0]
+        with contextlib.suppress(OSError):  # if memory runs out, the target goes first
+            Path(f"/proc/{self.process.pid}/oom_score_adj").write_text("1000")
+        try:
+            self.about, _ = wire.receive(self.back, time.monotonic() + LOAD_LIMIT, 0)
+        except (wire.Closed, wire.Garbled):
+            says = self._epitaph()
+            self.close()
+            raise TargetError(f"{self.target}: cannot be loaded: {says}") from None
+        except wire.Late:
+            self.close()
+            raise TargetError(f"{self.target}: not loaded after {LOAD_LIMIT:.0f} s") from None
+        if self.about["status"] != "ready":
+            self.close()
+            raise TargetError(f"{self.target}: cannot be loaded: {self.about['says']}")
+
+    def call(self, op: Op, case: Case, room: int) -> Outcome:
+        """Make one call; `room` is how many bytes of output could be right."""
+        if self.process is None:
+            self._start()
+        inputs = case.typed(op)
+        arrays = {name: x for name, x in inputs.items() if isinstance(x, np.ndarray)}
+        header = {
+            "op": op.name,
+            "outputs": len(op.outputs),
+            "names": list(arrays),
+            "layout": case.layout,
+            "scalars": {name: x for name, x in inputs.items() if name not in arrays},
+        }
+        try:
+            wire.send(self.to, header, list(arrays.values()))
+            reply, outputs = wire.receive(
+                self.back, time.monotonic() + self.limit, 16 * room + (1 << 20)
+            )
+            return Outcome(reply["status"], outputs, reply.get("says", ""))
+        except wire.Late:
+            self.close()
+            return Outcome("hung", says=f"did not answer within {self.limit:g} s")
+        except wire.Closed:
+            says = self._epitaph()
+            self.close()
+            return Outcome("died", says=says)
+        except (wire.Garbled, KeyError) as error:
+            self.close()
+            return Outcome("raised", says=f"returned something unreadable: {error}")
+
+    def _epitaph(self) -> str:
+        """How the process ended, in words."""
+        assert self.process is not None
+        try:
+            code = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "closed its pipe"
+        if code >= 0:
+            return f"ended its process with exit code {code}"
+        return f"was killed by {signal.Signals(-code).name}"
+
+    def close(self) -> None:
+        """End the process and everything it started."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self.to)
+        os.close(self.back)
+        self.process = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self.noise.close()

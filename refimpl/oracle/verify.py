@@ -1,0 +1,245 @@
+"""Judge targets: cases in, verdicts out. Whatever a target does, the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import refimpl
+from refimpl.op import Op
+from refimpl.oracle.cases import Case, generate
+from refimpl.oracle.diagnose import causes
+from refimpl.oracle.judge import Expected, Verdict, expect, judge
+from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.targets import Outcome, Session, TargetError, installed
+from refimpl.registry import OPS
+
+PROFILES = {"quick": 12, "ci": 60, "deep": 1000}
+SEVERITY = ("conforms", "deviates", "crashes")
+CALLED_TWICE = 3  # cases on which a second call must be right as well
+
+
+@dataclass
+class Finding:
+    """What was found about one operation of one target in one precision."""
+
+    op: str
+    precision: str
+    cases: int = 0
+    refused: int = 0
+    worst: float = 0.0
+    status: str = "conforms"
+    says: str = ""
+    case: str = ""
+    replay: str = ""
+    causes: list[dict[str, str]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding with numbers that JSON can hold."""
+        entry = dict(vars(self))
+        entry["worst"] = self.worst if np.isfinite(self.worst) else "Infinity"
+        return entry
+
+
+@dataclass
+class Report:
+    """Everything found about one target."""
+
+    target: str
+    version: str = ""
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def conforms(self) -> bool:
+        """Whether nothing deviates; dialects and refusals are no deviations."""
+        return all(f.status in ("conforms", "dialect", "unsupported") for f in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON report."""
+        return {
+            "refimpl": refimpl.__version__,
+            "target": self.target,
+            "version": self.version,
+            "environment": environment(),
+            "ops": [finding.as_json() for finding in self.findings],
+        }
+
+
+def environment() -> dict[str, str]:
+    """What the numbers may depend on."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def verify(
+    *targets: str,
+    ops: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    profile: str = "ci",
+    seed: int = 0,
+    limit: float = 30.0,
+    reports: list[Report] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Report]:
+    """Judge targets against the reference, operation by operation.
+
+    A target is `fast`, `torch`, `jax`, `onnxruntime` or a file ending in .py that defines functions
+    named like operations; without one, every implementation found on the machine is judged.
+    `reports`, if given, is filled while the run goes on, so that an interruption loses nothing.
+    """
+    reports = [] if reports is None else reports
+    chosen = [OPS[name] for name in ops] if ops else list(OPS.values())
+    with contextlib.ExitStack() as stack:
+        sessions = []
+        for target in targets or installed():
+            progress(f"loading {target}")
+            session = stack.enter_context(Session(target, limit))
+            if not session.ops:
+                raise TargetError(f"{target}: defines no function named like an operation")
+            sessions.append(session)
+            reports.append(Report(target, session.about["version"]))
+        for op in chosen:
+            offering = [s for s in sessions if op.name in s.ops]
+            for precision in op.precisions:
+                asked = [
+                    (session, report)
+                    for session, report in zip(sessions, reports[-len(sessions) :], strict=True)
+                    if session in offering
+                    and precision in session.precisions(op.name, tuple(precisions))
+                ]
+                if asked:
+                    progress(f"{op.name} in {precision}")
+                    _judge_op(op, precision, asked, PROFILES[profile], seed)
+    return reports
+
+
+def _judge_op(
+    op: Op, precision: str, asked: list[tuple[Session, Report]], count: int, seed: int
+) -> None:
+    """Judge one operation in one precision for several targets; bounds are computed once."""
+    trials = {session: Trial(op, session, precision) for session, _ in asked}
+    for session, report in asked:
+        report.findings.append(trials[session].finding)
+    for case, expected in _expectations(op, precision, count, seed):
+        for trial in trials.values():
+            trial.add(case, expected)
+    for trial in trials.values():
+        trial.conclude()
+
+
+def _expectations(
+    op: Op, precision: str, count: int, seed: int
+) -> Iterator[tuple[Case, list[Expected]]]:
+    for case in generate(op, precision, count, seed):
+        yield case, expect(op, case.inputs, precision)
+
+
+class Trial:
+    """One operation of one target in one precision, case by case."""
+
+    def __init__(self, op: Op, session: Session, precision: str) -> None:
+        self.op = op
+        self.session = session
+        self.storage = PRECISIONS[precision].dtype()
+        self.finding = Finding(op.name, precision)
+        self.seen: list[tuple[Case, list[np.ndarray]]] = []
+        self.over = False
+
+    def add(self, case: Case, expected: list[Expected]) -> None:
+        """Judge one case, unless the target has already died on an earlier one."""
+        if self.over:
+            return
+        calls = 2 if self.finding.cases < CALLED_TWICE else 1
+        self.finding.cases += 1
+        for number in range(calls):
+            outcome, verdict = try_once(self.op, self.session, case, expected, self.storage)
+            if outcome.status == "refused":
+                self.finding.refused += 1
+                return
+            if outcome.status in ("died", "hung"):
+                self.over = True
+            if outcome.status == "returned" and number == 0:
+                self.seen.append((case, outcome.outputs))
+            self._note(case, outcome, verdict, "on a second call: " if number else "")
+            if not verdict.conforms:
+                return
+
+    def _note(self, case: Case, outcome: Outcome, verdict: Verdict, when: str) -> None:
+        if outcome.status != "returned":
+            status = "crashes"
+        else:
+            status = "conforms" if verdict.conforms else "deviates"
+        finding = self.finding
+        so_far = (SEVERITY.index(finding.status), finding.worst)
+        if not finding.case or (SEVERITY.index(status), verdict.worst) > so_far:
+            finding.status, finding.worst, finding.case = status, verdict.worst, case.id
+            if status != "conforms":
+                finding.says = when + str(verdict)
+                finding.replay = f"refimpl replay {case.id} {self.session.target}"
+
+    def conclude(self) -> None:
+        """Decide the status, and look for what explains a deviation."""
+        finding = self.finding
+        if finding.refused == finding.cases:
+            finding.status = "unsupported"
+        if finding.status == "deviates":
+            finding.causes = causes(self.op, self.seen, self.storage, finding.precision)
+            if finding.causes and finding.causes[0]["kind"] == "dialect":
+                finding.status = "dialect"
+        self.seen.clear()
+
+
+def try_once(
+    op: Op, session: Session, case: Case, expected: list[Expected], storage: np.dtype
+) -> tuple[Outcome, Verdict]:
+    """Call a target on one case and judge what comes back."""
+    room = sum(8 * want.value.size for want in expected)
+    try:
+        outcome = session.call(op, case, room)
+    except TargetError as error:  # it died, and cannot be loaded again
+        outcome = Outcome("died", says=str(error))
+    if outcome.status != "returned":
+        return outcome, Verdict(np.inf, op.outputs[0], reason=f"{op.name}: {outcome.says}")
+    actual: Any = outcome.outputs[0] if len(outcome.outputs) == 1 else outcome.outputs
+    return outcome, judge(op, expected, actual, storage)
+
+
+def find_case(case_id: str) -> tuple[Op, Case]:
+    """The case of an identifier such as attention/float32/0-17."""
+    try:
+        name, precision, number = case_id.split("/")
+        op = OPS[name]
+        if precision not in op.precisions:
+            raise KeyError(precision)
+        seed, _, index = number.partition("-")
+        if index:
+            cases = generate(op, precision, int(index) + 1, int(seed))
+        else:
+            cases = generate(op, precision, 0)
+        return op, next(case for case in cases if case.id == case_id)
+    except (ValueError, KeyError, StopIteration):
+        raise TargetError(
+            f"{case_id}: no such case; expected OPERATION/PRECISION/NUMBER as in a report"
+        ) from None
+
+
+def replay(case_id: str, target: str, times: int = 3) -> tuple[str, Verdict]:
+    """Run one case again, several times: FIXED, STILL FAILING or FLAKY, and the worst verdict."""
+    op, case = find_case(case_id)
+    expected = expect(op, case.inputs, case.precision)
+    storage = PRECISIONS[case.precision].dtype()
+    with Session(target) as session:
+        if op.name not in session.ops:
+            raise TargetError(f"{target}: does not define {op.name}")
+        verdicts = [try_once(op, session, case, expected, storage)[1] for _ in range(times)]
+    failures = sum(not verdict.conforms for verdict in verdicts)
+    says = "FIXED" if not failures else "STILL FAILING" if failures == times else "FLAKY"
+    return says, max(verdicts, key=lambda v: v.worst)

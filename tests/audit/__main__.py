@@ -1,0 +1,84 @@
+"""`python -m tests.audit`: soundness and sharpness of every bound, as one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from refimpl.oracle.report import number
+from refimpl.registry import OPS
+from tests.audit.audits import Audit, audit_op
+
+
+def table(audits: list[Audit]) -> str:
+    """The audit as Markdown."""
+    lines = [
+        "| operation | inputs | ways | trials | rejected | worst honest | way | mistakes | least |",
+        "|---|---:|---:|---:|---:|---:|---|---:|---:|",
+    ]
+    for a in audits:
+        worst = "exact" if a.exact else number(a.worst)
+        least = number(a.least_mistake) if a.mistakes else "–"
+        lines.append(
+            f"| {a.op} | {a.inputs} | {a.ways} | {a.trials} | {a.rejections} | {worst} "
+            f"| {'' if a.exact else a.way} | {a.mistakes} | {least} |"
+        )
+    return "\n".join(lines)
+
+
+PAGE = """# Is the bound sound and sharp?
+
+Made by `make audit`. Sound: `rejected` counts the trials in which an honest way of computing was
+outside the bound; it must be 0. Sharp: `worst honest` is the largest error ÷ allowed that a search
+over honest ways and float32 inputs found, and `least` how many times over the bound the least
+visible of the known mistakes is, on the input that shows it best. "exact" marks operations that
+move numbers about and allow no error at all.
+
+An honest way is the operation in float32 NumPy, the text in a simulated precision with another
+summation order, with fused products, powers of two, reciprocals or sloppy elementary functions
+(float32 first, then float64, tf32, bfloat16 and float16 on fewer inputs), or one of the rewritten
+forms that real libraries compute.
+
+{table}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.audit", description=__doc__)
+    parser.add_argument("ops", nargs="*", help="default: all")
+    parser.add_argument("--inputs", type=int, default=200, help="random inputs in float32")
+    parser.add_argument("--others", type=int, default=40, help="in each other precision")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--page", type=Path, help="write the table to this file")
+    options = parser.parse_args()
+    audits = []
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        names = options.ops or list(OPS)
+        jobs = {
+            n: pool.submit(audit_op, n, options.inputs, options.others, options.seed) for n in names
+        }
+        for i, name in enumerate(names):
+            audits.append(jobs[name].result())
+            a = audits[-1]
+            print(
+                f"{i + 1}/{len(names)} {a.op}: {a.rejections} rejected of {a.trials}, worst "
+                f"{number(a.worst)} ({a.way}), {a.seconds:.0f} s {a.example}",
+                file=sys.stderr,
+                flush=True,
+            )
+    print(table(audits))
+    if options.page:
+        options.page.write_text(PAGE.format(table=table(audits)))
+    failures = [a for a in audits if a.rejections or a.least_mistake < 10]
+    dull = [a.op for a in audits if not a.exact and a.worst < 0.05]
+    if dull:
+        print(f"not sharp (below 0.05): {', '.join(dull)}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

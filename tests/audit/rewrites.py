@@ -1,0 +1,330 @@
+"""The same operations, honestly rewritten: forms that real libraries compute instead of the text's.
+
+Each runs on plain arrays and in simulated precisions, and must stay within the text's bound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refimpl.op import values
+from refimpl.ops.attention import reference as attention_page
+from refimpl.ops.clip import reference as clip_page
+from refimpl.ops.diffusion import reference as diffusion_page
+from refimpl.ops.layers import reference as layers
+from refimpl.special import constant, erf, pi
+
+at = diffusion_page.at
+
+
+def largest(z: Any) -> Any:
+    top = np.max(z, axis=-1, keepdims=True)
+    return np.where(top > -np.inf, top, 0)
+
+
+def linear_bias_first(x, weight, bias):
+    """The bias starts the accumulator."""
+    if bias is None:
+        return layers.linear(x, weight, None)
+    y = bias + x[..., 0:1] * weight[:, 0]
+    for d in range(1, x.shape[-1]):
+        y = y + x[..., d : d + 1] * weight[:, d]
+    return y
+
+
+def layer_norm_folded(x, gain, bias, eps):
+    """One multiply-add an element: scale and shift are computed first."""
+    mean = np.mean(x, axis=-1, keepdims=True)
+    variance = np.mean((x - mean) * (x - mean), axis=-1, keepdims=True)
+    scale = gain * (1 / np.sqrt(variance + eps))
+    return x * scale + (bias - mean * scale)
+
+
+def layer_norm_welford(x, gain, bias, eps):
+    """Mean and squared deviations updated as each number arrives."""
+    mean, squares = x[..., 0:1], 0 * x[..., 0:1]
+    for k in range(1, x.shape[-1]):
+        change = x[..., k : k + 1] - mean
+        mean = mean + change / (k + 1)
+        squares = squares + change * (x[..., k : k + 1] - mean)
+    return (x - mean) * (1 / np.sqrt(squares / x.shape[-1] + eps)) * gain + bias
+
+
+def rms_norm_folded(x, gain, eps):
+    return x * (gain * (1 / np.sqrt(np.sum(x * x, axis=-1, keepdims=True) / x.shape[-1] + eps)))
+
+
+def group_norm_folded(x, gain, bias, groups, eps):
+    B, channels, height, width = x.shape
+    grouped = np.reshape(x, (B, groups, channels // groups * height * width))
+    mean = np.mean(grouped, axis=-1, keepdims=True)
+    variance = np.mean((grouped - mean) * (grouped - mean), axis=-1, keepdims=True)
+    inverse = np.repeat((1 / np.sqrt(variance + eps))[..., 0], channels // groups, axis=1)
+    means = np.repeat(mean[..., 0], channels // groups, axis=1)
+    scale = inverse * gain
+    shift = bias - means * scale
+    return x * scale[:, :, None, None] + shift[:, :, None, None]
+
+
+def softmax_online(z):
+    """One pass: the sum so far is rescaled whenever a larger entry arrives."""
+    top, total = largest(z[..., 0:1]), np.exp(z[..., 0:1] - largest(z[..., 0:1]))
+    for k in range(1, z.shape[-1]):
+        entry = z[..., k : k + 1]
+        seen = np.maximum(np.max(z[..., :k], axis=-1, keepdims=True), entry)
+        new = np.where(seen > -np.inf, seen, 0)
+        rescale = np.where(total > 0, np.exp(top - new), 0)
+        total = total * rescale + np.exp(entry - new)
+        top = new
+    return np.exp(z - top) / np.where(total > 0, total, 1)
+
+
+def softmax_from_logs(z):
+    return np.exp(log_softmax_shifted(z))
+
+
+def log_softmax_shifted(z):
+    shifted = z - largest(z)
+    total = np.sum(np.exp(shifted), axis=-1, keepdims=True)
+    return shifted - np.log(np.maximum(total, 1))
+
+
+def cross_entropy_picked(logits, labels):
+    top = largest(logits)
+    total = np.sum(np.exp(logits - top), axis=-1, keepdims=True)
+    picked = logits[np.arange(len(labels)), labels]
+    return np.sum((np.log(total) + top)[:, 0] - picked) / len(labels)
+
+
+def sigmoid_plain(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def gelu_distributed(x):
+    return x / 2 + x / 2 * erf(x * (1 / np.sqrt(constant(2, x))))
+
+
+def gelu_tanh_as_sigmoid(x):
+    inner = np.sqrt(2 / pi(x)) * (x + 0.044715 * (x * x * x))
+    return x / (1 + np.exp(-2 * inner))
+
+
+def quick_gelu_plain(x):
+    return x * (1 / (1 + np.exp(-1.702 * x)))
+
+
+def silu_plain(x):
+    return x / (1 + np.exp(-x))
+
+
+def l2_normalize_by_root(x):
+    squares = np.sum(x * x, axis=-1, keepdims=True)
+    return x * (1 / np.sqrt(np.where(squares > 0, squares, 1)))
+
+
+def _attend(query, key, value, bias, scores):
+    shared = query.shape[1] // key.shape[1]
+    key, value = np.repeat(key, shared, axis=1), np.repeat(value, shared, axis=1)
+    scores = scores(query, key)
+    return (scores if bias is None else scores + bias), value
+
+
+def _plain_scores(query, key):
+    return query @ np.swapaxes(key, -1, -2) / np.sqrt(constant(query.shape[-1], query))
+
+
+def attention_query_scaled(query, key, value, bias):
+    def scores(q, k):
+        return (q * (1 / np.sqrt(constant(q.shape[-1], q)))) @ np.swapaxes(k, -1, -2)
+
+    scores, value = _attend(query, key, value, bias, scores)
+    return layers.softmax(scores) @ value
+
+
+def attention_fourth_root(query, key, value, bias):
+    def scores(q, k):
+        root = np.sqrt(np.sqrt(constant(q.shape[-1], q)))
+        return (q / root) @ np.swapaxes(k / root, -1, -2)
+
+    scores, value = _attend(query, key, value, bias, scores)
+    return layers.softmax(scores) @ value
+
+
+def attention_divided_last(query, key, value, bias):
+    scores, value = _attend(query, key, value, bias, _plain_scores)
+    weights = np.exp(scores - largest(scores))
+    return (weights @ value) / np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)
+
+
+def attention_online(query, key, value, bias):
+    """Keys one by one, sum and output rescaled on the way."""
+    scores, value = _attend(query, key, value, bias, _plain_scores)
+    top = largest(scores[..., 0:1])
+    total = np.exp(scores[..., 0:1] - top)
+    mixed = total * value[:, :, 0:1, :]
+    for m in range(1, scores.shape[-1]):
+        seen = np.max(scores[..., : m + 1], axis=-1, keepdims=True)
+        new = np.where(seen > -np.inf, seen, 0)
+        rescale = np.where(total > 0, np.exp(top - new), 0)
+        weight = np.exp(scores[..., m : m + 1] - new)
+        total = total * rescale + weight
+        mixed = mixed * rescale + weight * value[:, :, m : m + 1, :]
+        top = new
+    return mixed / np.where(total > 0, total, 1)
+
+
+def multi_head_attention_packed(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
+    """The scale is folded into the query's projection."""
+    D = x.shape[-1]
+    root = np.sqrt(constant(D // heads, x))
+    b_q, b_k, b_v = (None,) * 3 if in_bias is None else np.split(in_bias, 3)
+    w_q, w_k, w_v = np.split(in_weight, 3)
+    split = attention_page.split_heads
+    query = split(layers.linear(x, w_q / root, None if b_q is None else b_q / root), heads)
+    key = split(layers.linear(memory, w_k, b_k), heads)
+    value = split(layers.linear(memory, w_v, b_v), heads)
+    scores = query @ np.swapaxes(key, -1, -2)
+    mixed = layers.softmax(scores if bias is None else scores + bias) @ value
+    mixed = np.reshape(np.swapaxes(mixed, 1, 2), (*x.shape[:2], D))
+    return layers.linear(mixed, out_weight, out_bias)
+
+
+def clip_logits_divided_last(image_features, text_features, log_scale):
+    norms = [
+        np.sqrt(np.sum(f * f, axis=-1, keepdims=True)) for f in (image_features, text_features)
+    ]
+    a, b = (np.where(n > 0, n, 1) for n in norms)
+    return (image_features @ text_features.T) / a / b.T * np.exp(log_scale)
+
+
+def clip_logits_scaled_first(image_features, text_features, log_scale):
+    images = layers.l2_normalize(image_features) * np.exp(log_scale)
+    return images @ layers.l2_normalize(text_features).T
+
+
+def clip_loss_shifted(image_features, text_features, log_scale):
+    logits = clip_logits_scaled_first(image_features, text_features, log_scale)
+    N = len(logits)
+    rows = log_softmax_shifted(logits)[np.arange(N), np.arange(N)]
+    columns = log_softmax_shifted(logits.T)[np.arange(N), np.arange(N)]
+    return -np.sum(rows + columns) / (2 * N)
+
+
+def siglip_loss_plain(image_features, text_features, log_scale, bias):
+    logits = clip_page.clip_logits(image_features, text_features, log_scale) + bias
+    N = len(logits)
+    signed = (1 - 2 * np.eye(N)) * logits
+    return np.sum(np.maximum(signed, 0) + np.log(1 + np.exp(-np.abs(signed)))) / N
+
+
+def linear_schedule_stepped(steps, beta_start, beta_end):
+    share = np.arange(steps) / max(steps - 1, 1)
+    return (1 - share) * beta_start + share * beta_end
+
+
+def cosine_schedule_normalised(steps, offset, beta_max):
+    share = (np.arange(steps + 1) / steps + offset) / (1 + offset)
+    f = np.cos(share * (pi(share) / 2))
+    f = f * f
+    f = f / f[0:1]
+    return np.minimum(1 - f[1:] / f[:-1], beta_max)
+
+
+def x0_from_eps_tables(x_t, t, eps, alpha_bar):
+    """Coefficients tabulated in float64, as in the original DDPM code, and rounded once.
+
+    Not in float64 itself: there 1/ᾱ - 1 loses up to four digits near t = 0 that 1 - ᾱ keeps, and
+    the bound is right to say so.
+    """
+    share = at(values(alpha_bar).astype(np.float64), t, x_t)
+    return np.sqrt(1 / share) * x_t - np.sqrt(1 / share - 1) * eps
+
+
+def eps_from_x0_tables(x_t, t, x_start, alpha_bar):
+    share = at(values(alpha_bar).astype(np.float64), t, x_t)
+    if np.any(share == 0):  # these tables do not exist at zero signal
+        return diffusion_page.eps_from_x0(x_t, t, x_start, alpha_bar)
+    return (np.sqrt(1 / share) * x_t - x_start) / np.sqrt(1 / share - 1)
+
+
+def q_posterior_regrouped(x_start, x_t, t, betas):
+    share = diffusion_page.alpha_bar(betas)
+    now, prev = at(share, t, x_t), at(diffusion_page.before(share), t, x_t)
+    beta = at(betas, t, x_t)
+    mean = (np.sqrt(prev) * beta * x_start + np.sqrt(1 - beta) * (1 - prev) * x_t) / (1 - now)
+    variance = (1 - prev) / (1 - now) * beta
+    log_variance = at(diffusion_page.fixed_small_log_variance(betas), t, x_t)
+    return tuple(np.broadcast_to(x, x_t.shape) for x in (mean, variance, log_variance))
+
+
+def p_sample_tables(x_t, t, eps, noise, betas, log_variance, clip):
+    share = diffusion_page.alpha_bar(betas)
+    x_start = x0_from_eps_tables(x_t, t, eps, share)
+    x_start = np.minimum(np.maximum(x_start, -clip), clip)
+    mean = q_posterior_regrouped(x_start, x_t, t, betas)[0]
+    later = np.reshape(np.asarray(t) > 0, (-1,) + (1,) * (x_t.ndim - 1))
+    return mean + later * (np.exp(log_variance / 2) * noise)
+
+
+def classifier_guidance_regrouped(mean, variance, gradient, scale):
+    return mean + variance * (scale * gradient)
+
+
+def classifier_guidance_score_regrouped(eps, gradient, t, alpha_bar, scale):
+    return eps - scale * (np.sqrt(1 - at(alpha_bar, t, eps)) * gradient)
+
+
+def classifier_free_guidance_weights(eps_uncond, eps_cond, scale):
+    return scale * eps_cond + (1 - scale) * eps_uncond
+
+
+def classifier_free_guidance_w(eps_uncond, eps_cond, scale):
+    w = scale - 1
+    return (1 + w) * eps_cond - w * eps_uncond
+
+
+def learned_range_log_variance_lerp(v, t, betas):
+    small = at(diffusion_page.fixed_small_log_variance(betas), t, v)
+    large = at(np.log(betas), t, v)
+    return small + (v + 1) / 2 * (large - small)
+
+
+FLOAT32_ONLY = (x0_from_eps_tables, eps_from_x0_tables)
+
+REWRITES = {
+    "linear": (linear_bias_first,),
+    "layer_norm": (layer_norm_folded, layer_norm_welford),
+    "rms_norm": (rms_norm_folded,),
+    "group_norm": (group_norm_folded,),
+    "softmax": (softmax_online, softmax_from_logs),
+    "log_softmax": (log_softmax_shifted,),
+    "cross_entropy": (cross_entropy_picked,),
+    "sigmoid": (sigmoid_plain,),
+    "gelu": (gelu_distributed,),
+    "gelu_tanh": (gelu_tanh_as_sigmoid,),
+    "quick_gelu": (quick_gelu_plain,),
+    "silu": (silu_plain,),
+    "l2_normalize": (l2_normalize_by_root,),
+    "attention": (
+        attention_query_scaled,
+        attention_fourth_root,
+        attention_divided_last,
+        attention_online,
+    ),
+    "multi_head_attention": (multi_head_attention_packed,),
+    "clip_logits": (clip_logits_divided_last, clip_logits_scaled_first),
+    "clip_loss": (clip_loss_shifted,),
+    "siglip_loss": (siglip_loss_plain,),
+    "linear_schedule": (linear_schedule_stepped,),
+    "cosine_schedule": (cosine_schedule_normalised,),
+    "x0_from_eps": (x0_from_eps_tables,),
+    "eps_from_x0": (eps_from_x0_tables,),
+    "q_posterior": (q_posterior_regrouped,),
+    "learned_range_log_variance": (learned_range_log_variance_lerp,),
+    "p_sample": (p_sample_tables,),
+    "classifier_guidance": (classifier_guidance_regrouped,),
+    "classifier_guidance_score": (classifier_guidance_score_regrouped,),
+    "classifier_free_guidance": (classifier_free_guidance_weights, classifier_free_guidance_w),
+}

@@ -1,0 +1,163 @@
+"""The frameworks: each backend is a target file, and deviates from the text only where listed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refimpl.oracle.cases import Case, generate, rounded
+from refimpl.oracle.judge import expect, judge
+from refimpl.oracle.precision import PRECISIONS
+from refimpl.registry import OPS
+
+NEEDS = {"torch": ("torch",), "jax": ("jax",), "onnxruntime": ("onnxruntime", "onnx")}
+INSTALLED = [name for name, needs in NEEDS.items() if all(map(importlib.util.find_spec, needs))]
+FLOAT32 = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Where a framework computes something else; `shows` is an input on which it is seen."""
+
+    backend: str
+    op: str
+    reason: str
+    applies: Callable[[dict[str, Any]], bool]
+    shows: dict[str, Any]
+
+
+def hides_a_row(name: str) -> Callable[[dict[str, Any]], bool]:
+    """Some row of this argument is -inf alone."""
+    return lambda x: x[name] is not None and bool(np.any(np.all(np.isneginf(x[name]), axis=-1)))
+
+
+def cancels(inputs: dict[str, Any]) -> bool:
+    """Some mean exceeds its standard deviation, so that E[x²] - E[x]² cancels."""
+    x, groups = inputs["x"], inputs.get("groups")
+    rows = x if groups is None else x.reshape(len(x), groups, -1)
+    return bool(np.any(np.mean(rows, axis=-1) ** 2 > np.var(rows, axis=-1)))
+
+
+def below(name: str, limit: float) -> Callable[[dict[str, Any]], bool]:
+    """Some number of this argument is below a limit."""
+    return lambda x: bool(np.any(x[name] < limit))
+
+
+HIDDEN = np.array([[-np.inf, -np.inf], [0.0, 1.0]])
+ONE_SIDED = np.array([[1.0, 1.01, 0.99, 1.02]])
+TAIL = np.array([-8.0, -30.0])
+HEADS = {
+    "query": np.ones((1, 1, 1, 2)),
+    "key": np.ones((1, 1, 2, 2)),
+    "value": np.ones((1, 1, 2, 2)),
+    "bias": HIDDEN[:1],
+}
+LAYER = {
+    "x": np.ones((1, 1, 2)),
+    "memory": np.ones((1, 2, 2)),
+    "in_weight": np.ones((6, 2)),
+    "in_bias": None,
+    "out_weight": np.ones((2, 2)),
+    "out_bias": None,
+    "heads": 1,
+    "bias": HIDDEN[:1],
+}
+NORM = {"gain": np.ones(4), "bias": np.zeros(4), "eps": 1e-12}
+GROUPED = {"x": ONE_SIDED[..., None, None], **NORM, "groups": 1}
+
+DEVIATIONS = [
+    *(
+        Deviation(backend, op, "a row of -inf alone is NaN", hides_a_row("z"), {"z": HIDDEN})
+        for backend in NEEDS
+        for op in ("softmax", "log_softmax")
+    ),
+    *(
+        Deviation("jax", op, "a fully masked row takes the mean of V", hides_a_row("bias"), shows)
+        for op, shows in (("attention", HEADS), ("multi_head_attention", LAYER))
+    ),
+    Deviation("jax", "layer_norm", "variance is E[x²] - E[x]²", cancels, {"x": ONE_SIDED, **NORM}),
+    Deviation("onnxruntime", "group_norm", "variance is E[x²] - E[x]²", cancels, GROUPED),
+    *(
+        Deviation(
+            "onnxruntime",
+            op,
+            "sigmoid has an absolute error of 1e-7, and is 0 in the tail",
+            below(name, -2.0),
+            {name: TAIL},
+        )
+        for op, name in (("sigmoid", "z"), ("quick_gelu", "x"), ("silu", "x"))
+    ),
+]
+
+
+def module(backend: str) -> Any:
+    return importlib.import_module(f"refimpl.backends.{backend}")
+
+
+def functions(backend: str) -> dict[str, Callable]:
+    """The public functions that a backend defines."""
+    found = inspect.getmembers(module(backend), inspect.isfunction)
+    return {name: function for name, function in found if not name.startswith("_")}
+
+
+def conforms(backend: str, op: Any, case: Any) -> bool:
+    expected = expect(op, case.inputs, "float32")
+    try:
+        actual = functions(backend)[op.name](**case.typed(op))
+    except Exception:
+        if any(np.size(x) == 0 for x in case.inputs.values()):
+            return True  # a framework may refuse an empty batch
+        raise
+    return judge(op, expected, actual, FLOAT32).conforms
+
+
+FUNCTIONS = [
+    pytest.param(backend, name, id=f"{backend}-{name}")
+    for backend in INSTALLED
+    for name in functions(backend)
+]
+
+
+@pytest.mark.parametrize(("backend", "name"), FUNCTIONS)
+def test_a_function_is_an_operation_and_takes_its_arguments(backend, name):
+    function = functions(backend)[name]
+    assert list(inspect.signature(function).parameters) == list(OPS[name].specs)
+    assert function.__doc__
+    assert "\n" not in function.__doc__
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_the_precisions_are_known(backend):
+    own = module(backend)
+    assert set(own.PRECISIONS) <= set(PRECISIONS)
+    assert set(own.SUPPORTS) <= set(functions(backend))
+    for precisions in own.SUPPORTS.values():
+        assert set(precisions) < set(own.PRECISIONS)
+
+
+@pytest.mark.parametrize(("backend", "name"), FUNCTIONS)
+def test_a_function_stays_within_the_bound(backend, name):
+    op = OPS[name]
+    known = [d.applies for d in DEVIATIONS if (d.backend, d.op) == (backend, name)]
+    for case in generate(op, "float32", 4):
+        if not any(applies(case.inputs) for applies in known):
+            assert conforms(backend, op, case), case.id
+
+
+@pytest.mark.parametrize(
+    "deviation",
+    [pytest.param(d, id=f"{d.backend}-{d.op}") for d in DEVIATIONS if d.backend in INSTALLED],
+)
+def test_a_known_deviation_is_still_seen(deviation):
+    op = OPS[deviation.op]
+    inputs = op.read(**{name: deviation.shows[name] for name in op.specs})
+    assert deviation.applies(inputs)
+    case = Case(op.name, "float32", "shows", deviation.reason, rounded(op, inputs, "float32"))
+    assert not conforms(deviation.backend, op, case), "no longer deviates"

@@ -1,0 +1,137 @@
+"""The bound: sound over honest ways of computing, as sharp as a derivation by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refimpl.oracle.arithmetic import ErrorArray, bounded, gamma, lift
+from refimpl.oracle.precision import PRECISIONS
+from refimpl.registry import OPS
+from tests.audit.audits import audit_op
+
+U = PRECISIONS["float32"].unit
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_no_honest_way_is_rejected(name):
+    audit = audit_op(name, inputs=10, others=3, seed=7)
+    assert audit.trials > 100
+    assert audit.rejections == 0, audit.example
+
+
+def float32(rng, *shape, scale=1.0):
+    return np.float64(np.float32(scale * rng.standard_normal(shape)))
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
+def test_the_softmax_bound_is_within_ten_times_the_derived_one(scale):
+    z = float32(np.random.default_rng(0), 20, 7, scale=scale)
+    (found,) = bounded(OPS["softmax"].text, {"z": z}, "float32")
+    p, spread = found.value, np.abs(z - z.max(-1, keepdims=True))
+    e, n, c = U * spread, z.shape[-1], 4
+    derived = p * np.expm1(e + np.sum(p * e, -1, keepdims=True) + (n - 1 + 2 * c + 1) * U)
+    assert np.max(found.error / derived) < 10
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
+def test_the_attention_bound_is_within_ten_times_the_derived_one(scale):
+    rng = np.random.default_rng(1)
+    q, k, v = (float32(rng, 2, 3, n, 8, scale=scale) for n in (5, 7, 7))
+    inputs = {"query": q, "key": k, "value": v, "bias": None}
+    (found,) = bounded(OPS["attention"].text, inputs, "float32")
+    kt = np.swapaxes(k, -1, -2)
+    s = q @ kt / np.sqrt(8)
+    p = np.exp(s - s.max(-1, keepdims=True))
+    p = p / p.sum(-1, keepdims=True)
+    logits = gamma(10, U) * np.abs(q) @ np.abs(kt) / np.sqrt(8)
+    e = logits + 2 * U * np.abs(s - s.max(-1, keepdims=True))
+    eta = np.expm1(e + np.sum(p * e, -1, keepdims=True) + (2 * 4 + 7 + 2) * U)
+    derived = (p * (eta + gamma(8, U) * (1 + eta))) @ np.abs(v) + U * np.abs(p @ v)
+    assert np.max(found.error / derived) < 10
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, 100.0])
+def test_the_layer_norm_bound_is_within_ten_times_the_derived_one(shift):
+    x = np.float64(np.float32(np.random.default_rng(2).standard_normal((20, 16)) + shift))
+    ones, eps, n = np.ones(16), 2.0**-17, 16
+    inputs = {"x": x, "gain": ones, "bias": 0 * ones, "eps": eps}
+    (found,) = bounded(OPS["layer_norm"].text, inputs, "float32")
+    mean = x.mean(-1, keepdims=True)
+    d = x - mean
+    v = np.mean(d * d, -1, keepdims=True)
+    dm = gamma(n, U) * np.mean(np.abs(x), -1, keepdims=True) + U * np.abs(mean)
+    dv = dm**2 + 2 * U * np.mean(np.abs(d) * (np.abs(d) + dm), -1, keepdims=True)
+    dv = dv + gamma(n + 4, U) * v
+    root = (1 - dv / (v + eps)) ** -0.5 - 1 + 4 * U
+    derived = ((dm + U * np.abs(d)) * (1 + root) + np.abs(d) * root) / np.sqrt(v + eps)
+    assert np.max(found.error / derived) < 10
+
+
+def test_the_clip_loss_bound_is_within_ten_times_the_derived_one():
+    rng = np.random.default_rng(3)
+    a, b = float32(rng, 6, 8), float32(rng, 6, 8)
+    scale = float(np.float32(np.log(1 / 0.07)))
+    inputs = {"image_features": a, "text_features": b, "log_scale": scale}
+    (found,) = bounded(OPS["clip_loss"].text, inputs, "float32")
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    tau, s, n = np.exp(scale), np.exp(scale) * a @ b.T, 6
+    logits = tau * (gamma(9, U) + 2 * (gamma(4, U) + 3 * U)) * np.abs(a) @ np.abs(b.T)
+    logits = logits + 2 * U * np.abs(s)
+    total = 0.0
+    for z, e in ((s, logits), (s.T, logits.T)):
+        top = z.max(1, keepdims=True)
+        p = np.exp(z - top) / np.exp(z - top).sum(1, keepdims=True)
+        rows = np.sum(p * (e + U * np.abs(z - top)), 1) + np.diag(e)
+        total += np.mean(rows) + (n + 8) * U * np.mean(np.abs(top))
+    assert found.error / (total / 2) < 10
+
+
+def error_of(expression, *values):
+    p = PRECISIONS["float32"]
+    with np.errstate(all="ignore"):
+        return expression(*(lift(np.float64(v), p) for v in values)).error
+
+
+def test_exact_operations_cost_nothing():
+    assert error_of(lambda x: x * 2, 0.1 * 0 + 1.5) == 0
+    assert error_of(lambda x: x / 4, 1.5) == 0
+    assert error_of(lambda x: x + 0, 1.5) == 0
+    assert error_of(lambda x: -np.abs(x), 1.5) == 0
+    assert error_of(lambda x: np.maximum(x, 0), 1.5) == 0
+
+
+def test_one_addition_costs_one_rounding():
+    assert error_of(lambda x, y: x + y, 1.0, 2.0) == pytest.approx(3 * U)
+
+
+def test_a_constant_that_the_format_cannot_hold_is_rounded_once():
+    assert error_of(lambda x: x, 0.1) == pytest.approx(0.1 * U)
+    assert error_of(lambda x: x, 0.5) == 0
+
+
+def test_an_overflow_makes_the_bound_infinite_and_never_nan():
+    assert error_of(np.exp, 100.0) == np.inf
+    assert error_of(lambda x: np.exp(x) * 0, 100.0) == np.inf
+
+
+def test_a_text_that_needs_an_unknown_function_is_refused():
+    with pytest.raises(TypeError, match=r"no rule for np\.arcsinh"):
+        error_of(np.arcsinh, 1.0)
+    with pytest.raises(TypeError, match="cannot decide"):
+        error_of(lambda x: np.where(x, 1, 0), 1.0)
+
+
+def test_all_readings_run_the_same_source():
+    seen = []
+    op = OPS["softmax"]
+
+    def spy(z):
+        seen.append(type(z).__name__)
+        return op.text(z)
+
+    z = np.array([[0.5, 1.0]])
+    plain = spy(z)
+    (carried,) = bounded(spy, {"z": z}, "float32")
+    assert seen == ["ndarray", ErrorArray.__name__]
+    assert np.array_equal(plain, carried.value)
