@@ -135,6 +135,8 @@ class Op:
             ):
                 warnings.simplefilter("error", RuntimeWarning)  # the mean of nothing
                 result = self.text(**inputs)
+        except AxesError:
+            raise
         except (FloatingPointError, ValueError, RuntimeWarning) as error:
             raise DomainError(f"{self.name}: not defined for these arguments: {error}") from None
         sizes = bind(self.name, self.specs, inputs)

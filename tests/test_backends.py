@@ -50,6 +50,17 @@ def below(name: str, limit: float) -> Callable[[dict[str, Any]], bool]:
     return lambda x: bool(np.any(x[name] < limit))
 
 
+def short(limit: float) -> Callable[[dict[str, Any]], bool]:
+    """Some vector is not zero, but shorter than a limit."""
+
+    def applies(inputs: dict[str, Any]) -> bool:
+        vectors = [x for name, x in inputs.items() if name.endswith("features") or name == "x"]
+        lengths = np.concatenate([np.ravel(np.linalg.norm(x, axis=-1)) for x in vectors])
+        return bool(np.any((lengths > 0) & (lengths < limit)))
+
+    return applies
+
+
 HIDDEN = np.array([[-np.inf, -np.inf], [0.0, 1.0]])
 ONE_SIDED = np.array([[1.0, 1.01, 0.99, 1.02]])
 TAIL = np.array([-8.0, -30.0])
@@ -69,6 +80,12 @@ LAYER = {
     "heads": 1,
     "bias": HIDDEN[:1],
 }
+PAIRS = {
+    "image_features": 1e-9 * np.eye(2),
+    "text_features": np.eye(2),
+    "log_scale": 1.0,
+    "bias": 0.0,
+}
 NORM = {"gain": np.ones(4), "bias": np.zeros(4), "eps": 1e-12}
 GROUPED = {"x": ONE_SIDED[..., None, None], **NORM, "groups": 1}
 
@@ -81,6 +98,17 @@ DEVIATIONS = [
     *(
         Deviation("jax", op, "a fully masked row takes the mean of V", hides_a_row("bias"), shows)
         for op, shows in (("attention", HEADS), ("multi_head_attention", LAYER))
+    ),
+    Deviation(
+        "torch",
+        "l2_normalize",
+        "a length below 1e-12 counts as 1e-12",
+        short(1e-12),
+        {"x": np.array([[3e-13, 4e-13]])},
+    ),
+    *(
+        Deviation("torch", op, "a length below 1e-8 counts as 1e-8", short(1e-8), PAIRS)
+        for op in ("clip_logits", "clip_loss", "siglip_loss")
     ),
     Deviation("jax", "layer_norm", "variance is E[x²] - E[x]²", cancels, {"x": ONE_SIDED, **NORM}),
     Deviation("onnxruntime", "group_norm", "variance is E[x²] - E[x]²", cancels, GROUPED),

@@ -300,7 +300,8 @@ def _sqrt(x: ErrorArray) -> ErrorArray:
     if x.known:
         return _constant(x, value)
     least = np.sqrt(np.maximum(x.value - x.error, 0))
-    error = np.where(x.error == 0, 0.0, x.error / (value + least))
+    error = np.minimum(x.error / (value + least), np.sqrt(x.error))
+    error = np.where(x.error == 0, 0.0, error)
     one = (x.error == 0) & ((x.value == 0) | (x.value == 1))
     return _settle(value, np.where(one, 0.0, _round(value, error, p, DIVISION)), p)
 
