@@ -44,8 +44,9 @@ class Precision:
         1.0078125
         """
         x = np.asarray(x, dtype=np.float64)
-        if self.bits == 53:
-            return x
+        if self.storage in ("float16", "float32", "float64") and self.bits in (11, 24, 53):
+            with np.errstate(over="ignore"):
+                return x.astype(self.storage).astype(np.float64)
         exponent = np.frexp(x)[1]
         least = math.frexp(self.smallest)[1]
         step = np.ldexp(1.0, np.maximum(exponent, least) - self.bits)

@@ -50,28 +50,26 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
         rule = self.rules.get(ufunc.__name__)
         if method != "__call__" or kwargs or rule is None:
             raise TypeError(f"{type(self).__name__} has no rule for np.{ufunc.__name__}")
-        with np.errstate(all="ignore"):
-            return rule(*(self.lift(x) for x in inputs))
+        return rule(*(self.lift(x) for x in inputs))
 
     def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
         name = func.__name__
-        with np.errstate(all="ignore"):
-            if name in MOVES:
-                return args[0].moved(lambda array: func(array, *args[1:], **kwargs))
-            if name in JOINS:
-                parts = [self.lift(x) for x in args[0]]
-                return self.join(parts, lambda arrays: func(arrays, *args[1:], **kwargs))
-            if name == "split":
-                places = np.split(np.arange(len(args[0])), *args[1:])
-                return [args[0][part] for part in places]
-            if name == "where":
-                return self.select(args[0], self.lift(args[1]), self.lift(args[2]))
-            rule = self.rules.get(name)
-            if rule is None:
-                raise TypeError(f"{type(self).__name__} has no rule for np.{name}")
-            if name == "linspace":
-                return rule(self.lift(args[0]), self.lift(args[1]), *args[2:], **kwargs)
-            return rule(*args, **kwargs)
+        if name in MOVES:
+            return args[0].moved(lambda array: func(array, *args[1:], **kwargs))
+        if name in JOINS:
+            parts = [self.lift(x) for x in args[0]]
+            return self.join(parts, lambda arrays: func(arrays, *args[1:], **kwargs))
+        if name == "split":
+            places = np.split(np.arange(len(args[0])), *args[1:])
+            return [args[0][part] for part in places]
+        if name == "where":
+            return self.select(args[0], self.lift(args[1]), self.lift(args[2]))
+        rule = self.rules.get(name)
+        if rule is None:
+            raise TypeError(f"{type(self).__name__} has no rule for np.{name}")
+        if name == "linspace":
+            return rule(self.lift(args[0]), self.lift(args[1]), *args[2:], **kwargs)
+        return rule(*args, **kwargs)
 
     def select(self, condition: Any, a: Any, b: Any) -> Any:
         """`np.where` with a plain condition."""
@@ -102,4 +100,5 @@ def run(text: Callable, lift: Callable, inputs: dict[str, Any]) -> Any:
         for name, value in inputs.items()
         if value is not None
     }
-    return text(**{name: lifted.get(name) for name in inputs})
+    with np.errstate(all="ignore"):  # the rules know what to make of infinities
+        return text(**{name: lifted.get(name) for name in inputs})
