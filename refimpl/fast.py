@@ -16,6 +16,8 @@ import numpy as np
 from refimpl.op import Op
 from refimpl.registry import OPS
 
+PRECISIONS = ("float32", "float64")
+
 
 def __getattr__(name: str) -> Callable[..., Any]:
     if name not in OPS:

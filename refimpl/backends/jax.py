@@ -15,6 +15,7 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", True)
 
+VERSION = jax.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 SUPPORTS = dict.fromkeys(
     ("attention", "multi_head_attention"),  # the softmax is float32; float16 products are missing

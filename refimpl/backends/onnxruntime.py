@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 from onnx import helper
 
+VERSION = onnxruntime.__version__
 PRECISIONS = ("float64", "float32", "float16")
 SUPPORTS = dict.fromkeys(
     (

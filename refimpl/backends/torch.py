@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 F = torch.nn.functional
+VERSION = torch.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 SUPPORTS = {
     "dynamic_threshold": ("float64", "float32"),  # torch.quantile takes no half format
