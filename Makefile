@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
-VERIFY := $(BIN)/refimpl verify
+# what these frameworks are known to do: a variance as E[x²] - E[x]², which loses digits
+KNOWN := --allow layer_norm/one-pass-variance --allow group_norm/one-pass-variance
+VERIFY := $(BIN)/refimpl verify $(KNOWN)
 
 .PHONY: verify verify-all test check audit pages clean
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import time
@@ -45,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--profile", choices=("quick", "ci", "deep"), default="ci")
     verify.add_argument("--seed", type=int, default=0)
     verify.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="a call")
+    verify.add_argument(
+        "--allow", action="append", default=[], metavar="ID", help="a cause that does not count"
+    )
     verify.add_argument("--json", metavar="FILE", type=Path)
     verify.set_defaults(run=run_verify)
 
@@ -80,6 +82,7 @@ def run_verify(options: argparse.Namespace) -> int:
             profile=options.profile,
             seed=options.seed,
             limit=options.limit,
+            allow=options.allow,
             reports=reports,
             progress=_progress(len(options.ops) or len(OPS)),
         )
@@ -140,11 +143,11 @@ def run_explain(options: argparse.Namespace) -> int:
 
     name, _, slug = options.name.partition("/")
     op = find(name)
-    edits = {edit.id: edit for edit in (*op.dialects, *op.mistakes)}
+    known = {edit.id: edit for edit in (*op.dialects, *op.mistakes, *op.lossy)}
     if slug:
-        if options.name not in edits:
+        if options.name not in known:
             raise KeyError(f"{name} has no mistake or dialect {slug!r}; see refimpl explain {name}")
-        edit = edits[options.name]
+        edit = known[options.name]
         print(f"{edit.id}: {edit.says}")
         for label, text in (("effect", edit.effect), ("seen", edit.source)):
             if text:
@@ -152,11 +155,14 @@ def run_explain(options: argparse.Namespace) -> int:
         print(diff(op, edit))
         return CONFORMS
     print(inspect.getsource(op.text))
-    for title, entries in (("laws", op.laws), ("dialects", op.dialects), ("mistakes", op.mistakes)):
-        if entries:
-            print(f"{title}:")
-            for entry in entries:
-                print(f"  {getattr(entry, 'id', '')}  {entry.says}".rstrip())
+    print("laws:", *(law.says for law in op.laws), sep="\n  ")
+    for title, edits in (
+        ("dialects", op.dialects),
+        ("mistakes", op.mistakes),
+        ("lossy forms", op.lossy),
+    ):
+        if edits:
+            print(f"{title}:", *(f"{edit.id}: {edit.says}" for edit in edits), sep="\n  ")
     return CONFORMS
 
 
@@ -174,7 +180,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     """Versions, and what can be judged here."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from refimpl.oracle.targets import BACKENDS
+    from refimpl.oracle.targets import BACKENDS, installed
     from refimpl.oracle.verify import environment
 
     for name, value in environment().items():
@@ -185,11 +191,8 @@ def run_doctor(_: argparse.Namespace) -> int:
         except PackageNotFoundError:
             print(f"{name:<14} not installed")
     for name in BACKENDS:
-        if name == "fast":
-            continue
-        found = importlib.util.find_spec(name) is not None
-        hint = "installed" if found else f"not installed: pip install 'refimpl[{name}]'"
-        print(f"{name:<14} {hint}")
+        found = name in installed()
+        print(f"{name:<14} {'can be judged' if found else 'not installed'}")
     return CONFORMS
 
 

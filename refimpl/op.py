@@ -72,6 +72,7 @@ class Op:
     probes: tuple[Probe, ...] = ()
     mistakes: tuple[Edit, ...] = ()
     dialects: tuple[Edit, ...] = ()
+    lossy: tuple[Edit, ...] = ()  # equal in exact arithmetic, but digits are lost
     outputs: tuple[str, ...] = ("result",)
     precisions: tuple[str, ...] = ("float64", "float32", "tf32", "bfloat16", "float16")
     values: dict[str, Callable] = field(default_factory=dict)  # how to draw special arguments

@@ -45,11 +45,6 @@ def cancels(inputs: dict[str, Any]) -> bool:
     return bool(np.any(np.mean(rows, axis=-1) ** 2 > np.var(rows, axis=-1)))
 
 
-def below(name: str, limit: float) -> Callable[[dict[str, Any]], bool]:
-    """Some number of this argument is below a limit."""
-    return lambda x: bool(np.any(x[name] < limit))
-
-
 def short(limit: float) -> Callable[[dict[str, Any]], bool]:
     """Some vector is not zero, but shorter than a limit."""
 
@@ -63,7 +58,6 @@ def short(limit: float) -> Callable[[dict[str, Any]], bool]:
 
 HIDDEN = np.array([[-np.inf, -np.inf], [0.0, 1.0]])
 ONE_SIDED = np.array([[1.0, 1.01, 0.99, 1.02]])
-TAIL = np.array([-8.0, -30.0])
 HEADS = {
     "query": np.ones((1, 1, 1, 2)),
     "key": np.ones((1, 1, 2, 2)),
@@ -112,16 +106,6 @@ DEVIATIONS = [
     ),
     Deviation("jax", "layer_norm", "variance is E[x²] - E[x]²", cancels, {"x": ONE_SIDED, **NORM}),
     Deviation("onnxruntime", "group_norm", "variance is E[x²] - E[x]²", cancels, GROUPED),
-    *(
-        Deviation(
-            "onnxruntime",
-            op,
-            "sigmoid has an absolute error of 1e-7, and is 0 in the tail",
-            below(name, -2.0),
-            {name: TAIL},
-        )
-        for op, name in (("sigmoid", "z"), ("quick_gelu", "x"), ("silu", "x"))
-    ),
 ]
 
 
@@ -139,10 +123,9 @@ def conforms(backend: str, op: Any, case: Any) -> bool:
     expected = expect(op, case.inputs, "float32")
     try:
         actual = functions(backend)[op.name](**case.typed(op))
-    except Exception:
-        if any(np.size(x) == 0 for x in case.inputs.values()):
-            return True  # a framework may refuse an empty batch
-        raise
+    except NotImplementedError:
+        assert any(np.size(x) == 0 for x in case.inputs.values())
+        return True  # a framework may refuse an empty batch
     return judge(op, expected, actual, FLOAT32).conforms
 
 

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from refimpl.axes import AXES
+from refimpl.oracle.balls import certified
+from refimpl.oracle.judge import error_ratio, expect
 from refimpl.registry import OPS
+from tests.audit.simulated import STYLES, simulate
 from tests.harness import cases, disagreement, law_sides, twin, witness, worst_ratio
 
 ALL = [pytest.param(op, id=f"{op.chapter}-{op.name}") for op in OPS.values()]
@@ -24,6 +27,9 @@ DIALECTS = [
     pytest.param(op, edit, id=f"{op.chapter}-{edit.id}")
     for op in OPS.values()
     for edit in op.dialects
+]
+LOSSY = [
+    pytest.param(op, edit, id=f"{op.chapter}-{edit.id}") for op in OPS.values() for edit in op.lossy
 ]
 TEN_TIMES = 10
 
@@ -75,6 +81,20 @@ def test_the_mistake_is_far_outside_the_bound(op, edit):
 def test_the_dialect_differs_from_the_text(op, edit):
     other = op.edited(edit)
     assert any(worst_ratio(op, other, case) > 1 for case in cases(op, "float32", count=64))
+
+
+@pytest.mark.parametrize(("op", "edit"), LOSSY)
+def test_the_lossy_form_is_equal_and_loses_digits(op, edit):
+    form, worst = op.edited(edit), 0.0
+    for case in cases(op, "float32", count=64):
+        (exact,) = certified(form, case.inputs)
+        with np.errstate(all="ignore"):
+            (ours,) = certified(op.text, case.inputs)
+            computed = simulate(form, case.inputs, "float32", STYLES[0])[0]
+        assert np.array_equal(exact[0], ours[0]), "not the same function"
+        (want,) = expect(op, case.inputs, "float32")
+        worst = max(worst, float(np.max(error_ratio(want, computed), initial=0.0)))
+    assert worst > 1
 
 
 @pytest.mark.parametrize("op", ALL)

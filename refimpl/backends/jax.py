@@ -28,10 +28,17 @@ def _on_tensors(function):
 
     @functools.wraps(function)
     def call(**inputs):
-        arrays = {n: jnp.asarray(x) for n, x in inputs.items() if isinstance(x, np.ndarray)}
-        constants = {n: x for n, x in inputs.items() if n not in arrays}
-        result = jax.jit(functools.partial(function, **constants))(**arrays)
-        return tuple(map(np.asarray, result)) if isinstance(result, tuple) else np.asarray(result)
+        try:
+            arrays = {n: jnp.asarray(x) for n, x in inputs.items() if isinstance(x, np.ndarray)}
+            constants = {n: x for n, x in inputs.items() if n not in arrays}
+            result = jax.jit(functools.partial(function, **constants))(**arrays)
+            return (
+                tuple(map(np.asarray, result)) if isinstance(result, tuple) else np.asarray(result)
+            )
+        except Exception as error:
+            if any(isinstance(x, np.ndarray) and not x.size for x in inputs.values()):
+                raise NotImplementedError(f"refuses an empty batch: {error}") from error
+            raise
 
     return call
 

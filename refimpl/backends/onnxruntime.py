@@ -89,9 +89,14 @@ def _on_tensors(function):
 
     @functools.wraps(function)
     def call(**inputs):
-        read = {n: _Tensor(x) if isinstance(x, np.ndarray) else x for n, x in inputs.items()}
-        result = function(**read)
-        return tuple(x.array for x in result) if isinstance(result, tuple) else result.array
+        try:
+            read = {n: _Tensor(x) if isinstance(x, np.ndarray) else x for n, x in inputs.items()}
+            result = function(**read)
+            return tuple(x.array for x in result) if isinstance(result, tuple) else result.array
+        except Exception as error:
+            if any(isinstance(x, np.ndarray) and not x.size for x in inputs.values()):
+                raise NotImplementedError(f"refuses an empty batch: {error}") from error
+            raise
 
     return call
 

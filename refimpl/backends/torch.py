@@ -45,8 +45,13 @@ def _on_tensors(function):
 
     @functools.wraps(function)
     def call(**inputs):
-        result = function(**{name: _read(value) for name, value in inputs.items()})
-        return tuple(map(_write, result)) if isinstance(result, tuple) else _write(result)
+        try:
+            result = function(**{name: _read(value) for name, value in inputs.items()})
+            return tuple(map(_write, result)) if isinstance(result, tuple) else _write(result)
+        except Exception as error:
+            if any(isinstance(x, np.ndarray) and not x.size for x in inputs.values()):
+                raise NotImplementedError(f"refuses an empty batch: {error}") from error
+            raise
 
     return call
 

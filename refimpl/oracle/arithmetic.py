@@ -17,8 +17,8 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     a + b + c            any order, like terms joined; an addend may start a matrix product
     c (a + b)            also c a + c b: a factor may be folded into the terms
     exp, log             4 ulp, and 2 u |x| for a detour through powers of two
-    sin, cos             4 ulp
-    tanh, erf            4 ulp of one: the value may have come from exp
+    sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
+    e / (1 + e')         4 ulp of one: the logistic function may come from tanh
     log1p(x)             also log(1 + x)
     constants            rounded once
 """
@@ -54,7 +54,7 @@ class ErrorArray(Reading):
 
     `terms` and `count` remember the magnitude and the number of the terms of the sum that this
     value is; `exponential` that it is an exponential, `known` that it is a constant; `floor` a
-    limit that no honest result falls below.
+    limit that no honest result falls below, `logistic` that it is one plus an exponential.
     """
 
     carried = ("value", "error")
@@ -68,6 +68,7 @@ class ErrorArray(Reading):
         self.exponential = tags.get("exponential", False)
         self.known = tags.get("known", False)
         self.floor = tags.get("floor")
+        self.logistic = tags.get("logistic", False)
 
     def __repr__(self) -> str:
         return f"ErrorArray({self.value!r}, ±{self.error!r}, {self.precision.name})"
@@ -97,7 +98,9 @@ def lift(x: Any, precision: Precision) -> ErrorArray:
         return ErrorArray(value, np.zeros_like(value), precision)
     with np.errstate(invalid="ignore"):
         held = (precision.round(value) == value) | ~np.isfinite(value)
-        return ErrorArray(value, np.where(held, 0.0, precision.unit * np.abs(value)), precision)
+        error = np.where(held, 0.0, precision.unit * np.abs(value))
+        flushed = np.abs(value) < precision.smallest
+        return ErrorArray(value, np.where(flushed, np.abs(value), error), precision)
 
 
 def exact(x: Any, precision: Precision) -> ErrorArray:
@@ -137,7 +140,7 @@ def _ulp(value: np.ndarray, unit: float) -> np.ndarray:
     return 2 * unit * np.ldexp(1.0, np.frexp(value)[1] - 1)
 
 
-def _function(value: np.ndarray, error: np.ndarray, p: Precision, ulps: np.ndarray) -> np.ndarray:
+def _function(value: np.ndarray, error: np.ndarray, p: Precision, ulps: Any) -> np.ndarray:
     """An elementary function: evaluated with the accumulator's unit, stored with the other."""
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     return error + ulps + stored * (np.abs(value) + error)
@@ -149,6 +152,10 @@ def _is_exact(x: ErrorArray, numbers: Callable) -> np.ndarray:
 
 def _is_zero(v: np.ndarray) -> np.ndarray:
     return v == 0
+
+
+def _is_one(x: ErrorArray) -> bool:
+    return x.ndim == 0 and x.error == 0 and x.value == 1
 
 
 def _is_nothing(x: ErrorArray) -> np.ndarray:
@@ -182,7 +189,8 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
             if one.count == 2 or other.count > 1:
                 rounded = rounded + REORDER * p.unit * (_magnitude(one) + _magnitude(other))
     error = np.where(untouched, error, rounded)
-    return _settle(value, error, p, terms=terms, count=x.count + y.count)
+    logistic = (_is_one(x) and y.exponential) or (_is_one(y) and x.exponential)
+    return _settle(value, error, p, terms=terms, count=x.count + y.count, logistic=logistic)
 
 
 def _subtract(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -232,6 +240,8 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         _is_exact(y, _is_power_of_two), error, _round(value, error, p, DIVISION) + fold
     )
     error = np.where(_is_exact(x, _is_zero) & (room > 0), 0.0, error)
+    if x.exponential and y.logistic:
+        error = error + 2 * ULPS * p.sum_unit
     return _settle(value, error, p, terms=terms, count=x.count)
 
 
@@ -309,7 +319,7 @@ def _sqrt(x: ErrorArray) -> ErrorArray:
 def _tanh(x: ErrorArray) -> ErrorArray:
     p, value = x.precision, np.tanh(x.value)
     steepest = 1 / np.cosh(np.minimum(np.maximum(np.abs(x.value) - x.error, 0), 300)) ** 2
-    error = _function(value, x.error * steepest, p, 2 * ULPS * p.sum_unit * np.ones_like(value))
+    error = _function(value, x.error * steepest, p, 2 * ULPS * p.sum_unit)
     return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
 
 
@@ -319,15 +329,14 @@ def _erf(x: ErrorArray) -> ErrorArray:
     p, value = x.precision, erf(x.value)
     nearest = np.maximum(np.abs(x.value) - x.error, 0)
     steepest = 2 / np.sqrt(np.pi) * np.exp(-nearest * nearest)
-    error = _function(value, x.error * steepest, p, 2 * ULPS * p.sum_unit * np.ones_like(value))
+    error = _function(value, x.error * steepest, p, 2 * ULPS * p.sum_unit)
     return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
 
 
 def _wave(function: Callable) -> Callable:
     def rule(x: ErrorArray) -> ErrorArray:
         p, value = x.precision, function(x.value)
-        error = np.minimum(x.error, 2)
-        error = _function(value, error, p, ULPS * _ulp(np.abs(value) + error, p.sum_unit))
+        error = _function(value, np.minimum(x.error, 2), p, 2 * ULPS * p.sum_unit)
         return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
 
     return rule

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import textwrap
 
 import numpy as np
 
 from refimpl.op import Edit, Op
 from refimpl.oracle.arithmetic import bounded
 from refimpl.oracle.cases import Case
-from refimpl.oracle.judge import Expected, judge
+from refimpl.oracle.judge import Expected, expect, judge
 
 
 def causes(
     op: Op, seen: list[tuple[Case, list[np.ndarray]]], storage: np.dtype, precision: str
 ) -> list[dict[str, str]]:
     """The dialects, else the mistakes, that fit every case that was answered."""
-    for kind, edits in (("dialect", op.dialects), ("mistake", op.mistakes)):
+    for kind, edits in (
+        ("dialect", op.dialects),
+        ("mistake", op.mistakes),
+        ("precision", op.lossy),
+    ):
         found = [edit for edit in edits if _fits(op, edit, seen, storage, precision)]
         if found:
             return [
@@ -47,6 +50,12 @@ def _fits(
             Expected(name, own.value, own.error + other.error)
             for name, own, other in zip(op.outputs, ours, theirs, strict=False)
         ]
+        own = expect(op, case.inputs, precision)
+        if any(
+            np.isinf(e.allowed).any() and np.isfinite(o.allowed).all()
+            for e, o in zip(expected, own)
+        ):
+            return False  # a bound that allows everything explains nothing
         actual = outputs[0] if len(outputs) == 1 else outputs
         if not judge(op, expected, actual, storage).conforms:
             return False
@@ -70,4 +79,4 @@ def diff(op: Op, edit: Edit) -> str:
 def _body(source: str) -> str:
     """The source without its docstring."""
     head, quotes, rest = source.partition('r"""')
-    return textwrap.dedent(head + rest.partition('"""')[2].lstrip("\n") if quotes else source)
+    return head.rstrip(" ") + rest.partition('"""')[2].lstrip("\n") if quotes else source

@@ -53,9 +53,12 @@ def verdict(report: Report) -> str:
     table = lines(report)
     counts = {status: sum(f.status == status for f in table.values()) for status in COLOURS}
     bad = counts["deviates"] + counts["crashes"]
+    permitted = sum(report.allows(f) for f in table.values())
     cases = sum(f.cases for f in report.findings)
     head = "conforms" if report.conforms else "deviates"
     parts = [f"{bad} of {len(table)} operations deviate" if bad else f"{len(table)} operations"]
+    if permitted:
+        parts.append(f"{permitted} of them as allowed")
     if counts["dialect"]:
         parts.append(f"{counts['dialect']} in a dialect")
     if counts["unsupported"]:
@@ -83,6 +86,7 @@ def show(reports: list[Report], stream: TextIO | None = None) -> None:
                 target = os.path.basename(report.target)
                 row = f"{label:<27} {target:<12} {finding.cases:>6} {number(finding.worst):>9}  "
                 refused = f" ({finding.refused} refused)" if finding.refused else ""
+                refused += " (allowed)" if report.allows(finding) else ""
                 status = paint(finding.status, finding.status, stream)
                 print(row + status + refused, file=stream)
                 label = ""

@@ -20,7 +20,12 @@ from refimpl.op import Op
 from refimpl.oracle import wire
 from refimpl.oracle.cases import Case
 
-BACKENDS = ("fast", "onnxruntime", "torch", "jax")
+BACKENDS = {  # and the packages each needs
+    "fast": ("numba",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "torch": ("torch",),
+    "jax": ("jax",),
+}
 LOAD_LIMIT = 180.0  # seconds to import a framework on a busy machine
 
 
@@ -39,7 +44,11 @@ class Outcome:
 
 def installed() -> list[str]:
     """The implementations found on this machine."""
-    return [name for name in BACKENDS if name == "fast" or importlib.util.find_spec(name)]
+    return [
+        name
+        for name, needs in BACKENDS.items()
+        if all(importlib.util.find_spec(package) for package in needs)
+    ]
 
 
 class Session:

@@ -20,7 +20,7 @@ from refimpl.axes import (
     Previous,
     Size,
 )
-from refimpl.special import pi
+from refimpl.special import constant, pi
 
 
 def linear_schedule(
@@ -109,7 +109,7 @@ def cosine_schedule(
     >>> cosine_schedule(4, 0.008, 0.999).round(3)
     array([0.153, 0.417, 0.708, 0.999])
     """
-    share = (np.arange(steps + 1) / steps + offset) / (1 + offset)  # T+1
+    share = (np.arange(steps + 1) / constant(steps, offset) + offset) / (1 + offset)  # T+1
     f = np.cos(pi(share) / 2 * share) ** 2  # T+1
     return np.minimum(1 - f[1:] / f[:-1], beta_max)  # T
 

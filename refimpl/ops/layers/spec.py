@@ -336,6 +336,15 @@ LAYER_NORM = Op(
             source="https://github.com/harvardnlp/annotated-transformer/pull/119",
         ),
     ),
+    lossy=(
+        Edit(
+            "layer_norm/one-pass-variance",
+            "computes the variance as E[x²] - E[x]²",
+            "variance = np.mean(centred * centred, axis=-1, keepdims=True)",
+            "variance = np.maximum(np.mean(x * x, axis=-1, keepdims=True) - mean * mean, 0)",
+            effect="loses digits where the mean is large against the deviation",
+        ),
+    ),
 )
 
 
@@ -653,6 +662,16 @@ GROUP_NORM = Op(
             invisible_when="groups are large and the tolerance loose",
         ),
     ),
+    lossy=(
+        Edit(
+            "group_norm/one-pass-variance",
+            "computes the variance as E[x²] - E[x]²",
+            "variance = np.mean(centred * centred, axis=(2, 3, 4), keepdims=True)",
+            "squares = np.mean(grouped * grouped, axis=(2, 3, 4), keepdims=True)\n"
+            "    variance = np.maximum(squares - mean * mean, 0)",
+            effect="loses digits where the mean is large against the deviation",
+        ),
+    ),
 )
 
 
@@ -916,6 +935,15 @@ LOG_SOFTMAX = Op(
             invisible_when="one entry outweighs all others",
         ),
     ),
+    dialects=(
+        Edit(
+            "log_softmax/masked-row-nan",
+            "a row of -inf alone is NaN, as in torch, JAX and ONNX Runtime",
+            "top = np.where(top > -np.inf, top, 0)",
+            "top = 1 * top",
+            effect="NaN in every row without a visible entry",
+        ),
+    ),
 )
 
 
@@ -1154,12 +1182,11 @@ SIGMOID = Op(
             invisible_when="z lies within ±10",
         ),
         Edit(
-            "sigmoid/clipped-probabilities",
-            "keeps the result 1e-7 away from 0 and 1",
+            "sigmoid/softsign",
+            "squashes with z / (1 + |z|) in place of the exponential",
             "np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))",
-            "np.clip(1 / (1 + np.exp(-np.maximum(z, -700))), 1e-7, 1 - 1e-7)",
-            effect="the tails end at 1e-7",
-            invisible_when="z lies within ±16",
+            "(1 + z / (1 + np.abs(z))) / 2",
+            effect="tails fall off as 1 / z",
         ),
     ),
 )
