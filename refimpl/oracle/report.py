@@ -92,15 +92,20 @@ def show(reports: list[Report], stream: TextIO | None = None) -> None:
                 label = ""
     print("\nworst: the largest error ÷ the error allowed", file=stream)
     for report in reports:
+        alike: dict[tuple, list[Finding]] = {}
         for finding in report.findings:
-            explain(report, finding, stream)
+            if finding.status not in ("conforms", "unsupported"):
+                causes = tuple(cause["id"] for cause in finding.causes)
+                alike.setdefault((finding.op, finding.status, causes), []).append(finding)
+        for findings in alike.values():
+            explain(report, findings, stream)
 
 
-def explain(report: Report, finding: Finding, stream: TextIO) -> None:
+def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
     """What is wrong with one operation, and the command that shows it again."""
-    if finding.status in ("conforms", "unsupported"):
-        return
-    title = f"{os.path.basename(report.target)}: {finding.op} in {finding.precision}"
+    finding = max(findings, key=lambda f: f.worst)
+    precisions = " and ".join(f.precision for f in findings)
+    title = f"{os.path.basename(report.target)}: {finding.op} in {precisions}"
     print(f"\n{paint(title + ' ' + finding.status, finding.status, stream)}", file=stream)
     print(f"  {finding.says}", file=stream)
     for cause in finding.causes:
