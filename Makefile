@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 KNOWN := --allow layer_norm/one-pass-variance --allow group_norm/one-pass-variance
 VERIFY := $(BIN)/refimpl verify $(KNOWN)
 
-.PHONY: verify verify-all test check audit pages clean
+.PHONY: verify verify-all test check golden audit pages clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -23,6 +23,10 @@ check: $(VENV)/.test               ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+golden: $(VENV)/.all $(VENV)/.test   ## write the golden vectors anew: the same bytes each time
+	$(BIN)/python -m tests.golden
+	$(BIN)/refimpl vectors check
 
 audit: $(VENV)/.test               ## soundness and sharpness of every bound; writes docs/bounds.md
 	$(BIN)/python -m tests.audit --page docs/bounds.md $(AUDIT)

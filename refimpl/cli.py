@@ -47,8 +47,29 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--allow", action="append", default=[], metavar="ID", help="a cause that does not count"
     )
+    verify.add_argument(
+        "--cmd",
+        metavar="'PROGRAM {in} {out}'",
+        default="",
+        help="a program in any language, started once with the inputs of the golden vectors",
+    )
+    verify.add_argument(
+        "--from", metavar="DIR", type=Path, dest="place", help="outputs computed elsewhere"
+    )
     verify.add_argument("--json", metavar="FILE", type=Path)
     verify.set_defaults(run=run_verify)
+
+    vectors = commands.add_parser("vectors", help="the golden vectors")
+    actions = vectors.add_subparsers(dest="action", required=True, metavar="check|export")
+    check = actions.add_parser("check", help="digests, structure, and every value derived again")
+    check.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
+    check.add_argument("--dir", type=Path, help="another folder of vectors")
+    check.set_defaults(run=run_vectors_check)
+    export = actions.add_parser("export", help="for programs in other languages")
+    export.add_argument("dir", type=Path, metavar="DIR")
+    export.add_argument("--format", choices=("json", "safetensors", "raw"), default="json")
+    export.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
+    export.set_defaults(run=run_vectors_export)
 
     replay = commands.add_parser("replay", help="run one case again")
     replay.add_argument("case", metavar="CASE", help="as in a report: attention/float32/0-17")
@@ -67,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
 def run_verify(options: argparse.Namespace) -> int:
     """Judge, print, write the JSON report; what was measured survives an interruption."""
     from refimpl.oracle import report
+    from refimpl.oracle.recorded import verify_recorded
+    from refimpl.oracle.targets import TargetError
     from refimpl.oracle.verify import Report, verify
     from refimpl.registry import OPS, find
 
@@ -75,17 +98,29 @@ def run_verify(options: argparse.Namespace) -> int:
     reports: list[Report] = []
     code = INTERNAL
     try:
-        verify(
-            *options.targets,
-            ops=options.ops,
-            precisions=options.precisions,
-            profile=options.profile,
-            seed=options.seed,
-            limit=options.limit,
-            allow=options.allow,
-            reports=reports,
-            progress=_progress(len(options.ops) or len(OPS)),
-        )
+        if options.cmd or options.place:
+            if options.targets or (options.cmd and options.place):
+                raise TargetError("give targets, --cmd or --from, one of them")
+            verify_recorded(
+                command=options.cmd,
+                place=options.place,
+                ops=options.ops,
+                precisions=options.precisions,
+                allow=options.allow,
+                reports=reports,
+            )
+        else:
+            verify(
+                *options.targets,
+                ops=options.ops,
+                precisions=options.precisions,
+                profile=options.profile,
+                seed=options.seed,
+                limit=options.limit,
+                allow=options.allow,
+                reports=reports,
+                progress=_progress(len(options.ops) or len(OPS)),
+            )
         code = CONFORMS if all(r.conforms for r in reports) else DEVIATES
         if not any(finding.cases for r in reports for finding in r.findings):
             code = NOTHING
@@ -132,6 +167,39 @@ def run_replay(options: argparse.Namespace) -> int:
     says, verdict = replay(options.case, options.target)
     print(f"{says}: {verdict}")
     return CONFORMS if says == "FIXED" else DEVIATES
+
+
+def run_vectors_check(options: argparse.Namespace) -> int:
+    """Check the vectors and say what was checked."""
+    from refimpl.oracle import golden
+    from refimpl.registry import find
+
+    for name in options.ops:
+        find(name)
+    started = time.monotonic()
+    found = golden.check(options.dir, tuple(options.ops))
+    verdict = "the vectors hold" if not found.problems else f"{len(found.problems)} problems"
+    print(f"{verdict}: {found.cases} cases, {found.values} values")
+    if found.rederived:
+        print(f"{found.rederived} values derived again, largest radius {found.radius:.1e} ulp")
+    else:
+        print("values not derived again: python-flint is not installed")
+    print(f"{time.monotonic() - started:.1f} s")
+    for problem in found.problems:
+        print(f"  {problem}")
+    return DEVIATES if found.problems else CONFORMS
+
+
+def run_vectors_export(options: argparse.Namespace) -> int:
+    """Write the vectors to a folder."""
+    from refimpl.oracle import golden
+    from refimpl.registry import find
+
+    for name in options.ops:
+        find(name)
+    count = golden.export(options.dir, options.format, tuple(options.ops))
+    print(f"{count} cases written to {options.dir}")
+    return CONFORMS
 
 
 def run_explain(options: argparse.Namespace) -> int:
@@ -198,6 +266,7 @@ def run_doctor(_: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Parse, run, and turn every ending into an exit code."""
+    from refimpl.oracle.golden import VectorError
     from refimpl.oracle.targets import TargetError
 
     top = parser()
@@ -207,7 +276,7 @@ def main(arguments: list[str] | None = None) -> Any:
         raise SystemExit(USAGE if end.code else CONFORMS) from None
     try:
         code = options.run(options)
-    except (TargetError, KeyError) as error:
+    except (TargetError, VectorError, KeyError) as error:
         print(f"refimpl: {error.args[0]}", file=sys.stderr)
         code = USAGE
     except KeyboardInterrupt:

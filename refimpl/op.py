@@ -39,10 +39,15 @@ class Law:
 
 @dataclass(frozen=True)
 class Probe:
-    """An input that lifts known mistakes far above the noise; `inputs()` makes its arguments."""
+    """An input that lifts known mistakes far above the noise; `inputs()` makes its arguments.
+
+    `printed` are the numbers of the result as `source` prints them, where some text has done so.
+    """
 
     says: str
     inputs: Callable[[], dict[str, Any]]
+    printed: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,15 @@ def carrying(op: Op, implementation: Callable, precision: str) -> Callable[..., 
     included, so that a law can be asked of anything that can be called.
     """
 
+    p = PRECISIONS[precision]
+
+    def carried_by(x: Any) -> Any:
+        floating = not isinstance(x, ErrorArray) and np.asarray(x).dtype.kind == "f"
+        return lift(x, p) if floating else x
+
     def call(*args: Any, **kwargs: Any) -> Any:
-        carried = op.signature.bind(*args, **kwargs).arguments
+        given = op.signature.bind(*args, **kwargs).arguments
+        carried = {name: carried_by(x) for name, x in given.items()}
         bounds = outputs(op.text(**carried))
         plain = {
             name: _plain(x, op.specs[name].scalar) if isinstance(x, ErrorArray) else x
@@ -64,7 +71,7 @@ def carrying(op: Op, implementation: Callable, precision: str) -> Callable[..., 
         }
         values = outputs(implementation(**plain))
         results = tuple(
-            ErrorArray(value, getattr(bound, "error", 0.0), PRECISIONS[precision])
+            ErrorArray(value, getattr(bound, "error", 0.0), p)
             for value, bound in zip(values, bounds, strict=True)
         )
         return results if len(results) > 1 else results[0]
@@ -85,7 +92,7 @@ def law_sides(op: Op, law: Law, case: Case, implementation: Callable | None = No
         else x
         for name, x in case.inputs.items()
     }
-    f = op.text if implementation is None else carrying(op, implementation, case.precision)
+    f = carrying(op, implementation or op.text, case.precision)
     with np.errstate(all="ignore"):
         pairs = list(law.sides(f, **inputs))
         return [tuple(_lifted(side, p) for side in pair) for pair in pairs]

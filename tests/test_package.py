@@ -62,6 +62,15 @@ def test_text_twin_and_public_function_share_one_signature(op):
     assert list(inspect.signature(kernel).parameters) == list(op.specs)
 
 
+def test_every_package_is_installed():
+    import tomllib
+
+    project = ROOT.parent / "pyproject.toml"
+    listed = tomllib.loads(project.read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(ROOT.parent) for path in ROOT.rglob("__init__.py")}
+    assert {".".join(folder.parts) for folder in folders} == set(listed) - {"refimpl.golden"}
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_thing"):
         refimpl.no_such_thing  # noqa: B018

@@ -257,11 +257,11 @@ def _rounded(x: Fraction) -> float:
         return float("inf") if x > 0 else float("-inf")
 
 
-def certified(text: Callable, inputs: dict[str, Any]) -> list[tuple[np.ndarray, float]]:
+def certified(text: Callable, inputs: dict[str, Any]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Every output of a text, each number the float64 nearest to the exact one.
 
-    Returns pairs of an array and the largest proven radius before that rounding. The precision
-    doubles until every ball decides.
+    Returns pairs of an array and the proven radius of each number before that rounding. The
+    precision doubles until every ball decides.
     """
     bits = BITS
     while bits <= MOST_BITS:
@@ -277,10 +277,11 @@ def certified(text: Callable, inputs: dict[str, Any]) -> list[tuple[np.ndarray, 
     raise Undecided(f"not decided with {MOST_BITS} bits")
 
 
-def _decide(output: Any) -> tuple[np.ndarray, float]:
+def _decide(output: Any) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(output, Balls):
-        return np.asarray(output, dtype=np.float64), 0.0
+        plain = np.asarray(output, dtype=np.float64)
+        return plain, np.zeros(plain.shape)
     decided = [nearest(number) for number in output.value.ravel()]
     values = np.array([value for value, _ in decided], dtype=np.float64)
-    radius = max((radius for _, radius in decided), default=0.0)
-    return values.reshape(output.shape), radius
+    radii = np.array([radius for _, radius in decided], dtype=np.float64)
+    return values.reshape(output.shape), radii.reshape(output.shape)

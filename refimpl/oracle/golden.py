@@ -1,8 +1,8 @@
 """Golden vectors: read, check, export. They are JSON that any language reads.
 
-A file holds the cases of one operation. Each case has its inputs, the expected outputs (every number
-the float64 nearest to the exact one), the error allowed to each element in each precision, the
-mistakes that it catches, the witnesses that agree with it, and a digest. Files may come from
+A file holds the cases of one operation. Each case has its inputs, the expected outputs (every
+number the float64 nearest to the exact one), the error allowed to each element in each precision,
+the mistakes that it catches, the witnesses that agree with it, and a digest. Files may come from
 anywhere: nothing is unpickled, and sizes, dtypes and shapes are checked before use.
 """
 
@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +123,7 @@ def read_array(entry: Any, where: str, dtype: str = "float64") -> np.ndarray:
     if math.prod(shape) != len(data) or len(data) > LARGEST_ARRAY:
         raise VectorError(f"{where}: shape {shape} does not hold {len(data)} numbers")
     numbers = [decode(x, where) for x in data]
-    if name == "int64" and not all(
-        isinstance(x, int) and -(2**63) <= x < 2**63 for x in numbers
-    ):
+    if name == "int64" and not all(isinstance(x, int) and -(2**63) <= x < 2**63 for x in numbers):
         raise VectorError(f"{where}: not all numbers are int64")
     return np.array(numbers, dtype=DTYPES[name]).reshape(shape)
 
@@ -141,7 +139,9 @@ def read_case(case: Any, where: str) -> Vector:
     """Check one case of a file and read it."""
     if not isinstance(case, dict) or set(case) != CASE_KEYS:
         keys = sorted(case) if isinstance(case, dict) else type(case).__name__
-        raise VectorError(f"{where}: expected the keys {sorted(CASE_KEYS)}, found {str(keys)[:200]}")
+        raise VectorError(
+            f"{where}: expected the keys {sorted(CASE_KEYS)}, found {str(keys)[:200]}"
+        )
     for key in ("id", "op", "comment", "digest"):
         if not isinstance(case[key], str):
             raise VectorError(f"{where}: {key} is not a string")
@@ -172,7 +172,9 @@ def read_case(case: Any, where: str) -> Vector:
         if precision not in op.precisions or set(entries) != set(op.outputs):
             raise VectorError(f"{where}: allowed errors for {precision[:40]!r} are not expected")
         allowed[precision] = {
-            name: read_array({"shape": list(expected[name].shape), "data": data}, f"{where}: {name}")
+            name: read_array(
+                {"shape": list(expected[name].shape), "data": data}, f"{where}: {name}"
+            )
             for name, data in entries.items()
         }
     return Vector(
@@ -223,9 +225,7 @@ def read_file(path: Path) -> list[Vector]:
         raise VectorError(f"{path.name}: expected a vector file of format 1")
     if not isinstance(content.get("cases"), list):
         raise VectorError(f"{path.name}: expected a list of cases")
-    return [
-        read_case(case, f"{path.name}[{i}]") for i, case in enumerate(content["cases"])
-    ]
+    return [read_case(case, f"{path.name}[{i}]") for i, case in enumerate(content["cases"])]
 
 
 def manifest(place: Path) -> dict[str, str]:
@@ -241,10 +241,10 @@ def manifest(place: Path) -> dict[str, str]:
 
 
 def vectors(place: Path | None = None, ops: tuple[str, ...] = ()) -> Iterator[Vector]:
-    """All vectors of a folder, or those of some operations, after their files' digests are checked."""
+    """All vectors of a folder, or of some operations; the digests of the files are checked."""
     place = place or folder()
     for name, sha in manifest(place).items():
-        chapter, _, file = name.partition("/")
+        file = name.partition("/")[2]
         if not file or (ops and file.removesuffix(".json") not in ops):
             continue
         path = place / name
@@ -253,3 +253,117 @@ def vectors(place: Path | None = None, ops: tuple[str, ...] = ()) -> Iterator[Ve
         if hashlib.sha256(path.read_bytes()).hexdigest() != sha:
             raise VectorError(f"{name}: the digest in manifest.json does not fit")
         yield from read_file(path)
+
+
+@dataclass
+class Checked:
+    """What a check of the vectors found."""
+
+    cases: int = 0
+    values: int = 0
+    rederived: int = 0
+    radius: float = 0.0  # the largest, in ulp of its value
+    problems: list[str] = field(default_factory=list)
+
+
+def check(place: Path | None = None, ops: tuple[str, ...] = ()) -> Checked:
+    """Verify digests and structure, and derive every value and allowed error again.
+
+    Values need python-flint; without it `rederived` stays 0.
+    """
+    found = Checked()
+    known = set(read_json((place or folder()) / "flags.json"))
+    for vector in vectors(place, ops):
+        found.cases += 1
+        if not set(vector.flags) <= known:
+            found.problems.append(f"{vector.id}: a flag is not explained in flags.json")
+        if len(vector.witnesses) < 2:
+            found.problems.append(f"{vector.id}: fewer than two witnesses")
+        _check_values(vector, found)
+        _check_allowed(vector, found)
+    return found
+
+
+def _check_values(vector: Vector, found: Checked) -> None:
+    try:
+        from refimpl.oracle.balls import certified
+    except ImportError:
+        found.values += sum(value.size for value in vector.expected.values())
+        return
+    op = OPS[vector.op]
+    for name, (value, radius) in zip(op.outputs, certified(op.text, vector.inputs), strict=True):
+        stored = vector.expected[name]
+        found.values += stored.size
+        found.rederived += stored.size
+        if not np.array_equal(stored, value, equal_nan=True):
+            found.problems.append(f"{vector.id}: {name} is not the certified value")
+        with np.errstate(invalid="ignore"):
+            ulps = (radius / np.spacing(np.abs(stored)))[np.isfinite(stored)]
+        found.radius = max(found.radius, float(np.max(ulps, initial=0.0)))
+
+
+def _check_allowed(vector: Vector, found: Checked) -> None:
+    from refimpl.oracle.judge import expect
+
+    op = OPS[vector.op]
+    for precision, entries in vector.allowed.items():
+        for want in expect(op, vector.inputs, precision):
+            stored = entries[want.name]
+            # stored with three significant digits, rounded up
+            with np.errstate(invalid="ignore"):
+                fits = (stored >= want.allowed * (1 - 2**-30)) & (stored <= want.allowed * 1.011)
+            if not np.all(fits | (stored == want.allowed)):
+                found.problems.append(f"{vector.id}: allowed {precision} of {want.name} is off")
+
+
+def export(place: Path, form: str = "json", ops: tuple[str, ...] = ()) -> int:
+    """Write the vectors for programs in other languages; returns the number of cases.
+
+    `json` copies the files as they are; `safetensors` writes a file an operation with tensors
+    named CASE/inputs/NAME, CASE/expected/NAME and CASE/allowed/PRECISION/NAME; `raw` writes the
+    same arrays as little-endian files, a folder a case, listed in index.json.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    count = 0
+    if form == "json":
+        source = folder()
+        names = [n for n in manifest(source) if not ops or Path(n).stem in ops or "/" not in n]
+        for name in names:
+            count += len(read_file(source / name)) if "/" in name else 0
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes((source / name).read_bytes())
+        return count
+    index = []
+    files: dict[str, dict[str, np.ndarray]] = {}
+    for vector in vectors(ops=ops):
+        count += 1
+        for name, array in _flat(vector).items():
+            if form == "raw":
+                path = place / f"{name}.bin"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(array.astype(array.dtype.newbyteorder("<")).tobytes())
+                entry = {"file": f"{name}.bin", "dtype": array.dtype.name}
+                index.append({**entry, "shape": list(array.shape)})
+            else:
+                files.setdefault(vector.op, {})[name] = np.ascontiguousarray(array)
+    if form == "raw":
+        (place / "index.json").write_text(json.dumps(index, indent=0) + "\n")
+    for op, tensors in files.items():
+        from safetensors.numpy import save_file
+
+        save_file(tensors, place / f"{op}.safetensors")
+    return count
+
+
+def _flat(vector: Vector) -> dict[str, np.ndarray]:
+    """Every array of a case by a path-like name."""
+    arrays = {
+        f"{vector.id}/inputs/{name}": np.asarray(value)
+        for name, value in vector.inputs.items()
+        if value is not None
+    }
+    arrays |= {f"{vector.id}/expected/{name}": value for name, value in vector.expected.items()}
+    for precision, entries in vector.allowed.items():
+        for name, value in entries.items():
+            arrays[f"{vector.id}/allowed/{precision}/{name}"] = value
+    return arrays

@@ -154,6 +154,10 @@ class Session:
             self.close()
             return Outcome("raised", says=f"returned something unreadable: {error}")
 
+    def replay(self, case: Case) -> str:
+        """The command that runs a case again."""
+        return f"refimpl replay {case.id} {self.target}"
+
     def _epitaph(self) -> str:
         """How the process ended, in words."""
         assert self.process is not None

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -155,10 +155,20 @@ def _expectations(
         yield case, expect(op, case.inputs, precision)
 
 
+class Answering(Protocol):
+    """What answers calls: a target's process, or outputs recorded elsewhere."""
+
+    def call(self, op: Op, case: Case, room: int) -> Outcome:
+        """What one call comes to."""
+
+    def replay(self, case: Case) -> str:
+        """The command that makes this call again."""
+
+
 class Trial:
     """One operation of one target in one precision, case by case."""
 
-    def __init__(self, op: Op, session: Session, precision: str) -> None:
+    def __init__(self, op: Op, session: Answering, precision: str) -> None:
         self.op = op
         self.session = session
         self.storage = PRECISIONS[precision].dtype()
@@ -196,7 +206,7 @@ class Trial:
             finding.status, finding.worst, finding.case = status, verdict.worst, case.id
             if status != "conforms":
                 finding.says = when + str(verdict)
-                finding.replay = f"refimpl replay {case.id} {self.session.target}"
+                finding.replay = self.session.replay(case)
 
     def conclude(self) -> None:
         """Decide the status, and look for what explains a deviation."""
@@ -211,7 +221,7 @@ class Trial:
 
 
 def try_once(
-    op: Op, session: Session, case: Case, expected: list[Expected], storage: np.dtype
+    op: Op, session: Answering, case: Case, expected: list[Expected], storage: np.dtype
 ) -> tuple[Outcome, Verdict]:
     """Call a target on one case and judge what comes back."""
     room = sum(8 * want.value.size for want in expected)

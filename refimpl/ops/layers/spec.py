@@ -724,6 +724,18 @@ SOFTMAX = Op(
         Law("of two entries it is the sigmoid of their difference", softmax_of_two),
     ),
     probes=(
+        Probe(
+            "three next words and their logits, at temperature 1",
+            lambda: {"z": np.array([4.1, 3.9, 2.7]) / 1.0},
+            printed="0.484 0.396 0.119",
+            source="a lecture after Foster, Generative Deep Learning, second edition",
+        ),
+        Probe(
+            "three next words and their logits, at temperature 1.5",
+            lambda: {"z": np.array([4.1, 3.9, 2.7]) / 1.5},
+            printed="0.441 0.386 0.173",
+            source="a lecture after Foster, Generative Deep Learning, second edition",
+        ),
         Probe("logits of 1000", lambda: {"z": np.array([[1000.0, 999.0, 0.0]])}),
         Probe("logits of -1000", lambda: {"z": np.array([[-1000.0, -999.0, -1001.0]])}),
         Probe(
