@@ -68,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
     export = actions.add_parser("export", help="for programs in other languages")
     export.add_argument("dir", type=Path, metavar="DIR")
     export.add_argument("--format", choices=("json", "safetensors", "raw"), default="json")
+    export.add_argument(
+        "--large", action="store_true", help="cases of model size, made here, as safetensors"
+    )
     export.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
     export.set_defaults(run=run_vectors_export)
 
@@ -195,6 +198,14 @@ def run_vectors_export(options: argparse.Namespace) -> int:
     from refimpl.oracle import golden
     from refimpl.registry import find
 
+    if options.large:
+        from refimpl.oracle import large
+
+        wrong = large.export(options.dir)
+        for name in large.LARGE:
+            says = "the digest does not fit" if name in wrong else "as it should be"
+            print(f"{name}.safetensors: {says}")
+        return DEVIATES if wrong else CONFORMS
     for name in options.ops:
         find(name)
     count = golden.export(options.dir, options.format, tuple(options.ops))

@@ -15,6 +15,7 @@ import pytest
 from refimpl.oracle import golden
 from refimpl.oracle.balls import ball, certified
 from refimpl.oracle.golden import VectorError
+from refimpl.oracle.large import LARGE, compute, counter
 from refimpl.oracle.recorded import read_folder, verify_recorded
 from refimpl.oracle.targets import TargetError
 from refimpl.registry import OPS
@@ -185,6 +186,25 @@ def test_balls_know_what_float64_does_not():
 def test_allowed_errors_are_rounded_up():
     for x in (1.0, 1.2345e-7, 9.999e5, 3.141592e-300):
         assert x <= round_up(x) <= 1.01 * x
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_case_of_model_size_has_its_digest_and_a_bound_that_means_something(name):
+    arrays, found = compute(name)
+    assert found == LARGE[name].digest
+    for output, _, _ in LARGE[name].steps:
+        assert arrays[f"allowed/{output}"].max() < 1e-2 * np.abs(arrays[f"expected/{output}"]).max()
+
+
+def test_the_counter_is_what_its_ten_lines_say():
+    mask = 2**64 - 1
+    for stream in (0, 3):
+        for i, x in enumerate(counter(stream, (100,))):
+            z = (stream * 2**32 + i + 1) * 0x9E3779B97F4A7C15 & mask
+            z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & mask
+            z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+            z = z ^ z >> 31
+            assert x == (z >> 56) / 128 - 1
 
 
 PROGRAM = """
