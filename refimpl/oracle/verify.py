@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -110,49 +111,45 @@ def verify(
     """
     reports = [] if reports is None else reports
     chosen = [OPS[name] for name in ops] if ops else list(OPS.values())
+    if "bfloat16" in precisions and not find_spec("ml_dtypes"):
+        raise TargetError("bfloat16 needs the package ml_dtypes")
     with contextlib.ExitStack() as stack:
-        sessions = []
+        judged: list[tuple[Session, Report]] = []
         for target in targets or installed():
             progress(f"loading {target}")
             session = stack.enter_context(Session(target, limit))
             if not session.ops:
                 raise TargetError(f"{target}: defines no function named like an operation")
-            sessions.append(session)
             reports.append(Report(target, session.about["version"], allowed=frozenset(allow)))
+            judged.append((session, reports[-1]))
         for op in chosen:
-            offering = [s for s in sessions if op.name in s.ops]
             for precision in op.precisions:
                 asked = [
                     (session, report)
-                    for session, report in zip(sessions, reports[-len(sessions) :], strict=True)
-                    if session in offering
+                    for session, report in judged
+                    if op.name in session.ops
                     and precision in session.precisions(op.name, tuple(precisions))
                 ]
                 if asked:
                     progress(f"{op.name} in {precision}")
-                    _judge_op(op, precision, asked, PROFILES[profile], seed)
+                    cases = generate(op, precision, PROFILES[profile], seed)
+                    _judge_op(op, precision, asked, cases)
     return reports
 
 
 def _judge_op(
-    op: Op, precision: str, asked: list[tuple[Session, Report]], count: int, seed: int
+    op: Op, precision: str, asked: list[tuple[Session, Report]], cases: Iterator[Case]
 ) -> None:
     """Judge one operation in one precision for several targets; bounds are computed once."""
-    trials = {session: Trial(op, session, precision) for session, _ in asked}
-    for session, report in asked:
-        report.findings.append(trials[session].finding)
-    with ThreadPoolExecutor(len(asked)) as pool:  # the targets compute side by side
-        for case, expected in _expectations(op, precision, count, seed):
-            list(pool.map(lambda trial: trial.add(case, expected), trials.values()))  # noqa: B023
-    for trial in trials.values():
+    trials = [Trial(op, session, precision) for session, _ in asked]
+    for trial, (_, report) in zip(trials, asked, strict=True):
+        report.findings.append(trial.finding)
+    with ThreadPoolExecutor(len(trials)) as pool:  # the targets compute side by side
+        for case in cases:
+            expected = expect(op, case.inputs, precision)
+            list(pool.map(lambda trial: trial.add(case, expected), trials))  # noqa: B023
+    for trial in trials:
         trial.conclude()
-
-
-def _expectations(
-    op: Op, precision: str, count: int, seed: int
-) -> Iterator[tuple[Case, list[Expected]]]:
-    for case in generate(op, precision, count, seed):
-        yield case, expect(op, case.inputs, precision)
 
 
 class Answering(Protocol):

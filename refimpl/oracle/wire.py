@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.oracle.precision import PRECISIONS
+
 HEADER_LIMIT = 1 << 20
 READABLE = {"b", "i", "u", "f"}
 
@@ -38,10 +40,11 @@ def named_dtype(name: str) -> np.dtype:
     dtype('float32')
     """
     if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    dtype = np.dtype(name)
+        return PRECISIONS["bfloat16"].dtype()
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        raise Garbled(f"{name!r} is no dtype") from None
     if dtype.kind not in READABLE:
         raise Garbled(f"dtype {name} is not a plain number")
     return dtype
@@ -66,7 +69,7 @@ def receive(fd: int, deadline: float | None, limit: int) -> tuple[dict[str, Any]
         described = [
             (named_dtype(a["dtype"]), tuple(int(n) for n in a["shape"])) for a in header["arrays"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ImportError) as error:
         raise Garbled(f"not a header: {error}") from None
     sizes = [dtype.itemsize * math.prod(shape) for dtype, shape in described]
     if any(n < 0 for _, shape in described for n in shape):
