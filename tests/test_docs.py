@@ -19,6 +19,19 @@ def test_the_examples_run(path: Path):
     assert doctest.testfile(str(path), module_relative=False, optionflags=flags).failed == 0
 
 
+def test_the_file_of_the_guide_conforms(tmp_path):
+    import re
+
+    from refimpl.oracle.verify import verify
+
+    guide = (README.parent / "docs" / "verify.md").read_text()
+    (block,) = re.findall(r"```python\n(# mine\.py\n.*?)```", guide, re.S)
+    (tmp_path / "mine.py").write_text(block)
+    (report,) = verify(str(tmp_path / "mine.py"), profile="quick")
+    assert report.conforms
+    assert report.findings[0].op == "silu"
+
+
 def test_the_generated_parts_of_the_readme_are_current():
     text = README.read_text()
     assert render(text) == text, "run: make pages"

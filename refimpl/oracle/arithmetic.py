@@ -124,7 +124,8 @@ def bounded(text: Callable, inputs: dict[str, Any], precision: str) -> list[Erro
 
 def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> ErrorArray:
     """Flush, overflow and infinities, the same for every operation."""
-    error = np.where((error > 0) & (np.abs(value) - error < p.smallest), error + p.smallest, error)
+    small = np.abs(value) - error < p.smallest
+    error = np.where(small & ((error > 0) | (value != 0)), error + p.smallest, error)
     error = np.where(np.isnan(error) | (np.abs(value) + error > p.largest), np.inf, error)
     error = np.where(np.isfinite(value), error, 0.0)
     return ErrorArray(value, error, p, **tags)
