@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 KNOWN := --allow layer_norm/one-pass-variance --allow group_norm/one-pass-variance
 VERIFY := $(BIN)/refimpl verify $(KNOWN)
 
-.PHONY: verify verify-all test check golden audit pages clean
+.PHONY: verify verify-all test check golden audit rules pages clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -30,6 +30,9 @@ golden: $(VENV)/.all $(VENV)/.test   ## write the golden vectors anew: the same 
 
 audit: $(VENV)/.test               ## soundness and sharpness of every bound; writes docs/bounds.md
 	$(BIN)/python -m tests.audit --page docs/bounds.md $(AUDIT)
+
+rules: $(VENV)/.test               ## our bound beside the rules of others; writes docs/rules.md
+	$(BIN)/python -m tests.audit.rules --page docs/rules.md
 
 pages: $(VENV)/.test               ## rewrite the generated parts of the README
 	$(BIN)/python -m tests.pages
