@@ -1,6 +1,7 @@
 # Two commands do everything on a bare machine with Python 3.11 or later: make verify, make test.
 PYTHON ?= python3
 VENV ?= .venv
+PROFILE ?= quick
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 # what these frameworks are known to do: a variance as E[x²] - E[x]², which loses digits
@@ -12,8 +13,8 @@ VERIFY := $(BIN)/refimpl verify $(KNOWN)
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
 
-verify-all: $(VENV)/.all           ## judge PyTorch and JAX as well
-	$(VERIFY)
+verify-all: $(VENV)/.all           ## judge PyTorch and JAX as well; JAX compiles each new shape
+	$(VERIFY) --profile $(PROFILE)
 
 test: $(VENV)/.test                ## the whole test suite, with the JIT on and off
 	$(BIN)/python -m pytest -q -n 2
