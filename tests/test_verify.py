@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +85,14 @@ def test_the_known_mistake_is_named(tmp_path):
     found = {finding.op: finding for finding in report.findings}
     assert found["quick_gelu"].causes[0]["kind"] == "unknown"
     assert {cause["kind"] for cause in found["silu"].causes} == {"mistake"}
+
+
+def test_the_example_of_the_guide_is_explained():
+    example = Path(__file__).parent.parent / "examples" / "bad_attention.py"
+    (report,) = verify(str(example), profile="quick")
+    (finding,) = report.findings
+    assert finding.status == "deviates"
+    assert [cause["id"] for cause in finding.causes] == ["attention/scale-by-model-width"]
 
 
 @pytest.mark.parametrize(

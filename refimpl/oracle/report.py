@@ -18,6 +18,11 @@ def paint(text: str, status: str, stream: TextIO) -> str:
     return f"\033[{COLOURS.get(status, '0')}m{text}\033[0m"
 
 
+def label(report: Report) -> str:
+    """A target by its short name."""
+    return os.path.basename(report.target)
+
+
 def number(worst: float) -> str:
     """An error ÷ allowed in three digits.
 
@@ -75,21 +80,22 @@ def show(reports: list[Report], stream: TextIO | None = None) -> None:
         status = "conforms" if report.conforms else "deviates"
         print(paint(verdict(report), status, stream), file=stream)
     print(file=stream)
-    print(f"{'operation':<27} {'target':<12} {'cases':>6} {'worst':>9}  status", file=stream)
+    wide = max(len(label(report)) for report in reports)
+    print(f"{'operation':<27} {'target':<{wide}} {'cases':>6} {'worst':>9}  status", file=stream)
     tables = [(report, lines(report)) for report in reports]
     names = dict.fromkeys(op for _, table in tables for op in table)
     for name in names:
-        label = name
+        first = name
         for report, table in tables:
             if name in table:
                 finding = table[name]
-                target = os.path.basename(report.target)
-                row = f"{label:<27} {target:<12} {finding.cases:>6} {number(finding.worst):>9}  "
+                row = f"{first:<27} {label(report):<{wide}} "
+                row += f"{finding.cases:>6} {number(finding.worst):>9}  "
                 refused = f" ({finding.refused} refused)" if finding.refused else ""
                 refused += " (allowed)" if report.allows(finding) else ""
                 status = paint(finding.status, finding.status, stream)
                 print(row + status + refused, file=stream)
-                label = ""
+                first = ""
     print("\nworst: the largest error ÷ the error allowed", file=stream)
     for report in reports:
         alike: dict[tuple, list[Finding]] = {}
@@ -105,7 +111,7 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
     """What is wrong with one operation, and the command that shows it again."""
     finding = max(findings, key=lambda f: f.worst)
     precisions = " and ".join(f.precision for f in findings)
-    title = f"{os.path.basename(report.target)}: {finding.op} in {precisions}"
+    title = f"{label(report)}: {finding.op} in {precisions}"
     print(f"\n{paint(title + ' ' + finding.status, finding.status, stream)}", file=stream)
     print(f"  {finding.says}", file=stream)
     for cause in finding.causes:
