@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib
+import itertools
 import json
 import math
 import sys
@@ -146,7 +147,8 @@ def _edited(op: Op, edit: Edit) -> Any:
 
 
 def choose(op: Op) -> list[Candidate]:
-    """All probes, ordinary cases, and for each mistake the case that shows it most alone."""
+    """All probes, ordinary cases, for each mistake the case that shows it most alone, and for each
+    two mistakes a case that tells them apart."""
     edits = (*op.mistakes, *op.dialects)
     candidates = [replace(c, flags=caught(op, edits, c.inputs)) for c in pool(op)]
     chosen = [c for c in candidates if not c.number.startswith(("drawn", "plain"))]
@@ -158,6 +160,11 @@ def choose(op: Op) -> list[Candidate]:
             seen = [len(c.flags) for c in chosen if edit.id in c.flags]
             if not seen or len(alone.flags) < min(seen):
                 chosen.append(alone)
+    for one, other in itertools.combinations((edit.id for edit in edits), 2):
+        if not any((one in c.flags) != (other in c.flags) for c in chosen):
+            splitting = [c for c in candidates if (one in c.flags) != (other in c.flags)]
+            if splitting:
+                chosen.append(min(splitting, key=lambda c: numbers(c.inputs)))
     return sorted(chosen, key=lambda c: candidates.index(c))
 
 
@@ -333,17 +340,22 @@ def coverage(cases: list[dict[str, Any]]) -> str:
         "",
         "Written by `make golden`. `cases`: golden cases on which the mistake is certain to be",
         "caught in float32. `fewest others`: how many other mistakes the case catches that shows",
-        "it most alone; 0 means that one case names it.",
+        "it most alone; 0 means that one case names it. `caught together with`: those that no case",
+        "here tells apart from it.",
         "",
-        "| mistake or dialect | cases | fewest others | shown by |",
-        "|---|---:|---:|---|",
+        "| mistake or dialect | cases | fewest others | shown by | caught together with |",
+        "|---|---:|---:|---|---|",
     ]
     for op in OPS.values():
+        edits = [edit.id for edit in (*op.mistakes, *op.dialects)]
+        mine = [set(case["flags"]) for case in cases if case["op"] == op.name]
         for edit in (*op.mistakes, *op.dialects):
+            same = [e for e in edits if all((e in f) == (edit.id in f) for f in mine)]
             showing = [case for case in cases if edit.id in case["flags"]]
             best = min(showing, key=lambda c: len(c["flags"]), default=None)
             others, name = (len(best["flags"]) - 1, best["id"]) if best else ("", "")
-            lines.append(f"| {edit.id} | {len(showing)} | {others} | {name} |")
+            apart = ", ".join(e.partition("/")[2] for e in same if e != edit.id)
+            lines.append(f"| {edit.id} | {len(showing)} | {others} | {name} | {apart} |")
     return "\n".join(lines) + "\n"
 
 
