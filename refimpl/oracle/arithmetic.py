@@ -191,7 +191,10 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
                 rounded = rounded + REORDER * p.unit * (_magnitude(one) + _magnitude(other))
     error = np.where(untouched, error, rounded)
     logistic = (_is_one(x) and y.exponential) or (_is_one(y) and x.exponential)
-    return _settle(value, error, p, terms=terms, count=x.count + y.count, logistic=logistic)
+    result = _settle(value, error, p, terms=terms, count=x.count + y.count, logistic=logistic)
+    overflown = np.isinf(x.error) | np.isinf(y.error)  # infinities may meet and give NaN
+    result.error = np.where(overflown, np.inf, result.error)
+    return result
 
 
 def _subtract(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -279,8 +282,8 @@ def _exp(x: ErrorArray) -> ErrorArray:
     detour = 2 * p.sum_unit * np.where(value == 0, 0.0, np.abs(x.value))
     error = value * np.expm1(x.error + detour)
     error = _function(value, error, p, ULPS * _ulp(value + error, p.sum_unit))
-    error = np.where(np.isneginf(x.value) | _is_exact(x, _is_zero), 0.0, error)
-    return _settle(value, error, p, exponential=True)
+    exact = (x.error == 0) & (np.isneginf(x.value) | (x.value == 0))
+    return _settle(value, np.where(exact, 0.0, error), p, exponential=True)
 
 
 def _log(x: ErrorArray) -> ErrorArray:
@@ -391,7 +394,7 @@ def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray
 def _max(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     error = np.broadcast_to(x.error, x.shape)
     least = np.max(x.value - error, axis=axis, keepdims=True)
-    might_be_largest = x.value + error >= least
+    might_be_largest = (x.value + error >= least) | np.isinf(error)
     worst = np.max(np.where(might_be_largest, error, 0.0), axis=axis, keepdims=keepdims)
     return ErrorArray(np.max(x.value, axis=axis, keepdims=keepdims), worst, x.precision)
 

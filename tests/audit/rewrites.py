@@ -281,7 +281,7 @@ def classifier_free_guidance_weights(eps_uncond, eps_cond, scale):
 
 
 def classifier_free_guidance_w(eps_uncond, eps_cond, scale):
-    w = scale - 1
+    w = float(values(scale)) - 1  # a Python float, as scalars are
     return (1 + w) * eps_cond - w * eps_uncond
 
 
