@@ -57,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
         "--from", metavar="DIR", type=Path, dest="place", help="outputs computed elsewhere"
     )
     verify.add_argument("--json", metavar="FILE", type=Path)
+    verify.add_argument("--junit", metavar="FILE", type=Path, help="the report as JUnit XML")
+    verify.add_argument("--html", metavar="FILE", type=Path, help="the report as one HTML page")
     verify.set_defaults(run=run_verify)
 
     vectors = commands.add_parser("vectors", help="the golden vectors")
@@ -89,8 +91,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_verify(options: argparse.Namespace) -> int:
-    """Judge, print, write the JSON report; what was measured survives an interruption."""
-    from refimpl.oracle import report
+    """Judge, print, write the reports; what was measured survives an interruption."""
+    from refimpl.oracle import files, report
     from refimpl.oracle.recorded import verify_recorded
     from refimpl.oracle.targets import TargetError
     from refimpl.oracle.verify import Report, verify
@@ -98,6 +100,9 @@ def run_verify(options: argparse.Namespace) -> int:
 
     for name in options.ops:
         find(name)
+    for path in (options.json, options.junit, options.html):
+        if path and not path.parent.is_dir():
+            raise TargetError(f"{path}: there is no such folder")
     reports: list[Report] = []
     code = INTERNAL
     try:
@@ -137,6 +142,8 @@ def run_verify(options: argparse.Namespace) -> int:
             options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
         if any(r.findings for r in reports):
             report.show(reports)
+        complete = code in (CONFORMS, DEVIATES, NOTHING)
+        files.write(reports, junit=options.junit, html=options.html, complete=complete)
     if code == NOTHING:
         print("nothing to verify: no target offers any of these operations", file=sys.stderr)
     if code == INTERRUPTED:

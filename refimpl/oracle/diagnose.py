@@ -4,35 +4,51 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 
 from refimpl.op import Edit, Op
 from refimpl.oracle.arithmetic import bounded
 from refimpl.oracle.cases import Case
+from refimpl.oracle.distinguish import Ask, narrow
 from refimpl.oracle.judge import Expected, expect, judge
 
 
 def causes(
-    op: Op, seen: list[tuple[Case, list[np.ndarray]]], storage: np.dtype, precision: str
+    op: Op,
+    seen: list[tuple[Case, list[np.ndarray]]],
+    storage: np.dtype,
+    precision: str,
+    ask: Ask | None = None,
 ) -> list[dict[str, str]]:
-    """The dialects, else the mistakes, that fit every case that was answered."""
-    for kind, edits in (
-        ("dialect", op.dialects),
-        ("mistake", op.mistakes),
-        ("precision", op.lossy),
-    ):
-        found = [
-            edit
-            for edit in edits
-            if _fits(op, edit, seen, storage, precision, loses_all=kind == "precision")
+    """The dialects, else the mistakes, that fit every case that was answered.
+
+    Where several fit, `ask` calls the target again on inputs that tell them apart; those that are
+    left agree on everything tried.
+    """
+    kinds = {edit.id: "dialect" for edit in op.dialects}
+    kinds |= {edit.id: "mistake" for edit in op.mistakes}
+    listed = (*op.dialects, *op.mistakes)
+    found = [edit for edit in listed if _fits(op, edit, seen, storage, precision)]
+    if len(found) > 1 and ask:
+        found = narrow(op, found, ask, precision, storage)
+    if any(kinds[edit.id] == "dialect" for edit in found):
+        found = [edit for edit in found if kinds[edit.id] == "dialect"]
+    if not found:
+        kinds = {edit.id: "precision" for edit in op.lossy}
+        found = [e for e in op.lossy if _fits(op, e, seen, storage, precision, loses_all=True)]
+    if found:
+        return [
+            {"kind": kinds[edit.id], "id": edit.id, "says": edit.says, "diff": diff(op, edit)}
+            for edit in found
         ]
-        if found:
-            return [
-                {"kind": kind, "id": edit.id, "says": edit.says, "diff": diff(op, edit)}
-                for edit in found
-            ]
-    return [{"kind": "unknown", "id": "", "says": "no known edit of the text fits", "diff": ""}]
+    from refimpl.oracle.search import explain
+
+    unlisted = explain(op, seen, storage, precision)
+    return unlisted or [
+        {"kind": "unknown", "id": "", "says": "no known edit of the text fits", "diff": ""}
+    ]
 
 
 def _fits(
@@ -41,31 +57,43 @@ def _fits(
     seen: list[tuple[Case, list[np.ndarray]]],
     storage: np.dtype,
     precision: str,
-    loses_all: bool,
+    loses_all: bool = False,
 ) -> bool:
     """Whether an edited text explains every case; one that may lose all digits, where allowed."""
     text = op.edited(edit)
     for case, outputs in seen:
-        try:
-            with np.errstate(all="ignore"):
-                ours = bounded(text, case.inputs, "float64")
-                theirs = bounded(text, case.inputs, precision)
-        except Exception:
-            return False  # the edited text does not run on what the target answered
-        expected = [
-            Expected(name, own.value, own.error + other.error)
-            for name, own, other in zip(op.outputs, ours, theirs, strict=False)
-        ]
-        own = expect(op, case.inputs, precision)
-        if not loses_all and any(
-            np.isinf(e.allowed).any() and np.isfinite(o.allowed).all()
-            for e, o in zip(expected, own)
-        ):
-            return False  # a bound that allows everything explains nothing
-        actual = outputs[0] if len(outputs) == 1 else outputs
-        if not judge(op, expected, actual, storage).conforms:
+        own = [] if loses_all else expect(op, case.inputs, precision)
+        if not fits(op, text, case, outputs, own, storage, precision):
             return False
     return bool(seen)
+
+
+def fits(
+    op: Op,
+    text: Callable,
+    case: Case,
+    outputs: list[np.ndarray],
+    own: list[Expected],
+    storage: np.dtype,
+    precision: str,
+) -> bool:
+    """Whether an edited text explains one case; `own` is what the unedited one expects."""
+    try:
+        with np.errstate(all="ignore"):
+            ours = bounded(text, case.inputs, "float64")
+            theirs = bounded(text, case.inputs, precision)
+    except Exception:
+        return False  # the edited text does not run on what the target answered
+    expected = [
+        Expected(name, mine.value, mine.error + other.error)
+        for name, mine, other in zip(op.outputs, ours, theirs, strict=False)
+    ]
+    if any(
+        np.isinf(e.allowed).any() and np.isfinite(o.allowed).all() for e, o in zip(expected, own)
+    ):
+        return False  # a bound that allows everything explains nothing
+    actual = outputs[0] if len(outputs) == 1 else outputs
+    return judge(op, expected, actual, storage).conforms
 
 
 def diff(op: Op, edit: Edit) -> str:
@@ -74,7 +102,7 @@ def diff(op: Op, edit: Edit) -> str:
 
     chapter, _, changed = (edit.where or op.name).rpartition(".")
     home = import_module(f"refimpl.ops.{chapter or op.chapter}.reference")
-    before = _body(inspect.getsource(getattr(home, changed)))
+    before = body(inspect.getsource(getattr(home, changed)))
     after = before.replace(edit.old, edit.new)
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), changed, edit.id, lineterm="", n=1
@@ -82,7 +110,7 @@ def diff(op: Op, edit: Edit) -> str:
     return "\n".join(lines)
 
 
-def _body(source: str) -> str:
+def body(source: str) -> str:
     """The source without its docstring."""
     head, quotes, rest = source.partition('r"""')
     return head.rstrip(" ") + rest.partition('"""')[2].lstrip("\n") if quotes else source

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from refimpl.oracle.verify import Finding, Report
 
+FINE = ("conforms", "unsupported")
 COLOURS = {"conforms": "32", "dialect": "36", "deviates": "31", "crashes": "31", "unsupported": "2"}
 
 
@@ -98,13 +99,18 @@ def show(reports: list[Report], stream: TextIO | None = None) -> None:
                 first = ""
     print("\nworst: the largest error ÷ the error allowed", file=stream)
     for report in reports:
-        alike: dict[tuple, list[Finding]] = {}
-        for finding in report.findings:
-            if finding.status not in ("conforms", "unsupported"):
-                causes = tuple(cause["id"] for cause in finding.causes)
-                alike.setdefault((finding.op, finding.status, causes), []).append(finding)
-        for findings in alike.values():
+        for findings in alike(report):
             explain(report, findings, stream)
+
+
+def alike(report: Report) -> list[list[Finding]]:
+    """What deviates or speaks a dialect; the precisions of one cause stand together."""
+    groups: dict[tuple, list[Finding]] = {}
+    for finding in report.findings:
+        if finding.status not in FINE:
+            causes = tuple(cause["id"] for cause in finding.causes)
+            groups.setdefault((finding.op, finding.status, causes), []).append(finding)
+    return list(groups.values())
 
 
 def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:

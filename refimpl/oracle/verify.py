@@ -16,13 +16,14 @@ import refimpl
 from refimpl.op import Op
 from refimpl.oracle.cases import Case, generate
 from refimpl.oracle.diagnose import causes
-from refimpl.oracle.judge import Expected, Verdict, expect, judge
+from refimpl.oracle.judge import Expected, Verdict, error_ratio, expect, judge
 from refimpl.oracle.precision import PRECISIONS
 from refimpl.oracle.targets import Outcome, Session, TargetError, installed
 from refimpl.registry import OPS
 
 PROFILES = {"quick": 12, "ci": 60, "deep": 1000}
 SEVERITY = ("conforms", "deviates", "crashes")
+LARGEST_ANSWER = 1 << 24  # bytes of one answer to a question
 CALLED_TWICE = 3  # cases on which a second call must be right as well
 
 
@@ -40,10 +41,12 @@ class Finding:
     case: str = ""
     replay: str = ""
     causes: list[dict[str, str]] = field(default_factory=list)
+    ratios: np.ndarray | None = field(default=None, repr=False, compare=False)  # error ÷ allowed
 
     def as_json(self) -> dict[str, Any]:
         """The finding with numbers that JSON can hold."""
         entry = dict(vars(self))
+        del entry["ratios"]
         entry["worst"] = self.worst if np.isfinite(self.worst) else "Infinity"
         return entry
 
@@ -188,11 +191,13 @@ class Trial:
                 self.over = True
             if outcome.status == "returned" and number == 0:
                 self.seen.append((case, outcome.outputs))
-            self._note(case, outcome, verdict, "on a second call: " if number else "")
+            self._note(case, outcome, verdict, expected, "on a second call: " if number else "")
             if not verdict.conforms:
                 return
 
-    def _note(self, case: Case, outcome: Outcome, verdict: Verdict, when: str) -> None:
+    def _note(
+        self, case: Case, outcome: Outcome, verdict: Verdict, expected: list[Expected], when: str
+    ) -> None:
         if outcome.status != "returned":
             status = "crashes"
         else:
@@ -204,6 +209,19 @@ class Trial:
             if status != "conforms":
                 finding.says = when + str(verdict)
                 finding.replay = self.session.replay(case)
+                finding.ratios = None
+                if not verdict.reason:
+                    which = self.op.outputs.index(verdict.output)
+                    found = np.asarray(outcome.outputs[which]).astype(np.float64)
+                    finding.ratios = error_ratio(expected[which], found)
+
+    def _ask(self, case: Case) -> list[np.ndarray] | None:
+        """What the target makes of one more input, if it makes anything of it."""
+        try:
+            outcome = self.session.call(self.op, case, LARGEST_ANSWER)
+        except TargetError:
+            return None
+        return outcome.outputs if outcome.status == "returned" else None
 
     def conclude(self) -> None:
         """Decide the status, and look for what explains a deviation."""
@@ -211,7 +229,7 @@ class Trial:
         if finding.refused == finding.cases:
             finding.status = "unsupported"
         if finding.status == "deviates":
-            finding.causes = causes(self.op, self.seen, self.storage, finding.precision)
+            finding.causes = causes(self.op, self.seen, self.storage, finding.precision, self._ask)
             if finding.causes and finding.causes[0]["kind"] == "dialect":
                 finding.status = "dialect"
         self.seen.clear()

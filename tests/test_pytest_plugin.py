@@ -1,0 +1,171 @@
+"""A target as a collection of tests, in any directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import refimpl
+
+ROOT = Path(refimpl.__file__).parent.parent
+SIGMOID = (
+    "import numpy as np\n"
+    "def sigmoid(z):\n    return np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))\n"
+)
+WRONG_SILU = "def silu(x):\n    return x * sigmoid(-x)\n"
+
+
+def run(folder: Path, *arguments: str, plugin: bool = True, **variables: str):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    if plugin:  # as if the entry point had loaded it, whether or not the package is installed
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        arguments = ("-p", "refimpl.pytest_plugin", *arguments)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def counts(output: str) -> dict[str, int]:
+    *_, last = output.strip().splitlines()
+    return {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", last)}
+
+
+def judged(folder: Path, source: str, *arguments: str):
+    (folder / "mine.py").write_text(source)
+    target = ("--refimpl-target", "mine.py", "--refimpl-profile", "quick")
+    return run(folder, *target, *arguments)
+
+
+def test_every_case_is_an_item_and_a_failure_says_what_is_wrong(tmp_path):
+    result = judged(tmp_path, SIGMOID + WRONG_SILU)
+    assert result.returncode == 1
+    assert "silu: result[" in result.stdout
+    assert "looks like silu/sign" in result.stdout
+    assert "+    return x * sigmoid(-x)" in result.stdout
+    assert "again: refimpl replay silu/float32/0-3 mine.py" in result.stdout
+    assert "Traceback" not in result.stdout
+    assert "sigmoid/float32" not in result.stdout
+    assert counts(result.stdout)["passed"] >= 13
+    assert counts(result.stdout)["failed"] >= 12
+
+
+def test_other_tests_run_beside_it_and_options_select(tmp_path):
+    (tmp_path / "test_mine.py").write_text("def test_other():\n    pass\n")
+    everything = judged(tmp_path, SIGMOID)
+    assert everything.returncode == 0
+    total = counts(everything.stdout)["passed"]
+    assert counts(judged(tmp_path, SIGMOID, "-m", "not refimpl").stdout)["passed"] == 1
+    assert counts(judged(tmp_path, SIGMOID, "-m", "refimpl").stdout)["passed"] == total - 1
+    assert counts(judged(tmp_path, SIGMOID, "-k", "sigmoid/float32/0-11").stdout)["passed"] == 1
+    listed = judged(tmp_path, SIGMOID, "--collect-only", "-q", "-k", "probe0").stdout
+    assert "mine.py::sigmoid/float32/probe0" in listed
+
+
+def test_a_target_may_say_its_precisions_and_several_are_judged(tmp_path):
+    (tmp_path / "both.py").write_text(SIGMOID + 'PRECISIONS = ("float32", "float64")\n')
+    single = counts(judged(tmp_path, SIGMOID).stdout)["passed"]
+    both = judged(tmp_path, SIGMOID, "--refimpl-target", "both.py")
+    assert counts(both.stdout)["passed"] == 3 * single
+
+
+def test_a_refusal_is_skipped(tmp_path):
+    result = judged(tmp_path, "def silu(x):\n    raise NotImplementedError('too cold')\n", "-rs")
+    assert result.returncode == 0
+    assert set(counts(result.stdout)) == {"skipped"}
+    assert "too cold" in result.stdout
+
+
+def test_after_a_death_the_rest_of_the_operation_is_skipped(tmp_path):
+    result = judged(tmp_path, SIGMOID + "def silu(x):\n    import os; os._exit(3)\n", "-rs")
+    assert result.returncode == 1
+    assert counts(result.stdout)["failed"] == 1
+    assert "exit code 3" in result.stdout
+    assert "not run after an earlier case" in result.stdout
+    assert counts(result.stdout)["passed"] >= 13
+
+
+def test_a_second_call_must_be_right_as_well(tmp_path):
+    source = SIGMOID.replace("def ", "calls = []\ndef ").replace(
+        "    return", "    calls.append(1)\n    return (len(calls) == 2) +"
+    )
+    result = judged(tmp_path, source)
+    assert "on a second call: sigmoid" in result.stdout
+    assert counts(result.stdout)["failed"] == 1
+
+
+DIALECT = (
+    "import numpy as np\n"
+    "def rms_norm(x, gain, eps):\n"
+    "    mean_square = np.mean(x * x, axis=-1, keepdims=True, dtype=np.float64)\n"
+    "    return ((1 + gain) * x / np.sqrt(mean_square + eps)).astype(x.dtype)\n"
+)
+
+
+def test_a_dialect_is_an_expected_failure_unless_asked_otherwise(tmp_path):
+    result = judged(tmp_path, DIALECT, "-rx")
+    assert result.returncode == 0, result.stdout
+    assert counts(result.stdout)["xfailed"] >= 12
+    assert "conforms to dialect rms_norm/" in result.stdout
+    assert judged(tmp_path, DIALECT, "--runxfail").returncode == 1
+
+
+def test_who_speaks_a_dialect_sometimes_only_deviates(tmp_path):
+    mixed = DIALECT.replace("(1 + gain)", "((x.ndim == 2) + gain)")
+    result = judged(tmp_path, mixed, "-rx")
+    assert result.returncode == 1
+    assert "conforms, but earlier cases only to rms_norm/" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("nowhere.py", "no such file"),
+        ("nothing", "not a target"),
+        ("broken.py", "cannot be loaded"),
+        ("empty.py", "no function named like an operation"),
+    ],
+)
+def test_a_target_that_cannot_be_loaded_is_an_error_of_collection(target, says, tmp_path):
+    (tmp_path / "broken.py").write_text("import nowhere_to_be_found\n")
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    result = run(tmp_path, "--refimpl-target", target)
+    assert result.returncode == 2
+    assert says in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_without_the_option_nothing_is_loaded_and_nothing_collected(tmp_path):
+    (tmp_path / "test_light.py").write_text(
+        "import sys\n"
+        "def test_light():\n"
+        "    assert 'refimpl.pytest_plugin' in sys.modules\n"
+        "    loaded = {name for name in sys.modules if name.startswith('refimpl')}\n"
+        "    assert loaded == {'refimpl', 'refimpl.pytest_plugin'}\n"
+        "    assert 'numpy' not in sys.modules\n"
+    )
+    result = run(tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert counts(result.stdout)["passed"] == 1
+
+
+def test_the_entry_point_loads_it(tmp_path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    about = tmp_path / "site" / "refimpl-0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: refimpl\nVersion: 0\n")
+    lines = [f"{name} = {place}" for name, place in project["entry-points"]["pytest11"].items()]
+    (about / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines]))
+    path = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
+    result = run(tmp_path, "--help", plugin=False, PYTHONPATH=path)
+    assert "--refimpl-target" in result.stdout
