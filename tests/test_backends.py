@@ -15,6 +15,7 @@ import pytest
 from refimpl.oracle.cases import Case, generate, rounded
 from refimpl.oracle.judge import expect, judge
 from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.verify import verify
 from refimpl.registry import OPS
 
 NEEDS = {"torch": ("torch",), "jax": ("jax",), "onnxruntime": ("onnxruntime", "onnx")}
@@ -172,3 +173,12 @@ def test_a_known_deviation_is_still_seen(deviation):
     assert deviation.applies(inputs)
     case = Case(op.name, "float32", "shows", deviation.reason, rounded(op, inputs, "float32"))
     assert not conforms(deviation.backend, op, case), "no longer deviates"
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_the_deviations_listed_are_explained_by_a_dialect_or_a_lossy_form(backend):
+    listed = sorted({d.op for d in DEVIATIONS if d.backend == backend})
+    (report,) = verify(backend, ops=listed, profile="quick")
+    for finding in report.findings:
+        causes = {cause["kind"] for cause in finding.causes}
+        assert causes <= {"dialect", "precision"}, (finding.op, finding.causes)

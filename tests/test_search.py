@@ -340,6 +340,12 @@ def layer_norm__neither_gain_nor_bias(x, gain, bias, eps):
 
 
 @planted
+def layer_norm__one_slip_within_another(x, gain, bias, eps):
+    c = x - x.mean(-1, keepdims=True)
+    return c / ((c * c).mean(-1, keepdims=True) + eps) + bias
+
+
+@planted
 def quick_gelu__two_slips(x):
     return x * logistic(x * np.asarray(1.7, x.dtype)) / 2
 
@@ -350,7 +356,7 @@ def velocity__neither_root(x_start, t, noise, alpha_bar):
     return noise * a - x_start * (1 - a)
 
 
-@beyond
+@planted
 def l2_normalize__sum_of_magnitudes(x):
     length = np.abs(x).sum(-1, keepdims=True)
     return x / np.where(length > 0, length, 1)

@@ -10,6 +10,7 @@ the smallest ones are tried while time is left.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -21,7 +22,7 @@ import time
 import types
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ GENEROUS = 128  # times the allowed error that the first, plain comparison lets 
 AXES: tuple[int | None, ...] = (-1, -2, -3, 0, 1, 2, 3, None)
 MISREAD: dict[float, tuple[float, ...]] = {
     0.044715: (0.0447, 0.04471, 0.044175, 0.04715, 0.44715, 0.0044715, 0.044),
-    1.702: (1.7, 1.072, 1.72, 1.70, 1.703, 1.602, 1.782),
+    1.702: (1.7, 1.072, 1.72, 1.703, 1.602, 1.782),
     10000: (1000, 100000),
 }
 FINITE = (-1e4, -1e9, float(np.finfo(np.float32).min))
@@ -75,11 +76,10 @@ SIBLINGS = {
     "tanh": ("sin", "arctan"),
     "maximum": ("minimum", "add"),
     "minimum": ("maximum",),
-    "exp": ("log", "sqrt", "expm1"),
+    "exp": ("log", "sqrt"),
     "log": ("log1p", "exp", "sqrt"),
     "log1p": ("log",),
     "sqrt": ("exp", "log"),
-    "abs": ("exp",),
     "concatenate": ("stack",),
     "stack": ("concatenate",),
     "round": ("floor", "ceil"),
@@ -155,7 +155,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An edit of the text that nobody has listed: one change, one made everywhere, or two."""
+    """An edit of the text that nobody has listed: one change, one in several places, or two."""
 
     root: Callable[..., Any]
     changes: tuple[Change, ...]
@@ -216,13 +216,25 @@ class Candidate:
                     source = source[: change.start] + change.new + source[change.end :]
             yield page, source
 
-    def apart(self, other: Candidate) -> bool:
-        """Whether two edits are in different places."""
-        return all(
-            a.page.function is not b.page.function or a.end <= b.start or b.end <= a.start
-            for a in self.changes
-            for b in other.changes
-        )
+    def with_another(self, other: Candidate) -> Candidate | None:
+        """Both edits at once, in different places or one within what the other leaves standing."""
+        if all(_apart(a, b) for a in self.changes for b in other.changes):
+            return Candidate(self.root, (*self.changes, *other.changes))
+        if len(self.changes) + len(other.changes) > 2:
+            return None
+        outer, inner = sorted((*self.changes, *other.changes), key=lambda c: c.start - c.end)
+        left = re.compile(rf"(?<![\w.]){re.escape(inner.old)}(?!\w)")
+        if inner.start < outer.start or inner.end > outer.end or len(left.findall(outer.new)) != 1:
+            return None
+        new = left.sub(lambda _: inner.new, outer.new)
+        what = f"{outer.what}, {inner.what}"
+        return Candidate(self.root, (dataclasses.replace(outer, new=new, what=what),))
+
+
+def _apart(one: Change, other: Change) -> bool:
+    """Whether two changes are in different places."""
+    together = one.page.function is other.page.function
+    return not together or one.end <= other.start or other.end <= one.start
 
 
 def single_edits(op: Op) -> list[Candidate]:
@@ -323,7 +335,7 @@ class _Trial:
     def run(self, most: int) -> list[Candidate]:
         """Single edits first, then pairs."""
         viable: list[Candidate] = []
-        results: set[bytes] = {b"".join(e.value.tobytes() for e in self.evidence[0].own)}
+        results = {_fingerprint([e.value for e in evidence.own] for evidence in self.evidence[:3])}
         survivors = []
         start = time.monotonic()
         for candidate in single_edits(self.op):
@@ -333,10 +345,12 @@ class _Trial:
             values = _values(text, self.evidence[0].case)
             if values is None:
                 continue
-            fingerprint = b"".join(value.tobytes() for value in values)
-            if fingerprint not in results and len(viable) < PAIRED:
-                viable.append(candidate)
-                results.add(fingerprint)
+            if len(viable) < PAIRED:
+                prints = [values, *(_values(text, e.case) or [] for e in self.evidence[1:3])]
+                fingerprint = _fingerprint(prints)
+                if fingerprint not in results:
+                    viable.append(candidate)
+                    results.add(fingerprint)
             if self._passes(text, values):
                 survivors.append(candidate)
         self._keep(survivors, most)
@@ -350,14 +364,15 @@ class _Trial:
         for one, other in pairs:
             if time.monotonic() > self.deadline or one.size + other.size > size:
                 return
-            if one.apart(other):
-                pair = Candidate(self.op.text, (*one.changes, *other.changes))
-                text = _text(pair)
-                values = _values(text, self.evidence[0].case)
-                if values is not None and self._passes(text, values):
-                    self._keep([pair], most)
-                    if self.kept:  # larger pairs are less likely
-                        size = one.size + other.size
+            pair = one.with_another(other)
+            if pair is None:
+                continue
+            text = _text(pair)
+            values = _values(text, self.evidence[0].case)
+            if values is not None and self._passes(text, values):
+                self._keep([pair], most)
+                if self.kept:  # larger pairs are less likely
+                    size = one.size + other.size
 
     def _passes(self, text: Callable[..., Any], first: list[np.ndarray]) -> bool:
         """The plain comparison in float64, case by case, until one differs."""
@@ -416,6 +431,10 @@ class _Trial:
             if values is None or not _within(values, want):
                 return False
         return True
+
+
+def _fingerprint(results: Iterable[list[np.ndarray]]) -> bytes:
+    return b"".join(value.tobytes() for values in results for value in values)
 
 
 def _agree(these: list[list[Expected]], those: list[list[Expected]]) -> bool:
@@ -589,7 +608,7 @@ def _single_edits(root: Any) -> list[Candidate]:
 def _separate(changes: list[Change]) -> bool:
     """Whether there are several changes, which do not overlap."""
     ordered = sorted(changes, key=lambda change: change.start)
-    return len(changes) > 1 and all(a.end <= b.start for a, b in itertools.pairwise(ordered))
+    return len(changes) > 1 and all(_apart(a, b) for a, b in itertools.pairwise(ordered))
 
 
 def _squeezed(source: str) -> str:

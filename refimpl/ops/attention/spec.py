@@ -429,7 +429,7 @@ ATTENTION = Op(
             "attention/mean-without-keys",
             "hides keys by the most negative finite number: JAX, Hugging Face eager",
             "scores + bias",
-            "scores + np.maximum(bias, np.finfo(np.float64).min)",
+            "np.where(np.max(bias, axis=-1, keepdims=True) > -np.inf, scores + bias, 0)",
             effect="a query that sees no key gets the mean of all values, not zeros",
             source="https://github.com/microsoft/onnxruntime/pull/28958",
             invisible_when="every query sees a key",

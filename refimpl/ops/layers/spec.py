@@ -824,7 +824,8 @@ SOFTMAX = Op(
             "softmax/masked-row-uniform",
             "masks with the lowest finite number: a row without a visible entry is uniform",
             "top = np.max(z, axis=-1, keepdims=True)",
-            "z = np.maximum(z, -3e38)\n    top = np.max(z, axis=-1, keepdims=True)",
+            "z = np.where(np.max(z, axis=-1, keepdims=True) > -np.inf, z, 0)\n"
+            "    top = np.max(z, axis=-1, keepdims=True)",
             effect="a row without a visible entry averages what it must not see",
         ),
     ),
