@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from refimpl.oracle.targets import Session, TargetError
-from refimpl.oracle.verify import find_case, replay, verify
+from refimpl.oracle.verify import Finding, Report, find_case, replay, verify
 
 GOOD_SILU = "def silu(x):\n    return x / (1 + np.exp(-x))\n"
 HOSTILE = {
@@ -183,3 +183,13 @@ def test_a_session_is_started_again_after_a_death(tmp_path):
     with Session(str(target)) as session:
         assert session.call(op, case, 100).status == "died"
         assert session.call(op, case, 100).status == "died"
+
+
+def test_only_a_cause_with_a_name_can_be_allowed():
+    listed = Finding("silu", "float32", status="deviates", causes=[{"id": "silu/slope"}])
+    unlisted = Finding("silu", "float32", status="deviates", causes=[{"id": "unlisted"}])
+    report = Report("mine.py", allowed=frozenset({"silu/slope", "unlisted", ""}))
+    assert report.allows(listed)
+    assert not report.allows(unlisted)
+    crashed = Finding("silu", "float32", status="crashes", causes=[{"id": "silu/slope"}])
+    assert not report.allows(crashed)

@@ -108,7 +108,7 @@ def alike(report: Report) -> list[list[Finding]]:
     groups: dict[tuple, list[Finding]] = {}
     for finding in report.findings:
         if finding.status not in FINE:
-            causes = tuple(cause["id"] for cause in finding.causes)
+            causes = tuple((cause["id"], cause["says"]) for cause in finding.causes)
             groups.setdefault((finding.op, finding.status, causes), []).append(finding)
     return list(groups.values())
 
@@ -125,7 +125,8 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
             print("  cause: unknown; no known mistake fits every case", file=stream)
             continue
         verb = "conforms to dialect" if cause["kind"] == "dialect" else "looks like"
-        print(f"  {verb} {cause['id']}: {cause['says']}", file=stream)
+        name = "a change not in the catalogue" if cause["id"] == "unlisted" else cause["id"]
+        print(f"  {verb} {name}: {cause['says']}", file=stream)
         for line in cause["diff"].splitlines()[2:]:
             print(f"    {line}", file=stream)
     print(f"  again: {finding.replay}", file=stream)

@@ -71,7 +71,8 @@ class Report:
     def allows(self, finding: Finding) -> bool:
         """Whether a deviation has one cause, and that one was allowed beforehand."""
         causes = {cause["id"] for cause in finding.causes}
-        return finding.status == "deviates" and bool(causes) and causes <= self.allowed
+        known = self.allowed - {"", "unlisted"}  # only what has a name can be allowed
+        return finding.status == "deviates" and bool(causes) and causes <= known
 
     def as_json(self) -> dict[str, Any]:
         """The JSON report."""
