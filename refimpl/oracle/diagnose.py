@@ -9,9 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from refimpl.op import Edit, Op
-from refimpl.oracle.arithmetic import bounded
 from refimpl.oracle.cases import Case
-from refimpl.oracle.distinguish import Ask, narrow
+from refimpl.oracle.distinguish import Ask, narrow, predict
 from refimpl.oracle.judge import Expected, expect, judge
 
 
@@ -78,16 +77,9 @@ def fits(
     precision: str,
 ) -> bool:
     """Whether an edited text explains one case; `own` is what the unedited one expects."""
-    try:
-        with np.errstate(all="ignore"):
-            ours = bounded(text, case.inputs, "float64")
-            theirs = bounded(text, case.inputs, precision)
-    except Exception:
+    expected = predict(op, text, case)
+    if expected is None:
         return False  # the edited text does not run on what the target answered
-    expected = [
-        Expected(name, mine.value, mine.error + other.error)
-        for name, mine, other in zip(op.outputs, ours, theirs, strict=False)
-    ]
     if any(
         np.isinf(e.allowed).any() and np.isfinite(o.allowed).all() for e, o in zip(expected, own)
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +48,17 @@ class Verdict:
         )
 
 
-def expect(op: Op, inputs: dict[str, Any], precision: str) -> list[Expected]:
-    """Reference values and allowed errors: the target's bound, and the reference's own."""
+def expect(
+    op: Op, inputs: dict[str, Any], precision: str, text: Callable | None = None
+) -> list[Expected]:
+    """Reference values and allowed errors: the target's bound, and the reference's own.
+
+    `text` is an edited text to expect from instead of the operation's own.
+    """
+    text = text or op.text
     with np.errstate(all="ignore"):
-        ours = bounded(op.text, inputs, "float64")
-        theirs = ours if precision == "float64" else bounded(op.text, inputs, precision)
+        ours = bounded(text, inputs, "float64")
+        theirs = ours if precision == "float64" else bounded(text, inputs, precision)
     return [
         Expected(name, own.value, own.error + other.error)
         for name, own, other in zip(op.outputs, ours, theirs, strict=True)
