@@ -7,14 +7,14 @@ import re
 import numpy as np
 import torch
 
-from refimpl.models.configs import Clip
+from refimpl.models.configs import Clip, Vit
 from refimpl.models.weights import rename, translate
 from refimpl.oracle.models import Recording, inputs_for
 
 LAYER = re.compile(
     r"(visual\.)?(transformer\.resblocks\.\d+(\.(ln_1|attn|ln_2|mlp\.(c_fc|activation|c_proj)))?"
     r"|conv\d|bn\d|avgpool|ln_pre|ln_post|layer\d\.\d+(\.(conv\d|bn\d|avgpool|downsample\.-?\d))?)"
-    r"|ln_final"
+    r"|ln_final|image_features|text_features"
 )
 
 
@@ -77,7 +77,7 @@ def adapt(layers, config):
     """Convolved patches as tokens; what CLIP normalises is the pooled vector alone."""
     at = "visual." if isinstance(config, Clip) else ""
     vision = config.vision if isinstance(config, Clip) else config
-    if hasattr(vision, "patch"):
+    if isinstance(vision, Vit):
         grid = layers.pop(f"{at}conv1")  # B D rows cols
         layers[f"{at}patches"] = grid.reshape(*grid.shape[:2], -1).swapaxes(1, 2)
         post = layers[f"{at}ln_post"]

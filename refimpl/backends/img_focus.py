@@ -67,7 +67,10 @@ def record(config, seed):
 
 
 def _folder(package):
-    return Path(find_spec(package).submodule_search_locations[0])
+    spec = find_spec(package)  # the package itself need not be imported
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"needs the package {package}")
+    return Path(spec.submodule_search_locations[0])
 
 
 def photographs(side):

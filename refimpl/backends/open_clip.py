@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from refimpl.backends import hooks
-from refimpl.models.configs import Clip
+from refimpl.models.configs import Clip, Vit
 from refimpl.models.weights import OPENAI
 
 hooks.allow_broken_torchvision()
@@ -23,8 +23,8 @@ def record(config, seed):
     vision, text = config.vision, config.text
     if vision.channels != 3:
         raise NotImplementedError("takes images of three channels")
-    if hasattr(vision, "patch"):
-        sizes = {
+    if isinstance(vision, Vit):
+        sizes: dict = {
             "layers": vision.layers,
             "width": vision.width,
             "patch_size": vision.patch,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from refimpl.backends import hooks
-from refimpl.models.configs import Clip
+from refimpl.models.configs import Clip, Vit
 from refimpl.models.weights import TRANSFORMERS_CLIP, TRANSFORMERS_VIT
 
 hooks.allow_broken_torchvision()
@@ -59,7 +59,7 @@ def _sizes(tower):
 
 def _clip(config, seed):
     vision, text = config.vision, config.text
-    if not hasattr(vision, "patch"):
+    if not isinstance(vision, Vit):
         raise NotImplementedError("has no CLIP with a ResNet")
     embed = {"projection_dim": text.embed}
     images = {"image_size": vision.image, "patch_size": vision.patch}

@@ -8,9 +8,12 @@ in the layer that makes it, and no bound has to cover more than one layer.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -21,8 +24,10 @@ from refimpl.models.vit import vit, vit_logits
 from refimpl.op import Op
 from refimpl.oracle.arithmetic import SLACK, ErrorArray
 from refimpl.oracle.judge import Expected, Verdict, compare
-from refimpl.oracle.models import Recording
+from refimpl.oracle.models import LIBRARIES, Crashed, Recording, Unsupported, find_model, record
 from refimpl.oracle.precision import PRECISIONS, Precision
+from refimpl.oracle.report import number, paint
+from refimpl.oracle.verify import Finding, Report
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 EPSILONS = (1e-5, 1e-6, 1e-12)
@@ -110,12 +115,22 @@ def walk(
         found = recording.layers[name]
         return exact(found, p) if found.shape == x.shape else x
 
-    inputs = {
-        name: exact(x, p) if x.dtype.kind == "f" else x for name, x in recording.inputs.items()
-    }
-    params = Lifted(recording.params, p)
-    with np.errstate(all="ignore"):
-        forward(config)(**inputs, params=params, config=config, ops=TEXT, tap=tap)
+    bounded(
+        forward(config), recording.params, precision, **recording.inputs, config=config, tap=tap
+    )
+
+
+def bounded(run: Callable, params: Mapping[str, np.ndarray], precision: str, **inputs: Any) -> Any:
+    """Run a model on exact error-carrying arrays; what is no array of floats stays as it is.
+
+    Over a whole model the bound grows by about four digits a block, so that it is of use for a few
+    blocks in float64; `judge_layers` starts anew at every recorded value.
+    """
+    p = PRECISIONS[precision]
+    floats = {n: x for n, x in inputs.items() if getattr(x, "dtype", None) and x.dtype.kind == "f"}
+    lifted = {name: exact(x, p) for name, x in floats.items()}
+    with np.errstate(all="ignore"):  # the rules know what to make of infinities
+        return run(**{**inputs, **lifted}, params=Lifted(params, p), ops=TEXT)
 
 
 def judge_layers(recording: Recording, precision: str = "float32") -> Judgement:
@@ -200,3 +215,97 @@ def _spoken(config: Config, activation: str, eps: float) -> Config:
     if isinstance(vision, Vit):
         vision = replace(vision, activation=activation, eps=eps)
     return Clip(vision, replace(config.text, activation=activation, eps=eps))
+
+
+def verify_models(
+    *targets: str,
+    models: Sequence[str],
+    seed: int = 0,
+    allow: Sequence[str] = (),
+    reports: list[Report] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Report]:
+    """Judge whole models of targets in float32, a report for each model of each target.
+
+    A target is one of the libraries, or a file ending in .py that defines `record(config, seed)`
+    and returns a `Recording`; without one, every library found on the machine is judged.
+    """
+    reports = [] if reports is None else reports
+    for name in models:
+        find_model(name)
+    for target in targets or libraries():
+        for name in models:
+            progress(f"{name} of {target}")
+            report = Report(f"{target} {name}", allowed=frozenset(allow))
+            reports.append(report)
+            again = f"refimpl verify {target} --model {name} --seed {seed}"
+            try:
+                recording = record(target, name, seed)
+                report.version = recording.version
+                report.findings += findings(judge_layers(recording), name, again)
+            except Unsupported as error:
+                report.findings.append(
+                    Finding(name, "float32", status="unsupported", says=str(error))
+                )
+            except (Crashed, LayerError) as error:
+                entry = Finding(name, "float32", 1, worst=np.inf, status="crashes", replay=again)
+                entry.says = f"{name}: {error}"
+                report.findings.append(entry)
+    return reports
+
+
+def libraries() -> list[str]:
+    """The libraries with whole models that are found on the machine."""
+    return [name for name, needs in LIBRARIES.items() if all(map(find_spec, needs))]
+
+
+def findings(judgement: Judgement, model: str, again: str) -> list[Finding]:
+    """A finding for each layer."""
+    found = []
+    for layer in judgement.layers:
+        entry = Finding(layer.name, "float32", 1, worst=layer.verdict.worst)
+        if not layer.verdict.conforms:
+            entry.status, entry.says, entry.replay = judgement.status, str(layer.verdict), again
+            kind = "dialect" if judgement.dialect else "unknown"
+            says = judgement.dialect or "no other activation or epsilon fits"
+            name = f"{model}/{'-'.join(judgement.dialect.split())}" if judgement.dialect else ""
+            entry.causes = [{"kind": kind, "id": name, "says": says, "diff": ""}]
+        found.append(entry)
+    return found
+
+
+BLOCK = re.compile(r"(.*transformer\.resblocks\.\d+|.*layer\d\.\d+)(\..*)?")
+
+
+def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
+    """Print a table for each model, a line for each block, and the first layer that deviates."""
+    stream = stream or sys.stdout
+    for report in reports:
+        bad = [f for f in report.findings if f.status not in ("conforms", "unsupported")]
+        first = bad[0] if bad else report.findings[0]
+        status = first.status
+        layers = sum(f.cases for f in report.findings)
+        says = f"{layers} layers" if layers else f"{first.says}"
+        title = f"{report.target} ({report.version})" if report.version else report.target
+        print(f"{title}: {paint(status, status, stream)}, {says}", file=stream)
+        if not layers:
+            continue
+        groups: dict[str, list[Finding]] = {}
+        for f in report.findings:
+            block = BLOCK.fullmatch(f.op)
+            groups.setdefault(block[1] if block else f.op, []).append(f)
+        wide = max(map(len, groups))
+        print(f"\n  {'layer':<{wide}} {'values':>6} {'worst':>9}  status", file=stream)
+        for name, group in groups.items():
+            row = max(group, key=lambda f: (f.status != "conforms", f.worst))
+            row_status = paint(row.status, row.status, stream)
+            line = f"  {name:<{wide}} {len(group):>6} {number(row.worst):>9}  {row_status}"
+            print(line, file=stream)
+        print("\n  worst: the largest error ÷ the error allowed, given the target's own input")
+        if bad:
+            print(f"  first: {first.says}", file=stream)
+            verb = "conforms to dialect" if status == "dialect" else "cause"
+            for cause in first.causes:
+                print(f"  {verb}: {cause['says']}", file=stream)
+            print(f"  again: {first.replay}", file=stream)
+        print(file=stream)
