@@ -175,6 +175,106 @@ def attention_online(query, key, value, bias):
     return mixed / np.where(total > 0, total, 1)
 
 
+def _attention_grads(query, key, value, bias, grad, weigh, average):
+    """The gradients from weights made in some way, heads repeated and their gradients added up."""
+    B, heads, _, E = query.shape
+    G, M = key.shape[1:3]
+    scores, values_ = _attend(query, key, value, bias, _plain_scores)
+    keys = np.repeat(key, heads // G, axis=1)
+    weights = weigh(scores)
+    weights_grad = grad @ np.swapaxes(values_, -1, -2)
+    scores_grad = weights * (weights_grad - average(weights, weights_grad, values_))
+    scaled = scores_grad * (1 / np.sqrt(constant(E, query)))
+
+    def of_groups(x):
+        return np.sum(np.reshape(x, (B, G, heads // G, M, x.shape[-1])), axis=2)
+
+    key_grad = of_groups(np.swapaxes(scaled, -1, -2) @ query)
+    return scaled @ keys, key_grad, of_groups(np.swapaxes(weights, -1, -2) @ grad), scores_grad
+
+
+def attention_vjp_autograd(query, key, value, bias, grad):
+    """The weights are kept, and the averages are those of the weights' gradient."""
+
+    def average(weights, weights_grad, _):
+        return np.sum(weights * weights_grad, axis=-1, keepdims=True)
+
+    return _attention_grads(query, key, value, bias, grad, layers.softmax, average)
+
+
+def attention_vjp_flash(query, key, value, bias, grad):
+    """The weights are made again from the logarithm of each row's sum, the output was kept."""
+
+    def weigh(scores):
+        top = largest(scores)
+        total = np.sum(np.exp(scores - top), axis=-1, keepdims=True)
+        return np.exp(scores - (top + np.log(np.maximum(total, 1))))
+
+    kept = attention_online(query, key, value, bias)
+
+    def average(*_):
+        return np.sum(grad * kept, axis=-1, keepdims=True)
+
+    return _attention_grads(query, key, value, bias, grad, weigh, average)
+
+
+def attention_vjp_stacked(query, key, value, bias, grad):
+    """The queries that share a key head stand below each other: one product for all of them."""
+    B, heads, N, E = query.shape
+    G, M = key.shape[1:3]
+    query = np.reshape(query, (B, G, heads // G * N, E))
+    grad = np.reshape(grad, (B, G, heads // G * N, grad.shape[-1]))
+    if bias is not None:
+        bias = np.reshape(np.broadcast_to(bias, (B, heads, N, M)), (B, G, heads // G * N, M))
+    query_grad, key_grad, value_grad, scores_grad = attention_vjp_autograd(
+        query, key, value, bias, grad
+    )
+    whole = (B, heads, N)
+    query_grad = np.reshape(query_grad, (*whole, E))
+    return query_grad, key_grad, value_grad, np.reshape(scores_grad, (*whole, M))
+
+
+def attention_vjp_distributed(query, key, value, bias, grad):
+    """P times the gradient first, then minus P times the row's sum of that, as torch has it."""
+    B, heads, N, E = query.shape
+    G, M = key.shape[1:3]
+    scores, values_ = _attend(query, key, value, bias, _plain_scores)
+    weights = layers.softmax(scores)
+    inner = weights * (grad @ np.swapaxes(values_, -1, -2))
+    scores_grad = inner - weights * np.sum(inner, axis=-1, keepdims=True)
+    root = np.sqrt(constant(E, query))
+    query_grad = scores_grad @ (np.repeat(key, heads // G, axis=1) / root)
+    stacked = [np.reshape(x, (B, G, heads // G * N, x.shape[-1])) for x in (weights, grad)]
+    slopes = np.reshape(scores_grad, (B, G, heads // G * N, M))
+    queries = np.reshape(query / root, (B, G, heads // G * N, E))
+    key_grad = np.swapaxes(slopes, -1, -2) @ queries
+    return query_grad, key_grad, np.swapaxes(stacked[0], -1, -2) @ stacked[1], scores_grad
+
+
+def multi_head_attention_vjp_packed(x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    """One packed product for keys and values, the averages from the weights' gradient."""
+    B, N, D = x.shape
+    M = memory.shape[1]
+    in_bias = 0 * in_weight[:, 0] if in_bias is None else in_bias
+    split, join = attention_page.split_heads, attention_page.join_heads
+    query = split(layers.linear(x, in_weight[:D], in_bias[:D]), heads)
+    both = layers.linear(memory, in_weight[D:], in_bias[D:])
+    key, value = split(both[..., :D], heads), split(both[..., D:], heads)
+    mixed = join(attention_divided_last(query, key, value, bias))
+    inner = attention_vjp_autograd(query, key, value, bias, split(grad @ out_weight, heads))
+    asked = join(inner[0])
+    told = np.concatenate([join(inner[1]), join(inner[2])], axis=-1)  # B M 2*D
+
+    def rows(tokens):
+        return np.reshape(tokens, (tokens.shape[0] * tokens.shape[1], tokens.shape[2]))
+
+    ones_x, ones_memory = np.ones((1, B * N)), np.ones((1, B * M))
+    in_weight_grad = np.concatenate([rows(asked).T @ rows(x), rows(told).T @ rows(memory)])
+    in_bias_grad = np.concatenate([(ones_x @ rows(asked))[0], (ones_memory @ rows(told))[0]])
+    out = rows(grad).T @ rows(mixed), np.sum(np.sum(grad, axis=1), axis=0)
+    return asked @ in_weight[:D], told @ in_weight[D:], in_weight_grad, in_bias_grad, *out
+
+
 def multi_head_attention_packed(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
     """The scale is folded into the query's projection."""
     D = x.shape[-1]
@@ -431,7 +531,14 @@ REWRITES = {
         attention_divided_last,
         attention_online,
     ),
+    "attention_vjp": (
+        attention_vjp_autograd,
+        attention_vjp_flash,
+        attention_vjp_stacked,
+        attention_vjp_distributed,
+    ),
     "multi_head_attention": (multi_head_attention_packed,),
+    "multi_head_attention_vjp": (multi_head_attention_vjp_packed,),
     "clip_logits": (clip_logits_divided_last, clip_logits_scaled_first),
     "clip_loss": (clip_loss_shifted,),
     "siglip_loss": (siglip_loss_plain,),
