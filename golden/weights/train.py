@@ -230,7 +230,7 @@ def train_noised(place: Path, steps: int) -> None:
     each = len(texts) // 10
     weights = load_file(place / "clip.safetensors")
     weights.pop("token_ids")
-    model, count, shares = new_clip(len(known), layers=4), 16, alpha_bar()
+    model, count, shares = new_clip(len(known), layers=4), 8, alpha_bar()
     model.load_state_dict({k: v.float() for k, v in weights.items()})
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith("visual.")
@@ -275,7 +275,7 @@ def train_denoiser(place: Path, steps: int) -> None:
     clip.load_state_dict({k: v.float() for k, v in weights.items()})
     with torch.no_grad():
         directions = functional.normalize(clip.encode_text(rows), dim=-1)
-    model, shares, batch = Denoiser(4, 128, 4, 128, 10), alpha_bar(), 64
+    model, shares, batch = Denoiser(7, 128, 4, 128, 10), alpha_bar(), 64
     training = Training(model, steps, rate=1e-3, decay=0.01)
     while training.step < steps:
         chosen = torch.randint(len(images), (batch,))
@@ -287,9 +287,7 @@ def train_denoiser(place: Path, steps: int) -> None:
         row = torch.where(kind < 0.15, 10, label)
         said = model.text_condition(directions[label * each + torch.randint(each, (batch,))])
         condition = torch.where((kind < 0.55)[:, None], model.label_embedding(row), said)
-        with torch.autocast("cpu", torch.bfloat16):
-            found = model(noisy, t, condition).float()
-        wrong = (found - clean).square().mean((1, 2, 3))
+        wrong = (model(noisy, t, condition) - clean).square().mean((1, 2, 3))
         weight = (1 / (1 - share.flatten())).clamp(max=10)  # that of v, with a limit
         training.update((weight * wrong).mean())
         if training.step % 500 == 0 or training.step == steps:
@@ -316,8 +314,8 @@ def train_judge(place: Path, steps: int) -> None:
 
 TRAINING = {
     "clip": (train_clip, 1000),
-    "noised": (train_noised, 3000),
-    "denoiser": (train_denoiser, 7000),
+    "noised": (train_noised, 2500),
+    "denoiser": (train_denoiser, 6000),
     "judge": (train_judge, 2000),
 }
 
