@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.images import reference as text
 
@@ -276,6 +277,7 @@ def resize_vjp_values_forgotten(f, images, tall, wide, grad):
 
 RESIZE_BICUBIC_VJP = Op(
     text.resize_bicubic_vjp,
+    outputs=("images_grad",),
     laws=(
         Law("it is the adjoint of resizing", resize_vjp_adjoint),
         Law("the same size hands the gradient on", resize_vjp_same_size),
@@ -283,6 +285,7 @@ RESIZE_BICUBIC_VJP = Op(
         Law("a mirrored gradient comes back mirrored", resize_vjp_mirrored),
         Law("transposing exchanges rows and columns", resize_vjp_transposed),
         Law("the values of the images do not matter", resize_vjp_values_forgotten),
+        LINEAR_IN_GRAD,
     ),
     probes=(
         Probe(
@@ -567,12 +570,14 @@ def crop_vjp_nothing_cut(f, images, tall, wide, grad):
 
 CENTER_CROP_VJP = Op(
     text.center_crop_vjp,
+    outputs=("images_grad",),
     laws=(
         Law("cropping gives the gradient again", crop_vjp_cropped),
         Law("it is the adjoint of cropping", crop_vjp_adjoint),
         Law("nothing is added around the crop", crop_vjp_total),
         Law("transposing exchanges rows and columns", crop_vjp_transposed),
         Law("a crop of the whole size hands the gradient on", crop_vjp_nothing_cut),
+        LINEAR_IN_GRAD,
     ),
     probes=(
         Probe(
@@ -859,6 +864,7 @@ NORMALIZE_IMAGE_VJP = Op(
         Law("along a common shift the gradients cancel", normalize_vjp_shift_invariance),
         Law("the gradient by the image is divided by the deviation", normalize_vjp_images),
         Law("an image of means does not feel the deviation", normalize_vjp_at_the_mean),
+        LINEAR_IN_GRAD,
     ),
     probes=(
         Probe(
@@ -1177,12 +1183,14 @@ def cutouts_vjp_outside(f, images, top, left, size, side, grad):
 
 CUTOUTS_VJP = Op(
     text.cutouts_vjp,
+    outputs=("images_grad",),
     laws=(
         Law("it is the adjoint of cutting out", cutouts_vjp_adjoint),
         Law("the gradients of an image keep their sum", cutouts_vjp_total),
         Law("the gradients of the squares add up", cutouts_vjp_one_by_one),
         Law("transposing exchanges top and left", cutouts_vjp_transposed),
         Law("below the last square there is no gradient", cutouts_vjp_outside),
+        LINEAR_IN_GRAD,
     ),
     probes=(
         Probe(
