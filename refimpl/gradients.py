@@ -7,7 +7,7 @@ its formula needs, then `grad`, the gradient with respect to the output, and ret
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,26 +33,30 @@ def differentiated(op: Op) -> list[str]:
     return [output.removesuffix(GRADIENT) for output in op.outputs]
 
 
-def base_inputs(op: Op, differentiable: Op, inputs: dict[str, Any]) -> dict[str, Any]:
+def base_inputs(
+    op: Op,
+    differentiable: Op,
+    inputs: dict[str, Any],
+    zeros: Callable[[tuple[int, ...]], Any] = np.zeros,
+) -> dict[str, Any]:
     """Arguments for the operation that is differentiated, from those of its gradient.
 
-    An array that the gradient does not depend on, such as a bias, is filled with zeros.
+    An array that the gradient does not depend on, such as a bias, is filled with `zeros`.
     """
     sizes = bind(op.name, op.specs, inputs)
     rest = tuple(sizes[f"...{i}"] for i in range(sizes.get("...", 0)))
-    dtype = inputs["grad"].dtype
     filled = dict.fromkeys(differentiable.specs)
     for name, spec in differentiable.specs.items():
         if name in inputs:
             filled[name] = inputs[name]
         elif not (spec.scalar or spec.broadcastable):
-            filled[name] = np.zeros(shape_of(spec, sizes, rest), dtype)
+            filled[name] = zeros(shape_of(spec, sizes, rest))
         elif not spec.optional:
             raise TypeError(f"{op.name}: nothing says what {name} of {differentiable.name} is")
     return filled
 
 
-def _linear_in_grad(f: Any, **inputs: Any) -> Iterator[tuple[Any, Any]]:
+def _linear_in_grad(f: Callable, **inputs: Any) -> Iterator[tuple[Any, Any]]:
     grad = inputs.pop("grad")
     other = grad * grad
     results = (f(**inputs, grad=x) for x in (grad - 3 * other, grad, other))

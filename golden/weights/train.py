@@ -314,8 +314,8 @@ def train_judge(place: Path, steps: int) -> None:
 
 TRAINING = {
     "clip": (train_clip, 1000),
-    "noised": (train_noised, 2500),
-    "denoiser": (train_denoiser, 6000),
+    "noised": (train_noised, 2000),
+    "denoiser": (train_denoiser, 4500),
     "judge": (train_judge, 2000),
 }
 

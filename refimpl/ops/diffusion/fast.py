@@ -93,22 +93,7 @@ def q_sample(x_start, t, noise, alpha_bar):
 
 def q_sample_vjp(t, alpha_bar, grad):
     share = alpha_bar[t]  # B
-    return _scaled(np.sqrt(share), grad), _scaled(np.sqrt(1 - share), grad)
-
-
-def _scaled(a, x):
-    """A batch with a factor per sample."""
-    product = np.empty(x.shape, x.dtype)
-    _scale_rows(a, _rows(x), _rows(product))
-    return product
-
-
-@njit(cache=True)
-def _scale_rows(a, x, product):
-    B, n = x.shape
-    for row in range(B):
-        for i in range(n):
-            product[row, i] = a[row] * x[row, i]
+    return _scale(np.sqrt(share), grad), _scale(np.sqrt(1 - share), grad)
 
 
 def q_step(x_prev, t, noise, betas):
@@ -215,7 +200,7 @@ def x0_from_eps(x_t, t, eps, alpha_bar):
 
 def x0_from_eps_vjp(t, alpha_bar, grad):
     share = alpha_bar[t]  # B
-    return _scaled(1 / np.sqrt(share), grad), _scaled(-np.sqrt(1 - share) / np.sqrt(share), grad)
+    return _scale(1 / np.sqrt(share), grad), _scale(-np.sqrt(1 - share) / np.sqrt(share), grad)
 
 
 def eps_from_x0(x_t, t, x_start, alpha_bar):
