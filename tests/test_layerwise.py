@@ -199,7 +199,7 @@ def test_every_ending_of_a_target_has_its_exit_code(ending, tmp_path, capsys):
     if ending == "deviates":
         assert "first: vit_logits: ln_post[" in said.out
         entries = json.loads(report.read_text())["ops"]
-        assert [e["op"] for e in entries if e["status"] == "deviates"][0] == "ln_post"
+        assert next(e["op"] for e in entries if e["status"] == "deviates") == "ln_post"
     if ending == "crashes":
         assert "raised ValueError at target.py" in said.out
 
