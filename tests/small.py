@@ -25,7 +25,7 @@ WORDS = Text(24, 2, 2, 72, 12, context=7, vocabulary=40)
 SMALL: dict[str, Config] = {
     "vit": Vit(7, 24, 2, 3, 60, image=28, classes=5),
     "vit-mean": Vit(14, 24, 2, 3, 60, image=28, channels=1, class_token=False),
-    "vit-scaled": Vit(14, 24, 2, 3, 60, image=42, layer_scale=True),
+    "vit-scaled": Vit(14, 24, 2, 3, 72, image=42, layer_scale=True),
     "clip": Clip(TOWER, WORDS),
     "clip-resnet": Clip(ResNet((1, 2, 1, 1), 8, 12, image=64), WORDS),
 }

@@ -20,6 +20,7 @@ from refimpl.oracle.models import Recording, inputs_for
 from .small import SMALL, WORDS, random_params
 
 PUBLISHED = {  # by vision_transformer's own tests, CLIP's notebook, and open_clip in millions
+    "vit-testing": 21_390,
     "vit-ti-16": 5_717_416,
     "vit-s-16": 22_050_664,
     "vit-s-32": 22_878_952,

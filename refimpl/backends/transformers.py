@@ -24,7 +24,8 @@ def record(config, seed):
     torch.manual_seed(seed)
     if isinstance(config, Clip):
         return _clip(config, seed)
-    if config.pre_norm or config.embed or not config.class_token:
+    uneven = config.layer_scale and config.hidden % config.width
+    if config.pre_norm or config.embed or not config.class_token or uneven:
         raise NotImplementedError("has no such Vision Transformer")
     sizes = {**_sizes(config), "image_size": config.image, "patch_size": config.patch}
     sizes["num_channels"] = config.channels

@@ -248,6 +248,7 @@ def clip_resnet(blocks: tuple[int, int, int, int], width: int, embed: int) -> Cl
     return Clip(ResNet(blocks, width, embed), Text(512, 12, 8, 2048, embed))
 
 
+VIT_TESTING = Vit(16, 10, 1, 2, 10, classes=1000)
 VIT_TI_16 = _vit(16, 192, 12, 3)
 VIT_S_16, VIT_S_32 = _vit(16, 384, 12, 6), _vit(32, 384, 12, 6)
 VIT_B_8, VIT_B_16, VIT_B_32 = (_vit(patch, 768, 12, 12) for patch in (8, 16, 32))
@@ -263,6 +264,7 @@ CLIP_RN50 = clip_resnet((3, 4, 6, 3), 64, 1024)
 CLIP_RN101 = clip_resnet((3, 4, 23, 3), 64, 512)
 
 MODELS: dict[str, Config] = {
+    "vit-testing": VIT_TESTING,
     "vit-ti-16": VIT_TI_16,
     "vit-s-16": VIT_S_16,
     "vit-s-32": VIT_S_32,

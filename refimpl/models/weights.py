@@ -260,8 +260,9 @@ def infer(params: Mapping[str, np.ndarray]) -> Config:
 def _infer_vit(params: Mapping[str, np.ndarray], at: str, clip: bool) -> Vit:
     width, channels, patch, _ = _shape(params, f"{at}conv1.weight", 4)
     tokens, _ = _shape(params, f"{at}positional_embedding", 2)
-    class_token = f"{at}class_embedding" in params
+    class_token = clip or "class_embedding" in params
     layers, hidden = _blocks(params, at)
+    embed_from = "text_projection" if clip else "proj"  # a CLIP without visual.proj is no model
     return Vit(
         patch,
         width,
@@ -271,13 +272,13 @@ def _infer_vit(params: Mapping[str, np.ndarray], at: str, clip: bool) -> Vit:
         image=patch * math.isqrt(tokens - class_token),
         channels=channels,
         classes=_shape(params, "head.weight", 2)[0] if "head.weight" in params else 0,
-        embed=_shape(params, f"{at}proj", 2)[1] if f"{at}proj" in params else 0,
+        embed=_shape(params, embed_from, 2)[1] if embed_from in params else 0,
         activation="quick_gelu" if clip else "gelu",
         eps=1e-5 if clip else 1e-6,
-        patch_bias=f"{at}conv1.bias" in params,
+        patch_bias="conv1.bias" in params,
         class_token=class_token,
-        pre_norm=f"{at}ln_pre.weight" in params,
-        layer_scale=f"{at}transformer.resblocks.0.ls_1.gamma" in params,
+        pre_norm=clip or "ln_pre.weight" in params,
+        layer_scale="transformer.resblocks.0.ls_1.gamma" in params,
     )
 
 

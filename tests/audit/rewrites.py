@@ -312,6 +312,53 @@ def clip_loss_shifted(image_features, text_features, log_scale):
     return -np.sum(rows + columns) / (2 * N)
 
 
+def clip_logits_vjp_by_cosines(image_features, text_features, log_scale, grad):
+    """What lies along a feature from the cosines, and the lengths divided out at the start."""
+    sizes = [
+        np.sqrt(np.sum(f * f, axis=-1, keepdims=True)) for f in (image_features, text_features)
+    ]
+    a, b = (np.where(n > 0, n, 1) for n in sizes)
+    images, texts = image_features * (1 / a), text_features * (1 / b)
+    cosines, scaled = images @ texts.T, np.exp(log_scale) * grad
+    products = scaled * cosines
+    images_grad = scaled @ texts - images * np.sum(products, axis=1)[:, None]
+    texts_grad = scaled.T @ images - texts * np.sum(products, axis=0)[:, None]
+    return images_grad * (1 / a), texts_grad * (1 / b), np.sum(np.sum(products, axis=1))
+
+
+def clip_logits_vjp_scale_last(image_features, text_features, log_scale, grad):
+    """As autograd has it: the scale's gradient comes first, and is then multiplied by the scale."""
+    scale = np.exp(log_scale)
+    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
+    scale_grad = np.sum(grad * (images @ texts.T))
+    inner = grad * scale
+    return (
+        layers.l2_normalize_vjp(image_features, inner @ texts),
+        layers.l2_normalize_vjp(text_features, inner.T @ images),
+        scale_grad * scale,
+    )
+
+
+def clip_loss_vjp_from_logs(image_features, text_features, log_scale, grad):
+    """Each direction by itself, its shares from the logarithms that the loss has."""
+    logits = clip_logits_scaled_first(image_features, text_features, log_scale)
+    N = len(logits)
+    rows = np.exp(log_softmax_shifted(logits)) / N - np.eye(N) / N
+    columns = np.exp(log_softmax_shifted(logits.T)) / N - np.eye(N) / N
+    slopes = grad / 2 * rows + (grad / 2 * columns).T
+    return clip_logits_vjp_by_cosines(image_features, text_features, log_scale, slopes)
+
+
+def siglip_loss_vjp_probabilities(image_features, text_features, log_scale, bias, grad):
+    """Probabilities less the labels."""
+    logits = clip_page.clip_logits(image_features, text_features, log_scale) + bias
+    N = len(logits)
+    away = np.where(np.eye(N) == 1, -layers.sigmoid(-logits), layers.sigmoid(logits))
+    slopes = away * (grad / N)
+    features = clip_logits_vjp_by_cosines(image_features, text_features, log_scale, slopes)
+    return *features, np.sum(np.sum(slopes, axis=0))
+
+
 def siglip_loss_plain(image_features, text_features, log_scale, bias):
     logits = clip_page.clip_logits(image_features, text_features, log_scale) + bias
     N = len(logits)
@@ -497,7 +544,24 @@ def l2_normalize_vjp_backwards(x, grad):
     return grad / norm + norm_grad * (x / norm)
 
 
-FLOAT32_ONLY = (x0_from_eps_tables, eps_from_x0_tables)
+def linear_vjp_in_order(x, weight, grad):
+    """The outputs one after the other, and the vectors of the batch likewise."""
+    x_grad = grad[..., :1] * weight[0]
+    for o in range(1, len(weight)):
+        x_grad = x_grad + grad[..., o : o + 1] * weight[o]
+    rows, rows_grad = np.reshape(x, (-1, x.shape[-1])), np.reshape(grad, (-1, grad.shape[-1]))
+    weight_grad = 0 * weight
+    for row in range(len(rows)):
+        weight_grad = weight_grad + rows_grad[row][:, None] * rows[row]
+    return x_grad, weight_grad, np.sum(grad, axis=tuple(range(grad.ndim - 1)))
+
+
+def x0_from_eps_vjp_tables(t, alpha_bar, grad):
+    share = at(values(alpha_bar).astype(np.float64), t, grad)
+    return np.sqrt(1 / share) * grad, -np.sqrt(1 / share - 1) * grad
+
+
+FLOAT32_ONLY = (x0_from_eps_tables, eps_from_x0_tables, x0_from_eps_vjp_tables)
 
 REWRITES = {
     "linear": (linear_bias_first,),
@@ -513,6 +577,8 @@ REWRITES = {
     "quick_gelu": (quick_gelu_plain,),
     "silu": (silu_plain,),
     "l2_normalize": (l2_normalize_by_root,),
+    "linear_vjp": (linear_vjp_in_order,),
+    "x0_from_eps_vjp": (x0_from_eps_vjp_tables,),
     "layer_norm_vjp": (layer_norm_vjp_two_moments, layer_norm_vjp_backwards),
     "rms_norm_vjp": (rms_norm_vjp_backwards,),
     "group_norm_vjp": (group_norm_vjp_two_moments,),
@@ -540,8 +606,11 @@ REWRITES = {
     "multi_head_attention": (multi_head_attention_packed,),
     "multi_head_attention_vjp": (multi_head_attention_vjp_packed,),
     "clip_logits": (clip_logits_divided_last, clip_logits_scaled_first),
+    "clip_logits_vjp": (clip_logits_vjp_by_cosines, clip_logits_vjp_scale_last),
     "clip_loss": (clip_loss_shifted,),
+    "clip_loss_vjp": (clip_loss_vjp_from_logs,),
     "siglip_loss": (siglip_loss_plain,),
+    "siglip_loss_vjp": (siglip_loss_vjp_probabilities,),
     "linear_schedule": (linear_schedule_stepped,),
     "cosine_schedule": (cosine_schedule_normalised,),
     "x0_from_eps": (x0_from_eps_tables,),

@@ -57,10 +57,10 @@ def _attention_grads(query, key, value, bias, grad, scores_grad):
     if bias is None:
         bias = _read_only(np.zeros(1, query.dtype))
     bias = bias.reshape((1,) * (4 - bias.ndim) + bias.shape)  # an axis of 1 serves all
-    grads = np.empty(query.shape, query.dtype), np.zeros(key.shape, key.dtype)
-    grads = *grads, np.zeros(value.shape, value.dtype)
-    _attention_vjp(query, key, value, bias, grad, *grads, scores_grad)
-    return grads
+    query_grad = np.empty(query.shape, query.dtype)
+    key_grad, value_grad = np.zeros(key.shape, key.dtype), np.zeros(value.shape, value.dtype)
+    _attention_vjp(query, key, value, bias, grad, query_grad, key_grad, value_grad, scores_grad)
+    return query_grad, key_grad, value_grad
 
 
 @njit(cache=True)

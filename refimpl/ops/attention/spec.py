@@ -580,6 +580,11 @@ def attention_vjp_of_equal_values(f, query, key, value, bias, grad):
     yield scores_grad, 0
 
 
+def with_more(probe, add):
+    """The probe of an operation as one of its gradient."""
+    return Probe(probe.says, lambda: add(probe.inputs()))
+
+
 def with_grad(inputs):
     """The inputs of an attention with a gradient of its output that is like nothing in them."""
     shape = (*inputs["query"].shape[:3], inputs["value"].shape[3])
@@ -613,10 +618,7 @@ ATTENTION_VJP = Op(
         ),
         Law("among equal values it does not matter who is seen", attention_vjp_of_equal_values),
     ),
-    probes=tuple(
-        Probe(probe.says, lambda probe=probe: with_grad(probe.inputs()))
-        for probe in ATTENTION.probes
-    ),
+    probes=tuple(with_more(probe, with_grad) for probe in ATTENTION.probes),
     mistakes=(
         Edit(
             "attention_vjp/no-average",
@@ -1162,7 +1164,7 @@ def mha_vjp_equation(f, x, memory, in_weight, in_bias, out_weight, heads, bias, 
     E = D // heads
     rows = tokens_bias(x, memory, heads, bias)
     x_grad, memory_grad = 0 * x, 0 * memory
-    pieces = [[], [], []]
+    pieces: list[list] = [[], [], []]
     out_weight_grads = []
     for h in range(heads):
         own = [slice(block * D + h * E, block * D + (h + 1) * E) for block in range(3)]
@@ -1280,10 +1282,7 @@ MULTI_HEAD_ATTENTION_VJP = Op(
         Law("permuting the memory permutes its gradients", mha_vjp_memory_in_any_order),
         Law("weights gain the sum over samples, each by itself", mha_vjp_batch_adds_up),
     ),
-    probes=tuple(
-        Probe(probe.says, lambda probe=probe: tokens_with_grad(probe.inputs()))
-        for probe in MULTI_HEAD_ATTENTION.probes
-    ),
+    probes=tuple(with_more(probe, tokens_with_grad) for probe in MULTI_HEAD_ATTENTION.probes),
     mistakes=(
         Edit(
             "multi_head_attention_vjp/values-path-forgotten",
