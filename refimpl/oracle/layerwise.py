@@ -104,6 +104,7 @@ def walk(
     config: Config,
     precision: str,
     meet: Callable[[str, ErrorArray], None],
+    run: Callable | None = None,
 ) -> None:
     """Run the text; at each recorded tap show what it gives, and go on from the target's value."""
     p = PRECISIONS[precision]
@@ -115,9 +116,8 @@ def walk(
         found = recording.layers[name]
         return exact(found, p) if found.shape == x.shape else x
 
-    bounded(
-        forward(config), recording.params, precision, **recording.inputs, config=config, tap=tap
-    )
+    run = run or forward(config)
+    bounded(run, recording.params, precision, **recording.inputs, config=config, tap=tap)
 
 
 def bounded(run: Callable, params: Mapping[str, np.ndarray], precision: str, **inputs: Any) -> Any:
@@ -133,14 +133,17 @@ def bounded(run: Callable, params: Mapping[str, np.ndarray], precision: str, **i
         return run(**{**inputs, **lifted}, params=Lifted(params, p), ops=TEXT)
 
 
-def judge_layers(recording: Recording, precision: str = "float32") -> Judgement:
+def judge_layers(
+    recording: Recording, precision: str = "float32", run: Callable | None = None
+) -> Judgement:
     """Judge every recorded layer; where one deviates, look for the dialect that explains all.
 
+    `run` is the text to judge by, if not that of the whole model forwards: a gradient, a tower.
     What our own float64 may be off is allowed as well, but computed only where it is needed.
 
     Raises LayerError for recorded layers that the model does not have.
     """
-    op, storage = Op(forward(recording.config)), PRECISIONS[precision].dtype()
+    op, storage = Op(run or forward(recording.config)), PRECISIONS[precision].dtype()
     verdicts: dict[str, Verdict] = {}
     outside: dict[str, ErrorArray] = {}
 
@@ -155,15 +158,15 @@ def judge_layers(recording: Recording, precision: str = "float32") -> Judgement:
             want = Expected(name, ours.value, ours.error + outside[name].error)
             verdicts[name] = compare(op, want, recording.layers[name], storage)
 
-    walk(recording, recording.config, precision, judge)
+    walk(recording, recording.config, precision, judge, run)
     unknown = [name for name in recording.layers if name not in verdicts]
     if unknown or not verdicts:
         raise LayerError(f"{op.name}: no layer is called {', '.join(unknown[:5]) or '(nothing)'}")
     if outside and precision != "float64":
-        walk(recording, recording.config, "float64", judge_again)
+        walk(recording, recording.config, "float64", judge_again, run)
     judgement = Judgement([Layer(name, verdict) for name, verdict in verdicts.items()])
     if judgement.first is not None:
-        judgement.dialect = explain(recording, precision)
+        judgement.dialect = explain(recording, precision, run)
     return judgement
 
 
@@ -171,9 +174,9 @@ class Deviates(Exception):
     """A layer that deviates was reached."""
 
 
-def explain(recording: Recording, precision: str) -> str:
+def explain(recording: Recording, precision: str, run: Callable | None = None) -> str:
     """The other activation or epsilon, or both, with which every layer is within its bound."""
-    op, storage = Op(forward(recording.config)), PRECISIONS[precision].dtype()
+    op, storage = Op(run or forward(recording.config)), PRECISIONS[precision].dtype()
 
     def stop(name: str, theirs: ErrorArray) -> None:
         want = Expected(name, theirs.value, theirs.error)
@@ -182,7 +185,7 @@ def explain(recording: Recording, precision: str) -> str:
 
     def fits(config: Config) -> bool:
         try:
-            walk(recording, config, precision, stop)
+            walk(recording, config, precision, stop, run)
         except Deviates:
             return False
         return True
