@@ -24,12 +24,17 @@ TOWERS = {  # name: the tower, its gradient, and the width of what it returns
     "vit-scaled": (vit, vit_vjp, 24),
     "clip": (clip_image, clip_image_vjp, 12),
 }
-WITH_CLASS_TOKEN = ("vit", "vit-scaled", "clip")  # NumPy cannot take the mean of tensors
 
 
-def given_to(name, dtype=np.float64):
+ONE_BLOCK = {name: dataclasses.replace(SMALL[name], layers=1) for name in TOWERS if name != "clip"}
+ONE_BLOCK["clip"] = dataclasses.replace(
+    SMALL["clip"], vision=dataclasses.replace(SMALL["clip"].vision, layers=1)
+)
+
+
+def given_to(name, dtype=np.float64, of=SMALL):
     """Images, parameters and a gradient of what the tower returns."""
-    config, (_, _, width) = SMALL[name], TOWERS[name]
+    config, (_, _, width) = of[name], TOWERS[name]
     images = inputs_for(config, 0)["images"].astype(dtype)
     grad = np.random.default_rng(1).normal(size=(len(images), width)).astype(dtype)
     return config, random_params(config, dtype=dtype), images, grad
@@ -46,11 +51,6 @@ def torch_operations(torch):
         first = class_token.expand(len(patches), 1, -1)
         return torch.cat((first, patches), 1) + positions
 
-    def multi_head_attention(x, memory, w_in, b_in, w_out, b_out, heads, bias):
-        q, k, v = F.linear(x, w_in, b_in).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        return F.linear(mixed.transpose(1, 2).flatten(2), w_out, b_out)
-
     return SimpleNamespace(
         linear=F.linear,
         layer_norm=lambda x, gain, bias, eps: F.layer_norm(x, gain.shape, gain, bias, eps),
@@ -58,25 +58,40 @@ def torch_operations(torch):
         quick_gelu=lambda x: x * torch.sigmoid(1.702 * x),
         patch_embed=patch_embed,
         vit_tokens=vit_tokens,
-        multi_head_attention=multi_head_attention,
+        attention=F.scaled_dot_product_attention,
     )
 
 
-def by_autograd(name, dtype):
+def answering_numpy(torch):
+    """Tensors that answer the few NumPy functions which a tower calls itself."""
+    functions = {
+        "reshape": torch.reshape,
+        "swapaxes": torch.swapaxes,
+        "mean": lambda x, axis: torch.mean(x, axis),
+    }
+
+    class Tensor(torch.Tensor):
+        def __array_function__(self, func, types, args, kwargs):
+            return functions[func.__name__](*args, **kwargs)
+
+    return lambda x: torch.tensor(x).as_subclass(Tensor)
+
+
+def by_autograd(name, dtype, of=SMALL):
     """Every value of the tower and every gradient as PyTorch finds them, and that of the images."""
     torch = pytest.importorskip("torch")
-    config, params, images, grad = given_to(name, dtype)
-    tensors = {n: torch.tensor(x) for n, x in params.items()}
-    pixels, kept = torch.tensor(images, requires_grad=True), {}
+    read = answering_numpy(torch)
+    config, params, images, grad = given_to(name, dtype, of)
+    tensors = {n: read(x) for n, x in params.items()}
+    pixels, kept = read(images).requires_grad_(), {}
 
     def tap(layer, x):
         x.retain_grad()
         kept[layer] = x
         return x
 
-    TOWERS[name][0](pixels, tensors, config, torch_operations(torch), tap).backward(
-        torch.tensor(grad)
-    )
+    tower = TOWERS[name][0]
+    tower(pixels, tensors, config, torch_operations(torch), tap).backward(read(grad))
     layers = {layer: x.detach().numpy() for layer, x in kept.items()}
     last = list(kept)[-1]  # its gradient is given
     grads = {f"{layer}.grad": x.grad.numpy() for layer, x in kept.items() if layer != last}
@@ -87,23 +102,24 @@ def by_autograd(name, dtype):
     return recording, pixels.grad.numpy()
 
 
-@pytest.mark.parametrize("name", WITH_CLASS_TOKEN)
-def test_the_whole_gradient_is_within_its_bound_of_autograd(name):
-    recording, found = by_autograd(name, np.float64)
+@pytest.mark.parametrize("name", TOWERS)
+def test_the_whole_gradient_through_one_block_is_within_its_bound_of_autograd(name):
+    recording, found = by_autograd(name, np.float64, ONE_BLOCK)
     whole = bounded(
         TOWERS[name][1], recording.params, "float64", **recording.inputs, config=recording.config
     )
-    assert np.isfinite(whole.error).all()
+    assert whole.error.max() < np.abs(whole.value).max() / 100  # a bound that can be missed
     assert (np.abs(found - whole.value) <= 2 * whole.error).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", WITH_CLASS_TOKEN)
+@pytest.mark.parametrize("name", TOWERS)
 def test_the_gradient_of_every_layer_is_within_its_bound_of_autograd(name, dtype):
     recording, _ = by_autograd(name, dtype)
     judgement = judge_layers(recording, np.dtype(dtype).name, run=TOWERS[name][1])
     assert judgement.first is None
-    assert sum(layer.name.endswith(".grad") for layer in judgement.layers) >= 18
+    assert sum(layer.name.endswith(".grad") for layer in judgement.layers) >= 26
+    assert max(layer.room for layer in judgement.layers) < 0.01
 
 
 @pytest.mark.parametrize("name", TOWERS)

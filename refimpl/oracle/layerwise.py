@@ -26,7 +26,7 @@ from refimpl.oracle.arithmetic import SLACK, ErrorArray
 from refimpl.oracle.judge import Expected, Verdict, compare
 from refimpl.oracle.models import LIBRARIES, Crashed, Recording, Unsupported, find_model, record
 from refimpl.oracle.precision import PRECISIONS, Precision
-from refimpl.oracle.report import number, paint
+from refimpl.oracle.report import FINE, number, paint
 from refimpl.oracle.verify import Finding, Report
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
@@ -39,6 +39,12 @@ class Layer:
 
     name: str
     verdict: Verdict
+    room: float  # what is allowed ÷ how large the values are, at the median
+
+    @property
+    def judged(self) -> bool:
+        """Whether the bound is narrow enough to tell right from wrong."""
+        return self.room < 1 or not self.verdict.conforms
 
 
 @dataclass
@@ -145,11 +151,13 @@ def judge_layers(
     """
     op, storage = Op(run or forward(recording.config)), PRECISIONS[precision].dtype()
     verdicts: dict[str, Verdict] = {}
+    rooms: dict[str, float] = {}
     outside: dict[str, ErrorArray] = {}
 
     def judge(name: str, theirs: ErrorArray) -> None:
         want = Expected(name, theirs.value, theirs.error)
         verdicts[name] = compare(op, want, recording.layers[name], storage)
+        rooms[name] = room(theirs)
         if not verdicts[name].conforms:
             outside[name] = theirs
 
@@ -164,10 +172,17 @@ def judge_layers(
         raise LayerError(f"{op.name}: no layer is called {', '.join(unknown[:5]) or '(nothing)'}")
     if outside and precision != "float64":
         walk(recording, recording.config, "float64", judge_again, run)
-    judgement = Judgement([Layer(name, verdict) for name, verdict in verdicts.items()])
+    judgement = Judgement([Layer(name, v, rooms[name]) for name, v in verdicts.items()])
     if judgement.first is not None:
         judgement.dialect = explain(recording, precision, run)
     return judgement
+
+
+def room(bound: ErrorArray) -> float:
+    """The median of what is allowed, in units of the values' root mean square."""
+    allowed = float(np.median(bound.error)) if bound.size else 0.0
+    size = float(np.sqrt(np.mean(np.square(bound.value)))) if bound.size else 0.0
+    return allowed / size if size else (np.inf if allowed else 0.0)
 
 
 class Deviates(Exception):
@@ -267,6 +282,9 @@ def findings(judgement: Judgement, model: str, again: str) -> list[Finding]:
     found = []
     for layer in judgement.layers:
         entry = Finding(layer.name, "float32", 1, worst=layer.verdict.worst)
+        if not layer.judged:
+            entry.status, entry.cases = "unsupported", 0
+            entry.says = "the bound is as wide as the values: record more of the layers before it"
         if not layer.verdict.conforms:
             entry.status, entry.says, entry.replay = judgement.status, str(layer.verdict), again
             kind = "dialect" if judgement.dialect else "unknown"
@@ -281,12 +299,15 @@ BLOCK = re.compile(r"(.*transformer\.resblocks\.\d+|.*layer\d\.\d+)(\..*)?")
 
 
 def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
-    """Print a table for each model, a line for each block, and the first layer that deviates."""
+    """Print a table for each model, a line for each block, and the first layer that deviates.
+
+    A layer whose bound is too wide to judge it is unsupported.
+    """
     stream = stream or sys.stdout
     for report in reports:
-        bad = [f for f in report.findings if f.status not in ("conforms", "unsupported")]
+        bad = [f for f in report.findings if f.status not in FINE]
         first = bad[0] if bad else report.findings[0]
-        status = first.status
+        status = first.status if bad else "conforms"
         layers = sum(f.cases for f in report.findings)
         says = f"{layers} layers" if layers else f"{first.says}"
         title = f"{report.target} ({report.version})" if report.version else report.target
@@ -300,7 +321,7 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
         wide = max(map(len, groups))
         print(f"\n  {'layer':<{wide}} {'values':>6} {'worst':>9}  status", file=stream)
         for name, group in groups.items():
-            row = max(group, key=lambda f: (f.status != "conforms", f.worst))
+            row = max(group, key=lambda f: (f.status not in FINE, f.status != "conforms", f.worst))
             row_status = paint(row.status, row.status, stream)
             line = f"  {name:<{wide}} {len(group):>6} {number(row.worst):>9}  {row_status}"
             print(line, file=stream)
