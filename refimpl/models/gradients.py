@@ -12,7 +12,9 @@ import numpy as np
 
 from refimpl.models import TEXT, Params, Tap, untouched
 from refimpl.models.configs import Clip, Text, Vit
-from refimpl.models.vit import vit
+from refimpl.models.vit import join, split, vit
+
+PARTS = ("query", "key", "value")
 
 
 def norm_vjp(x: Any, params: Params, name: str, eps: float, grad: Any, ops: Any) -> Any:
@@ -62,12 +64,29 @@ def block_vjp(
     through = back("middle", grad + g)
 
     g = back("attn", through * params.get(f"{name}.ls_1.gamma", 1))
-    normal = kept[f"{name}.ln_1"]
-    into = params[f"{name}.attn.in_proj_weight"], params[f"{name}.attn.in_proj_bias"]
-    out = params[f"{name}.attn.out_proj.weight"]
-    grads = ops.multi_head_attention_vjp(normal, normal, *into, out, config.heads, bias, g)
-    g = back("ln_1", grads[0] + grads[1])  # as queries, and as keys and values
+    g = back("ln_1", self_attention_vjp(params, f"{name}.attn", config, bias, g, kept, ops, tap))
     return through + norm_vjp(x, params, f"{name}.ln_1", config.eps, g, ops)
+
+
+def self_attention_vjp(
+    params: Params,
+    name: str,
+    config: Vit | Text,
+    bias: Any,
+    grad: Any,
+    kept: dict[str, Any],
+    ops: Any = TEXT,
+    tap: Tap = untouched,
+) -> Any:
+    """Back through the attention of tokens among themselves: the sum of what asks and answers."""
+    mixed, heads = kept[f"{name}.mixed"], config.heads
+    g = tap(f"{name}.mixed.grad", dense_vjp(mixed, params, f"{name}.out_proj", grad, ops))
+    query, key, value = (split(kept[f"{name}.{part}"], heads) for part in PARTS)  # B H N E
+    grads = ops.attention_vjp(query, key, value, bias, split(g, heads))[:3]
+    named = zip(PARTS, grads, strict=True)
+    joint = np.concatenate([tap(f"{name}.{part}.grad", join(g)) for part, g in named], axis=-1)
+    normal = kept[name.removesuffix("attn") + "ln_1"]
+    return ops.linear_vjp(normal, params[f"{name}.in_proj_weight"], joint)[0]  # B N D
 
 
 def vit_vjp(

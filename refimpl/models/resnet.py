@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl.models import TEXT, Params, Tap, untouched
 from refimpl.models.configs import ResNet
-from refimpl.models.vit import dense
+from refimpl.models.vit import dense, join, split
 
 
 def conv2d(x: Any, weight: Any, stride: int = 1, ops: Any = TEXT) -> Any:
@@ -120,13 +120,12 @@ def attention_pool(
     tokens = np.concatenate((np.mean(pixels, axis=1, keepdims=True), pixels), axis=1)
     tokens = tap(f"{at}tokens", tokens + params[f"{at}positional_embedding"])  # B M+1 D
 
-    def split(x: Any, part: str) -> Any:
-        y = dense(x, params, f"{at}{part}_proj", ops)
-        return np.swapaxes(np.reshape(y, (B, -1, heads, D // heads)), 1, 2)  # B H . E
-
-    mixed = ops.attention(split(tokens[:, :1], "q"), split(tokens, "k"), split(tokens, "v"), None)
-    mixed = tap(f"{at}mixed", np.reshape(np.swapaxes(mixed, 1, 2), (B, D)))  # B D
-    return dense(mixed, params, f"{at}c_proj", ops)
+    query = tap(f"{at}query", dense(tokens[:, :1], params, f"{at}q_proj", ops))  # B 1 D
+    key = tap(f"{at}key", dense(tokens, params, f"{at}k_proj", ops))  # B M+1 D
+    value = tap(f"{at}value", dense(tokens, params, f"{at}v_proj", ops))
+    mixed = ops.attention(split(query, heads), split(key, heads), split(value, heads), None)
+    mixed = tap(f"{at}mixed", join(mixed))  # B 1 D
+    return dense(mixed[:, 0], params, f"{at}c_proj", ops)
 
 
 def resnet(

@@ -20,6 +20,41 @@ def dense(x: Any, params: Params, name: str, ops: Any) -> Any:
     return ops.linear(x, params[f"{name}.weight"], params[f"{name}.bias"])
 
 
+def self_attention(
+    x: Any,
+    params: Params,
+    name: str,
+    heads: int,
+    bias: Any = None,
+    ops: Any = TEXT,
+    tap: Tap = untouched,
+) -> Any:
+    """The operation `multi_head_attention` of tokens among themselves, each step with its name."""
+    joint = ops.linear(x, params[f"{name}.in_proj_weight"], params[f"{name}.in_proj_bias"])
+    parts = zip(("query", "key", "value"), thirds(joint), strict=True)
+    query, key, value = (split(tap(f"{name}.{part}", y), heads) for part, y in parts)  # B H N E
+    mixed = tap(f"{name}.mixed", join(ops.attention(query, key, value, bias)))  # B N D
+    return dense(mixed, params, f"{name}.out_proj", ops)
+
+
+def thirds(x: Any) -> list:
+    """Queries, keys and values side by side, taken apart: B N 3*D -> B N D each."""
+    D = x.shape[-1] // 3
+    return [x[..., i * D : (i + 1) * D] for i in range(3)]
+
+
+def split(x: Any, heads: int) -> Any:
+    """Heads side by side, each given an axis entry of its own: B N H*E -> B H N E."""
+    B, N, D = x.shape
+    return np.swapaxes(np.reshape(x, (B, N, heads, D // heads)), 1, 2)
+
+
+def join(x: Any) -> Any:
+    """Heads put side by side again: B H N E -> B N H*E."""
+    B, H, N, E = x.shape
+    return np.reshape(np.swapaxes(x, 1, 2), (B, N, H * E))
+
+
 def block(
     x: Any,
     params: Params,
@@ -49,9 +84,7 @@ def block(
     Transformers", equation 4.
     """
     y = tap(f"{name}.ln_1", norm(x, params, f"{name}.ln_1", config.eps, ops))
-    into = params[f"{name}.attn.in_proj_weight"], params[f"{name}.attn.in_proj_bias"]
-    out = params[f"{name}.attn.out_proj.weight"], params[f"{name}.attn.out_proj.bias"]
-    y = tap(f"{name}.attn", ops.multi_head_attention(y, y, *into, *out, config.heads, bias))
+    y = tap(f"{name}.attn", self_attention(y, params, f"{name}.attn", config.heads, bias, ops, tap))
     x = tap(f"{name}.middle", x + y * params.get(f"{name}.ls_1.gamma", 1))
 
     y = tap(f"{name}.ln_2", norm(x, params, f"{name}.ln_2", config.eps, ops))

@@ -26,7 +26,7 @@ from refimpl.oracle.arithmetic import SLACK, ErrorArray
 from refimpl.oracle.judge import Expected, Verdict, compare
 from refimpl.oracle.models import LIBRARIES, Crashed, Recording, Unsupported, find_model, record
 from refimpl.oracle.precision import PRECISIONS, Precision
-from refimpl.oracle.report import number, paint
+from refimpl.oracle.report import FINE, number, paint
 from refimpl.oracle.verify import Finding, Report
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
@@ -39,6 +39,12 @@ class Layer:
 
     name: str
     verdict: Verdict
+    room: float  # what is allowed ÷ how large the values are, at the median
+
+    @property
+    def judged(self) -> bool:
+        """Whether the bound is narrow enough to tell right from wrong."""
+        return self.room < 1 or not self.verdict.conforms
 
 
 @dataclass
@@ -104,6 +110,7 @@ def walk(
     config: Config,
     precision: str,
     meet: Callable[[str, ErrorArray], None],
+    run: Callable | None = None,
 ) -> None:
     """Run the text; at each recorded tap show what it gives, and go on from the target's value."""
     p = PRECISIONS[precision]
@@ -115,9 +122,8 @@ def walk(
         found = recording.layers[name]
         return exact(found, p) if found.shape == x.shape else x
 
-    bounded(
-        forward(config), recording.params, precision, **recording.inputs, config=config, tap=tap
-    )
+    run = run or forward(config)
+    bounded(run, recording.params, precision, **recording.inputs, config=config, tap=tap)
 
 
 def bounded(run: Callable, params: Mapping[str, np.ndarray], precision: str, **inputs: Any) -> Any:
@@ -133,20 +139,25 @@ def bounded(run: Callable, params: Mapping[str, np.ndarray], precision: str, **i
         return run(**{**inputs, **lifted}, params=Lifted(params, p), ops=TEXT)
 
 
-def judge_layers(recording: Recording, precision: str = "float32") -> Judgement:
+def judge_layers(
+    recording: Recording, precision: str = "float32", run: Callable | None = None
+) -> Judgement:
     """Judge every recorded layer; where one deviates, look for the dialect that explains all.
 
+    `run` is the text to judge by, if not that of the whole model forwards: a gradient, a tower.
     What our own float64 may be off is allowed as well, but computed only where it is needed.
 
     Raises LayerError for recorded layers that the model does not have.
     """
-    op, storage = Op(forward(recording.config)), PRECISIONS[precision].dtype()
+    op, storage = Op(run or forward(recording.config)), PRECISIONS[precision].dtype()
     verdicts: dict[str, Verdict] = {}
+    rooms: dict[str, float] = {}
     outside: dict[str, ErrorArray] = {}
 
     def judge(name: str, theirs: ErrorArray) -> None:
         want = Expected(name, theirs.value, theirs.error)
         verdicts[name] = compare(op, want, recording.layers[name], storage)
+        rooms[name] = room(theirs)
         if not verdicts[name].conforms:
             outside[name] = theirs
 
@@ -155,25 +166,32 @@ def judge_layers(recording: Recording, precision: str = "float32") -> Judgement:
             want = Expected(name, ours.value, ours.error + outside[name].error)
             verdicts[name] = compare(op, want, recording.layers[name], storage)
 
-    walk(recording, recording.config, precision, judge)
+    walk(recording, recording.config, precision, judge, run)
     unknown = [name for name in recording.layers if name not in verdicts]
     if unknown or not verdicts:
         raise LayerError(f"{op.name}: no layer is called {', '.join(unknown[:5]) or '(nothing)'}")
     if outside and precision != "float64":
-        walk(recording, recording.config, "float64", judge_again)
-    judgement = Judgement([Layer(name, verdict) for name, verdict in verdicts.items()])
+        walk(recording, recording.config, "float64", judge_again, run)
+    judgement = Judgement([Layer(name, v, rooms[name]) for name, v in verdicts.items()])
     if judgement.first is not None:
-        judgement.dialect = explain(recording, precision)
+        judgement.dialect = explain(recording, precision, run)
     return judgement
+
+
+def room(bound: ErrorArray) -> float:
+    """The median of what is allowed, in units of the values' root mean square."""
+    allowed = float(np.median(bound.error)) if bound.size else 0.0
+    size = float(np.sqrt(np.mean(np.square(bound.value)))) if bound.size else 0.0
+    return allowed / size if size else (np.inf if allowed else 0.0)
 
 
 class Deviates(Exception):
     """A layer that deviates was reached."""
 
 
-def explain(recording: Recording, precision: str) -> str:
+def explain(recording: Recording, precision: str, run: Callable | None = None) -> str:
     """The other activation or epsilon, or both, with which every layer is within its bound."""
-    op, storage = Op(forward(recording.config)), PRECISIONS[precision].dtype()
+    op, storage = Op(run or forward(recording.config)), PRECISIONS[precision].dtype()
 
     def stop(name: str, theirs: ErrorArray) -> None:
         want = Expected(name, theirs.value, theirs.error)
@@ -182,7 +200,7 @@ def explain(recording: Recording, precision: str) -> str:
 
     def fits(config: Config) -> bool:
         try:
-            walk(recording, config, precision, stop)
+            walk(recording, config, precision, stop, run)
         except Deviates:
             return False
         return True
@@ -264,6 +282,9 @@ def findings(judgement: Judgement, model: str, again: str) -> list[Finding]:
     found = []
     for layer in judgement.layers:
         entry = Finding(layer.name, "float32", 1, worst=layer.verdict.worst)
+        if not layer.judged:
+            entry.status, entry.cases = "unsupported", 0
+            entry.says = "the bound is as wide as the values: record more of the layers before it"
         if not layer.verdict.conforms:
             entry.status, entry.says, entry.replay = judgement.status, str(layer.verdict), again
             kind = "dialect" if judgement.dialect else "unknown"
@@ -278,12 +299,15 @@ BLOCK = re.compile(r"(.*transformer\.resblocks\.\d+|.*layer\d\.\d+)(\..*)?")
 
 
 def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
-    """Print a table for each model, a line for each block, and the first layer that deviates."""
+    """Print a table for each model, a line for each block, and the first layer that deviates.
+
+    A layer whose bound is too wide to judge it is unsupported.
+    """
     stream = stream or sys.stdout
     for report in reports:
-        bad = [f for f in report.findings if f.status not in ("conforms", "unsupported")]
+        bad = [f for f in report.findings if f.status not in FINE]
         first = bad[0] if bad else report.findings[0]
-        status = first.status
+        status = first.status if bad else "conforms"
         layers = sum(f.cases for f in report.findings)
         says = f"{layers} layers" if layers else f"{first.says}"
         title = f"{report.target} ({report.version})" if report.version else report.target
@@ -297,7 +321,7 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
         wide = max(map(len, groups))
         print(f"\n  {'layer':<{wide}} {'values':>6} {'worst':>9}  status", file=stream)
         for name, group in groups.items():
-            row = max(group, key=lambda f: (f.status != "conforms", f.worst))
+            row = max(group, key=lambda f: (f.status not in FINE, f.status != "conforms", f.worst))
             row_status = paint(row.status, row.status, stream)
             line = f"  {name:<{wide}} {len(group):>6} {number(row.worst):>9}  {row_status}"
             print(line, file=stream)
