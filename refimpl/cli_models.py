@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,9 @@ def run_sample(options: argparse.Namespace) -> int:
         raise DomainError("sample: give --scale or --sweep")
     if options.scale is None and not options.sweep:
         scales = [generate.SCALES[options.guidance]]
-    count = options.count or (8 if options.sweep else 16)
+    count = options.count
+    if count is None:
+        count = 8 if options.sweep else 16
     walks = [
         generate.generate(
             options.text,
@@ -92,33 +93,48 @@ def run_sample(options: argparse.Namespace) -> int:
     panels = []
     for scale, walk in zip(scales, walks, strict=True):
         steps = list(_shown(walk, options.steps, f"scale {scale:g}"))
-        final = steps[-1].x[:, 0]  # B height width
-        if options.sweep:
-            panels.append((f"{what} {scale:g}", final[None]))
-            continue
-        panels.append((f"{what} {scale:g}, seed {options.seed}", picture.in_rows(final)))
-        moments = np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int)
-        way = [steps[i].x_start[:STRIPS, 0] for i in moments]
-        panels.append(("the clean image as predicted on the way", np.stack(way, axis=1)))
+        words = f"{what} {scale:g}, seed {options.seed}"
+        panels += [(words, steps[-1].x[None, :, 0])] if options.sweep else _way(words, steps)
     picture.write(options.out, panels)
-    print(f"{options.out}: {count} samples at each of {len(scales)} scales, {options.steps} steps")
+    strengths = ", ".join(f"{scale:g}" for scale in scales)
+    walked = f"{options.sampler}, {options.steps} steps, seed {options.seed}"
+    print(f"{options.out}: {count} samples of {what}, scale {strengths}; {walked}")
     return 0
+
+
+def _way(words: str, steps: list[Any]) -> list[tuple[str, np.ndarray]]:
+    """Two panels: the samples, and the clean images predicted on the way to some of them."""
+    from refimpl.models import picture
+
+    moments = np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int)
+    way = np.stack([steps[i].x_start[:STRIPS, 0] for i in moments], axis=1)
+    return [
+        (words, picture.in_rows(steps[-1].x[:, 0])),
+        ("the clean image as predicted on the way", way),
+    ]
 
 
 def _writable(path: Path) -> None:
     if not path.resolve().parent.is_dir():
         raise NotADirectoryError(f"{path}: there is no such folder")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder")
 
 
 def _shown(steps: Iterable[Any], total: int, what: str) -> Iterator[Any]:
-    """The same steps; on a terminal a line tells how far they are, after two seconds."""
-    started, terminal = time.monotonic(), sys.stderr.isatty()
-    for number, step in enumerate(steps, start=1):
-        if terminal and time.monotonic() - started > 2:
-            print(f"\r\033[K{what}: step {number}/{total}", end="", file=sys.stderr, flush=True)
-        yield step
-    if terminal:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    """The same steps; on a terminal a line tells how far they are."""
+
+    def line(says: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{says}", end="", file=sys.stderr, flush=True)
+
+    try:
+        line(f"{what}: step 0/{total}")  # the first one may have to compile
+        for number, step in enumerate(steps, start=1):
+            line(f"{what}: step {number}/{total}")
+            yield step
+    finally:
+        line("")
 
 
 @said_in_a_line

@@ -200,6 +200,11 @@ WRONG = {
 }
 
 
+def test_words_are_read_even_where_they_are_not_used():
+    with pytest.raises(TextError, match="giraffe"):
+        generate("a giraffe", "none", 0.0)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_out_of_range_is_named(name):
     with pytest.raises(DomainError, match=f"sample: {name.strip()} is"):

@@ -276,11 +276,11 @@ def train_denoiser(place: Path, steps: int) -> None:
     with torch.no_grad():
         directions = functional.normalize(clip.encode_text(rows), dim=-1)
     model, shares, batch = Denoiser(7, 128, 4, 128, 10), alpha_bar(), 64
-    training = Training(model, steps, rate=1e-3, decay=0.01)
+    training = Training(model, steps, rate=1.5e-3, decay=0.01)
     while training.step < steps:
         chosen = torch.randint(len(images), (batch,))
-        clean, label = augment(images[chosen], 0.5), labels[chosen]
-        t = torch.randint(STEPS, (batch,))
+        clean, label = images[chosen], labels[chosen]
+        t = (STEPS * torch.sigmoid(torch.randn(batch) - 0.5)).long().clamp(max=STEPS - 1)
         share = shares[t][:, None, None, None]
         noisy = share.sqrt() * clean + (1 - share).sqrt() * torch.randn_like(clean)
         kind = torch.rand(batch)  # 15 % nothing, 40 % label, 45 % text
@@ -288,7 +288,7 @@ def train_denoiser(place: Path, steps: int) -> None:
         said = model.text_condition(directions[label * each + torch.randint(each, (batch,))])
         condition = torch.where((kind < 0.55)[:, None], model.label_embedding(row), said)
         wrong = (model(noisy, t, condition) - clean).square().mean((1, 2, 3))
-        weight = (1 / (1 - share.flatten())).clamp(max=10)  # that of v, with a limit
+        weight = (1 / (1 - share.flatten())).clamp(max=5)  # that of v, with a limit
         training.update((weight * wrong).mean())
         if training.step % 500 == 0 or training.step == steps:
             write(place, "denoiser", training.average.state_dict())

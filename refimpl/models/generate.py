@@ -80,6 +80,7 @@ def generate(
     Raises DomainError for a choice or number outside these, TextError for an unknown word.
     """
     _check(guidance, scale, steps, sampler, seed, count)
+    small_clip().rows([text])  # also where the text is not used
     layers = noise(seed, count, steps)
     timesteps = refimpl.respaced_timesteps(TIMES, np.array([steps])).astype(np.int64)
     denoiser, steer = without_condition(), None
