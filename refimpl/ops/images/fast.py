@@ -30,14 +30,19 @@ def _bicubic_weights(weights):
 
 
 def _weights(size, target, dtype):
-    if not size:
-        raise AxesError("resize_bicubic: images have no pixels")
     weights = np.zeros((target, size), dtype)
     _bicubic_weights(weights)
     return weights
 
 
+def _check_pixels(op, images):
+    for axis, length in (("height", images.shape[2]), ("width", images.shape[3])):
+        if not length:
+            raise AxesError(f"{op}: images have {axis}=0, expected pixels")
+
+
 def resize_bicubic(images, tall, wide):
+    _check_pixels("resize_bicubic", images)
     _, _, height, width = images.shape
     rows = _weights(height, tall, images.dtype)
     columns = _weights(width, wide, images.dtype)
@@ -45,6 +50,7 @@ def resize_bicubic(images, tall, wide):
 
 
 def resize_bicubic_vjp(images, tall, wide, grad):
+    _check_pixels("resize_bicubic_vjp", images)
     _, _, height, width = images.shape
     rows = _weights(height, tall, grad.dtype)
     columns = _weights(width, wide, grad.dtype)
@@ -129,21 +135,20 @@ def _normalize_image_vjp(images, mean, std, grad, images_grad, mean_grad, std_gr
                     std_grad[channel] -= share * centered
 
 
-def _check_inside(images, top, left, size):
-    _, _, height, width = images.shape
-    for first, length, axis in ((top, height, "height"), (left, width, "width")):
+def _check_inside(op, images, top, left, size):
+    if not len(size):
+        raise AxesError(f"{op}: top has cuts=0, expected at least one")
+    for axis, first, length in (("height", top, images.shape[2]), ("width", left, images.shape[3])):
         outside = np.flatnonzero((size < 1) | (first + size > length))
         if outside.size:
             n = outside[0]
             raise AxesError(
-                f"cutouts: crop {n} takes {size[n]} pixels from {first[n]}, {axis} has {length}"
+                f"{op}: crop {n} takes {size[n]} pixels from {first[n]}, {axis} has {length}"
             )
-    if not len(top):
-        raise AxesError("cutouts: top has cuts=0, expected at least one")
 
 
 def cutouts(images, top, left, size, side):
-    _check_inside(images, top, left, size)
+    _check_inside("cutouts", images, top, left, size)
     B, channels, _, _ = images.shape
     pooled = np.empty((len(top), B, channels, side, side), images.dtype)
     _cutouts(images, top, left, size, pooled)
@@ -172,7 +177,7 @@ def _cutouts(images, top, left, size, pooled):
 
 
 def cutouts_vjp(images, top, left, size, side, grad):
-    _check_inside(images, top, left, size)
+    _check_inside("cutouts_vjp", images, top, left, size)
     B, channels, height, width = images.shape
     images_grad = np.zeros((B, channels, height, width), grad.dtype)
     _cutouts_vjp(grad.reshape(len(top), B, channels, side, side), top, left, size, images_grad)

@@ -9,6 +9,13 @@ from refimpl.axes import Array, AxesError, Count, Deviation, Float, Index, Size
 from refimpl.special import constant
 
 
+def check_pixels(op, images):
+    """Refuse images without pixels: there is nothing to interpolate."""
+    for axis, length in (("height", images.shape[2]), ("width", images.shape[3])):
+        if not length:
+            raise AxesError(f"{op}: images have {axis}=0, expected pixels")
+
+
 def bicubic_kernel(x, a):
     """Keys' kernel of support 2, in a form without cases; a is its slope at distance 1."""
     x = np.abs(x)
@@ -19,8 +26,6 @@ def bicubic_kernel(x, a):
 
 def bicubic_weights(size, target, like):
     """How much of each of `size` pixels each of `target` new pixels takes, centres aligned."""
-    if not size:
-        raise AxesError("resize_bicubic: images have no pixels")
     scale = constant(size, like) / constant(target, like)
     centers = (np.arange(target) + 0.5) * scale - 0.5
     offsets = (centers[:, None] - np.arange(size)) / np.maximum(scale, 1)  # target size
@@ -61,6 +66,7 @@ def resize_bicubic(
     >>> resize_bicubic(np.array([[[[0.0, 8.0]]]]), tall=1, wide=4)
     array([[[[-0.70588235,  1.65714286,  6.34285714,  8.70588235]]]])
     """
+    check_pixels("resize_bicubic", images)
     rows = bicubic_weights(images.shape[2], tall, images)  # tall height
     columns = bicubic_weights(images.shape[3], wide, images)  # wide width
     return rows @ images @ columns.T  # B channels tall wide
@@ -94,6 +100,7 @@ def resize_bicubic_vjp(
     >>> resize_bicubic_vjp(pair, tall=1, wide=4, grad=np.ones((1, 1, 1, 4))).round(12)
     array([[[[2., 2.]]]])
     """
+    check_pixels("resize_bicubic_vjp", images)
     rows = bicubic_weights(images.shape[2], tall, grad)  # tall height
     columns = bicubic_weights(images.shape[3], wide, grad)  # wide width
     return rows.T @ grad @ columns  # B channels height width
@@ -248,13 +255,16 @@ def normalize_image_vjp(
     return images_grad, mean_grad, std_grad
 
 
-def check_inside(first, size, length, axis):
-    """Refuse a crop that is empty or reaches beyond the image."""
-    for n, (start, pixels) in enumerate(zip(first, size, strict=True)):
-        if pixels < 1 or start + pixels > length:
-            raise AxesError(
-                f"cutouts: crop {n} takes {pixels} pixels from {start}, {axis} has {length}"
-            )
+def check_inside(op, images, top, left, size):
+    """Refuse a crop that is empty or reaches beyond the images, or no crop at all."""
+    if not len(size):
+        raise AxesError(f"{op}: top has cuts=0, expected at least one")
+    for axis, first, length in (("height", top, images.shape[2]), ("width", left, images.shape[3])):
+        for n, (start, pixels) in enumerate(zip(first, size, strict=True)):
+            if pixels < 1 or start + pixels > length:
+                raise AxesError(
+                    f"{op}: crop {n} takes {pixels} pixels from {start}, {axis} has {length}"
+                )
 
 
 def pooling_weights(first, size, side, length, like):
@@ -304,10 +314,7 @@ def cutouts(
     array([[[[6.]]]])
     """
     _, _, height, width = images.shape
-    check_inside(top, size, height, "height")
-    check_inside(left, size, width, "width")
-    if not len(top):
-        raise AxesError("cutouts: top has cuts=0, expected at least one")
+    check_inside("cutouts", images, top, left, size)
     cuts = []
     for n in range(len(top)):
         rows = pooling_weights(top[n], size[n], side, height, images)  # side height
@@ -351,10 +358,7 @@ def cutouts_vjp(
              [0.  , 0.25, 0.25]]]])
     """
     B, _, height, width = images.shape
-    check_inside(top, size, height, "height")
-    check_inside(left, size, width, "width")
-    if not len(top):
-        raise AxesError("cutouts_vjp: top has cuts=0, expected at least one")
+    check_inside("cutouts_vjp", images, top, left, size)
     spread = []
     for n in range(len(top)):
         rows = pooling_weights(top[n], size[n], side, height, grad)  # side height
