@@ -1,7 +1,7 @@
 """Train the small models that are shipped: `python golden/weights/train.py NAME…`.
 
-NAME is clip, noised, denoiser or judge, in this order; needs PyTorch, mlxtend and safetensors.
-Every seed is fixed; weights come out as safetensors in float16 beside this file, or in `--to`.
+NAME is clip, noised, denoiser, denoiser-again or judge, in this order. Needs PyTorch, mlxtend and
+safetensors. Every seed is fixed; the weights are written in float16 beside this file, or to `--to`.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ def report_noised(model: CLIP, data: tuple[Tensor, Tensor], rows: Tensor, each: 
     print("held out, by time:", *found, flush=True)
 
 
-def train_denoiser(place: Path, steps: int) -> None:
+def train_denoiser(place: Path, steps: int, rate: float = 1.5e-3, again: bool = False) -> None:
     """The clean image from a noisy one, given its label, a text's direction, or nothing."""
     images, labels = split()["models"]
     texts = [text for label in range(10) for text in captions(label)]
@@ -272,7 +272,10 @@ def train_denoiser(place: Path, steps: int) -> None:
     with torch.no_grad():
         directions = functional.normalize(clip.encode_text(rows), dim=-1)
     model, shares, batch = Denoiser(7, 128, 4, 128, 10), alpha_bar(), 64
-    training = Training(model, steps, rate=1.5e-3, decay=0.01)
+    if again:
+        weights = load_file(place / "denoiser.safetensors")
+        model.load_state_dict({k: v.float() for k, v in weights.items()})
+    training = Training(model, steps, rate, decay=0.01)
     while training.step < steps:
         chosen = torch.randint(len(images), (batch,))
         clean, label = images[chosen], labels[chosen]
@@ -288,6 +291,11 @@ def train_denoiser(place: Path, steps: int) -> None:
         training.update((weight * wrong).mean())
         if training.step % 500 == 0 or training.step == steps:
             write(place, "denoiser", training.average.state_dict())
+
+
+def train_denoiser_again(place: Path, steps: int) -> None:
+    """A second round, from the average of the first, at a lower rate."""
+    train_denoiser(place, steps, rate=7e-4, again=True)
 
 
 def train_judge(place: Path, steps: int) -> None:
@@ -308,11 +316,12 @@ def train_judge(place: Path, steps: int) -> None:
     write(place, "judge", best.state_dict())
 
 
-TRAINING = {
-    "clip": (train_clip, 1000),
-    "noised": (train_noised, 2000),
-    "denoiser": (train_denoiser, 4500),
-    "judge": (train_judge, 2000),
+TRAINING = {  # name: what trains it, steps, seed
+    "clip": (train_clip, 1000, 20),
+    "noised": (train_noised, 2000, 20),
+    "denoiser": (train_denoiser, 4500, 20),
+    "denoiser-again": (train_denoiser_again, 2500, 21),
+    "judge": (train_judge, 2000, 20),
 }
 
 
@@ -326,8 +335,8 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     for name in chosen.names:
-        train, steps = TRAINING[name]
-        torch.manual_seed(20)
+        train, steps, seed = TRAINING[name]
+        torch.manual_seed(seed)
         train(chosen.to, chosen.steps or steps)
 
 
