@@ -90,7 +90,7 @@ def run_sample(options: argparse.Namespace) -> int:
         for scale in scales
     ]
     what = f"{options.text}, {options.guidance}"
-    panels = []
+    panels: list[tuple[str, np.ndarray]] = []
     for scale, walk in zip(scales, walks, strict=True):
         steps = list(_shown(walk, options.steps, f"scale {scale:g}"))
         words = f"{what} {scale:g}, seed {options.seed}"
