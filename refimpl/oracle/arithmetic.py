@@ -40,16 +40,16 @@ DIVISION = 2  # roundings of a quotient by way of the reciprocal
 SLACK = 1 + 2.0**-20  # the bounds themselves are computed in float64
 
 
-def gamma(n: Any, unit: float) -> Any:
+def gamma(n: float, unit: float) -> float:
     """Higham's constant: n roundings in a row change a product by at most this factor.
 
-    >>> gamma(1, 0.5)
-    1.0
+    >>> gamma(1, 0.5), gamma(2, 0.5)
+    (1.0, inf)
     """
-    return n * unit / (1 - n * unit)
+    return n * unit / (1 - n * unit) if n * unit < 1 else np.inf
 
 
-def _gamma(n: Any, p: Precision) -> Any:
+def _gamma(n: float, p: Precision) -> float:
     return gamma(p.roundings(n), p.sum_unit)
 
 
@@ -129,9 +129,7 @@ def exact(x: Any, precision: Precision) -> ErrorArray:
     return ErrorArray(value, np.zeros_like(value), precision)
 
 
-def bounded(
-    text: Callable, inputs: dict[str, Any], precision: str | Precision
-) -> list[ErrorArray]:
+def bounded(text: Callable, inputs: dict[str, Any], precision: str | Precision) -> list[ErrorArray]:
     """Run a text and return value and error bound of each of its outputs.
 
     Numbers that the precision cannot hold (scalars, and the tables of a schedule among half

@@ -66,9 +66,13 @@ class Precision:
             short = (np.trunc if self.truncates else np.rint)(x / step) * step
         return np.where(np.isfinite(x), short, x)
 
-    def roundings(self, n: Any) -> Any:
-        """How many roundings in a row n of them count as: all, or their square root's multiple."""
-        return n if self.spread is None else np.minimum(n, self.spread * np.sqrt(n))
+    def roundings(self, n: float) -> float:
+        """How many roundings n of them in a sum count as: all, or their square root's multiple.
+
+        An accumulator coarser than its terms rounds the first of them as well.
+        """
+        n = n + 1 if self.sum_unit > self.unit else n
+        return n if self.spread is None else min(n, self.spread * math.sqrt(n))
 
     def dtype(self) -> np.dtype:
         """The NumPy dtype of stored arrays; bfloat16 needs the package ml_dtypes."""

@@ -25,7 +25,7 @@ from refimpl.oracle.precision import PRECISIONS, Precision
 
 PAIRS = 12  # of neighbouring inputs on which an error is looked at
 SEED = 2003  # of the inputs that are looked at
-LITTLE = 2.0**-7  # how far neighbouring inputs are apart: more than any half format resolves
+APART = 16  # roundoffs between neighbouring inputs: enough to change every rounding
 ALIKE = 0.9  # cosine of two errors from which they count as the same function
 RELATED = 0.5  # and their correlation about the mean
 
@@ -140,9 +140,10 @@ def roundings(
     """The ways to lose digits that fit every case, those that lose least, as causes."""
     fitting = [w for w in WAYS.get(precision, ()) if _explains(op, w, seen, storage, precision)]
     predicting = [way for way in fitting if way.predicts]
-    if fitting and not predicting and not (ask and is_noise(op, precision, ask)):
-        return []
-    return [as_cause(way) for way in finest(predicting or fitting)]
+    if predicting or not ask:
+        return [as_cause(way) for way in finest(predicting)]
+    noisy = {unit: is_noise(op, precision, ask, unit) for unit in {max(w.loss) for w in fitting}}
+    return [as_cause(way) for way in finest([w for w in fitting if noisy[max(w.loss)]])]
 
 
 def finest(ways: Sequence[Way]) -> list[Way]:
@@ -179,8 +180,8 @@ def _explains(
     return told
 
 
-def is_noise(op: Op, precision: str, ask: Ask) -> bool:
-    """Whether the target's error changes at random between neighbouring inputs.
+def is_noise(op: Op, precision: str, ask: Ask, unit: float) -> bool:
+    """Whether the target's error changes at random between inputs a few roundoffs apart.
 
     The error of a wrong formula is a smooth function of the input and hardly changes; that of
     roundings does.
@@ -188,7 +189,7 @@ def is_noise(op: Op, precision: str, ask: Ask) -> bool:
     here, there = [], []
     for i in range(PAIRS):
         case = random_case(op, precision, SEED, i)
-        errors = [_error(op, each, ask) for each in (case, _neighbour(op, case, i))]
+        errors = [_error(op, each, ask) for each in (case, _neighbour(op, case, i, unit))]
         if any(e is None for e in errors):
             continue
         length = np.sqrt(sum(np.sum(e * e) for e in errors if e is not None))
@@ -208,14 +209,14 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sum(a * b) / lengths) if lengths > 0 else 1.0
 
 
-def _neighbour(op: Op, case: Case, i: int) -> Case:
+def _neighbour(op: Op, case: Case, i: int, unit: float) -> Case:
     """The same case with every float array changed by a little, within its range."""
     rng = np.random.default_rng([SEED, i])
     near = {}
     for name, value in case.inputs.items():
         spec = op.specs[name]
         if value is not None and not spec.scalar and np.asarray(value).dtype.kind == "f":
-            value = value * (1 - LITTLE * rng.uniform(0, 1, np.shape(value)))
+            value = value * (1 - APART * unit * rng.uniform(0, 1, np.shape(value)))
         near[name] = value
     return replace(case, inputs=rounded(op, near, case.precision))
 
