@@ -49,7 +49,7 @@ class Way:
         short = 2.0**-p.product_bits * (1 + p.truncates) if p.product_bits else 0.0
         entry = self.inputs.unit if self.inputs else p.unit
         table = self.tables.unit if self.tables else p.unit
-        return p.unit, p.sum_unit, max(short, p.unit), entry, max(table, p.unit)
+        return p.unit, max(p.sum_unit, p.unit), max(short, p.unit), entry, max(table, p.unit)
 
     @property
     def predicts(self) -> bool:
