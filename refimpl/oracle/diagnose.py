@@ -64,7 +64,7 @@ def _fits(
     text = op.edited(edit)
     for case, outputs in seen:
         own = [] if loses_all else expect(op, case.inputs, precision)
-        if not fits(op, text, case, outputs, own, storage, precision):
+        if not fits(op, text, case, outputs, own, storage):
             return False
     return bool(seen)
 
@@ -76,7 +76,6 @@ def fits(
     outputs: list[np.ndarray],
     own: list[Expected],
     storage: np.dtype,
-    precision: str,
 ) -> bool:
     """Whether an edited text explains one case; `own` is what the unedited one expects."""
     expected = predict(op, text, case)
