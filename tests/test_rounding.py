@@ -52,13 +52,12 @@ def rms_norm_of(into):
     return rms_norm
 
 
-def silu_in(p):
-    def silu(x):
-        x = in_format(p, x)
-        rate = in_format(p, 1 / in_format(p, 1 + in_format(p, np.exp(-x.astype(np.float64)))))
-        return in_format(p, x * rate)
+def guidance_in(p):
+    def guidance(eps_uncond, eps_cond, scale):
+        u, c, s = (in_format(p, x) for x in (eps_uncond, eps_cond, scale))
+        return in_format(p, u + in_format(p, s * in_format(p, c - u)))
 
-    return silu
+    return guidance
 
 
 def q_sample_with_float32_tables(x_start, t, noise, alpha_bar):
@@ -103,7 +102,7 @@ def test_inputs_cast_to_a_half_format_are_named(p, way):
 
 @pytest.mark.parametrize(("p", "way"), [(HALF, "float16"), (BRAIN, "bfloat16")])
 def test_computing_in_a_half_format_is_named(p, way):
-    assert f"precision/{way}" in explained("silu", silu_in(p))
+    assert explained("classifier_free_guidance", guidance_in(p)) == [f"precision/{way}"]
 
 
 def test_tables_in_float32_are_named_where_float64_is_asked_for():

@@ -106,24 +106,28 @@ WAYS = {
         Way("bfloat16-inputs", "casts its inputs to bfloat16", SINGLE, inputs=BRAIN),
         Way(
             "float16-accumulation",
-            "accumulates sums in float16",
+            "computes sums and elementary functions in float16",
             replace(SINGLE, accumulator=HALF.unit),
         ),
         Way(
             "bfloat16-accumulation",
-            "accumulates sums in bfloat16",
+            "computes sums and elementary functions in bfloat16",
             replace(SINGLE, accumulator=BRAIN.unit),
         ),
         Way("float16", "computes in float16", HALF),
         Way("bfloat16", "computes in bfloat16", BRAIN),
     ),
     "float16": (
-        Way("float16-accumulation", "accumulates sums in float16", replace(HALF, accumulator=0.0)),
+        Way(
+            "float16-accumulation",
+            "computes sums and elementary functions in float16",
+            replace(HALF, accumulator=0.0),
+        ),
     ),
     "bfloat16": (
         Way(
             "bfloat16-accumulation",
-            "accumulates sums in bfloat16",
+            "computes sums and elementary functions in bfloat16",
             replace(BRAIN, accumulator=0.0),
         ),
     ),
