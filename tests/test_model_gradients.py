@@ -23,10 +23,11 @@ TOWERS = {  # name: the tower, its gradient, and the width of what it returns
     "vit-mean": (vit, vit_vjp, 24),
     "vit-scaled": (vit, vit_vjp, 24),
     "clip": (clip_image, clip_image_vjp, 12),
+    "clip-resnet": (clip_image, clip_image_vjp, 12),
 }
 
 
-ONE_BLOCK = {name: dataclasses.replace(SMALL[name], layers=1) for name in TOWERS if name != "clip"}
+ONE_BLOCK = {name: dataclasses.replace(SMALL[name], layers=1) for name in TOWERS if "vit" in name}
 ONE_BLOCK["clip"] = dataclasses.replace(
     SMALL["clip"], vision=dataclasses.replace(SMALL["clip"].vision, layers=1)
 )
@@ -64,15 +65,27 @@ def torch_operations(torch):
 
 def answering_numpy(torch):
     """Tensors that answer the few NumPy functions which a tower calls itself."""
+
+    def alike(parts):
+        dtype = next(x.dtype for x in parts if isinstance(x, torch.Tensor))
+        return [torch.as_tensor(x, dtype=dtype) for x in parts]
+
     functions = {
         "reshape": torch.reshape,
         "swapaxes": torch.swapaxes,
-        "mean": lambda x, axis: torch.mean(x, axis),
+        "mean": lambda x, axis, keepdims=False: torch.mean(x, axis, keepdim=keepdims),
+        "stack": torch.stack,
+        "concatenate": lambda parts, axis: torch.cat(alike(parts), axis),
+        "sqrt": torch.sqrt,
+        "maximum": torch.clamp,
     }
 
     class Tensor(torch.Tensor):
         def __array_function__(self, func, types, args, kwargs):
             return functions[func.__name__](*args, **kwargs)
+
+        def __array_ufunc__(self, ufunc, method, *args):
+            return functions[ufunc.__name__](*args)
 
     return lambda x: torch.tensor(x).as_subclass(Tensor)
 
@@ -86,23 +99,25 @@ def by_autograd(name, dtype, of=SMALL):
     pixels, kept = read(images).requires_grad_(), {}
 
     def tap(layer, x):
-        x.retain_grad()
-        kept[layer] = x
-        return x
+        kept[layer] = x.view_as(x)  # where a mean is over one pixel, a layer passes on its input
+        kept[layer].retain_grad()
+        return kept[layer]
 
     tower = TOWERS[name][0]
     tower(pixels, tensors, config, torch_operations(torch), tap).backward(read(grad))
     layers = {layer: x.detach().numpy() for layer, x in kept.items()}
     last = list(kept)[-1]  # its gradient is given
     grads = {f"{layer}.grad": x.grad.numpy() for layer, x in kept.items() if layer != last}
-    at = "visual." if name == "clip" else ""
+    at = "visual." if name.startswith("clip") else ""
     grads[f"{at}images.grad"] = pixels.grad.numpy()
     del layers[last]
+    if "visual.attnpool.mixed" in layers:
+        del grads["visual.pooled.grad"]  # the same as that of the features
     recording = Recording(config, params, {"images": images, "grad": grad}, {**layers, **grads})
     return recording, pixels.grad.numpy()
 
 
-@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize("name", ONE_BLOCK)
 def test_the_whole_gradient_through_one_block_is_within_its_bound_of_autograd(name):
     recording, found = by_autograd(name, np.float64, ONE_BLOCK)
     whole = bounded(
@@ -132,7 +147,7 @@ def test_on_the_compiled_twins_every_gradient_is_within_its_bound(name):
     assert judge_layers(recording, run=TOWERS[name][1]).first is None
 
 
-@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize("name", ONE_BLOCK)  # a ResNet has kinks wherever a sum crosses zero
 def test_the_gradient_is_the_slope_of_the_tower_in_a_random_direction(name):
     config, params, images, grad = given_to(name)
     tower, vjp, _ = TOWERS[name]
@@ -173,9 +188,3 @@ def test_a_mistake_in_the_gradient_is_found_in_its_layer():
     layers = {**recording.layers, f"{name}.grad": wrong}
     judgement = judge_layers(dataclasses.replace(recording, layers=layers), run=vit_logits_vjp)
     assert judgement.first.name == f"{name}.grad"
-
-
-def test_a_tower_without_a_gradient_says_so():
-    config = SMALL["clip-resnet"]
-    with pytest.raises(TypeError, match="no gradient of a ResNet"):
-        clip_image_vjp(np.zeros((1, 3, 64, 64)), random_params(config), config, np.zeros((1, 12)))

@@ -179,8 +179,9 @@ def judge_layers(
 
 
 def room(bound: ErrorArray) -> float:
-    """The median of what is allowed, in units of the values' root mean square."""
-    allowed = float(np.median(bound.error)) if bound.size else 0.0
+    """The median of what is allowed where anything is, in units of the root mean square value."""
+    error = np.broadcast_to(bound.error, bound.shape)
+    allowed = float(np.median(error[error > 0])) if error.any() else 0.0
     size = float(np.sqrt(np.mean(np.square(bound.value)))) if bound.size else 0.0
     return allowed / size if size else (np.inf if allowed else 0.0)
 
