@@ -286,6 +286,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     """Versions, and what can be judged here."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from refimpl.oracle.layerwise import libraries
     from refimpl.oracle.targets import BACKENDS, installed
     from refimpl.oracle.verify import environment
 
@@ -299,6 +300,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     for name in BACKENDS:
         found = name in installed()
         print(f"{name:<14} {'can be judged' if found else 'not installed'}")
+    print(f"{'whole models':<14} {', '.join(libraries()) or 'of no library'}")
     return CONFORMS
 
 
