@@ -100,10 +100,15 @@ def carry_line(steps, score, gradient, reach, points):
     """Points and weights that stand for the law at the end, begun as a standard normal one."""
     grid = np.linspace(-reach, reach, points)
     width = grid[1] - grid[0]
+    nodes, shares = np.polynomial.hermite_e.hermegauss(16)
     x, weights = grid, width * np.exp(-grid * grid / 2) / math.sqrt(2 * math.pi)
-    for step in steps:
+    last = max((i for i, step in enumerate(steps) if step.sigma), default=-1)
+    for i, step in enumerate(steps):
         x = step.a * x + step.b * score(x, step.share) + step.v * gradient(x, step.share)
-        if step.sigma:
+        if i == last:  # may be too narrow for the grid; nothing random follows that needs one
+            x = np.ravel(x[:, None] + step.sigma * nodes)
+            weights = np.ravel(weights[:, None] * shares / math.sqrt(2 * math.pi))
+        elif step.sigma:
             spread = (grid[:, None] - x) / step.sigma
             density = np.exp(-spread * spread / 2) @ weights
             x, weights = grid, width * density / (step.sigma * math.sqrt(2 * math.pi))
