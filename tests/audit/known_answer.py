@@ -392,9 +392,8 @@ ORDERS = (
 
 PAGE = """# Sampling with a known answer
 
-Made by `python -m tests.audit.known_answer --page docs/known_answer.md`. The network and the
-classifier are those of Gaussian mixtures, in closed form
-(`refimpl.models.gaussian_mixture`), so it is known what each sampler
+Made by `make known-answer`. The network and the classifier are those of Gaussian mixtures, in
+closed form (`refimpl.models.gaussian_mixture`), so it is known what each sampler
 (`refimpl.models.sampling`) must make of standard normal noise. The chain is the linear schedule.
 
 ## Gaussians: exact
