@@ -409,8 +409,8 @@ scale 1 in the score it leaves the score of the labelled component alone.
 
 `error` is the largest of all steps, in multiples of what rounding can do (64 roundings a step, of
 numbers up to the largest mean and standard deviation over the root of the last share of signal);
-above 1 is wrong. `from the target` is how far the last mean or covariance
-is from that of p(x) p(y | x)^s: the error of a sampler with so few steps, and the bias of guidance.
+above 1 is wrong. `from the target` is how far the last mean or covariance is from that of
+p(x) p(y | x)^s: the error of a sampler with so few steps, and the bias of guidance.
 
 | sampler | guidance | error, exponential tilt | from the target | error, other covariance \
 | from the target |
@@ -421,8 +421,9 @@ is from that of p(x) p(y | x)^s: the error of a sampler with so few steps, and t
 
 The same distance from the target for chains of growing length that lose the same signal, begun in
 the exact law at the last time. The order is that of the last doubling; 1 means that twice the
-steps halve the error. Where it tends to 0, guidance itself is biased: noising p(x) p(y | x)^s and
-guiding the noised p(x) are different things unless s is 0 or 1, or log p(y | x) is linear.
+steps halve the error. Where the order falls to 0 while a distance stays, guidance itself is biased:
+noising p(x) p(y | x)^s and guiding the noised p(x) are different things, unless s is 0 or 1, or
+the data are Gaussian and log p(y | x) is linear.
 
 | sampler | guidance | data | {lengths} steps | order |
 |---|---|---|---|---:|
@@ -432,11 +433,12 @@ guiding the noised p(x) are different things unless s is 0 or 1, or log p(y | x)
 
 Three components on a line in the plane, turned so that no axis is the line; the label is the last
 of them. Along the line the law of the samples is not Gaussian: it is carried through every step by
-quadrature; across it, it stays Gaussian. {samples} samples a row, seed {seed}. Errors are in
-standard errors, which the exact law gives as well: mean, variance and share of the label along the
-line, mean and variance across it, covariance; a dash stands for a share so near 1 that its error is
-not normal (samples times variance below {rare}). All {entries} entries stay below {limit:.2f} with
-probability {sure:.1%} if every sampler is right (Bonferroni); the largest is {largest:.2f}.
+quadrature; across it, it stays Gaussian. {samples} samples a row; the seed of the first row is
+{seed}, that of the next one more, and so on. Errors are in standard errors, which the exact law
+gives as well: mean, variance and share of the label along the line, mean and variance across it,
+covariance; a dash stands for a share so near 1 that its error is not normal (samples times
+variance below {rare}). All {entries} entries stay below {limit:.2f} with probability {sure:.1%} at
+least if every sampler is right (Bonferroni); the largest is {largest:.2f}.
 
 `exact` is the law of the sampler, `target` that of p(x) p(y | x)^s: their difference is the price
 of few steps, and for scales other than 0 and 1 the bias of guidance, which does not go away.
@@ -467,10 +469,10 @@ def order_row(name: str, kind: str, setting: float, guidance: Guidance, task: Ta
 
 
 def statistical_row(
-    sampler: Sampler, guidance: Guidance, samples: int
+    sampler: Sampler, guidance: Guidance, samples: int, seed: int
 ) -> tuple[dict[str, float], str]:
     law, wanted = exact_law(sampler, guidance), wanted_law(guidance)
-    errors = deviations(draw(sampler, guidance, samples), law)
+    errors = deviations(draw(sampler, guidance, samples, seed=seed), law)
     shown = ", ".join(f"{errors[q]:+.1f}" if q in errors else "–" for q in QUANTITIES)
     laws = [
         f"{one.expect(of(one.points)):.3f}"
@@ -494,7 +496,9 @@ def main() -> int:
         if guidance.form != "classifier-free"  # the same walk as the classifier's, in the score
         for task in (TASKS if guidance.form != "none" else TASKS[:1])
     ]
-    statistical = [statistical_row(*pair, options.samples) for pair in pairs()]
+    statistical = [
+        statistical_row(*pair, options.samples, SEED + i) for i, pair in enumerate(pairs())
+    ]
     errors = [z for row, _ in statistical for z in row.values()]
     entries, largest = len(errors), float(np.max(np.abs(errors)))
     page = PAGE.format(
