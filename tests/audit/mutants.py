@@ -3,13 +3,14 @@
 Every listed mistake and dialect and every small edit of every text (those that the diagnosis
 searches through) is a mutant. Its outputs, computed in float64 and rounded to float32, are put
 before each check: the probes, the drawn cases, the golden vectors, the laws; and the acceptance
-rules of others on the same inputs. What no check kills is looked at in float64 on more inputs: it is
-the same function, differs by less than float32 arithmetic may, or needs inputs that are missing.
+rules of others on the same inputs. What no check kills is looked at in float64 on more inputs: it
+is the same function, differs by less than float32 arithmetic may, or needs inputs that are missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 import warnings
@@ -81,6 +82,14 @@ class Bench:
             },
         )
 
+    @functools.cached_property
+    def in_float64(self) -> list[tuple[Case, list[Expected]]]:
+        """The same inputs and further ones, judged as float64 would be."""
+        near = [case for pairs in self.cases.values() for case, _ in pairs]
+        fresh = generate(self.op, "float64", FRESH, FRESH_SEED)
+        every = (*near, *(case for case in fresh if size(case) <= LARGEST_CASE))
+        return [(case, expect(self.op, case.inputs, "float64")) for case in every]
+
 
 def float32(outputs: list[np.ndarray]) -> list[np.ndarray]:
     """Outputs as a float32 implementation returns them."""
@@ -129,11 +138,8 @@ def breaks_a_law(op: Op, text: Callable, cases: list[Case]) -> bool:
 
 def end_of(op: Op, text: Callable, bench: Bench) -> str:
     """What a survivor is: the same function on everything tried, or nearer than float32."""
-    near = [case for pairs in bench.cases.values() for case, _ in pairs]
-    fresh = list(generate(op, "float64", FRESH, FRESH_SEED))
-    for case in (*near, *(case for case in fresh if size(case) <= LARGEST_CASE)):
+    for case, wants in bench.in_float64:
         outputs = run(text, case)
-        wants = expect(op, case.inputs, "float64")
         if outputs is None or len(outputs) != len(wants):
             return ENDS[2]
         if accepted(RULES[OURS], wants, outputs, case):
@@ -238,9 +244,8 @@ vectors.
 
 A mutant that no check kills is compared with the text in float64 on all those inputs and on
 {fresh} more. {same} are the same function on everything tried, {below} differ by less than float32
-arithmetic may, {further} are found on those further inputs
-only. Without those that are the same function, the share
-of generic edits that is killed is **{score}**.
+arithmetic may, {further} are found on those further inputs only. Without those that are the same
+function, the share of generic edits that is killed is **{score}**.
 
 {survivors}
 
