@@ -531,7 +531,9 @@ def _gradient(op):
         grad = inputs["grad"]
         arguments = base_inputs(op, differentiable, inputs, grad.new_zeros)
         for name in differentiated(op):
-            arguments[name] = torch.as_tensor(arguments[name]).requires_grad_()
+            given = arguments[name]
+            given = given if torch.is_tensor(given) else torch.tensor(given, dtype=WIDE)
+            arguments[name] = given.requires_grad_()
         wanted = [arguments[name] for name in differentiated(op)]
         result = function(**arguments)
         gradients = torch.autograd.grad(result, wanted, grad.to(result.dtype))
