@@ -17,7 +17,7 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
     a + b + c            any order, like terms joined; an addend may start a matrix product
     c (a + b)            also c a + c b: a factor may be folded into the terms
-    exp, log             4 ulp, and 2 u |x| for a detour through powers of two
+    exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
     e / (1 + e')         4 ulp of one: the logistic function may come from tanh
     log1p(x)             also log(1 + x)
@@ -349,6 +349,15 @@ def _wave(function: Callable) -> Callable:
     return rule
 
 
+def _arcsin(x: ErrorArray) -> ErrorArray:
+    p, size = x.precision, np.minimum(np.abs(x.value), 1)
+    steeper, flatter = np.minimum(size + x.error, 1), np.maximum(size - x.error, -1)
+    rise = np.maximum(np.arcsin(steeper) - np.arcsin(size), np.arcsin(size) - np.arcsin(flatter))
+    value = np.arcsin(x.value)
+    error = _function(value, rise, p, ULPS * _ulp(np.arcsin(steeper), p.sum_unit))
+    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+
 def _arctan(x: ErrorArray) -> ErrorArray:
     return _constant(x, np.arctan(x.value))  # enters by way of π alone
 
@@ -456,6 +465,7 @@ ErrorArray.rules = {
     "erf": _erf,
     "sin": _wave(np.sin),
     "cos": _wave(np.cos),
+    "arcsin": _arcsin,
     "arctan": _arctan,
     "matmul": _matmul,
     "sum": _sum,
