@@ -339,7 +339,7 @@ def clip_guidance_loss_vjp(
             [-5.,  5.]]]), array([-15.,  -5.]))
     """
     share = grad / distances.shape[1]
-    distances_grad = share * (0 * distances + weights)  # B N M
+    distances_grad = np.broadcast_to(share * weights, distances.shape)  # B N M
     return distances_grad, share * np.sum(distances, axis=(0, 1))
 
 

@@ -819,13 +819,10 @@ def with_grad(inputs):
     return inputs | {"grad": samples(25, shape)}
 
 
-GRADIENT_PROBES = tuple(
-    Probe(says, lambda inputs=inputs: with_grad(inputs()))
-    for says, inputs in (
-        ("lengths from 0.1 to 30", several_directions),
-        ("as many prompts as cutouts", as_many_prompts),
-        ("right angles and others", right_angles),
-    )
+GRADIENT_PROBES = (
+    Probe("lengths from 0.1 to 30", lambda: with_grad(several_directions())),
+    Probe("as many prompts as cutouts", lambda: with_grad(as_many_prompts())),
+    Probe("right angles and others", lambda: with_grad(right_angles())),
 )
 
 
@@ -1152,8 +1149,8 @@ CLIP_GUIDANCE_LOSS = Op(
         Edit(
             "clip_guidance_loss/samples-averaged",
             "averages over the samples too",
-            "return np.sum(np.mean",
-            "return np.mean(np.ones(len(distances))) / len(distances) * np.sum(np.mean",
+            "np.sum(np.mean(distances * weights, axis=1))",
+            "np.sum(np.mean(distances * weights, axis=1)) / max(len(distances), 1)",
             effect="guidance weakens as the batch grows",
             source="https://github.com/openai/guided-diffusion/issues/51",
             invisible_when="the batch has one sample",
@@ -1276,8 +1273,8 @@ CLIP_GUIDANCE_LOSS_VJP = Op(
         Edit(
             "clip_guidance_loss_vjp/weights-ignored",
             "pulls towards all prompts alike",
-            "(0 * distances + weights)",
-            "(0 * distances + 1)",
+            "share * weights",
+            "share * (0 * weights + 1)",
             effect="what was to be avoided is sought",
             invisible_when="all weights are one",
         ),
