@@ -423,15 +423,6 @@ def classifier_guidance_score_regrouped(eps, gradient, t, alpha_bar, scale):
     return eps - scale * (np.sqrt(1 - at(alpha_bar, t, eps)) * gradient)
 
 
-def cosine_distance_by_chord(image_features, text_features):
-    """Half the squared chord where there is a direction."""
-    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
-    apart = images[:, None, :] - texts
-    known = [np.any(values(x) != 0, axis=-1) for x in (image_features, text_features)]
-    halves = np.sum(apart * apart, axis=-1) / 2
-    return np.where(known[0][:, None] & known[1], halves, 1)
-
-
 def spherical_distance_by_tangent(image_features, text_features):
     """Twice the angle whose tangent is the difference's length over that of the sum."""
     images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
@@ -668,7 +659,6 @@ REWRITES = {
     "classifier_guidance": (classifier_guidance_regrouped,),
     "classifier_guidance_score": (classifier_guidance_score_regrouped,),
     "classifier_guidance_velocity": (classifier_guidance_velocity_sigma_over_alpha,),
-    "cosine_distance": (cosine_distance_by_chord,),
     "spherical_distance": (spherical_distance_by_tangent,),
     "spherical_distance_vjp": (
         spherical_distance_vjp_published,

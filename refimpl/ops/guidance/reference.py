@@ -147,7 +147,8 @@ def cosine_distance(
     Raises AxesError for features of different widths.
 
     Elsewhere: minus the cosine, without the one, has the same gradient. SciPy's `cosine` is this
-    distance and NaN for a zero vector.
+    distance and NaN for a zero vector. Half the squared chord is this distance too, but rounded
+    lengths count twice there between opposite directions.
 
     Paper: Crowson et al. 2022, "VQGAN-CLIP: open domain image generation and editing with natural
     language guidance", section 3, which prefers the distance along the sphere.
