@@ -416,7 +416,7 @@ class _Trial:
             results = []
             for e in self.evidence:
                 case, own = e.case, e.own
-                if not fits(self.op, text, case, e.outputs, own, self.storage, self.precision):
+                if not fits(self.op, text, case, e.outputs, own, self.storage):
                     break
                 exact = bounded(text, case.inputs, "float64")
                 results.append([Expected("", x.value, x.error) for x in exact])

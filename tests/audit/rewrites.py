@@ -397,7 +397,24 @@ def l2_normalize_vjp_backwards(x, grad):
     return grad / norm + norm_grad * (x / norm)
 
 
-FLOAT32_ONLY = (x0_from_eps_tables, eps_from_x0_tables)
+def linear_vjp_in_order(x, weight, grad):
+    """The outputs one after the other, and the vectors of the batch likewise."""
+    x_grad = grad[..., :1] * weight[0]
+    for o in range(1, len(weight)):
+        x_grad = x_grad + grad[..., o : o + 1] * weight[o]
+    rows, rows_grad = np.reshape(x, (-1, x.shape[-1])), np.reshape(grad, (-1, grad.shape[-1]))
+    weight_grad = 0 * weight
+    for row in range(len(rows)):
+        weight_grad = weight_grad + rows_grad[row][:, None] * rows[row]
+    return x_grad, weight_grad, np.sum(grad, axis=tuple(range(grad.ndim - 1)))
+
+
+def x0_from_eps_vjp_tables(t, alpha_bar, grad):
+    share = at(values(alpha_bar).astype(np.float64), t, grad)
+    return np.sqrt(1 / share) * grad, -np.sqrt(1 / share - 1) * grad
+
+
+FLOAT32_ONLY = (x0_from_eps_tables, eps_from_x0_tables, x0_from_eps_vjp_tables)
 
 REWRITES = {
     "linear": (linear_bias_first,),
@@ -413,6 +430,8 @@ REWRITES = {
     "quick_gelu": (quick_gelu_plain,),
     "silu": (silu_plain,),
     "l2_normalize": (l2_normalize_by_root,),
+    "linear_vjp": (linear_vjp_in_order,),
+    "x0_from_eps_vjp": (x0_from_eps_vjp_tables,),
     "layer_norm_vjp": (layer_norm_vjp_two_moments, layer_norm_vjp_backwards),
     "rms_norm_vjp": (rms_norm_vjp_backwards,),
     "group_norm_vjp": (group_norm_vjp_two_moments,),
