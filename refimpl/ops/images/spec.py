@@ -929,7 +929,7 @@ NORMALIZE_IMAGE_VJP = Op(
             "normalize_image_vjp/batch-not-summed",
             "averages over the batch instead of adding up",
             "mean_grad = -np.sum(images_grad, axis=(0, 2, 3))",
-            "mean_grad = -np.sum(np.mean(images_grad, axis=0), axis=(1, 2))",
+            "mean_grad = -np.sum(images_grad, axis=(0, 2, 3)) / max(len(grad), 1)",
             effect="the mean's gradient is divided by the batch",
             invisible_when="there is one image",
         ),
