@@ -29,7 +29,7 @@ from refimpl.registry import OPS
 
 LIMIT = 4.0  # seconds
 ROOM = (12, 48, 1 << 20)  # numbers in all arrays, at most: one space after the other
-EXAMPLES = 400  # inputs looked at in one space before it counts as empty
+EXAMPLES = 250  # inputs looked at in one space before it counts as empty
 LONG_AXES = 4  # that are longer than one at once
 NUMBERS = (0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 10.0, 0.25, -10.0, 100.0)
 SHARES = (0.0, 1.0, 0.5, 0.25, 0.75, 0.125)  # of the way from one limit to the other

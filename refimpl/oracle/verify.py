@@ -23,6 +23,7 @@ from refimpl.oracle.diagnose import causes
 from refimpl.oracle.judge import Expected, Verdict, error_ratio, expect, judge
 from refimpl.oracle.precision import PRECISIONS
 from refimpl.oracle.shrink import LIMIT, Enough, SameCause, numbers, smallest
+from refimpl.oracle.steps import first_wrong, first_wrong_call
 from refimpl.oracle.targets import Outcome, Session, TargetError, installed
 from refimpl.registry import OPS
 
@@ -204,6 +205,10 @@ def _judge_op(
 class Answering(Protocol):
     """What answers calls: a target's process, or outputs recorded elsewhere."""
 
+    @property
+    def ops(self) -> list[str]:
+        """The operations that can be asked for."""
+
     def call(
         self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
     ) -> Outcome:
@@ -266,7 +271,8 @@ class Trial:
     def ask(self, case: Case) -> list[np.ndarray] | None:
         """What the target makes of one more input, if it makes anything of it."""
         try:
-            outcome = self.session.call(self.op, case, LARGEST_ANSWER)
+            op = self.op if case.op == self.op.name else OPS[case.op]
+            outcome = self.session.call(op, case, LARGEST_ANSWER)
         except TargetError:
             return None
         return outcome.outputs if outcome.status == "returned" else None
@@ -285,6 +291,7 @@ class Trial:
                 finding.status = "dialect"
             else:
                 self._shrink(text, min(LIMIT, end - time.monotonic()))
+                self._locate()
         self.seen.clear()
 
     def _shrink(self, text: Callable | None, limit: float) -> None:
@@ -312,6 +319,25 @@ class Trial:
         outcome, verdict = try_once(op, self.session, case, expected, self.storage)
         if outcome.status == "returned" and not verdict.conforms:
             self.finding.smallest = Smallest(case, stored.call(op, case), str(verdict))
+
+    def _locate(self) -> None:
+        """Look for the first wrong step, on the smallest input and on the failing one."""
+        finding = self.finding
+        failing = [case for case, _ in self.seen if case.id == finding.case]
+        small = [finding.smallest.case] if finding.smallest else []
+        for case in (*small, *failing):
+            try:
+                outcome = self.session.call(self.op, case, LARGEST_ANSWER, steps=True)
+            except TargetError:
+                return
+            if outcome.status != "returned":
+                return
+            if outcome.steps:
+                finding.step = first_wrong(self.op, case, outcome.outputs, outcome.steps)
+            else:
+                finding.step = first_wrong_call(self.op, case, self.session.ops, self.ask)
+            if finding.step:
+                return
 
 
 def try_once(
