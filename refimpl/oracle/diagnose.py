@@ -12,7 +12,7 @@ import numpy as np
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases import Case
 from refimpl.oracle.distinguish import Ask, narrow, predict
-from refimpl.oracle.judge import Expected, expect, judge
+from refimpl.oracle.judge import Expected, error_ratio, expect, judge
 
 
 def causes(
@@ -22,7 +22,7 @@ def causes(
     precision: str,
     ask: Ask | None = None,
 ) -> list[dict[str, Any]]:
-    """The dialects, else the mistakes, that fit every case that was answered.
+    """The dialects, else the mistakes, else the losses of digits, that fit every answered case.
 
     Where several fit, `ask` calls the target again on inputs that tell them apart; those that are
     left agree on everything tried. `text` of a cause is the edited text, where there is one.
@@ -49,10 +49,12 @@ def causes(
             }
             for edit in found
         ]
+    from refimpl.oracle.rounding import roundings
     from refimpl.oracle.search import explain
 
-    unlisted = explain(op, seen, storage, precision)
-    return unlisted or [
+    others = roundings(op, seen, storage, precision, ask)
+    others = others or explain(op, seen, storage, precision)
+    return others or [
         {"kind": "unknown", "id": "", "says": "no known edit of the text fits", "diff": ""}
     ]
 
@@ -86,12 +88,19 @@ def fits(
     expected = predict(op, text, case)
     if expected is None:
         return False  # the edited text does not run on what the target answered
-    if any(
-        np.isinf(e.allowed).any() and np.isfinite(o.allowed).all() for e, o in zip(expected, own)
-    ):
+    if not all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs)):
         return False  # a bound that allows everything explains nothing
     actual = outputs[0] if len(outputs) == 1 else outputs
     return judge(op, expected, actual, storage).conforms
+
+
+def _tells(edited: Expected, own: Expected, found: np.ndarray) -> bool:
+    """Whether an infinite bound of an edited text is borne out: what it allows has overflowed."""
+    free = np.isinf(edited.allowed)
+    if not free.any() or not np.isfinite(own.allowed).all() or free.shape != np.shape(found):
+        return True
+    found = np.asarray(found, dtype=np.float64)
+    return bool(np.all((error_ratio(own, found) <= 1) | ~np.isfinite(found), where=free))
 
 
 def diff(op: Op, edit: Edit) -> str:

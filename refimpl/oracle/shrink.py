@@ -20,7 +20,7 @@ import numpy as np
 
 from refimpl.axes import shape_of
 from refimpl.op import Op
-from refimpl.oracle.cases import Case, HypothesisSource, draw_arguments, rounded
+from refimpl.oracle.cases import Case, HypothesisSource, draw_all, rounded
 from refimpl.oracle.diagnose import fits
 from refimpl.oracle.distinguish import Ask
 from refimpl.oracle.judge import expect, judge
@@ -169,7 +169,7 @@ def smallest(
     def small(draw: Callable, room: int) -> Case:
         source = SimpleSource(draw)
         try:
-            inputs = draw_arguments(op, source, *source.choice(small_sizes(op.name, room)))
+            inputs = draw_all(op, source, *source.choice(small_sizes(op.name, room)))
             op.evaluate(inputs)
         except ValueError:  # the operation is not defined there
             hypothesis.reject()
