@@ -16,7 +16,7 @@ from refimpl.oracle.cases import Case, generate
 from refimpl.oracle.judge import expect, judge
 from refimpl.oracle.shrink import SameCause, numbers, small_sizes, smallest
 from refimpl.oracle.steps import first_wrong, line_of
-from refimpl.oracle.targets import Outcome, TargetError
+from refimpl.oracle.targets import Outcome, Session, TargetError
 from refimpl.oracle.verify import Trial, replay, verify
 from refimpl.registry import OPS
 from tests.test_verify import cli
@@ -133,13 +133,30 @@ def test_hypothesis_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_deviation_that_disappears_when_shrunk_is_still_reported(tmp_path):
-    finding = judged(
-        tmp_path,
-        "right = silu\ndef silu(x):\n    if x.size < 5:\n        return right(x)\n" + WRONG,
-    )
-    assert finding.status == "deviates"
-    assert finding.smallest is None or numbers(finding.smallest.case) >= 5
+def test_a_deviation_that_disappears_when_shrunk_is_not_shrunk_away(tmp_path):
+    target = tmp_path / "target.py"
+    source = "right = silu\ndef silu(x):\n    if x.size < 5:\n        return right(x)\n" + WRONG
+    target.write_text(RIGHT + source)
+    with Session(str(target)) as session:
+        trial = Trial(OPS["silu"], session, "float32")
+        trial._shrink(None, 2.0)
+    small = trial.finding.smallest
+    assert small is None or numbers(small.case) >= 5
+
+
+def test_a_deviation_that_comes_and_goes_has_no_smallest_input():
+    answers = itertools.chain([np.float32([0.5])] * 2, itertools.repeat(np.float32([0.0])))
+
+    class Fading:
+        ops = ("silu",)
+
+        def call(self, op, case, room, limit=np.inf, steps=False):
+            right = expect(op, case.inputs, "float32")[0].value.astype(FLOAT32)
+            return Outcome("returned", [right + next(answers)])
+
+    trial = Trial(OPS["silu"], Fading(), "float32")
+    trial._shrink(None, 2.0)
+    assert trial.finding.smallest is None
 
 
 def test_a_flaky_target_is_reported_and_its_cases_are_flaky(tmp_path):
