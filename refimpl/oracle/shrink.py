@@ -31,7 +31,7 @@ LIMIT = 4.0  # seconds
 ROOM = (12, 48, 1 << 20)  # numbers in all arrays, at most: one space after the other
 EXAMPLES = 250  # inputs looked at in one space before it counts as empty
 LONG_AXES = 4  # that are longer than one at once
-NUMBERS = (0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 10.0, 0.25, -10.0, 100.0)
+NUMBERS = (0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 10.0, 0.25, -10.0, 100.0, -100.0)
 SHARES = (0.0, 1.0, 0.5, 0.25, 0.75, 0.125)  # of the way from one limit to the other
 
 
@@ -118,7 +118,7 @@ Sizes = tuple[dict[str, int], tuple[int, ...]]  # of the axes by name, and of th
 
 @functools.cache
 def small_sizes(op_name: str, room: int) -> list[Sizes]:
-    """All ways to make up to four axes two or three long, such that the arrays have the room.
+    """All ways to make up to four axes longer than one, such that the arrays have the room.
 
     Those with the fewest numbers come first.
     """
@@ -128,7 +128,8 @@ def small_sizes(op_name: str, room: int) -> list[Sizes]:
     counted: list[tuple[int, Sizes]] = []
     for longer in range(min(len(names), LONG_AXES) + 1):
         for chosen in itertools.combinations(names, longer):
-            for lengths in itertools.product((2, 3), repeat=longer):
+            most = 4 if longer <= 2 else 3
+            for lengths in itertools.product(range(2, most + 1), repeat=longer):
                 sizes = dict.fromkeys(names, 1) | dict(zip(chosen, lengths))
                 if sizes.get("K", 0) > sizes.get("T", 3):
                     continue
