@@ -306,6 +306,8 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
     """
     stream = stream or sys.stdout
     for report in reports:
+        if not report.findings:
+            continue  # interrupted before it was judged
         bad = [f for f in report.findings if f.status not in FINE]
         first = bad[0] if bad else report.findings[0]
         status = first.status if bad else "conforms"
@@ -326,7 +328,8 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
             row_status = paint(row.status, row.status, stream)
             line = f"  {name:<{wide}} {len(group):>6} {number(row.worst):>9}  {row_status}"
             print(line, file=stream)
-        print("\n  worst: the largest error ÷ the error allowed, given the target's own input")
+        says = "the largest error ÷ the error allowed, given the target's own input"
+        print(f"\n  worst: {says}", file=stream)
         if bad:
             print(f"  first: {first.says}", file=stream)
             verb = "conforms to dialect" if status == "dialect" else "cause"
