@@ -66,6 +66,13 @@ def parser() -> argparse.ArgumentParser:
         help="a whole model, layer by layer, such as vit-b-16 or clip-vit-b-32, of transformers, "
         "open_clip, timm, onnxruntime or a file ending in .py",
     )
+    verify.add_argument(
+        "--cases",
+        metavar="DIR",
+        type=Path,
+        default=Path(".refimpl", "cases"),
+        help="where the smallest failing inputs are stored; default: %(default)s",
+    )
     verify.add_argument("--json", metavar="FILE", type=Path)
     verify.add_argument("--junit", metavar="FILE", type=Path, help="the report as JUnit XML")
     verify.add_argument("--html", metavar="FILE", type=Path, help="the report as one HTML page")
@@ -89,8 +96,14 @@ def parser() -> argparse.ArgumentParser:
     cli_models.add(commands)
 
     replay = commands.add_parser("replay", help="run one case again")
-    replay.add_argument("case", metavar="CASE", help="as in a report: attention/float32/0-17")
+    replay.add_argument(
+        "case",
+        metavar="CASE",
+        help="as in a report: attention/float32/0-17; a stored file: .refimpl/cases/….json; or a "
+        "golden case: attention/probe0",
+    )
     replay.add_argument("target", metavar="TARGET")
+    replay.add_argument("--precision", default="", help="of a golden case; default: float32")
     replay.set_defaults(run=run_replay)
 
     explain = commands.add_parser("explain", help="an operation, or a mistake as a diff")
@@ -150,6 +163,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 limit=options.limit,
                 allow=options.allow,
                 reports=reports,
+                cases=options.cases,
                 progress=_progress(len(options.ops) or len(OPS)),
             )
         code = CONFORMS if all(r.conforms for r in reports) else DEVIATES
@@ -197,9 +211,11 @@ def run_replay(options: argparse.Namespace) -> int:
     """Say FIXED, STILL FAILING or FLAKY."""
     from refimpl.oracle.verify import replay
 
-    says, verdict = replay(options.case, options.target)
-    print(f"{says}: {verdict}")
-    return CONFORMS if says == "FIXED" else DEVIATES
+    found = replay(options.case, options.target, precision=options.precision)
+    print(f"{found.says}: {found.verdict}")
+    if found.cause:
+        print(found.cause)
+    return CONFORMS if found.says == "FIXED" else DEVIATES
 
 
 def run_vectors_check(options: argparse.Namespace) -> int:
@@ -289,6 +305,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     """Versions, and what can be judged here."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from refimpl.oracle.layerwise import libraries
     from refimpl.oracle.targets import BACKENDS, installed
     from refimpl.oracle.verify import environment
 
@@ -302,6 +319,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     for name in BACKENDS:
         found = name in installed()
         print(f"{name:<14} {'can be judged' if found else 'not installed'}")
+    print(f"{'whole models':<14} {', '.join(libraries()) or 'of no library'}")
     return CONFORMS
 
 

@@ -144,7 +144,6 @@ class Trial:
                         outputs,
                         [] if kind == "lossy" else expected,
                         storage,
-                        self.precision,
                     )
                 ]
             self.seen.clear()

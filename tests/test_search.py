@@ -57,7 +57,7 @@ def is_same(op: Op, candidate: Candidate, implementation: Callable) -> bool:
     """Whether an edited text is the planted function, on inputs that the search has not seen."""
     fresh = cases(op, "float64", 24, seed=7)
     return all(
-        fits(op, candidate.text, c, returned(implementation, c, c.inputs), [], FLOAT64, "float64")
+        fits(op, candidate.text, c, returned(implementation, c, c.inputs), [], FLOAT64)
         for c in fresh
     )
 

@@ -35,8 +35,10 @@ def steps():
     """Let nn.MultiheadAttention go step by step: its fused form names no queries and keys."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    yield
-    torch.backends.mha.set_fastpath_enabled(fused)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def roughen(model, seed):

@@ -82,8 +82,8 @@ def rms_norm(x, gain, eps):
 
 @_on_tensors
 def group_norm(x, gain, bias, groups, eps):
-    """torch.nn.functional.group_norm"""
-    return F.group_norm(x, groups, gain, bias, eps)
+    """torch.group_norm"""
+    return torch.group_norm(x, groups, gain, bias, eps)  # F's refuses a single number
 
 
 @_on_tensors
@@ -572,7 +572,9 @@ def _gradient(op):
         grad = inputs["grad"]
         arguments = base_inputs(op, differentiable, inputs, grad.new_zeros)
         for name in differentiated(op):
-            arguments[name] = torch.as_tensor(arguments[name]).requires_grad_()
+            if not isinstance(arguments[name], torch.Tensor):
+                arguments[name] = torch.tensor(arguments[name], dtype=WIDE)
+            arguments[name].requires_grad_()
         wanted = [arguments[name] for name in differentiated(op)]
         result = function(**arguments)
         gradients = torch.autograd.grad(result, wanted, grad.to(result.dtype))

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from refimpl.registry import OPS
 
 TEXT = SimpleNamespace(**{name: op.text for name, op in OPS.items()})
@@ -38,3 +40,9 @@ def recorder(into: dict[str, Any]) -> Tap:
         return x
 
     return tap
+
+
+def zeros(shape: Any, like: Any) -> np.ndarray:
+    """Zeros in the dtype of an array, where it has one of NumPy's."""
+    dtype = getattr(like, "dtype", None)
+    return np.zeros(shape, dtype if isinstance(dtype, np.dtype) else np.float64)

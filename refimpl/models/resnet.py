@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.models import TEXT, Params, Tap, untouched
+from refimpl.models import TEXT, Params, Tap, untouched, zeros
 from refimpl.models.configs import ResNet
 from refimpl.models.vit import dense, join, split
 
@@ -46,8 +46,7 @@ def zeros_around(x: Any, margin: int) -> Any:
     for axis in (2, 3) if margin else ():
         edge = list(x.shape)
         edge[axis] = margin
-        zeros = np.zeros(edge, dtype=getattr(x, "dtype", np.float64))
-        x = np.concatenate((zeros, x, zeros), axis=axis)
+        x = np.concatenate((zeros(edge, x), x, zeros(edge, x)), axis=axis)
     return x
 
 

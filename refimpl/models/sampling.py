@@ -75,7 +75,6 @@ def ddpm(
     Raises AxesError for times that do not increase or noise that is not a layer a step, and what
     the operations raise.
 
-    >>> step = None
     >>> predicts_nothing = lambda x_t, t: np.zeros_like(x_t)
     >>> for step in ddpm(predicts_nothing, np.ones((1, 1)), np.zeros((2, 1, 1)), np.full(2, 0.75),
     ...                  np.arange(2), refimpl.fixed_small_log_variance, np.inf):

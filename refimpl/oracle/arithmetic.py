@@ -16,8 +16,8 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     matrix product       sums of n products in any order
     sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
     a + b + c            any order, like terms joined; an addend may start a matrix product
-    c (a + b)            also c a + c b: a factor may be folded into the terms
-    exp, log             4 ulp, and 2 u |x| for a detour through powers of two
+    c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
+    exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
     e / (1 + e')         4 ulp of one: the logistic function may come from tanh
     log1p(x)             also log(1 + x)
@@ -41,13 +41,17 @@ DIVISION = 2  # roundings of a quotient by way of the reciprocal
 SLACK = 1 + 2.0**-20  # the bounds themselves are computed in float64
 
 
-def gamma(n: Any, unit: float) -> Any:
+def gamma(n: float, unit: float) -> float:
     """Higham's constant: n roundings in a row change a product by at most this factor.
 
-    >>> gamma(1, 0.5)
-    1.0
+    >>> gamma(1, 0.5), gamma(2, 0.5)
+    (1.0, inf)
     """
-    return n * unit / (1 - n * unit)
+    return n * unit / (1 - n * unit) if n * unit < 1 else np.inf
+
+
+def _gamma(n: float, p: Precision) -> float:
+    return gamma(p.roundings(n), p.sum_unit)
 
 
 class ErrorArray(Reading):
@@ -87,6 +91,22 @@ class ErrorArray(Reading):
     def lift(self, x: Any) -> ErrorArray:
         return x if isinstance(x, ErrorArray) else lift(x, self.precision)
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        held = [x.precision for x in inputs if isinstance(x, ErrorArray)]
+        if any(p is not held[0] for p in held):  # tables may be held in less than the rest
+            finest = min(held, key=lambda p: p.unit)
+            inputs = tuple(x.held_in(finest) if isinstance(x, ErrorArray) else x for x in inputs)
+            return super(ErrorArray, self.held_in(finest)).__array_ufunc__(
+                ufunc, method, *inputs, **kwargs
+            )
+        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+
+    def held_in(self, precision: Precision) -> ErrorArray:
+        """The same numbers among those of another precision."""
+        tags = {"terms": self.terms, "count": self.count, "floor": self.floor}
+        tags |= {"exponential": self.exponential, "known": self.known, "logistic": self.logistic}
+        return ErrorArray(self.value, self.error, precision, **tags)
+
     def lift_constant(self, number: float) -> ErrorArray:
         """A number known exactly, which functions may turn into a correctly rounded constant."""
         return ErrorArray(float(number), 0.0, self.precision, known=True)
@@ -112,13 +132,13 @@ def exact(x: Any, precision: Precision) -> ErrorArray:
     return ErrorArray(value, np.zeros_like(value), precision)
 
 
-def bounded(text: Callable, inputs: dict[str, Any], precision: str) -> list[ErrorArray]:
+def bounded(text: Callable, inputs: dict[str, Any], precision: str | Precision) -> list[ErrorArray]:
     """Run a text and return value and error bound of each of its outputs.
 
     Numbers that the precision cannot hold (scalars, and the tables of a schedule among half
     formats) are rounded once on entry.
     """
-    p = PRECISIONS[precision]
+    p = PRECISIONS[precision] if isinstance(precision, str) else precision
     result = run(text, lambda x: lift(x, p), inputs)
     outputs = result if isinstance(result, tuple) else (result,)
     lifted = [y if isinstance(y, ErrorArray) else exact(y, p) for y in outputs]
@@ -183,12 +203,15 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
     error = x.error + y.error
     untouched = _is_nothing(x) | _is_nothing(y)
+    # equal powers of two cancel even after a factor has been folded into each of them
+    powers = _is_exact(x, _is_power_of_two) & _is_exact(y, _is_power_of_two) & (value == 0)
+    untouched = untouched | powers
     terms = np.where(untouched, np.abs(value) + error, _magnitude(x) + _magnitude(y))
     rounded = _round(value, error, p)
     # a neighbour in the sum may have come first: every later addition rounds it too
     for one, other in ((x, y), (y, x)):
         if one.count > 1:
-            joined = gamma(one.count - 1, p.sum_unit) * _magnitude(other)
+            joined = _gamma(one.count - 1, p) * _magnitude(other)
             rounded = rounded + joined
             if one.count == 2 or other.count > 1:
                 rounded = rounded + REORDER * p.unit * (_magnitude(one) + _magnitude(other))
@@ -220,8 +243,8 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
     error = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
     scaled = _is_exact(x, _is_power_of_two) | _is_exact(y, _is_power_of_two)
-    nothing = _is_exact(x, _is_zero) & np.isfinite(y.error)
-    nothing = nothing | (_is_exact(y, _is_zero) & np.isfinite(x.error))
+    nothing = _is_nothing(x) & np.isfinite(y.error)
+    nothing = nothing | (_is_nothing(y) & np.isfinite(x.error))
     fold_x, terms_x = _folded(value, x, y)
     fold_y, terms_y = _folded(value, y, x)
     tags = {}
@@ -246,7 +269,7 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     error = np.where(
         _is_exact(y, _is_power_of_two), error, _round(value, error, p, DIVISION) + fold
     )
-    error = np.where(_is_exact(x, _is_zero) & (room > 0), 0.0, error)
+    error = np.where(_is_nothing(x) & (room > 0), 0.0, error)
     if x.exponential and y.logistic:
         error = error + 2 * ULPS * p.sum_unit
     return _settle(value, error, p, terms=terms, count=x.count, products=min(x.products, 1))
@@ -349,18 +372,41 @@ def _wave(function: Callable) -> Callable:
     return rule
 
 
+def _arcsin(x: ErrorArray) -> ErrorArray:
+    p, size = x.precision, np.minimum(np.abs(x.value), 1)
+    steeper, flatter = np.minimum(size + x.error, 1), np.maximum(size - x.error, -1)
+    rise = np.maximum(np.arcsin(steeper) - np.arcsin(size), np.arcsin(size) - np.arcsin(flatter))
+    value = np.arcsin(x.value)
+    error = _function(value, rise, p, ULPS * _ulp(np.arcsin(steeper), p.sum_unit))
+    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+
 def _arctan(x: ErrorArray) -> ErrorArray:
     return _constant(x, np.arctan(x.value))  # enters by way of π alone
 
 
+def _shortened(x: ErrorArray) -> ErrorArray:
+    """The operand of a product that drops its low bits; a small error may change which way."""
+    p = x.precision
+    if not p.product_bits:
+        return x
+    value = p.shorten(x.value)
+    apart = [np.abs(p.shorten(x.value + e) - value) for e in (x.error, -x.error)]
+    return ErrorArray(value, np.maximum(*apart), p)
+
+
 def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    x, y = _shortened(x), _shortened(y)
     p, n = x.precision, x.shape[-1]
     ax, ay = np.abs(x.value), np.abs(y.value)
     ex, ey = np.broadcast_to(x.error, x.shape), np.broadcast_to(y.error, y.shape)
     value = x.value @ y.value
-    carried = ax @ ey + ex @ ay + ex @ ey
+    sure_x, sure_y = not ex.any(), not ey.any()  # no products with zeros
+    carried = 0.0 if sure_y else ax @ ey
+    carried = carried if sure_x else carried + ex @ ay
+    carried = carried if sure_x or sure_y else carried + ex @ ey
     magnitude = ax @ ay + carried
-    products = gamma(n, p.sum_unit) + p.operand * (2 + p.operand) * (1 + gamma(n, p.sum_unit))
+    products = _gamma(n, p) + p.operand * (2 + p.operand) * (1 + _gamma(n, p))
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     error = carried + products * magnitude + n * p.smallest * (magnitude > 0)
     error = error + stored * (np.abs(value) + error)
@@ -379,7 +425,7 @@ def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     magnitude = np.sum(_magnitude(x) if x.products else np.abs(x.value), axis, keepdims=keepdims)
     magnitude = magnitude + error
     roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else max(x.products, 1))
-    error = error + gamma(roundings, p.sum_unit) * magnitude
+    error = error + _gamma(roundings, p) * magnitude
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     return _settle(value, error + stored * (np.abs(value) + error), p)
 
@@ -390,7 +436,7 @@ def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray
     error = np.mean(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
     magnitude = np.mean(np.abs(x.value), axis=axis, keepdims=keepdims) + error
     updates = n + 4 + 2 * np.log(n) if n > 1 else 0
-    error = error + gamma(updates, p.sum_unit) * magnitude
+    error = error + _gamma(updates, p) * magnitude
     error = error if n == 1 else _round(value, error, p, DIVISION)
     return _settle(value, error, p)
 
@@ -456,6 +502,7 @@ ErrorArray.rules = {
     "erf": _erf,
     "sin": _wave(np.sin),
     "cos": _wave(np.cos),
+    "arcsin": _arcsin,
     "arctan": _arctan,
     "matmul": _matmul,
     "sum": _sum,

@@ -8,7 +8,7 @@ layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +60,38 @@ class RandomSource:
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
         return self.rng.uniform(low, high, shape)
+
+
+class HypothesisSource:
+    """Numbers drawn by Hypothesis, which shrinks them."""
+
+    def __init__(self, draw: Callable) -> None:
+        self.draw = draw
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer from low to high, both included."""
+        from hypothesis import strategies as st
+
+        return self.draw(st.integers(low, high))
+
+    def choice(self, options: Sequence) -> Any:
+        """One of several."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers of moderate size, in eighths, zero the simplest."""
+        from hypothesis import strategies as st
+        from hypothesis.extra.numpy import arrays
+
+        return self.draw(arrays(np.float64, shape, elements=st.integers(-32, 32))) / 8
+
+    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
+        """Numbers between two limits, in 1/1024 of their distance."""
+        from hypothesis import strategies as st
+        from hypothesis.extra.numpy import arrays
+
+        steps = self.draw(arrays(np.float64, shape, elements=st.integers(0, 1023)))
+        return low + (high - low) * steps / 1024
 
 
 @dataclass(frozen=True)
@@ -153,9 +185,47 @@ def random_case(op: Op, precision: str, seed: int, i: int) -> Case:
     return Case(op.name, precision, f"{seed}-{i}", "random", rounded(op, inputs, precision), layout)
 
 
+class PlainSource(RandomSource):
+    """Independent numbers of one family: what statistics of rounding errors are taken on."""
+
+    def __init__(self, seed: Any, positive: bool) -> None:
+        super().__init__(seed)
+        self.positive = positive
+
+    def choice(self, options: Sequence) -> Any:
+        return "normal" if options is FAMILIES else super().choice(options)
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        x = super().normal(shape)
+        return np.abs(x) if self.positive else x
+
+
+LONG = {"D": 2048, "K": 2048, "M": 512, "E": 512, "P": 16, "C": 8, "height": 16, "width": 16}
+
+
+def long_case(op: Op, precision: str, seed: int, i: int) -> Case:
+    """The i-th case with long sums, of independent numbers: positive ones where i is odd."""
+    source = PlainSource([seed, i, *op.name.encode()], positive=i % 2 == 1)
+    names = list(dict.fromkeys(n for spec in op.specs.values() for n in spec.names()))
+    sizes = {name: LONG.get(name, 2 + place % 3) for place, name in enumerate(names)}
+    if "H" in sizes:
+        sizes |= {"H": 2, "E": 192, "M": 512}
+    if "T" in sizes:
+        sizes |= {"T": 12, "K": 7}
+    inputs = draw_all(op, source, sizes, (5, 6))
+    number = f"long{seed}-{i}"
+    return Case(op.name, precision, number, "long sums", rounded(op, inputs, precision))
+
+
 def draw(op: Op, source: Source, wide: bool = False) -> dict[str, Any]:
-    """Draw all arguments of an operation."""
-    sizes, rest = draw_sizes(op, source, wide)
+    """Draw the sizes of all axes, then all arguments of an operation."""
+    return draw_all(op, source, *draw_sizes(op, source, wide))
+
+
+def draw_all(
+    op: Op, source: Source, sizes: dict[str, int], rest: tuple[int, ...]
+) -> dict[str, Any]:
+    """Draw all arguments for given sizes of the axes; `rest` is what the dots mean."""
     inputs: dict[str, Any] = {}
     for name, spec in op.specs.items():
         if name in op.values:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases import Case
 from refimpl.oracle.distinguish import Ask, narrow, predict
-from refimpl.oracle.judge import Expected, expect, judge
+from refimpl.oracle.judge import Expected, error_ratio, expect, judge
 
 
 def causes(
@@ -20,11 +21,11 @@ def causes(
     storage: np.dtype,
     precision: str,
     ask: Ask | None = None,
-) -> list[dict[str, str]]:
-    """The dialects, else the mistakes, that fit every case that was answered.
+) -> list[dict[str, Any]]:
+    """The dialects, else the mistakes, else the losses of digits, that fit every answered case.
 
     Where several fit, `ask` calls the target again on inputs that tell them apart; those that are
-    left agree on everything tried.
+    left agree on everything tried. `text` of a cause is the edited text, where there is one.
     """
     kinds = {edit.id: "dialect" for edit in op.dialects}
     kinds |= {edit.id: "mistake" for edit in op.mistakes}
@@ -39,13 +40,21 @@ def causes(
         found = [e for e in op.lossy if _fits(op, e, seen, storage, precision, loses_all=True)]
     if found:
         return [
-            {"kind": kinds[edit.id], "id": edit.id, "says": edit.says, "diff": diff(op, edit)}
+            {
+                "kind": kinds[edit.id],
+                "id": edit.id,
+                "says": edit.says,
+                "diff": diff(op, edit),
+                "text": op.edited(edit),
+            }
             for edit in found
         ]
+    from refimpl.oracle.rounding import roundings
     from refimpl.oracle.search import explain
 
-    unlisted = explain(op, seen, storage, precision)
-    return unlisted or [
+    others = roundings(op, seen, storage, precision, ask)
+    others = others or explain(op, seen, storage, precision)
+    return others or [
         {"kind": "unknown", "id": "", "says": "no known edit of the text fits", "diff": ""}
     ]
 
@@ -62,7 +71,7 @@ def _fits(
     text = op.edited(edit)
     for case, outputs in seen:
         own = [] if loses_all else expect(op, case.inputs, precision)
-        if not fits(op, text, case, outputs, own, storage, precision):
+        if not fits(op, text, case, outputs, own, storage):
             return False
     return bool(seen)
 
@@ -74,18 +83,24 @@ def fits(
     outputs: list[np.ndarray],
     own: list[Expected],
     storage: np.dtype,
-    precision: str,
 ) -> bool:
     """Whether an edited text explains one case; `own` is what the unedited one expects."""
     expected = predict(op, text, case)
     if expected is None:
         return False  # the edited text does not run on what the target answered
-    if any(
-        np.isinf(e.allowed).any() and np.isfinite(o.allowed).all() for e, o in zip(expected, own)
-    ):
+    if not all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs)):
         return False  # a bound that allows everything explains nothing
     actual = outputs[0] if len(outputs) == 1 else outputs
     return judge(op, expected, actual, storage).conforms
+
+
+def _tells(edited: Expected, own: Expected, found: np.ndarray) -> bool:
+    """Whether an infinite bound of an edited text is borne out: what it allows has overflowed."""
+    free = np.isinf(edited.allowed)
+    if not free.any() or not np.isfinite(own.allowed).all() or free.shape != np.shape(found):
+        return True
+    found = np.asarray(found, dtype=np.float64)
+    return bool(np.all((error_ratio(own, found) <= 1) | ~np.isfinite(found), where=free))
 
 
 def diff(op: Op, edit: Edit) -> str:

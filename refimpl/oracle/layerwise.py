@@ -179,8 +179,9 @@ def judge_layers(
 
 
 def room(bound: ErrorArray) -> float:
-    """The median of what is allowed, in units of the values' root mean square."""
-    allowed = float(np.median(bound.error)) if bound.size else 0.0
+    """The median of what is allowed where anything is, in units of the root mean square value."""
+    error = np.broadcast_to(bound.error, bound.shape)
+    allowed = float(np.median(error[error > 0])) if error.any() else 0.0
     size = float(np.sqrt(np.mean(np.square(bound.value)))) if bound.size else 0.0
     return allowed / size if size else (np.inf if allowed else 0.0)
 
@@ -305,6 +306,8 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
     """
     stream = stream or sys.stdout
     for report in reports:
+        if not report.findings:
+            continue  # interrupted before it was judged
         bad = [f for f in report.findings if f.status not in FINE]
         first = bad[0] if bad else report.findings[0]
         status = first.status if bad else "conforms"
@@ -325,7 +328,8 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
             row_status = paint(row.status, row.status, stream)
             line = f"  {name:<{wide}} {len(group):>6} {number(row.worst):>9}  {row_status}"
             print(line, file=stream)
-        print("\n  worst: the largest error ÷ the error allowed, given the target's own input")
+        says = "the largest error ÷ the error allowed, given the target's own input"
+        print(f"\n  worst: {says}", file=stream)
         if bad:
             print(f"  first: {first.says}", file=stream)
             verb = "conforms to dialect" if status == "dialect" else "cause"

@@ -423,6 +423,63 @@ def classifier_guidance_score_regrouped(eps, gradient, t, alpha_bar, scale):
     return eps - scale * (np.sqrt(1 - at(alpha_bar, t, eps)) * gradient)
 
 
+def spherical_distance_by_tangent(image_features, text_features):
+    """Twice the angle whose tangent is the difference's length over that of the sum."""
+    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
+    apart, together = images[:, None, :] - texts, images[:, None, :] + texts
+    apart, together = (np.sqrt(np.sum(x * x, axis=-1)) for x in (apart, together))
+    known = [np.any(values(x) != 0, axis=-1) for x in (image_features, text_features)]
+    angle = 2 * np.arctan2(apart, together)
+    chord = 2 * np.arcsin(np.minimum(apart / 2, 1))
+    angle = np.where(known[0][:, None] & known[1], angle, chord)
+    return angle * angle / 2
+
+
+def spherical_distance_vjp_published(image_features, text_features, grad):
+    """As autograd unrolls the published code: square, arc sine, half, length, difference."""
+    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
+    apart = images[:, None, :] - texts
+    chord = np.sqrt(np.sum(apart * apart, axis=-1))
+    half = np.minimum(chord / 2, 1)
+    slope = grad * 2 * 2 * np.arcsin(half)
+    slope = slope / np.sqrt(np.maximum(1 - half * half, 1e-16)) / 2
+    pull = (slope / np.where(chord > 0, chord, 1))[..., None] * apart
+    return (
+        layers.l2_normalize_vjp(image_features, np.sum(pull, axis=1)),
+        layers.l2_normalize_vjp(text_features, np.sum(-pull, axis=0)),
+    )
+
+
+def spherical_distance_vjp_by_product(image_features, text_features, grad):
+    """What lies along an image is dropped before the pulls of all texts are added up."""
+    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
+    apart = images[:, None, :] - texts
+    sine = np.sqrt(np.sum(apart * apart, axis=-1)) / 2
+    sine = np.minimum(np.maximum(sine, 1e-30), 1)
+    cosine = np.sqrt(np.maximum((1 - sine) * (1 + sine), 1e-16))
+    factor = grad * np.arcsin(sine) / (sine * cosine)
+    return (
+        layers.l2_normalize_vjp(image_features, -(factor @ texts)),
+        layers.l2_normalize_vjp(text_features, -(factor.T @ images)),
+    )
+
+
+def clip_guidance_loss_stacked(distances, weights):
+    B, N, M = distances.shape
+    return np.sum(np.reshape(distances, (B * N, M)) @ weights[:, None]) / N
+
+
+def clip_guidance_loss_by_samples(distances, weights):
+    return np.sum(np.mean(np.sum(distances * weights, axis=2), axis=1))
+
+
+def classifier_guidance_velocity_sigma_over_alpha(v, gradient, t, alpha_bar, scale):
+    share = at(alpha_bar, t, v)
+    alpha, sigma = np.sqrt(share), np.sqrt(1 - share)
+    quotient = np.where(share > 0, sigma / np.where(share > 0, alpha, 1), 0)
+    return v - quotient * scale * gradient
+
+
 def classifier_free_guidance_weights(eps_uncond, eps_cond, scale):
     return scale * eps_cond + (1 - scale) * eps_uncond
 
@@ -620,5 +677,12 @@ REWRITES = {
     "p_sample": (p_sample_tables,),
     "classifier_guidance": (classifier_guidance_regrouped,),
     "classifier_guidance_score": (classifier_guidance_score_regrouped,),
+    "classifier_guidance_velocity": (classifier_guidance_velocity_sigma_over_alpha,),
+    "spherical_distance": (spherical_distance_by_tangent,),
+    "spherical_distance_vjp": (
+        spherical_distance_vjp_published,
+        spherical_distance_vjp_by_product,
+    ),
+    "clip_guidance_loss": (clip_guidance_loss_stacked, clip_guidance_loss_by_samples),
     "classifier_free_guidance": (classifier_free_guidance_weights, classifier_free_guidance_w),
 }

@@ -310,6 +310,43 @@ def with_more(probe, add):
     return Probe(probe.says, lambda: add(probe.inputs()))
 
 
+def empty_feature(**more):
+    """Two pairs, one of them with an image of zeros."""
+    return {
+        "image_features": np.array([[3.0, 4.0], [0.0, 0.0]]),
+        "text_features": np.array([[1.0, 1.0], [0.0, -2.0]]),
+        "log_scale": 0.0,
+        **more,
+    }
+
+
+def zero_dialects(op):
+    """What others make of the gradient of a zero vector, which has none."""
+    return (
+        Edit(
+            f"{op}/zero-is-nan",
+            "divides by the length whatever it is: JAX, CLIP",
+            "np.where(norm > 0, norm, 1)",
+            "1 * norm",
+            where="layers.l2_normalize_vjp",
+            effect="NaN for a zero vector",
+            invisible_when="no vector is zero",
+        ),
+        Edit(
+            f"{op}/short-counts-as-1e-8",
+            "divides by 1e-8 at least, which is then a constant: torch's cosine_similarity",
+            "norm = np.where(norm > 0, norm, 1)  # the zero vector passes grad on\n"
+            "    unit = x / norm",
+            "short = norm < 1e-8\n"
+            "    norm = np.where(short, 1e-8, norm)\n"
+            "    unit = np.where(short, 0, x / norm)",
+            where="layers.l2_normalize_vjp",
+            effect="a zero vector gets an enormous gradient",
+            invisible_when="no vector is shorter than 1e-8",
+        ),
+    )
+
+
 IMAGES_GRAD = "l2_normalize_vjp(image_features, images_grad)"
 
 CLIP_LOGITS_VJP = Op(
@@ -394,6 +431,7 @@ CLIP_LOGITS_VJP = Op(
             effect="only the images learn, as though the texts had been detached",
         ),
     ),
+    dialects=zero_dialects("clip_logits_vjp"),
     outputs=("image_features_grad", "text_features_grad", "log_scale_grad"),
 )
 
@@ -655,6 +693,7 @@ CLIP_LOSS_VJP = Op(
     probes=(
         *(with_more(probe, as_loss) for probe in CLIP_LOSS.probes),
         Probe("a third of the loss", lambda: of_waves(INITIAL_LOG_SCALE, grad=np.array(1 / 3))),
+        Probe("an image of zeros", lambda: empty_feature(grad=np.array(1.0))),
     ),
     mistakes=(
         Edit(
@@ -745,6 +784,7 @@ CLIP_LOSS_VJP = Op(
             "grad / N",
             effect="exactly twice the gradient",
         ),
+        *zero_dialects("clip_loss_vjp"),
     ),
     outputs=("image_features_grad", "text_features_grad", "log_scale_grad"),
 )
@@ -974,6 +1014,7 @@ SIGLIP_LOSS_VJP = Op(
             "a third of the loss",
             lambda: of_waves(INITIAL_LOG_SCALE, bias=-1.0, grad=np.array(1 / 3)),
         ),
+        Probe("an image of zeros", lambda: empty_feature(bias=-1.0, grad=np.array(1.0))),
     ),
     mistakes=(
         Edit(
@@ -1043,6 +1084,7 @@ SIGLIP_LOSS_VJP = Op(
             invisible_when="the scale is one",
         ),
     ),
+    dialects=zero_dialects("siglip_loss_vjp"),
     outputs=("image_features_grad", "text_features_grad", "log_scale_grad", "bias_grad"),
 )
 
