@@ -25,9 +25,9 @@ from refimpl.models.zero_shot import zero_shot_weights
 
 PROMPT = "a handwritten {}"
 SWEEPS = {
-    "clip": (0, 0.25, 0.5, 1, 2, 4),
-    "classifier": (0, 1, 2, 4, 8, 16),
-    "cfg": (0, 0.5, 1, 2, 4, 8),
+    "clip": (0, 1, 2, 4, 6, 10),
+    "classifier": (0, 2, 5, 10, 20, 40),
+    "cfg": (0, 0.5, 1, 1.5, 2, 4),
 }
 
 

@@ -18,7 +18,7 @@ from refimpl.models.shipped import BETAS, DIGITS, TIMES, small_clip, small_denoi
 from refimpl.op import DomainError
 
 SHAPE = (1, 28, 28)
-SCALES = {"clip": 6.0, "classifier": 10.0, "cfg": 3.0, "none": 0.0}  # where none is said
+SCALES = {"clip": 6.0, "classifier": 20.0, "cfg": 2.0, "none": 0.0}  # where none is said
 SAMPLERS = ("ddim", "ddpm")
 MOST = 1000  # samples at once
 
