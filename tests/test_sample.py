@@ -152,14 +152,14 @@ def test_every_step_is_seen_and_the_last_one_is_clean():
 
 @pytest.mark.parametrize("guidance", ["cfg", "clip", "classifier"])
 def test_guided_samples_are_read_as_what_was_asked(guidance):
-    images = last("a handwritten three", guidance, SCALES[guidance], steps=20, seed=1)
+    images = last("a handwritten three", guidance, SCALES[guidance], steps=15, seed=1, count=12)
     assert np.mean(read(images) == 3) >= 0.75
 
 
 @pytest.mark.parametrize("guidance", ["clip", "classifier"])
 def test_ddpm_is_guided_too(guidance):
     images = last(
-        "a handwritten three", guidance, 2 * SCALES[guidance], steps=30, sampler="ddpm", count=8
+        "a handwritten three", guidance, 2 * SCALES[guidance], steps=20, sampler="ddpm", count=8
     )
     assert np.mean(read(images) == 3) >= 0.5
 
@@ -169,11 +169,12 @@ def test_without_guidance_samples_are_of_many_kinds():
 
 
 def test_the_share_of_what_was_asked_rises_with_the_scale():
-    shares = [
-        np.mean(read(last("a handwritten five", "clip", s, steps=12, count=24)) == 5)
-        for s in (0.0, SCALES["clip"])
-    ]
-    assert shares[0] + 0.3 < shares[1]
+    text, options = "a handwritten five", {"steps": 12, "count": 16}
+    without, some, much = (
+        np.mean(read(last(text, "clip", scale, **options)) == 5) for scale in (0.0, 1.0, 6.0)
+    )
+    assert without + 0.5 < much
+    assert without <= some <= much
 
 
 def test_a_scale_of_zero_is_no_guidance():
