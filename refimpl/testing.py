@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def check(actual: Any, op: str, inputs: dict[str, Any], precision: str = "float32") -> Verdict:
     """Judge an output that was computed from `inputs`.
 
+    >>> import numpy as np
     >>> str(check(np.float32([2.0]), "silu", {"x": [0.0]}))
     'silu: result[0] is 2, expected 0 ± 0: inf × the allowed error'
     """

@@ -40,13 +40,17 @@ DIVISION = 2  # roundings of a quotient by way of the reciprocal
 SLACK = 1 + 2.0**-20  # the bounds themselves are computed in float64
 
 
-def gamma(n: Any, unit: float) -> Any:
+def gamma(n: float, unit: float) -> float:
     """Higham's constant: n roundings in a row change a product by at most this factor.
 
-    >>> gamma(1, 0.5)
-    1.0
+    >>> gamma(1, 0.5), gamma(2, 0.5)
+    (1.0, inf)
     """
-    return n * unit / (1 - n * unit)
+    return n * unit / (1 - n * unit) if n * unit < 1 else np.inf
+
+
+def _gamma(n: float, p: Precision) -> float:
+    return gamma(p.roundings(n), p.sum_unit)
 
 
 class ErrorArray(Reading):
@@ -84,6 +88,22 @@ class ErrorArray(Reading):
     def lift(self, x: Any) -> ErrorArray:
         return x if isinstance(x, ErrorArray) else lift(x, self.precision)
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        held = [x.precision for x in inputs if isinstance(x, ErrorArray)]
+        if any(p is not held[0] for p in held):  # tables may be held in less than the rest
+            finest = min(held, key=lambda p: p.unit)
+            inputs = tuple(x.held_in(finest) if isinstance(x, ErrorArray) else x for x in inputs)
+            return super(ErrorArray, self.held_in(finest)).__array_ufunc__(
+                ufunc, method, *inputs, **kwargs
+            )
+        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+
+    def held_in(self, precision: Precision) -> ErrorArray:
+        """The same numbers among those of another precision."""
+        tags = {"terms": self.terms, "count": self.count, "floor": self.floor}
+        tags |= {"exponential": self.exponential, "known": self.known, "logistic": self.logistic}
+        return ErrorArray(self.value, self.error, precision, **tags)
+
     def lift_constant(self, number: float) -> ErrorArray:
         """A number known exactly, which functions may turn into a correctly rounded constant."""
         return ErrorArray(float(number), 0.0, self.precision, known=True)
@@ -109,13 +129,13 @@ def exact(x: Any, precision: Precision) -> ErrorArray:
     return ErrorArray(value, np.zeros_like(value), precision)
 
 
-def bounded(text: Callable, inputs: dict[str, Any], precision: str) -> list[ErrorArray]:
+def bounded(text: Callable, inputs: dict[str, Any], precision: str | Precision) -> list[ErrorArray]:
     """Run a text and return value and error bound of each of its outputs.
 
     Numbers that the precision cannot hold (scalars, and the tables of a schedule among half
     formats) are rounded once on entry.
     """
-    p = PRECISIONS[precision]
+    p = PRECISIONS[precision] if isinstance(precision, str) else precision
     result = run(text, lambda x: lift(x, p), inputs)
     outputs = result if isinstance(result, tuple) else (result,)
     lifted = [y if isinstance(y, ErrorArray) else exact(y, p) for y in outputs]
@@ -185,7 +205,7 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     # a neighbour in the sum may have come first: every later addition rounds it too
     for one, other in ((x, y), (y, x)):
         if one.count > 1:
-            joined = gamma(one.count - 1, p.sum_unit) * _magnitude(other)
+            joined = _gamma(one.count - 1, p) * _magnitude(other)
             rounded = rounded + joined
             if one.count == 2 or other.count > 1:
                 rounded = rounded + REORDER * p.unit * (_magnitude(one) + _magnitude(other))
@@ -357,14 +377,25 @@ def _arctan(x: ErrorArray) -> ErrorArray:
     return _constant(x, np.arctan(x.value))  # enters by way of π alone
 
 
+def _shortened(x: ErrorArray) -> ErrorArray:
+    """The operand of a product that drops its low bits; a small error may change which way."""
+    p = x.precision
+    if not p.product_bits:
+        return x
+    value = p.shorten(x.value)
+    apart = [np.abs(p.shorten(x.value + e) - value) for e in (x.error, -x.error)]
+    return ErrorArray(value, np.maximum(*apart), p)
+
+
 def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    x, y = _shortened(x), _shortened(y)
     p, n = x.precision, x.shape[-1]
     ax, ay = np.abs(x.value), np.abs(y.value)
     ex, ey = np.broadcast_to(x.error, x.shape), np.broadcast_to(y.error, y.shape)
     value = x.value @ y.value
     carried = ax @ ey + ex @ ay + ex @ ey
     magnitude = ax @ ay + carried
-    products = gamma(n, p.sum_unit) + p.operand * (2 + p.operand) * (1 + gamma(n, p.sum_unit))
+    products = _gamma(n, p) + p.operand * (2 + p.operand) * (1 + _gamma(n, p))
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     error = carried + products * magnitude + n * p.smallest * (magnitude > 0)
     error = error + stored * (np.abs(value) + error)
@@ -382,7 +413,7 @@ def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     error = np.sum(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
     magnitude = np.sum(np.abs(x.value), axis=axis, keepdims=keepdims) + error
     roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else 1)
-    error = error + gamma(roundings, p.sum_unit) * magnitude
+    error = error + _gamma(roundings, p) * magnitude
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     return _settle(value, error + stored * (np.abs(value) + error), p)
 
@@ -393,7 +424,7 @@ def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray
     error = np.mean(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
     magnitude = np.mean(np.abs(x.value), axis=axis, keepdims=keepdims) + error
     updates = n + 4 + 2 * np.log(n) if n > 1 else 0
-    error = error + gamma(updates, p.sum_unit) * magnitude
+    error = error + _gamma(updates, p) * magnitude
     error = error if n == 1 else _round(value, error, p, DIVISION)
     return _settle(value, error, p)
 

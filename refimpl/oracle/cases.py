@@ -185,15 +185,47 @@ def random_case(op: Op, precision: str, seed: int, i: int) -> Case:
     return Case(op.name, precision, f"{seed}-{i}", "random", rounded(op, inputs, precision), layout)
 
 
+class PlainSource(RandomSource):
+    """Independent numbers of one family: what statistics of rounding errors are taken on."""
+
+    def __init__(self, seed: Any, positive: bool) -> None:
+        super().__init__(seed)
+        self.positive = positive
+
+    def choice(self, options: Sequence) -> Any:
+        return "normal" if options is FAMILIES else super().choice(options)
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        x = super().normal(shape)
+        return np.abs(x) if self.positive else x
+
+
+LONG = {"D": 2048, "K": 2048, "M": 512, "E": 512, "P": 16, "C": 8, "height": 16, "width": 16}
+
+
+def long_case(op: Op, precision: str, seed: int, i: int) -> Case:
+    """The i-th case with long sums, of independent numbers: positive ones where i is odd."""
+    source = PlainSource([seed, i, *op.name.encode()], positive=i % 2 == 1)
+    names = list(dict.fromkeys(n for spec in op.specs.values() for n in spec.names()))
+    sizes = {name: LONG.get(name, 2 + place % 3) for place, name in enumerate(names)}
+    if "H" in sizes:
+        sizes |= {"H": 2, "E": 192, "M": 512}
+    if "T" in sizes:
+        sizes |= {"T": 12, "K": 7}
+    inputs = draw_all(op, source, sizes, (5, 6))
+    number = f"long{seed}-{i}"
+    return Case(op.name, precision, number, "long sums", rounded(op, inputs, precision))
+
+
 def draw(op: Op, source: Source, wide: bool = False) -> dict[str, Any]:
     """Draw the sizes of all axes, then all arguments of an operation."""
-    return draw_arguments(op, source, *draw_sizes(op, source, wide))
+    return draw_all(op, source, *draw_sizes(op, source, wide))
 
 
-def draw_arguments(
+def draw_all(
     op: Op, source: Source, sizes: dict[str, int], rest: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Draw all arguments of an operation; `rest` is what the dots mean."""
+    """Draw all arguments for given sizes of the axes; `rest` is what the dots mean."""
     inputs: dict[str, Any] = {}
     for name, spec in op.specs.items():
         if name in op.values:

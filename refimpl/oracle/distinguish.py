@@ -11,7 +11,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases import Case, random_case
-from refimpl.oracle.judge import Expected, expect, judge
+from refimpl.oracle.judge import Expected, error_ratio, expect, judge
 
 QUESTIONS = 100  # inputs looked at; the target is asked where it may tell something
 CONFIRMED = 24  # inputs that change under an explanation, on each of which it must be right
@@ -25,14 +25,14 @@ class Suspect(Protocol):
     """Anything that says what the target computes."""
 
     @property
-    def text(self) -> Callable:
-        """What the target is thought to compute."""
+    def text(self) -> Callable | None:
+        """What the target is thought to compute; None for the right text."""
 
 
 S = TypeVar("S", bound=Suspect)
 
 
-def predict(op: Op, text: Callable, case: Case) -> list[Expected] | None:
+def predict(op: Op, text: Callable | None, case: Case) -> list[Expected] | None:
     """What an edited text expects of a case, or None where it does not run."""
     try:
         return expect(op, case.inputs, case.precision, text)
@@ -63,11 +63,17 @@ def weigh(
             ]
         if not judge(op, expected, actual, storage).conforms:
             return False
-    anything = any(
-        e.value.shape == o.value.shape and np.any(np.isinf(e.allowed) & np.isfinite(o.allowed))
-        for e, o in zip(expected, own)
-    )
-    return None if anything else True
+    tells = all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs))
+    return True if tells else None
+
+
+def _tells(edited: Expected, own: Expected, found: np.ndarray) -> bool:
+    """Whether an infinite bound of an edited text is borne out: what it allows has overflowed."""
+    if edited.value.shape != own.value.shape or own.value.shape != np.shape(found):
+        return True
+    free = np.isinf(edited.allowed) & np.isfinite(own.allowed)
+    found = np.asarray(found, dtype=np.float64)
+    return bool(np.all((error_ratio(own, found) <= 1) | ~np.isfinite(found), where=free))
 
 
 def differ(one: list[Expected] | None, other: list[Expected] | None) -> bool:

@@ -321,7 +321,7 @@ def deviation(anchor: str, report: Report, findings: list[Finding]) -> list[str]
     for cause in finding.causes:
         said += cause_lines(cause)
     if finding.step:
-        said += ["<h4>The first wrong step</h4>", f"<p>{esc(finding.step)}</p>"]
+        said += ["<h4>The first wrong step</h4>", f"<pre>{esc(finding.step)}</pre>"]
     small = finding.smallest
     if small:
         said += ["<h4>The smallest input</h4>", f"<pre>{esc(small.call)}</pre>"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.arithmetic import bounded
+from refimpl.oracle.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Verdict:
 
 
 def expect(
-    op: Op, inputs: dict[str, Any], precision: str, text: Callable | None = None
+    op: Op, inputs: dict[str, Any], precision: str | Precision, text: Callable | None = None
 ) -> list[Expected]:
     """Reference values and allowed errors: the target's bound, and the reference's own.
 

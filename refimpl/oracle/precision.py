@@ -26,6 +26,9 @@ class Precision:
     largest: float  # largest finite number
     operand: float = 0.0  # roundoff of the operands of a matrix product
     accumulator: float = 0.0  # roundoff of sums; 0: the same as elementwise arithmetic
+    product_bits: int = 0  # significand bits that a product's operands keep, where it drops some
+    truncates: bool = False  # those bits are cut off, not rounded
+    spread: float | None = None  # n independent roundings count as spread·√n; None: as n
 
     @property
     def unit(self) -> float:
@@ -53,6 +56,23 @@ class Precision:
         with np.errstate(invalid="ignore", over="ignore"):
             rounded = np.where(np.isfinite(x), np.rint(x / step) * step, x)
         return np.where(np.abs(rounded) > self.largest, np.copysign(np.inf, x), rounded)
+
+    def shorten(self, x: np.ndarray) -> np.ndarray:
+        """The operands of a product as it sees them: some bits fewer, where it drops some."""
+        if not self.product_bits:
+            return x
+        step = np.ldexp(1.0, np.frexp(x)[1] - self.product_bits)
+        with np.errstate(invalid="ignore", over="ignore"):
+            short = (np.trunc if self.truncates else np.rint)(x / step) * step
+        return np.where(np.isfinite(x), short, x)
+
+    def roundings(self, n: float) -> float:
+        """How many roundings n of them in a sum count as: all, or their square root's multiple.
+
+        An accumulator coarser than its terms rounds the first of them as well.
+        """
+        n = n + 1 if self.sum_unit > self.unit else n
+        return n if self.spread is None else min(n, self.spread * math.sqrt(n))
 
     def dtype(self) -> np.dtype:
         """The NumPy dtype of stored arrays; bfloat16 needs the package ml_dtypes."""

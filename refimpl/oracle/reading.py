@@ -97,13 +97,17 @@ def compare(name: str) -> Callable:
     return lambda x, y: ufunc(x.value, y.value)
 
 
+def _is_plain_float(x: Any) -> bool:
+    return not isinstance(x, Reading) and np.asarray(x).dtype.kind == "f"
+
+
 def run(text: Callable, lift: Callable, inputs: dict[str, Any]) -> Any:
     """Run an unchanged text on inputs of another arithmetic.
 
     `lift` reads each floating-point argument, array or scalar; integers and None stay as they are.
     """
     lifted = {
-        name: lift(value) if np.asarray(value).dtype.kind == "f" else value
+        name: lift(value) if _is_plain_float(value) else value
         for name, value in inputs.items()
         if value is not None
     }

@@ -29,6 +29,7 @@ class Recorded:
         self.outputs = outputs
         self.ending = ending  # why outputs may be missing
         self.option = option
+        self.ops: list[str] = []  # nothing new can be asked
 
     def call(
         self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False

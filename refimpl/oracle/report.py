@@ -140,7 +140,8 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
         for line in cause["diff"].splitlines()[2:]:
             print(f"    {line}", file=stream)
     if finding.step:
-        print(f"  first wrong step: {finding.step}", file=stream)
+        step, _, says = finding.step.partition("\n")
+        print(f"  first wrong step: {step}\n    {says}", file=stream)
     small = finding.smallest
     if small:
         print(f"  smallest input, {amount(numbers(small.case))}:", file=stream)

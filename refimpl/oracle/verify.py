@@ -23,6 +23,8 @@ from refimpl.oracle.diagnose import causes
 from refimpl.oracle.judge import Expected, Verdict, error_ratio, expect, judge
 from refimpl.oracle.precision import PRECISIONS
 from refimpl.oracle.shrink import LIMIT, Enough, SameCause, numbers, smallest
+from refimpl.oracle.statistics import statistics
+from refimpl.oracle.steps import first_wrong, first_wrong_call
 from refimpl.oracle.targets import Outcome, Session, TargetError, installed
 from refimpl.registry import OPS
 
@@ -63,6 +65,8 @@ class Finding:
     case: str = ""
     replay: str = ""
     causes: list[dict[str, str]] = field(default_factory=list)
+    variance: float | None = None  # of the errors over long sums, ÷ allowed
+    bias: float | None = None  # the same
     ratios: np.ndarray | None = field(default=None, repr=False, compare=False)  # error ÷ allowed
     smallest: Smallest | None = None
     step: str = ""  # the first wrong one, and what is wrong about it
@@ -164,7 +168,7 @@ def verify(
                 if asked:
                     progress(f"{op.name} in {precision}")
                     drawn = generate(op, precision, PROFILES[profile], seed)
-                    _judge_op(op, precision, asked, drawn)
+                    _judge_op(op, precision, asked, drawn, profile != "quick")
                     for _, report in asked:
                         if cases and not report.allows(report.findings[-1]):
                             store(report.findings[-1], report.target, cases)
@@ -187,7 +191,11 @@ def listed(cause: dict[str, Any]) -> bool:
 
 
 def _judge_op(
-    op: Op, precision: str, asked: list[tuple[Session, Report]], cases: Iterator[Case]
+    op: Op,
+    precision: str,
+    asked: list[tuple[Session, Report]],
+    cases: Iterator[Case],
+    long_sums: bool,
 ) -> None:
     """Judge one operation in one precision for several targets; bounds are computed once."""
     trials = [Trial(op, session, precision) for session, _ in asked]
@@ -197,12 +205,18 @@ def _judge_op(
         for case in cases:
             expected = expect(op, case.inputs, precision)
             list(pool.map(lambda trial: trial.add(case, expected), trials))  # noqa: B023
-    for trial in trials:
+    for trial, (session, _) in zip(trials, asked, strict=True):
         trial.conclude()
+        if long_sums:
+            trial.take_statistics(session.target)
 
 
 class Answering(Protocol):
     """What answers calls: a target's process, or outputs recorded elsewhere."""
+
+    @property
+    def ops(self) -> list[str]:
+        """The operations that can be asked for."""
 
     def call(
         self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
@@ -266,7 +280,8 @@ class Trial:
     def ask(self, case: Case) -> list[np.ndarray] | None:
         """What the target makes of one more input, if it makes anything of it."""
         try:
-            outcome = self.session.call(self.op, case, LARGEST_ANSWER)
+            op = self.op if case.op == self.op.name else OPS[case.op]
+            outcome = self.session.call(op, case, LARGEST_ANSWER)
         except TargetError:
             return None
         return outcome.outputs if outcome.status == "returned" else None
@@ -285,6 +300,7 @@ class Trial:
                 finding.status = "dialect"
             else:
                 self._shrink(text, min(LIMIT, end - time.monotonic()))
+                self._locate()
         self.seen.clear()
 
     def _shrink(self, text: Callable | None, limit: float) -> None:
@@ -312,6 +328,42 @@ class Trial:
         outcome, verdict = try_once(op, self.session, case, expected, self.storage)
         if outcome.status == "returned" and not verdict.conforms:
             self.finding.smallest = Smallest(case, stored.call(op, case), str(verdict))
+
+    def _locate(self) -> None:
+        """Look for the first wrong step, on the smallest input and on the failing one."""
+        finding = self.finding
+        failing = [case for case, _ in self.seen if case.id == finding.case]
+        small = [finding.smallest.case] if finding.smallest else []
+        for case in (*small, *failing):
+            try:
+                outcome = self.session.call(self.op, case, LARGEST_ANSWER, steps=True)
+            except TargetError:
+                return
+            if outcome.status != "returned":
+                return
+            if outcome.steps:
+                finding.step = first_wrong(self.op, case, outcome.outputs, outcome.steps)
+            else:
+                finding.step = first_wrong_call(self.op, case, self.session.ops, self.ask)
+            if finding.step:
+                return
+
+    def take_statistics(self, target: str) -> None:
+        """Judge the errors over long sums, which stay within the bound of each element."""
+        finding = self.finding
+        if finding.status != "conforms" or self.over:
+            return
+        found, explained = statistics(self.op, finding.precision, self.ask)
+        if found is None:
+            return
+        finding.variance, finding.bias = found.variance, found.bias
+        if not found.conforms:
+            finding.status, finding.says = "deviates", f"{self.op.name}: {found}"
+            finding.worst = max(found.variance, found.bias)
+            finding.causes = explained
+            finding.replay = (
+                f"refimpl verify {target} --op {self.op.name} --precision {finding.precision}"
+            )
 
 
 def try_once(

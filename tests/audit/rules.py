@@ -26,12 +26,12 @@ from tests.audit.simulated import STYLES, simulate
 INPUTS = 40
 
 
-def bound(want: Expected, found: np.ndarray) -> bool:
+def bound(want: Expected, found: np.ndarray, case: Case) -> bool:
     return bool(np.all(error_ratio(want, found) <= 1))
 
 
-def tolerance(relative: float, absolute: float) -> Callable[[Expected, np.ndarray], bool]:
-    def rule(want: Expected, found: np.ndarray) -> bool:
+def tolerance(relative: float, absolute: float) -> Callable[[Expected, np.ndarray, Case], bool]:
+    def rule(want: Expected, found: np.ndarray, case: Case) -> bool:
         with np.errstate(invalid="ignore"):
             near = np.abs(found - want.value) <= absolute + relative * np.abs(want.value)
         same = (found == want.value) | (np.isnan(found) & np.isnan(want.value))
@@ -40,8 +40,8 @@ def tolerance(relative: float, absolute: float) -> Callable[[Expected, np.ndarra
     return rule
 
 
-def normalised_square(limit: float) -> Callable[[Expected, np.ndarray], bool]:
-    def rule(want: Expected, found: np.ndarray) -> bool:
+def normalised_square(limit: float) -> Callable[[Expected, np.ndarray, Case], bool]:
+    def rule(want: Expected, found: np.ndarray, case: Case) -> bool:
         finite = np.isfinite(want.value)
         if not np.array_equal(np.isfinite(found), finite):
             return False
@@ -51,10 +51,27 @@ def normalised_square(limit: float) -> Callable[[Expected, np.ndarray], bool]:
     return rule
 
 
+def ulps(factor: int) -> Callable[[Expected, np.ndarray, Case], bool]:
+    """So many units in the last place of float32 for each term of the longest possible sum."""
+
+    def rule(want: Expected, found: np.ndarray, case: Case) -> bool:
+        n = max((max(np.shape(x), default=1) for x in case.inputs.values()), default=1)
+        finite = np.isfinite(want.value)
+        least = np.finfo(np.float32).tiny
+        with np.errstate(over="ignore"):
+            ulp = np.spacing(np.maximum(np.abs(want.value), least).astype(np.float32))
+            near = np.abs(found - want.value) <= factor * n * ulp.astype(np.float64)
+        same = (found == want.value) | (np.isnan(found) & np.isnan(want.value))
+        return bool(np.all(np.where(finite, near & np.isfinite(found), same)))
+
+    return rule
+
+
 RULES = {
     "our bound": bound,
     "rtol 1e-3, atol 1e-7": tolerance(1e-3, 1e-7),
     "rtol 1.3e-6, atol 1e-5": tolerance(1.3e-6, 1e-5),
+    "2 n ulp": ulps(2),
     "squared error 5e-4": normalised_square(5e-4),
 }
 
@@ -70,9 +87,9 @@ class Tally:
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RULES, 0))
 
 
-def accepted(rule: Callable, wants: list[Expected], outputs: list[np.ndarray]) -> bool:
+def accepted(rule: Callable, wants: list[Expected], outputs: list[np.ndarray], case: Case) -> bool:
     return all(
-        out.shape == want.value.shape and rule(want, np.asarray(out, dtype=np.float64))
+        out.shape == want.value.shape and rule(want, np.asarray(out, dtype=np.float64), case)
         for want, out in zip(wants, outputs, strict=True)
     )
 
@@ -89,8 +106,8 @@ def tally(name: str) -> Tally:
         count.mistakes += 1
         for label, rule in RULES.items():
             seen = any(
-                result is not None and not accepted(rule, want, result)
-                for want, result in zip(wants, results, strict=True)
+                result is not None and not accepted(rule, want, result, case)
+                for case, want, result in zip(cases, wants, results, strict=True)
             )
             count.missed[label] += not seen
     for case, want in zip(cases, wants, strict=True):
@@ -101,7 +118,7 @@ def tally(name: str) -> Tally:
                 continue
             count.honest += 1
             for label, rule in RULES.items():
-                count.rejected[label] += not accepted(rule, want, outputs)
+                count.rejected[label] += not accepted(rule, want, outputs, case)
     return count
 
 

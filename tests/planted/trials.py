@@ -117,7 +117,7 @@ def agrees(op: Op, explanation: Explanation, target: Answering) -> bool:
     return answered > 0
 
 
-def same(op: Op, one: Callable, other: Callable) -> bool:
+def same(op: Op, one: Callable | None, other: Callable | None) -> bool:
     """Whether two texts agree on every fresh input."""
     cases = (random_case(op, PRECISION, SEED, i) for i in range(FRESH))
     return not any(differ(predict(op, one, case), predict(op, other, case)) for case in cases)

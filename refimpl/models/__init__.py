@@ -1,0 +1,1 @@
+"""Models: compositions of the operations, as pure functions."""
