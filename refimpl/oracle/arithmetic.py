@@ -15,7 +15,7 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     sum of exponentials  also rescaled on the way, as in an online softmax
     matrix product       sums of n products in any order
     a + b + c            any order, like terms joined; an addend may start a matrix product
-    c (a + b)            also c a + c b: a factor may be folded into the terms
+    c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
     exp, log             4 ulp, and 2 u |x| for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
     e / (1 + e')         4 ulp of one: the logistic function may come from tanh
@@ -200,6 +200,9 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
     error = x.error + y.error
     untouched = _is_nothing(x) | _is_nothing(y)
+    # equal powers of two cancel even after a factor has been folded into each of them
+    powers = _is_exact(x, _is_power_of_two) & _is_exact(y, _is_power_of_two) & (value == 0)
+    untouched = untouched | powers
     terms = np.where(untouched, np.abs(value) + error, _magnitude(x) + _magnitude(y))
     rounded = _round(value, error, p)
     # a neighbour in the sum may have come first: every later addition rounds it too
@@ -237,8 +240,8 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
     error = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
     scaled = _is_exact(x, _is_power_of_two) | _is_exact(y, _is_power_of_two)
-    nothing = _is_exact(x, _is_zero) & np.isfinite(y.error)
-    nothing = nothing | (_is_exact(y, _is_zero) & np.isfinite(x.error))
+    nothing = _is_nothing(x) & np.isfinite(y.error)
+    nothing = nothing | (_is_nothing(y) & np.isfinite(x.error))
     fold_x, terms_x = _folded(value, x, y)
     fold_y, terms_y = _folded(value, y, x)
     tags = {}
@@ -263,7 +266,7 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     error = np.where(
         _is_exact(y, _is_power_of_two), error, _round(value, error, p, DIVISION) + fold
     )
-    error = np.where(_is_exact(x, _is_zero) & (room > 0), 0.0, error)
+    error = np.where(_is_nothing(x) & (room > 0), 0.0, error)
     if x.exponential and y.logistic:
         error = error + 2 * ULPS * p.sum_unit
     return _settle(value, error, p, terms=terms, count=x.count)
