@@ -2,9 +2,11 @@
 
 Every edit that a slip of the pen might make is tried: another constant, axis, operator, name,
 argument order or function, a factor, sign, step or transpose too few or too many, parentheses
-moved, an index one off. An edit explains a deviation if the edited text gives what the target
-returned on every case, within the bound of the edited text. Where no single edit does, pairs of
-the smallest ones are tried while time is left.
+moved, an index one off, another kind of mask. An edit explains a deviation if the edited text gives
+what the target returned on every case, within the bound of the edited text. Where no single edit
+does, a number is solved for in every place that might hold one; then pairs are tried while time is
+left, of listed edits with each other and with small ones first. Time is counted as computing, so
+that what is found does not depend on what else the machine does.
 """
 
 from __future__ import annotations

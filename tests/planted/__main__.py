@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from refimpl.registry import OPS
 from tests.planted.corpus import corpus, session
 from tests.planted.page import page, table
-from tests.planted.trials import Judged, try_planted, try_withheld
+from tests.planted.trials import Judged, entries, try_planted, try_withheld
 
 
-def judged(profile: str, parts: list[str], which: str) -> Iterator[Judged]:
-    """Every trial whose name has one of the parts."""
+def judged(profile: str, parts: list[str], which: str, every: int) -> Iterator[Judged]:
+    """Every trial whose name has one of the parts; of the catalogue every so many entries."""
 
     def chosen(name: str) -> bool:
         return not parts or any(part in name for part in parts)
@@ -27,10 +26,9 @@ def judged(profile: str, parts: list[str], which: str) -> Iterator[Judged]:
                 if chosen(planted.name):
                     yield try_planted(planted, become(planted), profile)
     if which != "planted":
-        for op in list(OPS.values()):
-            for edit in (*op.mistakes, *op.dialects):
-                if chosen(edit.id):
-                    yield try_withheld(op, edit, profile)
+        for op, edit in entries()[::every]:
+            if chosen(edit.id):
+                yield try_withheld(op, edit, profile)
 
 
 def main() -> int:
@@ -38,14 +36,15 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="parts of names; default: all")
     parser.add_argument("--profile", default="quick", choices=("quick", "ci"))
     parser.add_argument("--which", default="all", choices=("all", "planted", "withheld"))
+    parser.add_argument("--every", type=int, default=1, help="take out every so many entries")
     parser.add_argument("--page", type=Path, help="write the page to this file")
-    parser.add_argument("--log", type=Path, help="a line for each trial; what is there counts")
+    parser.add_argument("--log", type=Path, help="a line a trial; one that is there is read")
     options = parser.parse_args()
     trials = []
     if options.log and options.log.exists():
         trials = [Judged.read(line) for line in options.log.read_text().splitlines()]
     if options.names or not trials:
-        for trial in judged(options.profile, options.names, options.which):
+        for trial in judged(options.profile, options.names, options.which, options.every):
             trials.append(trial)
             says = " | ".join(trial.causes)
             print(f"{trial.outcome:9} {trial.seconds:5.1f} {trial.name}: {says}"[:300], flush=True)

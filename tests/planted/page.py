@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-from tests.planted.trials import Judged
+from refimpl.oracle.diagnose import BUDGET
+from tests.planted.trials import FRESH, Judged, entries
 
 KINDS = {
     "listed": "a mistake of the catalogue",
@@ -72,7 +73,10 @@ session and the same cases as in `refimpl verify`; its true cause was written do
 
 The planted implementations stand in `tests/planted`, written from descriptions of mistakes and
 not from the text. An entry taken out of the catalogue runs as the edited text in float32; the
-search has to find it by itself.
+search has to find it by itself. {taken} of {all} entries were taken out, one at a time.
+
+The corpus and the search were made by the same hands: the corpus first, but what it showed to be
+missing was added to the search as kinds of slips. The entries taken out are the stricter test.
 
 {table}
 
@@ -88,14 +92,13 @@ that what is found late in it depends on the machine.
 
 def page(trials: list[Judged], profile: str) -> str:
     """The page docs/diagnosis.md."""
-    from refimpl.oracle.diagnose import BUDGET
-    from tests.planted.trials import FRESH
-
     return PAGE.format(
         profile=profile,
         kinds="\n".join(f"- `{kind}`: {says}" for kind, says in KINDS.items()),
         fresh=FRESH,
         table=table(trials),
+        taken=sum(trial.kind == "withheld" for trial in trials),
+        all=len(entries()),
         seconds=seconds(trials),
         budget=BUDGET,
         rest=rest(trials),

@@ -20,6 +20,7 @@ from refimpl.oracle.distinguish import differ, predict, weigh
 from refimpl.oracle.judge import expect
 from refimpl.oracle.targets import Outcome
 from refimpl.oracle.verify import PROFILES, Answering, Trial
+from refimpl.registry import OPS
 from tests.planted.corpus import Planted
 
 PRECISION = "float32"
@@ -78,8 +79,6 @@ class Edited:
 
 @functools.lru_cache(maxsize=4)
 def _cases(name: str, profile: str) -> list[tuple[Case, list]]:
-    from refimpl.registry import OPS
-
     op = OPS[name]
     return [
         (case, expect(op, case.inputs, PRECISION))
@@ -144,6 +143,11 @@ def _judge(planted: Planted, found: list[Explanation], target: Answering) -> str
                 return "first" if place == 0 else "among"
     good = [agrees(op, explanation, target) for explanation in found]
     return "explained" if good[0] else "among" if any(good) else "wrong"
+
+
+def entries() -> list[tuple[Op, Edit]]:
+    """Every mistake and dialect of the catalogue."""
+    return [(op, edit) for op in OPS.values() for edit in (*op.mistakes, *op.dialects)]
 
 
 def try_withheld(op: Op, edit: Edit, profile: str) -> Judged:
