@@ -254,6 +254,9 @@ def draw_sizes(op: Op, source: Source, wide: bool) -> tuple[dict[str, int], tupl
         sizes["B"] = 0
     if special == 1 and "N" in sizes:
         sizes["N"] = 1
+    for spec in op.specs.values():
+        if spec.kind.name == "Size" and spec.limit:
+            sizes[spec.axes] = min(sizes[spec.axes], sizes[spec.limit])
     if "K" in sizes and "T" in sizes:
         sizes["K"] = min(sizes["K"], sizes["T"])
     taken = set(sizes.values())
@@ -284,7 +287,7 @@ def draw_value(
             return draw_betas(source, shape[0])
         case "AlphaBar":
             return np.cumprod(1 - draw_betas(source, shape[0]))
-        case "Variance":
+        case "Variance" | "Deviation":
             return np.exp(draw_floats(source, shape, "normal"))
         case "LogVariance":
             return source.uniform(shape, -12, 1)
