@@ -3,8 +3,9 @@
 Every listed mistake and dialect and every small edit of every text (those that the diagnosis
 searches through) is a mutant. Its outputs, computed in float64 and rounded to float32, are put
 before each check: the probes, the drawn cases, the golden vectors, the laws (for small edits only
-where no case refuses them); and the acceptance rules of others on the same inputs. What no check kills is looked at in float64 on more inputs: it
-is the same function, differs by less than float32 arithmetic may, or needs inputs that are missing.
+where no case refuses them); and the acceptance rules of others on the same inputs. What no check
+kills is looked at in float64 on more inputs: it is the same function, differs by less than float32
+arithmetic may, or needs inputs that are missing.
 """
 
 from __future__ import annotations
