@@ -39,7 +39,7 @@ planted: $(VENV)/.all $(VENV)/.test  ## mistakes whose cause is known; writes do
 	$(BIN)/python -m tests.planted --page docs/diagnosis.md $(PLANTED)
 
 mutants: $(VENV)/.test             ## which check kills which wrong text; writes docs/mutants.md
-	$(BIN)/python -m tests.audit.mutants --page docs/mutants.md
+	$(BIN)/python -m tests.audit.mutants --page docs/mutants.md $(MUTANTS)
 
 known-answer: $(VENV)/.test        ## guided samplers on Gaussian mixtures; writes docs/known_answer.md
 	$(BIN)/python -m tests.audit.known_answer --page docs/known_answer.md
