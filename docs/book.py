@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import figures
 import numpy as np
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -51,8 +52,10 @@ def sections(op: Op) -> dict[str, Any]:
         if paragraph.startswith("$$"):
             found["equation"] = paragraph
         elif start:
-            found[start] = paragraph if start in (">>>", "Returns", "Raises") else (
-                paragraph.removeprefix(start).strip()
+            found[start] = (
+                paragraph
+                if start in (">>>", "Returns", "Raises")
+                else (paragraph.removeprefix(start).strip())
             )
         elif paragraph.partition(":")[0] in op.specs:
             for entry in re.split(r"\n(?=\S)", paragraph):
@@ -89,8 +92,10 @@ def axes_table(op: Op, says: dict[str, str]) -> list[str]:
     """The arguments and outputs, and what their axes mean."""
     lines = ["| argument | axes | numbers | meaning |", "|---|---|---|---|"]
     for name, spec in op.specs.items():
-        meaning = says.get(name, "").removeprefix("broadcastable to ").removeprefix(
-            spec.axes.removeprefix("broadcastable ")
+        meaning = (
+            says.get(name, "")
+            .removeprefix("broadcastable to ")
+            .removeprefix(spec.axes.removeprefix("broadcastable "))
         )
         cells = f"{axes_of(spec)} | {numbers(spec)} | {plain(meaning.lstrip(', '))}"
         lines.append(f"| `{name}` | {cells} |")
@@ -117,17 +122,17 @@ def constraints(op: Op) -> list[str]:
     for name, spec in op.specs.items():
         for dim in spec.dims:
             number, parts = factors(dim) if dim != "..." else (1, [])
-            if number > 1 or len(parts) > 1:
-                found.append(f"The axis `{dim}` of `{name}` is that product.")
+            rule = f"`{dim}` is a product: a size that is no multiple of its factors is refused."
+            if (number > 1 or len(parts) > 1) and rule not in found:
+                found.append(rule)
         if spec.broadcastable:
             found.append(f"`{name}` broadcasts to `{' '.join(spec.dims)}`; it never widens it.")
         kind = spec.kind
         if spec.limit:
             found.append(f"`{name}`: {numbers(spec)}.")
         elif np.isfinite(kind.low) or np.isfinite(kind.high) or kind.integer:
-            found.append(f"`{name}`: {numbers(spec)}" + ("" if kind.name == "Size" else ".") + (
-                ", a whole number." if kind.name == "Size" else ""
-            ))
+            whole = ", a whole number" if kind.name == "Size" else ""
+            found.append(f"`{name}`: {numbers(spec)}{whole}.")
     return found
 
 
@@ -150,7 +155,9 @@ def helpers(op: Op) -> list[Any]:
                 if inspect.isfunction(function) and "refimpl.ops." in function.__module__:
                     found[node.id] = function
                     waiting.append(function)
-    return [found[name] for name in sorted(found, key=lambda n: inspect.getsourcelines(found[n])[1])]
+    return [
+        found[name] for name in sorted(found, key=lambda n: inspect.getsourcelines(found[n])[1])
+    ]
 
 
 def text_of(op: Op) -> list[str]:
@@ -177,13 +184,17 @@ def short(number: float) -> str:
 
 def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
     """What the audit measured, and the error allowed on the first probe."""
-    lines = ["What an honest implementation may be off is [derived from the text](../bound.md), for"
-             " each element."]
+    lines = [
+        "What an honest implementation may be off is [derived from the text](../bound.md), for"
+        " each element."
+    ]
     if op.name in audit:
         row = audit[op.name]
         if row["worst honest"] == "exact":
-            lines.append(f"Here nothing is computed, so nothing is allowed: {row['trials']} honest "
-                         "results were all exact.")
+            lines.append(
+                f"Here nothing is computed, so nothing is allowed: {row['trials']} honest "
+                "results were all exact."
+            )
         else:
             lines.append(
                 f"In {row['trials']} honest computations ({row['ways']} ways, {row['inputs']} "
@@ -194,8 +205,13 @@ def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
     probe = next(iter(op.probes), None)
     if probe is None:
         return lines
-    lines += ["", f"On the probe “{plain(probe.says)}”:", "",
-              "| precision | largest value | largest error allowed |", "|---|---:|---:|"]
+    lines += [
+        "",
+        f"On the probe “{plain(probe.says)}”:",
+        "",
+        "| precision | largest value | largest error allowed |",
+        "|---|---:|---:|",
+    ]
     for precision in op.precisions:
         inputs = rounded(op, op.read(**probe.inputs()), precision)
         for want in expect(op, inputs, precision):
@@ -217,12 +233,26 @@ def edits(op: Op, listed: tuple[Edit, ...]) -> list[str]:
     """Mistakes or dialects: what, the diff, the effect, where it was seen."""
     lines = []
     for edit in listed:
-        shown = [line for line in diff(op, edit).splitlines() if not line.startswith(("---", "+++"))]
+        shown = [
+            line for line in diff(op, edit).splitlines() if not line.startswith(("---", "+++"))
+        ]
         slug = edit.id.partition("/")[2]
-        lines += ["", f"### {slug}", "", f"{plain(edit.says[:1].upper() + edit.says[1:])}.", "",
-                  "```diff", *shown, "```", ""]
-        facts = [("Effect", plain(edit.effect)), ("Seen", source_link(edit.source)),
-                 ("Does not show when", plain(edit.invisible_when))]
+        lines += [
+            "",
+            f"### {slug}",
+            "",
+            f"{plain(edit.says[:1].upper() + edit.says[1:])}.",
+            "",
+            "```diff",
+            *shown,
+            "```",
+            "",
+        ]
+        facts = [
+            ("Effect", plain(edit.effect)),
+            ("Seen", source_link(edit.source)),
+            ("Does not show when", plain(edit.invisible_when)),
+        ]
         lines += [f"- {label}: {text}" for label, text in facts if text]
     return lines
 
@@ -232,9 +262,20 @@ def exercise(op: Op) -> list[str]:
     arguments = ", ".join(op.specs)
     return [
         "Write it from the equation, without looking at the text, and let the oracle judge it:",
-        "", "```python", "# mine.py", "import numpy as np", "", "",
-        f"def {op.name}({arguments}):", "    raise NotImplementedError", "```", "",
-        "```sh", f"refimpl verify mine.py --op {op.name}", "```", "",
+        "",
+        "```python",
+        "# mine.py",
+        "import numpy as np",
+        "",
+        "",
+        f"def {op.name}({arguments}):",
+        "    raise NotImplementedError",
+        "```",
+        "",
+        "```sh",
+        f"refimpl verify mine.py --op {op.name}",
+        "```",
+        "",
         "The report names the first wrong element and, where it can, the mistake as a diff; "
         "exit code 0 means that you are right.",
     ]
@@ -262,22 +303,46 @@ def gradient(op: Op) -> list[str]:
     if f"{op.name}_vjp" not in OPS:
         return ["None is written by hand."]
     other = OPS[f"{op.name}_vjp"]
-    return [f"[`{other.name}`]({other.name}.md): {plain(sections(other)['sentence'])}", "",
-            sections(other).get("equation", ""), "", *text_of(other)]
+    return [
+        f"[`{other.name}`]({other.name}.md): {plain(sections(other)['sentence'])}",
+        "",
+        sections(other).get("equation", ""),
+        "",
+        *text_of(other),
+    ]
 
 
 def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
     """The page of one operation."""
     doc = sections(op)
-    laws = [f"**L{i}.** It {plain(law.says)}." for i, law in enumerate(op.laws, 1)]
+    laws = [
+        f"**L{i}.** {plain(law.says[:1].upper() + law.says[1:])}."
+        for i, law in enumerate(op.laws, 1)
+    ]
     rules = [f"**C{i}.** {rule}" for i, rule in enumerate(constraints(op), 1)]
     parts: list[tuple[str, list[str]]] = [
         ("What it is for", [plain(doc["sentence"]), *map(plain, doc["notes"])]),
-        ("Equation", [doc.get("equation", ""), "", *([plain(doc["Paper:"])] if "Paper:" in doc else [])]),
+        (
+            "Equation",
+            [doc.get("equation", ""), "", *([plain(doc["Paper:"])] if "Paper:" in doc else [])],
+        ),
         ("Arguments", axes_table(op, doc["arguments"])),
-        ("Semantics", [plain(doc.get("Returns", "")), "", plain(doc.get("Raises", "")), "",
-                       "Constraints, checked on every call:", "", *(f"- {x}" for x in rules), "",
-                       "Laws, checked for every implementation:", "", *(f"- {x}" for x in laws)]),
+        (
+            "Semantics",
+            [
+                plain(doc.get("Returns", "")),
+                "",
+                plain(doc.get("Raises", "")),
+                "",
+                "Constraints, checked on every call:",
+                "",
+                *(f"- {x}" for x in rules),
+                "",
+                "Laws, checked for every implementation:",
+                "",
+                *(f"- {x}" for x in laws),
+            ],
+        ),
         ("Text", text_of(op)),
         ("Example", ["```python", doc.get(">>>", ""), "```"]),
         ("Gradient", gradient(op)),
@@ -289,7 +354,12 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
         ("Golden cases", golden(op)),
         ("Exercise", exercise(op)),
     ]
-    lines = [f"# `{op.name}`", "", f"Chapter [{title(op.chapter)}](../chapters/{op.chapter}.md)", ""]
+    lines = [
+        f"# `{op.name}`",
+        "",
+        f"Chapter [{title(op.chapter)}](../chapters/{op.chapter}.md)",
+        "",
+    ]
     for heading, content in parts:
         if content:
             lines += [f"## {heading}", "", *content, ""]
@@ -305,8 +375,10 @@ class Operations(Directive):
         """Markdown, parsed in place."""
         ops = [op for op in OPS.values() if op.chapter == self.arguments[0]]
         forward = [op for op in ops if not op.name.endswith("_vjp")]
-        lines = ["| operation | what it is for | laws | mistakes | dialects |",
-                 "|---|---|---:|---:|---:|"]
+        lines = [
+            "| operation | what it is for | laws | mistakes | dialects |",
+            "|---|---|---:|---:|---:|",
+        ]
         for op in forward:
             counts = f"{len(op.laws)} | {len(op.mistakes)} | {len(op.dialects)}"
             sentence = plain(sections(op)["sentence"])
@@ -322,8 +394,6 @@ class Drawing(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Two images, one of which is shown, and a caption."""
-        import figures
-
         drawn = figures.FIGURES[self.arguments[0]]
         figure = nodes.figure(classes=["drawing"])
         for theme in figures.THEMES:
@@ -340,7 +410,13 @@ class Contents(Directive):
 
     def run(self) -> list[nodes.Node]:
         """A table of contents."""
-        lines = ["```{toctree}", ":caption: Chapters", "", *(f"chapters/{c}" for c in CHAPTERS), "```"]
+        lines = [
+            "```{toctree}",
+            ":caption: Chapters",
+            "",
+            *(f"chapters/{c}" for c in CHAPTERS),
+            "```",
+        ]
         return parse(self, lines)
 
 
@@ -368,6 +444,7 @@ def generate(app: Any) -> None:
     for path in (HERE / "ops").glob("*.md"):
         if path.stem not in OPS:
             path.unlink()
+    figures.write(HERE / "drawn")
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -8,15 +8,21 @@ from docutils import nodes
 from latex2mathml.converter import convert
 
 
+def mathml(formula: str, display: str = "inline") -> str:
+    """A formula as MathML; the converter knows `aligned` by its other name."""
+    formula = formula.replace("{aligned}", "{split}")
+    return convert(formula, display=display)
+
+
 def inline(translator: Any, node: Any) -> None:
     """A formula within a line."""
-    translator.body.append(convert(node.astext()))
+    translator.body.append(mathml(node.astext()))
     raise nodes.SkipNode
 
 
 def block(translator: Any, node: Any) -> None:
     """A formula on lines of its own; one that is too wide for the page scrolls by itself."""
-    translator.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+    translator.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 
