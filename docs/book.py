@@ -14,15 +14,18 @@ import inspect
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import figures
+import lecture_numbers
 import numpy as np
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
+import refimpl
 from refimpl.axes import AXES, Spec, factors
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases import rounded
@@ -366,6 +369,152 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
+WORDS = {
+    "en": {
+        "title": "The lectures, row by row",
+        "lead": "What five lecture decks say, and what becomes of it here. A number in bold is not "
+        "what comes out; behind it stands what does. Every computation is run when this page is "
+        "made, and by the tests.",
+        "decks": "Decks",
+        "rows": "rows",
+        "priority": "priority",
+        "covered": "with an operation, a page or a computation",
+        "slide": "Slide",
+        "computed": "Computed",
+        "errata": "Errata",
+        "never": "What cannot be recomputed",
+        "here": "Here",
+        "0": "the five chapters",
+        "1": "a formula, a table, a worked example",
+        "2": "a system that is named",
+        "3": "mentioned",
+        "X": "needs weights, data or a closed model, or has no number",
+        "A": "Vision Transformer",
+        "B": "CLIP",
+        "C": "Diffusion and guidance",
+        "D": "DALL·E 2, Imagen, Stable Diffusion",
+        "E": "Adapters and large multimodal models",
+        "F": "Text Transformers",
+        "G": "Retrieval",
+    },
+    "es": {
+        "title": "Las clases, fila a fila",
+        "lead": "Qué dicen cinco presentaciones y qué se hace aquí con ello. Un número en negrita "
+        "no es el que sale; detrás figura el que sale. Cada cálculo se ejecuta al construir esta "
+        "página y en las pruebas.",
+        "decks": "Presentaciones",
+        "rows": "filas",
+        "priority": "prioridad",
+        "covered": "con una operación, una página o un cálculo",
+        "slide": "Diapositiva",
+        "computed": "Calculado",
+        "errata": "Fe de erratas",
+        "never": "Lo que no se puede recalcular",
+        "here": "Aquí",
+        "0": "los cinco capítulos",
+        "1": "una fórmula, una tabla, un ejemplo resuelto",
+        "2": "un sistema que se nombra",
+        "3": "se menciona",
+        "X": "requiere pesos, datos o un modelo cerrado, o no tiene números",
+        "A": "Vision Transformer",
+        "B": "CLIP",
+        "C": "Difusión y guía",
+        "D": "DALL·E 2, Imagen, Stable Diffusion",
+        "E": "Adaptadores y grandes modelos multimodales",
+        "F": "Transformers de texto",
+        "G": "Recuperación",
+    },
+}
+
+
+def lectures() -> dict[str, Any]:
+    """The decks and their rows."""
+    return tomllib.loads((HERE / "lectures.toml").read_text())
+
+
+def computed(row: dict[str, Any]) -> np.ndarray:
+    """What a row computes, as a flat array."""
+    names: dict[str, Any] = {"np": np, "refimpl": refimpl, "n": lecture_numbers}
+    exec(row.get("with", ""), names)
+    return np.asarray(eval(row["compute"], names)).ravel()
+
+
+def agrees(value: float, printed: str) -> bool:
+    """Whether a number as printed is the value, rounded to as many digits."""
+    digits = len(printed.partition(".")[2])
+    rounding = 1e-15 * abs(value)  # the number on paper is a decimal, the value is not
+    return bool(abs(value - float(printed)) <= 0.5 * 10.0**-digits + rounding)
+
+
+def show(value: Any) -> str:
+    """A computed value for a page."""
+    if isinstance(value, (bool, np.bool_, int, np.integer)):
+        return str(value)
+    if np.isinf(value):
+        return "−∞" if value < 0 else "∞"
+    return f"{value:.10g}" if abs(value) > 1000 else f"{value:.6g}"
+
+
+def lecture_row(row: dict[str, Any], language: str) -> list[str]:
+    """One row: what the slide says, where it is here, what comes out."""
+    words = WORDS[language]
+    lines = [f"### {row['id']}: {plain(row[language])}", ""]
+    facts = [
+        f"{words['decks']} {', '.join(row['decks'].split())}",
+        f"{words['priority']} {row['priority']}",
+    ]
+    here = [f"[`{name}`](ops/{name}.md)" for name in row.get("ops", "").split() if name in OPS]
+    if "page" in row:
+        here.append(f"[{title(row['page'].rpartition('/')[2])}]({row['page']}.md)")
+    if here:
+        facts.append(f"{words['here']}: {', '.join(here)}")
+    lines += [" · ".join(facts), ""]
+    if "compute" in row:
+        values = computed(row)
+        if "slide" in row:
+            printed = [
+                f"**{number}** ({show(value)})" if i in row.get("wrong", []) else number
+                for i, (number, value) in enumerate(zip(row["slide"], values, strict=True))
+            ]
+            lines += [f"{words['slide']}: {', '.join(printed)}", ""]
+        else:
+            lines += [f"{words['computed']}: {', '.join(map(show, values))}", ""]
+        before = "".join(f"{part.strip()}\n" for part in row.get("with", "").split("; ") if part)
+        lines += ["```python", before + row["compute"], "```", ""]
+    return [*lines, plain(row[f"note_{language}"]), ""]
+
+
+def lecture_page(language: str) -> str:
+    """The map of the lectures in one language."""
+    words, data = WORDS[language], lectures()
+    rows = data["row"]
+    lines = [f"# {words['title']}", "", words["lead"], "", f"## {words['decks']}", ""]
+    lines += [f"- **{name}** {plain(deck)}" for name, deck in data["decks"].items()]
+    lines += [
+        "",
+        f"| {words['priority']} | | {words['rows']} | {words['covered']} |",
+        "|---|---|---:|---:|",
+    ]
+    for priority in "0123X":
+        chosen = [row for row in rows if row["priority"] == priority]
+        here = [row for row in chosen if {"ops", "page", "compute"} & set(row)]
+        lines.append(f"| {priority} | {words[priority]} | {len(chosen)} | {len(here)} |")
+    lines += ["", f"## {words['errata']}", ""]
+    known = sorted((r for r in rows if "erratum" in r), key=lambda row: row["erratum"])
+    for row in known:
+        lines.append(f"- {row['erratum']} ({row['id']}) {plain(row['note_' + language])}")
+    for letter in "ABCDEFG":
+        lines += ["", f"## {words[letter]}", ""]
+        for row in rows:
+            if row["id"].startswith(letter) and row["priority"] != "X":
+                lines += lecture_row(row, language)
+    lines += [f"## {words['never']}", ""]
+    for row in rows:
+        if row["priority"] == "X":
+            lines += lecture_row(row, language)
+    return "\n".join(lines)
+
+
 class Operations(Directive):
     """The table of a chapter's operations, with their pages below it in the contents."""
 
@@ -420,6 +569,26 @@ class Contents(Directive):
         return parse(self, lines)
 
 
+class OtherPages(Directive):
+    """The pages that the first page does not name, so that a new one has its place."""
+
+    def run(self) -> list[nodes.Node]:
+        """A table of contents."""
+        named = (HERE / "index.md").read_text().split()
+        pages = sorted(path.stem for path in HERE.glob("*.md"))
+        others = [name for name in pages if name != "index" and name not in named]
+        return parse(self, ["```{toctree}", ":caption: Measured", ":hidden:", "", *others, "```"])
+
+
+class AxesTable(Directive):
+    """The vocabulary of axes."""
+
+    def run(self) -> list[nodes.Node]:
+        """A table."""
+        rows = [f"| `{name}` | {says} |" for name, says in AXES.items()]
+        return parse(self, ["| axis | is |", "|---|---|", *rows])
+
+
 def parse(directive: Directive, lines: list[str]) -> list[nodes.Node]:
     """Markdown within a directive."""
     box = nodes.container()
@@ -436,6 +605,17 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def golden_page() -> str:
+    """The description of the golden vectors; a folder is nothing that a page can link to."""
+    text = (ROOT / "golden" / "README.md").read_text()
+    return re.sub(r"\[([^]]*)\]\(examples\)", r"\1", text)
+
+
+def point_inwards(app: Any, name: str, content: list[str]) -> None:
+    """What links to a file of the repository on a git host links to its page here."""
+    content[0] = content[0].replace("](../golden/README.md)", "](golden.md)")
+
+
 def generate(app: Any) -> None:
     """Write the pages and the figures."""
     audit = measured()
@@ -444,6 +624,9 @@ def generate(app: Any) -> None:
     for path in (HERE / "ops").glob("*.md"):
         if path.stem not in OPS:
             path.unlink()
+    write(HERE / "golden.md", golden_page())
+    write(HERE / "lectures.md", lecture_page("en"))
+    write(HERE / "clases.md", lecture_page("es"))
     figures.write(HERE / "drawn")
 
 
@@ -452,5 +635,8 @@ def setup(app: Any) -> dict[str, bool]:
     app.add_directive("operations", Operations)
     app.add_directive("drawing", Drawing)
     app.add_directive("contents-of-the-book", Contents)
+    app.add_directive("other-pages", OtherPages)
+    app.add_directive("axes-table", AxesTable)
     app.connect("builder-inited", generate)
+    app.connect("source-read", point_inwards)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -143,8 +143,8 @@ def positions(fig: Any) -> None:
 
 @figure(
     (7.5, 3.6),
-    "Shares of three words over the temperature, on a logarithmic axis: below 0.1 the first word "
-    "has all, above 10 the three curves approach one third; dots mark 0.5, 1 and 1.5.",
+    "Shares of three words over the temperature, on a logarithmic axis: to the left the first word "
+    "takes all, to the right the three curves approach one third; dots mark 0.5, 1 and 1.5.",
 )
 def temperature(fig: Any) -> None:
     """`softmax` of the logits 4.1, 3.9, 2.7, divided by T; the dots are the three columns of the
@@ -189,8 +189,8 @@ def masks(fig: Any) -> None:
 
 @figure(
     (9, 3.2),
-    "Left, error over allowed error for each query and value dimension, most cells between ten "
-    "thousand and ten million; right, the same for an honest computation, all cells below one.",
+    "Left, error over allowed error for each query and value dimension, nearly all cells between a "
+    "hundred and ten thousand; right, the same for an honest computation, all cells below one.",
 )
 def planted(fig: Any) -> None:
     """Error ÷ allowed, on one input in float32: attention divided by the root of the model's width
@@ -247,12 +247,14 @@ def similarity(fig: Any) -> None:
 
 
 @figure(
-    (9, 4),
-    "Two rows of six portraits, from clean to noise. In the upper row, the linear schedule, the "
-    "face is lost by step 600; in the lower row, the cosine schedule, it can still be made out.",
+    (9, 4.4),
+    "Two rows of six portraits, from clean to noise. In the upper row, the linear schedule, "
+    "little is left of the face at step 500; in the lower row, the cosine schedule, it is there "
+    "still.",
 )
 def noising(fig: Any) -> None:
-    """One photograph and one noise, mixed by `q_sample`; the number is the share of signal."""
+    """One photograph and one noise, mixed by `q_sample`: ᾱ is the share of signal, SNR the
+    signal-to-noise ratio ᾱ / (1 − ᾱ)."""
     image = 2 * photograph()[::2, ::2] - 1
     eps = noise(*image.shape)
     times = (0, 100, 300, 500, 700, 999)
@@ -262,14 +264,17 @@ def noising(fig: Any) -> None:
         share = refimpl.alpha_bar(betas)
         for axes, t in zip(line, times, strict=True):
             x_t = refimpl.q_sample(image[None], np.array([t]), eps[None], share)[0]
-            bare(axes, f"t = {t}\n{share[t]:.2g}").imshow(np.clip((x_t + 1) / 2, 0, 1))
+            bare(axes, f"t = {t}\nᾱ {share[t]:.2g}\nSNR {share[t] / (1 - share[t]):.2g}").imshow(
+                np.clip((x_t + 1) / 2, 0, 1)
+            )
         line[0].set_ylabel(name)
 
 
 @figure(
     (9, 3.4),
     "Left, the share of signal over the time for three schedules, all falling from one to zero, "
-    "the cosine latest; right, the logarithm of the signal-to-noise ratio, the cosine nearly straight.",
+    "the cosine latest; right, the logarithm of the signal-to-noise ratio, which falls for the "
+    "cosine in nearly a straight line until the end.",
 )
 def schedules(fig: Any) -> None:
     """Share of signal and signal-to-noise ratio, in decibels, of three schedules."""
@@ -333,15 +338,15 @@ def paths(scale: float, count: int) -> np.ndarray:
 
 def plane(axes: Any, mix: gm.Mixture, walked: np.ndarray, title: str) -> None:
     """Paths over the density of the clean samples."""
-    line = np.linspace(-3, 3, 120)
+    line = np.linspace(-3, 4.2, 150)
     points = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
-    density = np.exp(gm.log_density(mix, points, 1.0)).reshape(120, 120)
+    density = np.exp(gm.log_density(mix, points, 1.0)).reshape(150, 150)
     axes.contourf(line, line, density, levels=8, cmap="Greys", alpha=0.75)
     for b in range(walked.shape[1]):
         axes.plot(*walked[:, b].T, color=LINES[0][0], linewidth=0.8)
     axes.plot(*walked[0].T, "o", color=LINES[2][0], markersize=3, label="noise")
     axes.plot(*walked[-1].T, "s", color=LINES[1][0], markersize=4, label="sample")
-    axes.set(title=title, aspect="equal", xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[])
+    axes.set(title=title, aspect="equal", xlim=(-3, 4.2), ylim=(-3, 3), xticks=[], yticks=[])
 
 
 @figure(
@@ -360,7 +365,8 @@ def trajectories(fig: Any) -> None:
 @figure(
     (9, 3.4),
     "Three panels with the same five spots. Without guidance the paths end in all five; with scale "
-    "1 in the two spots at the lower right; with scale 6 in the same two, at their outer edges.",
+    "1 in the two spots on the right; with scale 6 they swing out and end at the right "
+    "edges of these.",
 )
 def guidance(fig: Any) -> None:
     """The same noise, guided towards the two bumps of one label by the gradient of a perfect
@@ -382,7 +388,7 @@ def sweep(fig: Any) -> None:
         last = paths(scale, 400)[-1]
         nearest = np.argmin(np.sum((last[:, None] - mix.means) ** 2, axis=-1), axis=1)
         hits.append(np.mean(np.isin(nearest, LABEL)))
-        spread.append(np.mean([last[nearest == k].std() for k in LABEL]))
+        spread.append(np.mean([last[nearest == k].std(axis=0).mean() for k in LABEL]))
     left, right = fig.subplots(1, 2)
     left.plot(scales, hits, "o-", color=LINES[0][0])
     left.set(xlabel="scale", ylabel="share with the label", ylim=(0, 1.05))
