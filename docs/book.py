@@ -502,7 +502,8 @@ def lecture_page(language: str) -> str:
     lines += ["", f"## {words['errata']}", ""]
     known = sorted((r for r in rows if "erratum" in r), key=lambda row: row["erratum"])
     for row in known:
-        lines.append(f"- {row['erratum']} ({row['id']}) {plain(row['note_' + language])}")
+        note = re.sub(r" \((Shown|Se muestra)[^)]*\)", "", row["note_" + language])
+        lines.append(f"- **{row['erratum']}** {plain(row[language])} {plain(note)} ({row['id']})")
     for letter in "ABCDEFG":
         lines += ["", f"## {words[letter]}", ""]
         for row in rows:
@@ -550,7 +551,8 @@ class Drawing(Directive):
             image = nodes.image(uri=uri, alt=drawn.alt, classes=[f"only-{theme}"])
             image["candidates"] = {}
             figure += image
-        figure += nodes.caption(drawn.caption, drawn.caption)
+        (words,) = parse(self, [drawn.caption])
+        figure += nodes.caption("", "", *words.children)
         return [figure]
 
 
@@ -562,6 +564,7 @@ class Contents(Directive):
         lines = [
             "```{toctree}",
             ":caption: Chapters",
+            ":maxdepth: 1",
             "",
             *(f"chapters/{c}" for c in CHAPTERS),
             "```",

@@ -21,6 +21,7 @@ html_title = "refimpl"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_copy_source = False
+html_show_copyright = False
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 exclude_patterns = ["_build", "README.md"] + [

@@ -163,7 +163,7 @@ def temperature(fig: Any) -> None:
 
 
 @figure(
-    (9, 2.6),
+    (9, 2.1),
     "Five grids of queries by keys with visible cells filled: a lower triangle, a lower triangle "
     "shifted to the right, a vertical block, a triangle with a full square, and squares along the "
     "diagonal.",
