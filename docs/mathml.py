@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
 
+NAMES = "cos|exp|log|max|min|sin|tanh"
+SPACED = 'form="prefix" lspace="0.15em" rspace="0.1em"'
+
 
 def mathml(formula: str, display: str = "inline") -> str:
-    """A formula as MathML; the converter knows `aligned` by its other name."""
+    """A formula as MathML; names of functions get their space."""
     formula = formula.replace("{aligned}", "{split}")
-    return convert(formula, display=display)
+    found = convert(formula, display=display)
+    return re.sub(rf"<mi>({NAMES})</mi>", rf"<mo {SPACED}>\1</mo>", found)
 
 
 def inline(translator: Any, node: Any) -> None:
