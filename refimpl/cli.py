@@ -56,6 +56,22 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--from", metavar="DIR", type=Path, dest="place", help="outputs computed elsewhere"
     )
+    verify.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="models",
+        help="a whole model, layer by layer, such as vit-b-16 or clip-vit-b-32, of transformers, "
+        "open_clip, timm, onnxruntime or a file ending in .py",
+    )
+    verify.add_argument(
+        "--cases",
+        metavar="DIR",
+        type=Path,
+        default=Path(".refimpl", "cases"),
+        help="where the smallest failing inputs are stored; default: %(default)s",
+    )
     verify.add_argument("--json", metavar="FILE", type=Path)
     verify.add_argument("--junit", metavar="FILE", type=Path, help="the report as JUnit XML")
     verify.add_argument("--html", metavar="FILE", type=Path, help="the report as one HTML page")
@@ -77,8 +93,14 @@ def parser() -> argparse.ArgumentParser:
     export.set_defaults(run=run_vectors_export)
 
     replay = commands.add_parser("replay", help="run one case again")
-    replay.add_argument("case", metavar="CASE", help="as in a report: attention/float32/0-17")
+    replay.add_argument(
+        "case",
+        metavar="CASE",
+        help="as in a report: attention/float32/0-17; a stored file: .refimpl/cases/….json; or a "
+        "golden case: attention/probe0",
+    )
     replay.add_argument("target", metavar="TARGET")
+    replay.add_argument("--precision", default="", help="of a golden case; default: float32")
     replay.set_defaults(run=run_replay)
 
     explain = commands.add_parser("explain", help="an operation, or a mistake as a diff")
@@ -92,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Judge, print, write the reports; what was measured survives an interruption."""
-    from refimpl.oracle import files, report
+    from refimpl.oracle import files, layerwise, report
     from refimpl.oracle.recorded import verify_recorded
     from refimpl.oracle.targets import TargetError
     from refimpl.oracle.verify import Report, verify
@@ -100,6 +122,8 @@ def run_verify(options: argparse.Namespace) -> int:
 
     for name in options.ops:
         find(name)
+    if options.models and (options.ops or options.precisions or options.cmd or options.place):
+        raise TargetError("--model judges whole models in float32: no --op, --precision, --cmd")
     for path in (options.json, options.junit, options.html):
         if path and not path.parent.is_dir():
             raise TargetError(f"{path}: there is no such folder")
@@ -117,6 +141,15 @@ def run_verify(options: argparse.Namespace) -> int:
                 allow=options.allow,
                 reports=reports,
             )
+        elif options.models:
+            layerwise.verify_models(
+                *options.targets,
+                models=options.models,
+                seed=options.seed,
+                allow=options.allow,
+                reports=reports,
+                progress=_progress(len(options.targets) * len(options.models)),
+            )
         else:
             verify(
                 *options.targets,
@@ -127,6 +160,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 limit=options.limit,
                 allow=options.allow,
                 reports=reports,
+                cases=options.cases,
                 progress=_progress(len(options.ops) or len(OPS)),
             )
         code = CONFORMS if all(r.conforms for r in reports) else DEVIATES
@@ -141,7 +175,7 @@ def run_verify(options: argparse.Namespace) -> int:
             content = entries[0] if len(entries) == 1 else entries
             options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
         if any(r.findings for r in reports):
-            report.show(reports)
+            layerwise.show(reports) if options.models else report.show(reports)
         complete = code in (CONFORMS, DEVIATES, NOTHING)
         files.write(reports, junit=options.junit, html=options.html, complete=complete)
     if code == NOTHING:
@@ -174,9 +208,11 @@ def run_replay(options: argparse.Namespace) -> int:
     """Say FIXED, STILL FAILING or FLAKY."""
     from refimpl.oracle.verify import replay
 
-    says, verdict = replay(options.case, options.target)
-    print(f"{says}: {verdict}")
-    return CONFORMS if says == "FIXED" else DEVIATES
+    found = replay(options.case, options.target, precision=options.precision)
+    print(f"{found.says}: {found.verdict}")
+    if found.cause:
+        print(found.cause)
+    return CONFORMS if found.says == "FIXED" else DEVIATES
 
 
 def run_vectors_check(options: argparse.Namespace) -> int:
@@ -266,6 +302,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     """Versions, and what can be judged here."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from refimpl.oracle.layerwise import libraries
     from refimpl.oracle.targets import BACKENDS, installed
     from refimpl.oracle.verify import environment
 
@@ -279,6 +316,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     for name in BACKENDS:
         found = name in installed()
         print(f"{name:<14} {'can be judged' if found else 'not installed'}")
+    print(f"{'whole models':<14} {', '.join(libraries()) or 'of no library'}")
     return CONFORMS
 
 

@@ -111,7 +111,7 @@ def subnormal(op: Op) -> Iterator[Candidate]:
     """An input whose numbers float32 holds only below its smallest normal number."""
     inputs = draw(op, RandomSource([7, *op.name.encode()]))
     small = {
-        name: np.round(8 * x) * 2.0**-140
+        name: np.asarray(np.round(8 * x) * 2.0**-140)
         for name, x in inputs.items()
         if x is not None and op.specs[name].kind.name == "Float" and not op.specs[name].scalar
     }

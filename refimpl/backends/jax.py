@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from refimpl.gradients import among, base, base_inputs, differentiated
+from refimpl.registry import OPS
+
 jax.config.update("jax_enable_x64", True)
 
 VERSION = jax.__version__
@@ -275,7 +278,7 @@ def block_diagonal_bias(segments):
 
 def _clip_logits(image_features, text_features, log_scale):
     cosines = jnp.matmul(_l2_normalize(image_features), _l2_normalize(text_features).T)  # N M
-    return math.exp(log_scale) * cosines
+    return jnp.exp(log_scale) * cosines
 
 
 @_on_tensors
@@ -523,3 +526,32 @@ def dynamic_threshold(x_start, quantile):
     largest = jnp.quantile(jnp.abs(x_start), quantile, axis=axes, keepdims=True)  # B 1 ...
     limit = jnp.maximum(largest, 1)
     return jnp.clip(x_start, -limit, limit) / limit
+
+
+# Gradients: automatic differentiation of the functions above
+
+
+def _gradient(op):
+    """The vector-Jacobian product of one of the functions above."""
+    function, differentiable = globals()[base(op)].__wrapped__, OPS[base(op)]
+
+    def call(**inputs):
+        grad = inputs["grad"]
+        zeros = functools.partial(jnp.zeros, dtype=grad.dtype)
+        arguments = base_inputs(op, differentiable, inputs, zeros)
+        wanted = [arguments.pop(name) for name in differentiated(op)]
+
+        def of_wanted(*values):
+            return function(**arguments, **dict(zip(differentiated(op), values, strict=True)))
+
+        result, pull_back = jax.vjp(of_wanted, *wanted)
+        gradients = pull_back(grad.astype(result.dtype))
+        return gradients if len(gradients) > 1 else gradients[0]
+
+    vars(call).update(__signature__=op.signature)
+    call.__name__ = op.name
+    call.__doc__ = f"jax.vjp of {function.__doc__}"
+    return _on_tensors(call)
+
+
+globals().update({op.name: _gradient(op) for op in among(OPS.values()) if base(op) in globals()})

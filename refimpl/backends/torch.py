@@ -12,6 +12,9 @@ import math
 import numpy as np
 import torch
 
+from refimpl.gradients import among, base, base_inputs, differentiated
+from refimpl.registry import OPS
+
 F = torch.nn.functional
 VERSION = torch.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
@@ -79,8 +82,8 @@ def rms_norm(x, gain, eps):
 
 @_on_tensors
 def group_norm(x, gain, bias, groups, eps):
-    """torch.nn.functional.group_norm"""
-    return F.group_norm(x, groups, gain, bias, eps)
+    """torch.group_norm"""
+    return torch.group_norm(x, groups, gain, bias, eps)  # F's refuses a single number
 
 
 @_on_tensors
@@ -268,7 +271,7 @@ def block_diagonal_bias(segments):
 
 def _clip_logits(image_features, text_features, log_scale):
     cosines = F.cosine_similarity(image_features[:, None], text_features, dim=-1)  # N M
-    return math.exp(log_scale) * cosines
+    return torch.as_tensor(log_scale, dtype=WIDE).exp() * cosines
 
 
 @_on_tensors
@@ -488,6 +491,47 @@ def respaced_betas(betas, timesteps):
     return _betas(torch.index_select(_alpha_bar(betas), 0, timesteps))
 
 
+# Images
+
+
+@_on_tensors
+def resize_bicubic(images, tall, wide):
+    """torch.nn.functional.interpolate, antialiased"""
+    return F.interpolate(images, (tall, wide), mode="bicubic", antialias=True)
+
+
+@_on_tensors
+def center_crop(images, tall, wide):
+    """torch.narrow"""
+    return _crop(images, tall, wide)
+
+
+@_on_tensors
+def normalize_image(images, mean, std):
+    """torch.sub, torch.div"""
+    return (images - mean[:, None, None]) / std[:, None, None]
+
+
+@_on_tensors
+def cutouts(images, top, left, size, side):
+    """torch.nn.functional.adaptive_avg_pool2d"""
+    return _pooled(images, top, left, size, side)
+
+
+def _crop(images, tall, wide):
+    _, _, height, width = images.shape
+    rows = images.narrow(2, round((height - tall) / 2), tall)
+    return rows.narrow(3, round((width - wide) / 2), wide)
+
+
+def _pooled(images, top, left, size, side):
+    cuts = [
+        F.adaptive_avg_pool2d(images[:, :, y : y + n, x : x + n], side)
+        for y, x, n in zip(top.tolist(), left.tolist(), size.tolist())
+    ]
+    return torch.cat(cuts)
+
+
 # Guidance
 
 
@@ -515,3 +559,31 @@ def dynamic_threshold(x_start, quantile):
     largest = torch.quantile(x_start.abs().flatten(1), quantile, dim=1)  # B
     limit = largest.clamp(min=1).reshape(-1, *(1,) * (x_start.ndim - 1))  # B 1 ...
     return torch.clamp(x_start, -limit, limit) / limit
+
+
+# Gradients: automatic differentiation of the functions above
+
+
+def _gradient(op):
+    """The vector-Jacobian product of one of the functions above."""
+    function, differentiable = globals()[base(op)].__wrapped__, OPS[base(op)]
+
+    def call(**inputs):
+        grad = inputs["grad"]
+        arguments = base_inputs(op, differentiable, inputs, grad.new_zeros)
+        for name in differentiated(op):
+            if not isinstance(arguments[name], torch.Tensor):
+                arguments[name] = torch.tensor(arguments[name], dtype=WIDE)
+            arguments[name].requires_grad_()
+        wanted = [arguments[name] for name in differentiated(op)]
+        result = function(**arguments)
+        gradients = torch.autograd.grad(result, wanted, grad.to(result.dtype))
+        return gradients if len(gradients) > 1 else gradients[0]
+
+    vars(call).update(__signature__=op.signature)
+    call.__name__ = op.name
+    call.__doc__ = f"torch.autograd.grad of {function.__doc__}"
+    return _on_tensors(call)
+
+
+globals().update({op.name: _gradient(op) for op in among(OPS.values()) if base(op) in globals()})

@@ -14,9 +14,10 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     mean                 also divided first, or updated as each number arrives (Welford)
     sum of exponentials  also rescaled on the way, as in an online softmax
     matrix product       sums of n products in any order
+    sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
     a + b + c            any order, like terms joined; an addend may start a matrix product
-    c (a + b)            also c a + c b: a factor may be folded into the terms
-    exp, log             4 ulp, and 2 u |x| for a detour through powers of two
+    c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
+    exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
     e / (1 + e')         4 ulp of one: the logistic function may come from tanh
     log1p(x)             also log(1 + x)
@@ -58,7 +59,8 @@ class ErrorArray(Reading):
 
     `terms` and `count` remember the magnitude and the number of the terms of the sum that this
     value is; `exponential` that it is an exponential, `known` that it is a constant; `floor` a
-    limit that no honest result falls below, `logistic` that it is one plus an exponential.
+    limit that no honest result falls below, `logistic` that it is one plus an exponential;
+    `products` that it is a sum of so many products, or 1 that it is such a sum times something.
     """
 
     carried = ("value", "error")
@@ -73,6 +75,7 @@ class ErrorArray(Reading):
         self.known = tags.get("known", False)
         self.floor = tags.get("floor")
         self.logistic = tags.get("logistic", False)
+        self.products = tags.get("products", 0)
 
     def __repr__(self) -> str:
         return f"ErrorArray({self.value!r}, ±{self.error!r}, {self.precision.name})"
@@ -200,6 +203,9 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
     error = x.error + y.error
     untouched = _is_nothing(x) | _is_nothing(y)
+    # equal powers of two cancel even after a factor has been folded into each of them
+    powers = _is_exact(x, _is_power_of_two) & _is_exact(y, _is_power_of_two) & (value == 0)
+    untouched = untouched | powers
     terms = np.where(untouched, np.abs(value) + error, _magnitude(x) + _magnitude(y))
     rounded = _round(value, error, p)
     # a neighbour in the sum may have come first: every later addition rounds it too
@@ -237,15 +243,15 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
     error = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
     scaled = _is_exact(x, _is_power_of_two) | _is_exact(y, _is_power_of_two)
-    nothing = _is_exact(x, _is_zero) & np.isfinite(y.error)
-    nothing = nothing | (_is_exact(y, _is_zero) & np.isfinite(x.error))
+    nothing = _is_nothing(x) & np.isfinite(y.error)
+    nothing = nothing | (_is_nothing(y) & np.isfinite(x.error))
     fold_x, terms_x = _folded(value, x, y)
     fold_y, terms_y = _folded(value, y, x)
     tags = {}
     if terms_x is not None and terms_y is None:
-        tags = {"terms": terms_x, "count": x.count}
+        tags = {"terms": terms_x, "count": x.count, "products": min(x.products, 1)}
     if terms_y is not None and terms_x is None:
-        tags = {"terms": terms_y, "count": y.count}
+        tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
     error = np.where(scaled, error, _round(value, error, p) + fold_x + fold_y)
     return _settle(value, np.where(nothing, 0.0, error), p, **tags)
 
@@ -263,10 +269,17 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     error = np.where(
         _is_exact(y, _is_power_of_two), error, _round(value, error, p, DIVISION) + fold
     )
-    error = np.where(_is_exact(x, _is_zero) & (room > 0), 0.0, error)
+    error = np.where(_is_nothing(x) & (room > 0), 0.0, error)
     if x.exponential and y.logistic:
         error = error + 2 * ULPS * p.sum_unit
-    return _settle(value, error, p, terms=terms, count=x.count)
+    return _settle(value, error, p, terms=terms, count=x.count, products=min(x.products, 1))
+
+
+def _floor_divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    quotient = _divide(x, y)
+    least = np.floor(quotient.value - quotient.error)
+    most = np.floor(quotient.value + quotient.error)
+    return ErrorArray(np.floor(quotient.value), most - least, x.precision)
 
 
 def _power(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -366,6 +379,15 @@ def _wave(function: Callable) -> Callable:
     return rule
 
 
+def _arcsin(x: ErrorArray) -> ErrorArray:
+    p, size = x.precision, np.minimum(np.abs(x.value), 1)
+    steeper, flatter = np.minimum(size + x.error, 1), np.maximum(size - x.error, -1)
+    rise = np.maximum(np.arcsin(steeper) - np.arcsin(size), np.arcsin(size) - np.arcsin(flatter))
+    value = np.arcsin(x.value)
+    error = _function(value, rise, p, ULPS * _ulp(np.arcsin(steeper), p.sum_unit))
+    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+
 def _arctan(x: ErrorArray) -> ErrorArray:
     return _constant(x, np.arctan(x.value))  # enters by way of π alone
 
@@ -386,13 +408,16 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     ax, ay = np.abs(x.value), np.abs(y.value)
     ex, ey = np.broadcast_to(x.error, x.shape), np.broadcast_to(y.error, y.shape)
     value = x.value @ y.value
-    carried = ax @ ey + ex @ ay + ex @ ey
+    sure_x, sure_y = not ex.any(), not ey.any()  # no products with zeros
+    carried = 0.0 if sure_y else ax @ ey
+    carried = carried if sure_x else carried + ex @ ay
+    carried = carried if sure_x or sure_y else carried + ex @ ey
     magnitude = ax @ ay + carried
     products = _gamma(n, p) + p.operand * (2 + p.operand) * (1 + _gamma(n, p))
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     error = carried + products * magnitude + n * p.smallest * (magnitude > 0)
     error = error + stored * (np.abs(value) + error)
-    return _settle(value, error, p, terms=magnitude, count=n)
+    return _settle(value, error, p, terms=magnitude, count=n, products=n)
 
 
 def _terms_along(x: ErrorArray, axis: Any) -> int:
@@ -404,8 +429,9 @@ def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     p, n = x.precision, _terms_along(x, axis)
     value = np.sum(x.value, axis=axis, keepdims=keepdims)
     error = np.sum(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
-    magnitude = np.sum(np.abs(x.value), axis=axis, keepdims=keepdims) + error
-    roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else 1)
+    magnitude = np.sum(_magnitude(x) if x.products else np.abs(x.value), axis, keepdims=keepdims)
+    magnitude = magnitude + error
+    roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else max(x.products, 1))
     error = error + _gamma(roundings, p) * magnitude
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     return _settle(value, error + stored * (np.abs(value) + error), p)
@@ -442,6 +468,21 @@ def _cumprod(x: ErrorArray) -> ErrorArray:
     return _settle(value, error + stored * (np.abs(value) + error), p)
 
 
+def _cumsum(x: ErrorArray) -> ErrorArray:
+    p, value = x.precision, np.cumsum(x.value)
+    error = np.cumsum(np.broadcast_to(x.error, x.shape))
+    magnitude = np.cumsum(np.abs(x.value)) + error
+    return _settle(value, error + gamma(max(x.size - 1, 0), p.sum_unit) * magnitude, p)
+
+
+def _clip(x: ErrorArray, low: Any, high: Any) -> ErrorArray:
+    return _minimum(_maximum(x, x.lift(low)), x.lift(high))
+
+
+def _norm(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
+    return _sqrt(_sum(_multiply(x, x), axis=axis, keepdims=keepdims))
+
+
 def _linspace(start: ErrorArray, stop: ErrorArray, num: int) -> ErrorArray:
     p, value = start.precision, np.linspace(start.value, stop.value, num)
     magnitude = np.abs(start.value) + np.abs(stop.value) + start.error + stop.error
@@ -449,20 +490,23 @@ def _linspace(start: ErrorArray, stop: ErrorArray, num: int) -> ErrorArray:
     return _settle(value, error, p)
 
 
-def _quantile(x: ErrorArray, q: Any, axis: Any = None, keepdims: bool = False) -> ErrorArray:
-    """Linear interpolation between order statistics; it moves no more than its largest input."""
+def _quantile(
+    x: ErrorArray, q: Any, axis: Any = None, keepdims: bool = False, method: Any = "linear"
+) -> ErrorArray:
+    """Between order statistics, or one of them; it moves no more than its largest input."""
     p = x.precision
     q = q if isinstance(q, ErrorArray) else lift(q, p)
     n = _terms_along(x, axis)
-    value = np.quantile(x.value, q.value, axis=axis, keepdims=keepdims)
+    value = np.quantile(x.value, q.value, axis=axis, keepdims=keepdims, method=method)
     place = float(q.value) * (n - 1)
     shift = (n - 1) * float(q.error) + 3 * p.unit * place
-    near = np.clip([place - shift - 1, place + shift + 1], 0, n - 1) / max(n - 1, 1)
-    below, above = np.quantile(x.value, near, axis=axis, keepdims=keepdims)
+    beside = shift + (method == "linear")
+    near = np.clip([place - beside, place + beside], 0, n - 1) / max(n - 1, 1)
+    below, above = np.quantile(x.value, near, axis=axis, keepdims=keepdims, method=method)
     magnitude = np.maximum(np.abs(below), np.abs(above))
     error = np.max(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
-    error = error + shift * (above - below) + 4 * p.unit * magnitude
-    return _settle(value, error, p)
+    rise = shift if method == "linear" else 1  # a rank more or less is a jump
+    return _settle(value, error + rise * (above - below) + 4 * p.unit * magnitude, p)
 
 
 ErrorArray.rules = {
@@ -470,6 +514,7 @@ ErrorArray.rules = {
     "subtract": _subtract,
     "multiply": _multiply,
     "divide": _divide,
+    "floor_divide": _floor_divide,
     "negative": _negative,
     "power": _power,
     "maximum": _maximum,
@@ -483,6 +528,7 @@ ErrorArray.rules = {
     "erf": _erf,
     "sin": _wave(np.sin),
     "cos": _wave(np.cos),
+    "arcsin": _arcsin,
     "arctan": _arctan,
     "matmul": _matmul,
     "sum": _sum,
@@ -490,6 +536,11 @@ ErrorArray.rules = {
     "max": _max,
     "amax": _max,
     "cumprod": _cumprod,
+    "cumsum": _cumsum,
+    "clip": _clip,
+    "norm": _norm,
+    "exp2": lambda x: _exp(_multiply(x, x.lift(np.log(2.0)))),
+    "log2": lambda x: _divide(_log(x), x.lift(np.log(2.0))),
     "linspace": _linspace,
     "quantile": _quantile,
     **{name: compare(name) for name in COMPARISONS},

@@ -96,6 +96,15 @@ def q_sample(x_start, t, noise, alpha_bar):
     return x_t
 
 
+def q_sample_vjp(t, alpha_bar, grad):
+    """The rotation backwards, of a gradient whose other coordinate is nothing."""
+    x_start_grad, noise_grad = np.zeros(grad.shape), np.zeros(grad.shape)
+    for i in np.ndindex(grad.shape):
+        turned = grad[i] * at_time(alpha_bar, t[i[0]])
+        x_start_grad[i], noise_grad[i] = turned.real, turned.imag
+    return x_start_grad, noise_grad
+
+
 def q_step(x_prev, t, noise, betas):
     x_t = np.zeros(x_prev.shape)
     for i in np.ndindex(x_prev.shape):
@@ -133,6 +142,15 @@ def x0_from_eps(x_t, t, eps, alpha_bar):
     for i in np.ndindex(x_t.shape):
         x_start[i] = clean(x_t[i], eps[i], float(alpha_bar[t[i[0]]]))
     return x_start
+
+
+def x0_from_eps_vjp(t, alpha_bar, grad):
+    x_t_grad, eps_grad = np.zeros(grad.shape), np.zeros(grad.shape)
+    for i in np.ndindex(grad.shape):
+        share = float(alpha_bar[t[i[0]]])
+        x_t_grad[i] = grad[i] / math.sqrt(share)
+        eps_grad[i] = -grad[i] * math.sqrt((1 - share) / share)
+    return x_t_grad, eps_grad
 
 
 def clean(x_t, eps, share):

@@ -53,6 +53,25 @@ def patch_embed(images, weight, bias):
     return tokens
 
 
+def patch_embed_vjp(images, weight, grad):
+    """Every product of the convolution sends its share of the gradient back, tap by tap."""
+    D, _, patch, _ = weight.shape
+    cols = images.shape[3] // patch
+    images_grad = np.zeros(images.shape)
+    taps = [[] for _ in range(weight.size)]
+    for b, channel, y, x in np.ndindex(images.shape):
+        (row, i), (col, j) = divmod(y, patch), divmod(x, patch)
+        token = grad[b, row * cols + col]
+        pixel = images[b, channel, y, x]
+        images_grad[b, channel, y, x] = math.fsum(
+            token[d] * weight[d, channel, i, j] for d in range(D)
+        )
+        for d in range(D):
+            taps[np.ravel_multi_index((d, channel, i, j), weight.shape)].append(token[d] * pixel)
+    weight_grad = np.array([math.fsum(products) for products in taps]).reshape(weight.shape)
+    return images_grad, weight_grad, np.array([math.fsum(grad[:, :, d].ravel()) for d in range(D)])
+
+
 def vit_tokens(patches, class_token, positions):
     B, N, D = patches.shape
     tokens = np.zeros((B, N + 1, D))
@@ -60,6 +79,16 @@ def vit_tokens(patches, class_token, positions):
         token = class_token[d] if n == 0 else patches[b, n - 1, d]
         tokens[b, n, d] = math.fsum((token, positions[n, d]))
     return tokens
+
+
+def vit_tokens_vjp(grad):
+    B, tokens, D = grad.shape
+    patches_grad, positions_grad = np.zeros((B, tokens - 1, D)), np.zeros((tokens, D))
+    for n, d in np.ndindex(tokens, D):
+        positions_grad[n, d] = math.fsum(grad[:, n, d])
+        for b in range(B if n else 0):
+            patches_grad[b, n - 1, d] = grad[b, n, d]
+    return patches_grad, positions_grad[0].copy(), positions_grad
 
 
 def sinusoidal_positions(positions, half):

@@ -91,6 +91,11 @@ def q_sample(x_start, t, noise, alpha_bar):
     return _blend(np.sqrt(share), x_start, np.sqrt(1 - share), noise)
 
 
+def q_sample_vjp(t, alpha_bar, grad):
+    share = alpha_bar[t]  # B
+    return _scale(np.sqrt(share), grad), _scale(np.sqrt(1 - share), grad)
+
+
 def q_step(x_prev, t, noise, betas):
     beta = betas[t]  # B
     return _blend(np.sqrt(1 - beta), x_prev, np.sqrt(beta), noise)
@@ -191,6 +196,11 @@ def _learned_range(v, small, large, log_variance):
 def x0_from_eps(x_t, t, eps, alpha_bar):
     share = alpha_bar[t]  # B
     return _remove(x_t, np.sqrt(1 - share), eps, np.sqrt(share))
+
+
+def x0_from_eps_vjp(t, alpha_bar, grad):
+    share = alpha_bar[t]  # B
+    return _scale(1 / np.sqrt(share), grad), _scale(-np.sqrt(1 - share) / np.sqrt(share), grad)
 
 
 def eps_from_x0(x_t, t, x_start, alpha_bar):

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.diffusion import reference as text
 
@@ -360,7 +361,7 @@ SCALED_LINEAR_SCHEDULE = Op(
             "scaled_linear_schedule/geometric",
             "interpolates the logarithms",
             "np.linspace(np.sqrt(beta_start), np.sqrt(beta_end), steps) ** 2",
-            "beta_start * (beta_end / beta_start) ** np.linspace(0, 1, steps)",
+            "beta_start * np.exp(np.log(beta_end / beta_start) * np.linspace(0, 1, steps))",
             effect="too little noise between the ends",
             invisible_when="only the first and the last entry are compared",
         ),
@@ -858,6 +859,100 @@ Q_SAMPLE = Op(
         ),
         *wrong_times("q_sample", "at(alpha_bar, t, x_start)", "at(alpha_bar, t - 1, x_start)"),
     ),
+)
+
+
+# --- q_sample_vjp ---------------------------------------------------------------------------------
+
+
+def noised_gradient_equation(f, t, alpha_bar, grad):
+    share = pick(alpha_bar, t, grad)
+    x_start_grad, noise_grad = f(t, alpha_bar, grad)
+    yield x_start_grad, np.sqrt(share) * grad
+    yield noise_grad, np.sqrt(1 - share) * grad
+
+
+def noised_gradient_adjoint(f, t, alpha_bar, grad):
+    x_start, noise = grad[..., ::-1], grad * grad
+    x_start_grad, noise_grad = f(t, alpha_bar, grad)
+    sides = np.sum(x_start_grad * x_start) + np.sum(noise_grad * noise)
+    yield np.sum(grad * text.q_sample(x_start, t, noise, alpha_bar)), sides
+
+
+def noised_gradient_norm(f, t, alpha_bar, grad):
+    x_start_grad, noise_grad = f(t, alpha_bar, grad)
+    yield x_start_grad**2 + noise_grad**2, grad**2
+
+
+def noised_gradient_ends(f, t, alpha_bar, grad):
+    for end, (signal, noise) in enumerate(((0 * grad, grad), (grad, 0 * grad))):
+        x_start_grad, noise_grad = f(t, 0 * alpha_bar + end, grad)
+        yield x_start_grad, signal
+        yield noise_grad, noise
+
+
+def gradient_probe(shares):
+    return Probe(
+        "both ends, the middle and a repeated time",
+        lambda: {"t": np.array([0, 999, 500, 500]), "alpha_bar": shares(), "grad": samples(5)},
+    )
+
+
+Q_SAMPLE_VJP = Op(
+    text.q_sample_vjp,
+    laws=(
+        Law("each gets grad times its factor", noised_gradient_equation),
+        Law("is adjoint to the noising", noised_gradient_adjoint),
+        Law("the squares of both add up to that of grad", noised_gradient_norm),
+        Law("shares of 0 and 1 give all to the noise, or to the sample", noised_gradient_ends),
+        SAMPLE_BY_SAMPLE,
+        LINEAR_IN_GRAD,
+    ),
+    probes=(gradient_probe(lambda: text.alpha_bar(linear_betas())),),
+    mistakes=(
+        Edit(
+            "q_sample_vjp/signal-factor-not-rooted",
+            "multiplies the gradient of the sample by the share",
+            "np.sqrt(share) * grad",
+            "share * grad",
+            effect="gradients too small at late times",
+            invisible_when="the share is 0 or 1",
+        ),
+        Edit(
+            "q_sample_vjp/noise-factor-not-rooted",
+            "multiplies the gradient of the noise by one minus the share",
+            "np.sqrt(1 - share) * grad",
+            "(1 - share) * grad",
+            effect="gradients too small at early times",
+            invisible_when="the share is 0 or 1",
+        ),
+        Edit(
+            "q_sample_vjp/inverse-for-transpose",
+            "divides by the factor of the sample, as to undo the noising",
+            "np.sqrt(share) * grad",
+            "grad / np.sqrt(share)",
+            effect="gradients grow without limit at late times",
+            invisible_when="the share is 1",
+        ),
+        Edit(
+            "q_sample_vjp/factors-exchanged",
+            "gives the sample the factor of the noise",
+            "np.sqrt(share) * grad, np.sqrt(1 - share) * grad",
+            "np.sqrt(1 - share) * grad, np.sqrt(share) * grad",
+            effect="no gradient early, all of it late",
+            invisible_when="the share is one half",
+        ),
+        Edit(
+            "q_sample_vjp/noise-subtracted",
+            "gives the noise the opposite sign",
+            "np.sqrt(1 - share) * grad",
+            "-np.sqrt(1 - share) * grad",
+            effect="the noise is driven the wrong way",
+            invisible_when="the share is 1",
+        ),
+        *wrong_times("q_sample_vjp", "at(alpha_bar, t, grad)", "at(alpha_bar, t - 1, grad)"),
+    ),
+    outputs=("x_start_grad", "noise_grad"),
 )
 
 
@@ -1603,6 +1698,106 @@ X0_FROM_EPS = Op(
         ),
         *wrong_times("x0_from_eps", "at(alpha_bar, t, x_t)", "at(alpha_bar, t - 1, x_t)"),
     ),
+    values={"alpha_bar": draw_shares},
+)
+
+
+# --- x0_from_eps_vjp ------------------------------------------------------------------------------
+
+
+def start_gradient_equation(f, t, alpha_bar, grad):
+    share = pick(alpha_bar, t, grad)
+    x_t_grad, eps_grad = f(t, alpha_bar, grad)
+    yield x_t_grad, np.sqrt(1 / share) * grad
+    yield eps_grad, -np.sqrt((1 - share) / share) * grad
+
+
+def start_gradient_adjoint(f, t, alpha_bar, grad):
+    x_t, eps = grad[..., ::-1], grad * grad
+    x_t_grad, eps_grad = f(t, alpha_bar, grad)
+    sides = np.sum(x_t_grad * x_t) + np.sum(eps_grad * eps)
+    yield np.sum(grad * text.x0_from_eps(x_t, t, eps, alpha_bar)), sides
+
+
+def start_gradient_after_noising(f, t, alpha_bar, grad):
+    x_t_grad, eps_grad = f(t, alpha_bar, grad)
+    x_start_grad, noise_grad = text.q_sample_vjp(t, alpha_bar, x_t_grad)
+    yield x_start_grad, grad
+    yield noise_grad + eps_grad, 0 * grad
+
+
+def start_gradient_without_noise(f, t, alpha_bar, grad):
+    x_t_grad, eps_grad = f(t, 0 * alpha_bar + 1, grad)
+    yield x_t_grad, grad
+    yield eps_grad, 0 * grad
+
+
+X0_FROM_EPS_VJP = Op(
+    text.x0_from_eps_vjp,
+    laws=(
+        Law("each gets grad times its factor", start_gradient_equation),
+        Law("is adjoint to the prediction", start_gradient_adjoint),
+        Law(
+            "through noising and prediction the sample gets grad, the noise nothing",
+            start_gradient_after_noising,
+        ),
+        Law("without noise the noised sample gets grad", start_gradient_without_noise),
+        SAMPLE_BY_SAMPLE,
+        LINEAR_IN_GRAD,
+    ),
+    probes=(gradient_probe(lambda: text.alpha_bar(linear_betas())),),
+    mistakes=(
+        Edit(
+            "x0_from_eps_vjp/sign",
+            "forgets that the noise was subtracted",
+            "-np.sqrt(1 - share)",
+            "np.sqrt(1 - share)",
+            effect="guidance drives the noise the wrong way",
+            invisible_when="the share is 1",
+        ),
+        Edit(
+            "x0_from_eps_vjp/inverse-for-transpose",
+            "multiplies by the root of the share, as to undo the prediction",
+            "grad / np.sqrt(share)",
+            "grad * np.sqrt(share)",
+            effect="no gradient at late times",
+            invisible_when="early times",
+        ),
+        Edit(
+            "x0_from_eps_vjp/divided-by-the-share",
+            "divides by the share itself",
+            "grad / np.sqrt(share)",
+            "grad / share",
+            effect="gradients too large at late times",
+            invisible_when="early times",
+        ),
+        Edit(
+            "x0_from_eps_vjp/noise-factor-not-rooted",
+            "multiplies the gradient of the noise by one minus the share",
+            "-np.sqrt(1 - share)",
+            "-(1 - share)",
+            effect="the network's part is too small",
+            invisible_when="the share is near 0 or 1",
+        ),
+        Edit(
+            "x0_from_eps_vjp/noise-not-divided",
+            "forgets to divide the gradient of the noise by the root of the share",
+            "* x_t_grad",
+            "* grad",
+            effect="the network's part is too small at late times",
+            invisible_when="early times",
+        ),
+        Edit(
+            "x0_from_eps_vjp/detached",
+            "gives the noise no gradient, as though the network did not look at the sample",
+            "-np.sqrt(1 - share) * x_t_grad",
+            "0 * x_t_grad",
+            effect="the network's part of the gradient is lost",
+            invisible_when="the share is 1",
+        ),
+        *wrong_times("x0_from_eps_vjp", "at(alpha_bar, t, grad)", "at(alpha_bar, t - 1, grad)"),
+    ),
+    outputs=("x_t_grad", "eps_grad"),
     values={"alpha_bar": draw_shares},
 )
 
@@ -2994,12 +3189,14 @@ OPS = (
     ALPHA_BAR,
     ZERO_TERMINAL_SNR,
     Q_SAMPLE,
+    Q_SAMPLE_VJP,
     Q_STEP,
     Q_POSTERIOR,
     FIXED_SMALL_LOG_VARIANCE,
     FIXED_LARGE_LOG_VARIANCE,
     LEARNED_RANGE_LOG_VARIANCE,
     X0_FROM_EPS,
+    X0_FROM_EPS_VJP,
     EPS_FROM_X0,
     VELOCITY,
     X0_FROM_V,

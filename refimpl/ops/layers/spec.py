@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.layers import reference as text
 from refimpl.special import constant, erf, pi
@@ -140,6 +141,122 @@ LINEAR = Op(
             invisible_when="all outputs are positive",
         ),
     ),
+)
+
+
+# linear_vjp
+
+
+def linear_vjp_equation(f, x, weight, grad):
+    rows = tuple(range(x.ndim - 1))
+    x_grad, weight_grad, bias_grad = f(x, weight, grad)
+    yield x_grad, np.sum(grad[..., None] * weight, axis=-2)
+    yield weight_grad, np.sum(grad[..., None] * x[..., None, :], axis=rows)
+    yield bias_grad, np.sum(grad, axis=rows)
+
+
+def linear_vjp_adjoint(f, x, weight, grad):
+    turned, other = x[..., ::-1], weight[::-1]
+    x_grad, weight_grad, _ = f(x, weight, grad)
+    yield np.sum(x_grad * turned), np.sum(grad * text.linear(turned, weight, None))
+    yield np.sum(weight_grad * other), np.sum(grad * text.linear(x, other, None))
+
+
+def linear_vjp_bias_as_input(f, x, weight, grad):
+    ones = 0 * x[..., :1] + 1
+    yield f(ones, weight[:, :1], grad)[1][:, 0], f(x, weight, grad)[2]
+
+
+def linear_vjp_rows_add_up(f, x, weight, grad):
+    first, rest = f(x[:1], weight, grad[:1]), f(x[1:], weight, grad[1:])
+    whole = f(x, weight, grad)
+    for i in (1, 2):
+        yield first[i] + rest[i], whole[i]
+
+
+def linear_vjp_rows_apart(f, x, weight, grad):
+    yield f(x[:1], weight, grad[:1])[0], f(x, weight, grad)[0][:1]
+
+
+LINEAR_VJP = Op(
+    text.linear_vjp,
+    laws=(
+        Law("every gradient is a sum of products with grad", linear_vjp_equation),
+        Law("is adjoint to the layer in x and in the weight", linear_vjp_adjoint),
+        Law("the bias is the weight of an input that is always one", linear_vjp_bias_as_input),
+        Law("weight and bias collect what each vector gives", linear_vjp_rows_add_up),
+        Law("each vector gets its own gradient", linear_vjp_rows_apart),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "a square weight that is not symmetric",
+            lambda: {"x": sines(2, 3), "weight": cosines(3, 3), "grad": cosines(2, 3)},
+        ),
+        Probe(
+            "batches of two axes",
+            lambda: {"x": sines(2, 3, 4), "weight": cosines(5, 4), "grad": cosines(2, 3, 5)},
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "linear_vjp/weight-as-forward",
+            "multiplies by the transposed weight, as the forward pass does",
+            "grad @ weight,",
+            "grad @ weight.T,",
+            effect="wrong gradients; raises unless the layer is square",
+            invisible_when="the weight is symmetric",
+        ),
+        Edit(
+            "linear_vjp/weight-gradient-transposed",
+            "returns the gradient of the weight inputs first",
+            "outputs_grad.T @ inputs",
+            "inputs.T @ outputs_grad",
+            effect="wrong updates; raises unless the layer is square",
+            invisible_when="the gradient of the weight is symmetric",
+        ),
+        Edit(
+            "linear_vjp/weight-averaged",
+            "divides the gradient of the weight by the number of vectors",
+            "outputs_grad.T @ inputs",
+            "outputs_grad.T @ inputs / len(inputs)",
+            effect="divided twice where the loss is a mean already",
+            invisible_when="there is one vector",
+        ),
+        Edit(
+            "linear_vjp/weight-overwritten",
+            "keeps the last vector's share of the weight in place of adding all",
+            "outputs_grad.T @ inputs",
+            "outputs_grad[-1:].T @ inputs[-1:]",
+            effect="most of the batch teaches nothing",
+            invisible_when="there is one vector",
+        ),
+        Edit(
+            "linear_vjp/bias-averaged",
+            "averages the gradient of the bias over the batch",
+            "np.sum(outputs_grad, axis=0)",
+            "np.mean(outputs_grad, axis=0)",
+            effect="the bias learns too slowly",
+            invisible_when="there is one vector",
+        ),
+        Edit(
+            "linear_vjp/bias-summed-over-one-axis",
+            "sums the bias over the first axis of the batch alone",
+            "np.sum(outputs_grad, axis=0)",
+            "np.sum(grad, axis=0)",
+            effect="the gradient keeps an axis of tokens",
+            invisible_when="the batch has one axis",
+        ),
+        Edit(
+            "linear_vjp/weight-reshaped",
+            "reshapes the transposed weight instead of using it as stored",
+            "grad @ weight,",
+            "grad @ np.reshape(weight.T, weight.shape),",
+            effect="the right shape with the weights in the wrong places",
+            invisible_when="there is one input or one output",
+        ),
+    ),
+    outputs=("x_grad", "weight_grad", "bias_grad"),
 )
 
 
@@ -348,6 +465,183 @@ LAYER_NORM = Op(
 )
 
 
+# layer_norm_vjp
+
+
+def layer_norm_vjp_equation(f, x, gain, eps, grad):
+    if x.size * x.shape[-1] < 100_000:
+        normal = text.layer_norm(x, np.ones(x.shape[-1]), np.zeros(x.shape[-1]), eps)
+        inner, root = gain * grad, _root(x - np.mean(x, axis=-1, keepdims=True), eps)
+        pairs = inner[..., :, None] - inner[..., None, :]
+        along = normal * np.mean(inner * normal, axis=-1, keepdims=True)
+        yield f(x, gain, eps, grad)[0], (np.mean(pairs, axis=-1) - along) / root
+
+
+def _root(x, eps):
+    return np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + eps)
+
+
+def layer_norm_vjp_symmetric(f, x, gain, eps, grad):
+    ones, other = np.ones(x.shape[-1]), x[..., ::-1]
+    there, back = f(x, ones, eps, grad)[0], f(x, ones, eps, other)[0]
+    yield np.sum(there * other, axis=-1), np.sum(grad * back, axis=-1)
+
+
+def layer_norm_vjp_sums(f, x, gain, eps, grad):
+    yield np.sum(f(x, gain, eps, grad)[0], axis=-1), 0
+
+
+def layer_norm_vjp_radial(f, x, gain, eps, grad):
+    D = x.shape[-1]
+    centred = x - np.mean(x, axis=-1, keepdims=True)
+    variance = np.mean(centred**2, axis=-1)
+    normal = text.layer_norm(x, np.ones(D), np.zeros(D), eps)
+    along = np.sum(gain * grad * normal, axis=-1)
+    x_grad = f(x, gain, eps, grad)[0]
+    yield np.sum(x_grad * centred, axis=-1), along * (eps / (variance + eps))
+
+
+def layer_norm_vjp_shift_and_scale(f, x, gain, eps, grad):
+    x_grad, gain_grad, _ = f(x, gain, eps, grad)
+    shifted = f(x + 3, gain, eps, grad)
+    yield shifted[0], x_grad
+    yield shifted[1], gain_grad
+    scaled = f(2 * x, gain, 4 * eps, grad)
+    yield scaled[0], x_grad / 2
+    yield scaled[1], gain_grad
+
+
+def layer_norm_vjp_affine(f, x, gain, eps, grad):
+    D, rows = x.shape[-1], tuple(range(x.ndim - 1))
+    x_grad, gain_grad, bias_grad = f(x, gain, eps, grad)
+    normal = text.layer_norm(x, np.ones(D), np.zeros(D), eps)
+    yield gain_grad, np.sum(normal * grad, axis=rows)
+    yield bias_grad, np.sum(grad, axis=rows)
+    yield f(x, np.ones(D), eps, gain * grad)[0], x_grad
+
+
+def norm_gradient(scale, shift, eps):
+    """Vectors of different sizes, and a gradient that is no symmetric function of them."""
+    return {
+        "x": scale * sines(2, 3, 5) * np.array([[1.0], [10.0], [0.1]]) + shift,
+        "gain": 1 + cosines(5),
+        "eps": eps,
+        "grad": cosines(2, 3, 5),
+    }
+
+
+LAYER_NORM_VJP = Op(
+    text.layer_norm_vjp,
+    laws=(
+        Law("equals the form written with differences of pairs", layer_norm_vjp_equation),
+        Law("without gain the Jacobian is symmetric", layer_norm_vjp_symmetric),
+        Law("the gradient of each vector sums to zero", layer_norm_vjp_sums),
+        Law("along x only the share of eps is left", layer_norm_vjp_radial),
+        Law(
+            "shifts change nothing, doubling x halves the gradient", layer_norm_vjp_shift_and_scale
+        ),
+        Law("gain and bias collect what arrives at the normalised vectors", layer_norm_vjp_affine),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe("tokens of different sizes", lambda: norm_gradient(1.0, 0.0, 1e-5)),
+        Probe("a standard deviation near 1e-3", lambda: norm_gradient(1e-3, 0.0, 1e-5)),
+        Probe("tokens far from zero", lambda: norm_gradient(1.0, 7.0, 1e-6)),
+    ),
+    mistakes=(
+        Edit(
+            "layer_norm_vjp/mean-term-forgotten",
+            "forgets that the mean moves with every entry",
+            "(inner - np.mean(inner, axis=-1, keepdims=True) - normal",
+            "(inner - normal",
+            effect="the gradient has a part along the all-ones vector",
+            invisible_when="grad times gain has mean zero",
+        ),
+        Edit(
+            "layer_norm_vjp/variance-term-forgotten",
+            "forgets that the variance moves with every entry",
+            " - normal * along) / root",
+            ") / root",
+            effect="the gradient has a part along x",
+            invisible_when="grad is orthogonal to x",
+        ),
+        Edit(
+            "layer_norm_vjp/statistics-held-fixed",
+            "treats mean and variance as constants",
+            "(inner - np.mean(inner, axis=-1, keepdims=True) - normal * along) / root",
+            "inner / root",
+            effect="training drifts; right for a batch norm at inference alone",
+        ),
+        Edit(
+            "layer_norm_vjp/gain-forgotten",
+            "does not multiply grad by the gain",
+            "inner = gain * grad",
+            "inner = grad",
+            effect="right at initialisation, wrong with trained weights",
+            invisible_when="gain is 1",
+        ),
+        Edit(
+            "layer_norm_vjp/sum-for-mean",
+            "sums the products of grad and the normalised vector instead of averaging",
+            "along = np.mean(",
+            "along = np.sum(",
+            effect="the part along x is D times too large",
+            invisible_when="the width is one",
+        ),
+        Edit(
+            "layer_norm_vjp/not-divided-by-deviation",
+            "forgets to divide by the standard deviation",
+            "normal * along) / root",
+            "normal * along)",
+            effect="gradients too large for large vectors",
+            invisible_when="the variance is one",
+        ),
+        Edit(
+            "layer_norm_vjp/gain-from-raw-input",
+            "multiplies x itself, not the normalised x, into the gradient of the gain",
+            "np.sum(grad * normal, axis=batch)",
+            "np.sum(grad * x, axis=batch)",
+            effect="the gain learns from means and scales",
+        ),
+        Edit(
+            "layer_norm_vjp/gain-not-summed",
+            "keeps the first vector's gradient of the gain in place of the sum",
+            "np.sum(grad * normal, axis=batch)",
+            "np.reshape(grad * normal, (-1, x.shape[-1]))[0]",
+            effect="most of the batch teaches nothing",
+            invisible_when="there is one vector",
+        ),
+        Edit(
+            "layer_norm_vjp/bias-averaged",
+            "averages the gradient of the bias over the batch",
+            "np.sum(grad, axis=batch)",
+            "np.mean(grad, axis=batch)",
+            effect="the bias learns too slowly",
+            invisible_when="there is one vector",
+        ),
+        Edit(
+            "layer_norm_vjp/eps-outside-root",
+            "adds eps to the standard deviation instead of to the variance",
+            "np.sqrt(variance + eps)",
+            "(np.sqrt(variance) + eps)",
+            effect="large where the variance is near eps",
+            invisible_when="the variance is near one",
+        ),
+    ),
+    lossy=(
+        Edit(
+            "layer_norm_vjp/one-pass-variance",
+            "computes the variance as E[x²] - E[x]²",
+            "variance = np.mean(centred * centred, axis=-1, keepdims=True)",
+            "square = np.mean(x * x, axis=-1, keepdims=True)\n"
+            "    variance = np.maximum(square - np.mean(x, axis=-1, keepdims=True) ** 2, 0)",
+            effect="loses digits where the mean is large against the deviation",
+        ),
+    ),
+    outputs=("x_grad", "gain_grad", "bias_grad"),
+)
+
+
 # rms_norm
 
 
@@ -490,6 +784,138 @@ RMS_NORM = Op(
             source="https://github.com/linkedin/Liger-Kernel/issues/74",
         ),
     ),
+)
+
+
+# rms_norm_vjp
+
+
+def rms_norm_vjp_equation(f, x, gain, eps, grad):
+    D, rows = x.shape[-1], tuple(range(x.ndim - 1))
+    square = np.sum(x**2, axis=-1, keepdims=True) + D * eps
+    inner, root = gain * grad, np.sqrt(square / D)
+    x_grad, gain_grad = f(x, gain, eps, grad)
+    yield x_grad, (inner - x * np.sum(inner * x, axis=-1, keepdims=True) / square) / root
+    yield gain_grad, np.sum(grad * x / root, axis=rows)
+
+
+def rms_norm_vjp_symmetric(f, x, gain, eps, grad):
+    ones, other = np.ones(x.shape[-1]), x[..., ::-1] + 1
+    there, back = f(x, ones, eps, grad)[0], f(x, ones, eps, other)[0]
+    yield np.sum(there * other, axis=-1), np.sum(grad * back, axis=-1)
+
+
+def rms_norm_vjp_radial(f, x, gain, eps, grad):
+    along = np.sum(grad * text.rms_norm(x, gain, eps), axis=-1)
+    share = eps / (np.mean(x * x, axis=-1) + eps)
+    yield np.sum(f(x, gain, eps, grad)[0] * x, axis=-1), along * share
+
+
+def rms_norm_vjp_scale(f, x, gain, eps, grad):
+    x_grad, gain_grad = f(x, gain, eps, grad)
+    scaled = f(2 * x, gain, 4 * eps, grad)
+    yield scaled[0], x_grad / 2
+    yield scaled[1], gain_grad
+
+
+def rms_norm_vjp_of_centred(f, x, gain, eps, grad):
+    x_grad, gain_grad = f(x - np.mean(x, axis=-1, keepdims=True), gain, eps, grad)
+    layer = text.layer_norm_vjp(x, gain, eps, grad)
+    yield x_grad - np.mean(x_grad, axis=-1, keepdims=True), layer[0]
+    yield gain_grad, layer[1]
+
+
+RMS_NORM_VJP = Op(
+    text.rms_norm_vjp,
+    laws=(
+        Law("equals the form written with the length of the vector", rms_norm_vjp_equation),
+        Law("without gain the Jacobian is symmetric", rms_norm_vjp_symmetric),
+        Law("along x only the share of eps is left", rms_norm_vjp_radial),
+        Law("doubling x halves the gradient", rms_norm_vjp_scale),
+        Law("centred before and after it is that of a layer norm", rms_norm_vjp_of_centred),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe("tokens of different sizes", lambda: norm_gradient(1.0, 0.0, 1e-5)),
+        Probe("entries near 1e-3", lambda: norm_gradient(1e-3, 0.0, 1e-5)),
+        Probe("tokens far from zero", lambda: norm_gradient(1.0, 7.0, 1e-6)),
+    ),
+    mistakes=(
+        Edit(
+            "rms_norm_vjp/size-held-fixed",
+            "treats the root of the mean square as a constant",
+            "(inner - normal * along) / root",
+            "inner / root",
+            effect="the gradient has a part along x",
+            invisible_when="grad is orthogonal to x",
+        ),
+        Edit(
+            "rms_norm_vjp/mean-term-added",
+            "subtracts the mean of grad, as for a layer norm",
+            "(inner - normal * along)",
+            "(inner - np.mean(inner, axis=-1, keepdims=True) - normal * along)",
+            effect="the part along the all-ones vector is lost",
+            invisible_when="grad times gain has mean zero",
+        ),
+        Edit(
+            "rms_norm_vjp/gain-forgotten",
+            "does not multiply grad by the gain",
+            "inner = gain * grad",
+            "inner = grad",
+            effect="right at initialisation, wrong with trained weights",
+            invisible_when="gain is 1",
+        ),
+        Edit(
+            "rms_norm_vjp/sum-for-mean",
+            "sums the products of grad and the normalised vector instead of averaging",
+            "along = np.mean(",
+            "along = np.sum(",
+            effect="the part along x is D times too large",
+            invisible_when="the width is one",
+        ),
+        Edit(
+            "rms_norm_vjp/not-divided-by-size",
+            "forgets to divide by the root of the mean square",
+            "normal * along) / root",
+            "normal * along)",
+            effect="gradients too large for large vectors",
+            invisible_when="the mean square is one",
+        ),
+        Edit(
+            "rms_norm_vjp/x-for-normal",
+            "multiplies x itself where the normalised x belongs",
+            "(inner - normal * along)",
+            "(inner - x * along)",
+            effect="the part along x has the wrong size",
+            invisible_when="the mean square is one",
+        ),
+        Edit(
+            "rms_norm_vjp/gain-averaged",
+            "averages the gradient of the gain over the batch",
+            "np.sum(grad * normal, axis",
+            "np.mean(grad * normal, axis",
+            effect="the gain learns too slowly",
+            invisible_when="there is one vector",
+        ),
+        Edit(
+            "rms_norm_vjp/eps-outside-root",
+            "adds eps to the root instead of to the mean square",
+            "np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)",
+            "(np.sqrt(np.mean(x * x, axis=-1, keepdims=True)) + eps)",
+            effect="large where the mean square is near eps",
+            invisible_when="the mean square is near one",
+        ),
+    ),
+    dialects=(
+        Edit(
+            "rms_norm_vjp/gain-plus-one",
+            "multiplies 1 + gain, for checkpoints that store the gain minus one, as Gemma's do",
+            "inner = gain * grad",
+            "inner = (1 + gain) * grad",
+            effect="the same layer once the gain is stored that way",
+        ),
+    ),
+    outputs=("x_grad", "gain_grad"),
 )
 
 
@@ -675,6 +1101,155 @@ GROUP_NORM = Op(
 )
 
 
+# group_norm_vjp
+
+
+def group_norm_vjp_as_layer_norm(f, x, gain, groups, eps, grad):
+    B, channels, height, width = x.shape
+    n = channels // groups * height * width
+    flat, inner = np.reshape(x, (B, groups, n)), gain[:, None, None] * grad
+    layer = text.layer_norm_vjp(flat, np.ones(n), eps, np.reshape(inner, (B, groups, n)))
+    yield f(x, gain, groups, eps, grad)[0], np.reshape(layer[0], x.shape)
+
+
+def group_norm_vjp_affine(f, x, gain, groups, eps, grad):
+    ones = np.ones(x.shape[1])
+    normal = text.group_norm(x, ones, 0 * ones, groups, eps)
+    x_grad, gain_grad, bias_grad = f(x, gain, groups, eps, grad)
+    yield gain_grad, np.sum(normal * grad, axis=(0, 2, 3))
+    yield bias_grad, np.sum(grad, axis=(0, 2, 3))
+    yield f(x, ones, groups, eps, gain[:, None, None] * grad)[0], x_grad
+
+
+def group_norm_vjp_symmetric(f, x, gain, groups, eps, grad):
+    ones, other = np.ones(x.shape[1]), x[:, ::-1]
+    there, back = f(x, ones, groups, eps, grad)[0], f(x, ones, groups, eps, other)[0]
+    yield np.sum(there * other, axis=(1, 2, 3)), np.sum(grad * back, axis=(1, 2, 3))
+
+
+def group_norm_vjp_shift_and_scale(f, x, gain, groups, eps, grad):
+    steps = np.repeat(np.arange(groups), x.shape[1] // groups)
+    x_grad, gain_grad, _ = f(x, gain, groups, eps, grad)
+    yield f(x + steps[:, None, None], gain, groups, eps, grad)[0], x_grad
+    scaled = f(2 * x, gain, groups, 4 * eps, grad)
+    yield scaled[0], x_grad / 2
+    yield scaled[1], gain_grad
+
+
+def group_norm_vjp_samples(f, x, gain, groups, eps, grad):
+    whole = f(x, gain, groups, eps, grad)
+    first = f(x[:1], gain, groups, eps, grad[:1])
+    rest = f(x[1:], gain, groups, eps, grad[1:])
+    yield first[0], whole[0][:1]
+    for i in (1, 2):
+        yield first[i] + rest[i], whole[i]
+
+
+def maps_gradient(groups, C, scale, eps):
+    """The gradient of a loss behind feature maps whose channels differ in mean and size."""
+    maps = feature_maps(groups, C, scale, eps)
+    maps.pop("bias")
+    return {**maps, "grad": cosines(2, groups * C, 2, 3)}
+
+
+GROUP_NORM_VJP = Op(
+    text.group_norm_vjp,
+    laws=(
+        Law(
+            "is that of a layer normalisation of each flattened group", group_norm_vjp_as_layer_norm
+        ),
+        Law("gain and bias collect what arrives at the normalised maps", group_norm_vjp_affine),
+        Law("without gain the Jacobian is symmetric", group_norm_vjp_symmetric),
+        Law(
+            "shifts change nothing, doubling x halves the gradient", group_norm_vjp_shift_and_scale
+        ),
+        Law("samples are apart in x and add up in gain and bias", group_norm_vjp_samples),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe("activations scaled by 1e-3", lambda: maps_gradient(3, 2, 1e-3, 1e-6)),
+        Probe("channels of different means and scales", lambda: maps_gradient(2, 3, 1.0, 1e-5)),
+        Probe("eight groups", lambda: maps_gradient(8, 2, 1.0, 1e-6)),
+    ),
+    mistakes=(
+        Edit(
+            "group_norm_vjp/mean-term-forgotten",
+            "forgets that the mean moves with every entry",
+            "(inner - np.mean(inner, axis=-1, keepdims=True) - normal",
+            "(inner - normal",
+            effect="the gradient has a constant part",
+            invisible_when="grad times gain has mean zero in each group",
+        ),
+        Edit(
+            "group_norm_vjp/variance-term-forgotten",
+            "forgets that the variance moves with every entry",
+            " - normal * along) / root",
+            ") / root",
+            effect="the gradient has a part along x",
+            invisible_when="grad is orthogonal to x",
+        ),
+        Edit(
+            "group_norm_vjp/statistics-held-fixed",
+            "treats mean and variance as constants",
+            "(inner - np.mean(inner, axis=-1, keepdims=True) - normal * along) / root",
+            "inner / root",
+            effect="training drifts; right for a batch norm at inference alone",
+        ),
+        Edit(
+            "group_norm_vjp/gain-after-the-means",
+            "multiplies the gain last, as though it were one factor for the group",
+            "    return np.reshape(x_grad, x.shape)",
+            "    gains = gain[:, None, None]\n"
+            "    x_grad = np.reshape(x_grad, x.shape) * gains / np.mean(gain)\n"
+            "    return np.reshape(x_grad, x.shape)",
+            effect="the parts along mean and x have the wrong weights",
+            invisible_when="all gains are equal",
+        ),
+        Edit(
+            "group_norm_vjp/gain-forgotten",
+            "does not multiply grad by the gain",
+            "np.reshape(gain[:, None, None] * grad, shape)",
+            "np.reshape(grad, shape)",
+            effect="right at initialisation, wrong with trained weights",
+            invisible_when="gain is 1",
+        ),
+        Edit(
+            "group_norm_vjp/one-group",
+            "takes the means over all channels",
+            "B, channels, height, width = x.shape",
+            "B, channels, height, width = x.shape\n    groups = 1",
+            effect="groups pull at each other",
+            invisible_when="there is one group",
+        ),
+        Edit(
+            "group_norm_vjp/gain-summed-over-pixels-alone",
+            "keeps the first sample's gradient of the gain",
+            "np.sum(grad * np.reshape(normal, x.shape), axis=(0, 2, 3))",
+            "np.sum(grad * np.reshape(normal, x.shape), axis=(2, 3))[0]",
+            effect="most of the batch teaches nothing",
+            invisible_when="there is one sample",
+        ),
+        Edit(
+            "group_norm_vjp/bias-per-group",
+            "averages the gradient of the bias over the pixels",
+            "np.sum(grad, axis=(0, 2, 3))",
+            "np.sum(grad, axis=(0, 2, 3)) / (height * width)",
+            effect="the bias learns too slowly",
+            invisible_when="the image is one pixel",
+        ),
+        Edit(
+            "group_norm_vjp/eps-outside-root",
+            "adds eps to the standard deviation instead of to the variance",
+            "np.sqrt(variance + eps)",
+            "(np.sqrt(variance) + eps)",
+            effect="large where the variance is near eps",
+            invisible_when="the variance is near one",
+        ),
+    ),
+    outputs=("x_grad", "gain_grad", "bias_grad"),
+)
+
+
 # softmax
 
 
@@ -767,8 +1342,14 @@ SOFTMAX = Op(
         Edit(
             "softmax/first-axis",
             "normalises over the first axis instead of the last",
-            "np.sum(weights, axis=-1, keepdims=True)",
-            "np.sum(weights, axis=0, keepdims=True)",
+            "    top = np.max(z, axis=-1, keepdims=True)  # ... 1\n"
+            "    top = np.where(top > -np.inf, top, 0)  # a row of -inf alone has weights 0\n"
+            "    weights = np.exp(z - top)\n"
+            "    return weights / np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)\n",
+            "    top = np.max(z, axis=0, keepdims=True)\n"
+            "    top = np.where(top > -np.inf, top, 0)\n"
+            "    weights = np.exp(z - top)\n"
+            "    return weights / np.maximum(np.sum(weights, axis=0, keepdims=True), 1)\n",
             effect="each sample depends on the others of the batch",
             source="https://github.com/PetrochukM/PyTorch-NLP/issues/2",
         ),
@@ -829,6 +1410,148 @@ SOFTMAX = Op(
             effect="a row without a visible entry averages what it must not see",
         ),
     ),
+)
+
+
+# softmax_vjp
+
+
+def softmax_vjp_equation(f, z, grad):
+    p = text.softmax(z)
+    gains = p[..., None, :] * (grad[..., :, None] - grad[..., None, :])
+    yield f(z, grad), p * np.sum(gains, axis=-1)
+
+
+def softmax_vjp_rows_sum_to_zero(f, z, grad):
+    yield np.sum(f(z, grad), axis=-1), 0
+
+
+def softmax_vjp_shift(f, z, grad):
+    yield f(z + 3, grad), f(z, grad)
+    yield f(z, grad + 5), f(z, grad)
+
+
+def softmax_vjp_symmetric(f, z, grad):
+    other = grad[..., ::-1] + 1
+    yield np.sum(f(z, grad) * other, axis=-1), np.sum(f(z, other) * grad, axis=-1)
+
+
+def softmax_vjp_equal_logits(f, z, grad):
+    K = z.shape[-1]
+    centred = grad - np.mean(grad, axis=-1, keepdims=True)
+    yield f(np.zeros(z.shape), grad), centred / K
+
+
+def softmax_vjp_of_two(f, z, grad):
+    if np.all(np.isfinite(values(z))):
+        two = f(np.stack([z, 0 * z], axis=-1), np.stack([grad, 0 * grad], axis=-1))
+        yield two[..., 0], text.sigmoid_vjp(z, grad)
+
+
+def softmax_vjp_from_logs(f, z, grad):
+    if np.all(np.isfinite(values(z))):
+        yield f(z, grad), text.log_softmax_vjp(z, text.softmax(z) * grad)
+
+
+SOFTMAX_VJP = Op(
+    text.softmax_vjp,
+    laws=(
+        Law("equals the form written with differences of pairs", softmax_vjp_equation),
+        Law("rows sum to zero", softmax_vjp_rows_sum_to_zero),
+        Law("a constant added to a row of z or of grad changes nothing", softmax_vjp_shift),
+        Law("the Jacobian is symmetric", softmax_vjp_symmetric),
+        Law("equal logits give the centred grad over K", softmax_vjp_equal_logits),
+        Law("of two entries it is that of the sigmoid", softmax_vjp_of_two),
+        Law("is that of the logarithm for weights times grad", softmax_vjp_from_logs),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "three logits near each other",
+            lambda: {"z": np.array([[4.1, 3.9, 2.7]]), "grad": np.array([[1.0, -2.0, 4.0]])},
+        ),
+        Probe(
+            "logits of 1000",
+            lambda: {"z": np.array([[1000.0, 999.0, 0.0]]), "grad": np.array([[1.0, 2.0, 3.0]])},
+        ),
+        Probe(
+            "a masked entry and a masked row",
+            lambda: {"z": np.array([[0.0, 1.0, -np.inf], [-np.inf] * 3]), "grad": sines(2, 3)},
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "softmax_vjp/diagonal-alone",
+            "takes the derivative p (1 - p) of each weight by its own logit alone",
+            "weights * (grad - average)",
+            "weights * (1 - weights) * grad",
+            effect="the logits do not feel that weights are shared",
+            invisible_when="grad is zero but for one entry, at that entry",
+        ),
+        Edit(
+            "softmax_vjp/average-forgotten",
+            "does not subtract the average of grad",
+            "weights * (grad - average)",
+            "weights * grad",
+            effect="rows do not sum to zero",
+            invisible_when="grad times the weights sums to zero",
+        ),
+        Edit(
+            "softmax_vjp/plain-mean",
+            "subtracts the plain mean of grad in place of the weighted one",
+            "np.sum(grad * weights,",
+            "np.mean(grad,",
+            effect="rows do not sum to zero",
+            invisible_when="all weights are equal",
+        ),
+        Edit(
+            "softmax_vjp/average-divided-by-classes",
+            "averages the products of grad and weights instead of adding them",
+            "np.sum(grad * weights,",
+            "np.mean(grad * weights,",
+            effect="the average is K times too small",
+            invisible_when="there is one entry",
+        ),
+        Edit(
+            "softmax_vjp/of-the-logarithm",
+            "takes the gradient of log softmax",
+            "weights * (grad - average)",
+            "grad - weights * np.sum(grad, axis=-1, keepdims=True)",
+            effect="gradients too large by one over the weight",
+        ),
+        Edit(
+            "softmax_vjp/sign",
+            "subtracts grad from its average",
+            "(grad - average)",
+            "(average - grad)",
+            effect="training goes uphill",
+        ),
+        Edit(
+            "softmax_vjp/first-axis",
+            "averages over the first axis instead of the last",
+            "np.sum(grad * weights, axis=-1",
+            "np.sum(grad * weights, axis=0",
+            effect="each sample depends on the others of the batch",
+        ),
+        Edit(
+            "softmax_vjp/weights-forgotten",
+            "returns what each weight gains over the average",
+            "return weights * (grad",
+            "return (grad",
+            effect="entries without weight get a gradient",
+        ),
+    ),
+    dialects=(
+        Edit(
+            "softmax_vjp/masked-row-nan",
+            "a row of -inf alone is NaN, as in torch and JAX",
+            "top = np.where(top > -np.inf, top, 0)",
+            "top = 1 * top",
+            where="softmax",
+            effect="NaN in every row without a visible entry",
+        ),
+    ),
+    outputs=("z_grad",),
 )
 
 
@@ -935,8 +1658,12 @@ LOG_SOFTMAX = Op(
         Edit(
             "log_softmax/first-axis",
             "sums over the first axis instead of the last",
-            "np.sum(np.exp(z - top), axis=-1, keepdims=True)",
-            "np.sum(np.exp(z - top), axis=0, keepdims=True)",
+            "    top = np.max(z, axis=-1, keepdims=True)  # ... 1\n"
+            "    top = np.where(top > -np.inf, top, 0)\n"
+            "    total = np.sum(np.exp(z - top), axis=-1, keepdims=True)  # ... 1\n",
+            "    top = np.max(z, axis=0, keepdims=True)\n"
+            "    top = np.where(top > -np.inf, top, 0)\n"
+            "    total = np.sum(np.exp(z - top), axis=0, keepdims=True)\n",
             effect="each sample depends on the others of the batch",
         ),
         Edit(
@@ -957,6 +1684,132 @@ LOG_SOFTMAX = Op(
             effect="NaN in every row without a visible entry",
         ),
     ),
+)
+
+
+# log_softmax_vjp
+
+
+def log_softmax_vjp_equation(f, z, grad):
+    K = z.shape[-1]
+    jacobian = np.eye(K) - text.softmax(z)[..., None]  # ... K K
+    yield f(z, grad), np.sum(jacobian * grad[..., None, :], axis=-1)
+
+
+def log_softmax_vjp_rows_sum_to_zero(f, z, grad):
+    visible = np.max(values(z), axis=-1) > -np.inf
+    yield np.where(visible, np.sum(f(z, grad), axis=-1), 0), 0
+
+
+def log_softmax_vjp_shift(f, z, grad):
+    yield f(z + 3, grad), f(z, grad)
+
+
+def log_softmax_vjp_expected_score(f, z, grad):
+    yield f(z, text.softmax(z)), np.zeros(z.shape)
+
+
+def log_softmax_vjp_equal_logits(f, z, grad):
+    yield f(np.zeros(z.shape), grad), grad - np.mean(grad, axis=-1, keepdims=True)
+
+
+def log_softmax_vjp_to_probabilities(f, z, grad):
+    if np.all(np.isfinite(values(z))):
+        yield f(z, text.softmax(z) * grad), text.softmax_vjp(z, grad)
+
+
+LOG_SOFTMAX_VJP = Op(
+    text.log_softmax_vjp,
+    laws=(
+        Law("equals the product with the Jacobian", log_softmax_vjp_equation),
+        Law("rows sum to zero", log_softmax_vjp_rows_sum_to_zero),
+        Law("a constant added to a row of z changes nothing", log_softmax_vjp_shift),
+        Law("the probabilities themselves have gradient zero", log_softmax_vjp_expected_score),
+        Law("equal logits centre grad", log_softmax_vjp_equal_logits),
+        Law("grad times the probabilities gives that of softmax", log_softmax_vjp_to_probabilities),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "three logits near each other",
+            lambda: {"z": np.array([[4.1, 3.9, 2.7]]), "grad": np.array([[1.0, -2.0, 4.0]])},
+        ),
+        Probe(
+            "logits of 1000",
+            lambda: {"z": np.array([[1000.0, 999.0, 0.0]]), "grad": np.array([[1.0, 2.0, 3.0]])},
+        ),
+        Probe(
+            "a masked entry and a masked row",
+            lambda: {"z": np.array([[0.0, 1.0, -np.inf], [-np.inf] * 3]), "grad": sines(2, 3)},
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "log_softmax_vjp/diagonal-alone",
+            "takes the derivative 1 - p of each entry by its own logit alone",
+            "weights * np.sum(grad, axis=-1, keepdims=True)",
+            "weights * grad",
+            effect="logits do not feel each other",
+            invisible_when="grad is zero but for one entry, at that entry",
+        ),
+        Edit(
+            "log_softmax_vjp/of-softmax",
+            "takes the gradient of softmax",
+            "return grad - weights * np.sum(grad, axis=-1, keepdims=True)",
+            "return softmax_vjp(z, grad)",
+            effect="gradients too small by the weight",
+        ),
+        Edit(
+            "log_softmax_vjp/mean-for-sum",
+            "averages grad instead of adding it up",
+            "np.sum(grad,",
+            "np.mean(grad,",
+            effect="rows do not sum to zero",
+            invisible_when="grad sums to zero",
+        ),
+        Edit(
+            "log_softmax_vjp/weights-forgotten",
+            "subtracts the sum of grad itself",
+            "grad - weights * np",
+            "grad - np",
+            effect="far too large",
+            invisible_when="grad sums to zero",
+        ),
+        Edit(
+            "log_softmax_vjp/uniform-weights",
+            "spreads the sum of grad evenly",
+            "np.exp(log_softmax(z))",
+            "np.ones(z.shape) / z.shape[-1]",
+            effect="right before the first step of training alone",
+            invisible_when="all logits are equal",
+        ),
+        Edit(
+            "log_softmax_vjp/log-for-weight",
+            "multiplies the log-probabilities, which should be exponentiated first",
+            "np.exp(log_softmax(z))",
+            "log_softmax(z)",
+            effect="rows do not sum to zero",
+            invisible_when="grad sums to zero",
+        ),
+        Edit(
+            "log_softmax_vjp/first-axis",
+            "sums over the first axis instead of the last",
+            "np.sum(grad, axis=-1",
+            "np.sum(grad, axis=0",
+            effect="each sample depends on the others of the batch",
+        ),
+    ),
+    dialects=(
+        Edit(
+            "log_softmax_vjp/masked-row-nan",
+            "a row of -inf alone is NaN, as in torch and JAX",
+            "top = np.where(top > -np.inf, top, 0)",
+            "top = 1 * top",
+            where="log_softmax",
+            effect="NaN in every row without a visible entry",
+        ),
+    ),
+    outputs=("z_grad",),
 )
 
 
@@ -1095,6 +1948,153 @@ CROSS_ENTROPY = Op(
 )
 
 
+# cross_entropy_vjp
+
+
+def cross_entropy_vjp_from_logs(f, logits, labels, grad):
+    picked = -np.eye(logits.shape[-1])[labels] * (grad / len(labels))
+    yield f(logits, labels, grad), text.log_softmax_vjp(logits, picked)
+
+
+def cross_entropy_vjp_rows_sum_to_zero(f, logits, labels, grad):
+    yield np.sum(f(logits, labels, grad), axis=-1), 0
+
+
+def cross_entropy_vjp_signs(f, logits, labels, grad):
+    one_hot = np.eye(logits.shape[-1])[labels]
+    slope = f(logits, labels, np.abs(grad))
+    yield no_less(slope * (1 - 2 * one_hot), 0)
+
+
+def cross_entropy_vjp_equal_logits(f, logits, labels, grad):
+    N, K = logits.shape
+    one_hot = np.eye(K)[labels]
+    yield f(np.zeros(logits.shape), labels, grad), grad * (1 - K * one_hot) / (N * K)
+
+
+def cross_entropy_vjp_shift(f, logits, labels, grad):
+    steps = np.arange(len(labels))[:, None]
+    yield f(logits + steps, labels, grad), f(logits, labels, grad)
+
+
+def cross_entropy_vjp_split(f, logits, labels, grad):
+    n = len(labels)
+    if n > 1:
+        rest = f(logits[1:], labels[1:], grad)
+        yield n * f(logits, labels, grad)[1:], (n - 1) * rest
+
+
+def draw_loss_gradient(source, sizes):
+    return source.choice([np.array(1.0), source.normal(())])
+
+
+CROSS_ENTROPY_VJP = Op(
+    text.cross_entropy_vjp,
+    laws=(
+        Law("is that of log softmax at the labels", cross_entropy_vjp_from_logs),
+        Law("rows sum to zero", cross_entropy_vjp_rows_sum_to_zero),
+        Law("pulls the label's logit up and all others down", cross_entropy_vjp_signs),
+        Law(
+            "equal logits give 1/K minus the one-hot label, over N", cross_entropy_vjp_equal_logits
+        ),
+        Law("a constant added to a row changes nothing", cross_entropy_vjp_shift),
+        Law("each sample counts one Nth", cross_entropy_vjp_split),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "logits of 1000 on the wrong class",
+            lambda: {
+                "logits": np.array([[1000.0, 0.0, 1.0]]),
+                "labels": np.array([2]),
+                "grad": np.array(1.0),
+            },
+        ),
+        Probe(
+            "sines, three classes",
+            lambda: {
+                "logits": 4 * sines(5, 3),
+                "labels": np.array([0, 2, 1, 1, 0]),
+                "grad": np.array(1.0),
+            },
+        ),
+        Probe(
+            "a loss that counts twice and a half",
+            lambda: {
+                "logits": sines(4, 5),
+                "labels": np.array([4, 0, 1, 1]),
+                "grad": np.array(2.5),
+            },
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "cross_entropy_vjp/not-averaged",
+            "forgets that the loss is a mean over the samples",
+            "grad / N *",
+            "grad *",
+            effect="N times the gradient, so that the step size depends on the batch",
+            invisible_when="there is one sample",
+        ),
+        Edit(
+            "cross_entropy_vjp/divided-by-classes",
+            "divides by samples and classes",
+            "grad / N *",
+            "grad / (N * K) *",
+            effect="1/K of the gradient",
+            invisible_when="there is one class",
+        ),
+        Edit(
+            "cross_entropy_vjp/sign",
+            "subtracts the probabilities from the labels",
+            "(probs - np.eye(K)[labels])",
+            "(np.eye(K)[labels] - probs)",
+            effect="training drives the right class away",
+        ),
+        Edit(
+            "cross_entropy_vjp/grad-ignored",
+            "returns the gradient of the loss itself, whatever arrives",
+            "grad / N *",
+            "1 / N *",
+            effect="loss weights have no effect",
+            invisible_when="grad is 1",
+        ),
+        Edit(
+            "cross_entropy_vjp/activation-derivative",
+            "multiplies the derivative p (1 - p), as for a squared error behind a logistic output",
+            "- np.eye(K)[labels])",
+            "- np.eye(K)[labels]) * probs * (1 - probs)",
+            effect="hard samples have almost no gradient",
+        ),
+        Edit(
+            "cross_entropy_vjp/label-forgotten",
+            "returns the probabilities without subtracting the labels",
+            "(probs - np.eye(K)[labels])",
+            "probs",
+            effect="the labels have no effect",
+        ),
+        Edit(
+            "cross_entropy_vjp/one-based",
+            "reads the labels as one-based",
+            "np.eye(K)[labels]",
+            "np.eye(K)[labels - 1]",
+            effect="each sample is pulled to the class before its own",
+            invisible_when="there is one class",
+        ),
+        Edit(
+            "cross_entropy_vjp/softmax-twice",
+            "takes softmax of the probabilities once more",
+            "np.exp(log_softmax(logits))",
+            "softmax(np.exp(log_softmax(logits)))",
+            effect="a perfect classifier still has a gradient",
+            invisible_when="there is one class",
+        ),
+    ),
+    outputs=("logits_grad",),
+    values={"grad": draw_loss_gradient},
+)
+
+
 # sigmoid
 
 
@@ -1205,6 +2205,87 @@ SIGMOID = Op(
 )
 
 
+# sigmoid_vjp
+
+
+def sigmoid_vjp_equation(f, z, grad):
+    yield f(z, grad), grad * text.sigmoid(z) * text.sigmoid(-z)
+
+
+def sigmoid_vjp_even(f, z, grad):
+    yield f(-z, grad), f(z, grad)
+
+
+def sigmoid_vjp_tanh(f, z, grad):
+    yield f(z, grad), grad / 4 * (1 - np.tanh(z / 2) ** 2)
+
+
+def sigmoid_vjp_at_most_a_quarter(f, z, grad):
+    yield no_less(np.abs(grad) / 4, np.abs(f(z, grad)))
+    yield f(0 * z, grad), grad / 4
+
+
+SIGMOID_VJP = Op(
+    text.sigmoid_vjp,
+    laws=(
+        Law("is grad times the probabilities of both events", sigmoid_vjp_equation),
+        Law("is the same for z and -z", sigmoid_vjp_even),
+        Law("is a quarter of that of the hyperbolic tangent at half of z", sigmoid_vjp_tanh),
+        Law("is at most a quarter of grad, which it is at 0", sigmoid_vjp_at_most_a_quarter),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(Probe("both tails", lambda: {"z": activations(), "grad": 1 + sines(16)}),),
+    mistakes=(
+        Edit(
+            "sigmoid_vjp/of-a-probability",
+            "takes z for the probability that it should be squashed to",
+            "probs = sigmoid(z)",
+            "probs = z",
+            effect="negative or growing with z",
+            invisible_when="the forward result is passed in, as libraries do",
+        ),
+        Edit(
+            "sigmoid_vjp/squashed-twice",
+            "squashes z twice",
+            "probs = sigmoid(z)",
+            "probs = sigmoid(sigmoid(z))",
+            effect="nearly constant",
+        ),
+        Edit(
+            "sigmoid_vjp/complement-forgotten",
+            "forgets the factor 1 - p",
+            "(probs * (1 - probs))",
+            "probs",
+            effect="large z keep their gradient",
+            invisible_when="z is far below zero",
+        ),
+        Edit(
+            "sigmoid_vjp/of-tanh",
+            "takes the derivative 1 - p² of the hyperbolic tangent",
+            "(probs * (1 - probs))",
+            "(1 - probs * probs)",
+            effect="three quarters at 0",
+        ),
+        Edit(
+            "sigmoid_vjp/of-log",
+            "takes the derivative 1 - p of the logarithm",
+            "(probs * (1 - probs))",
+            "(1 - probs)",
+            effect="very negative z keep their gradient",
+            invisible_when="z is far above zero",
+        ),
+        Edit(
+            "sigmoid_vjp/at-most-one",
+            "scales the derivative to one at 0",
+            "(probs * (1 - probs))",
+            "(4 * probs * (1 - probs))",
+            effect="four times the gradient",
+        ),
+    ),
+    outputs=("z_grad",),
+)
+
+
 # the activations x times a gate
 
 
@@ -1224,6 +2305,31 @@ def gate_saturates(f, x):
     far = np.abs(x) + 1000
     yield f(far), far
     yield f(-far), 0
+
+
+# their gradients
+
+
+def gate_gradients_add_up(f, x, grad):
+    yield f(x, grad) + f(-x, grad), grad
+
+
+def gate_gradient_at_zero(f, x, grad):
+    yield f(0 * x, grad), grad / 2
+
+
+def gate_gradient_saturates(f, x, grad):
+    far = np.abs(x) + 1000
+    yield f(far, grad), grad
+    yield f(-far, grad), 0 * grad
+
+
+GATE_GRADIENT_LAWS = (
+    Law("at x and -x they add up to grad", gate_gradients_add_up),
+    Law("is half of grad at 0", gate_gradient_at_zero),
+    Law("is grad far above zero and nothing far below", gate_gradient_saturates),
+    LINEAR_IN_GRAD,
+)
 
 
 # gelu
@@ -1314,6 +2420,93 @@ GELU = Op(
             invisible_when="x is 1 or far below zero",
         ),
     ),
+)
+
+
+# gelu_vjp
+
+
+def gelu_vjp_from_gelu(f, x, grad):
+    bell = np.exp(-(x**2) / 2) / np.sqrt(2 * pi(x))
+    yield x * f(x, grad), grad * (text.gelu(x) + x * x * bell)
+
+
+def gelu_vjp_near_tanh(f, x, grad):
+    yield no_less(2e-3 * np.abs(grad), np.abs(f(x, grad) - text.gelu_tanh_vjp(x, grad)))
+
+
+GELU_VJP = Op(
+    text.gelu_vjp,
+    laws=(
+        Law("times x it is gelu plus x² times the density", gelu_vjp_from_gelu),
+        Law("is within 2e-3 of that of the tanh form", gelu_vjp_near_tanh),
+        *GATE_GRADIENT_LAWS,
+    ),
+    probes=(
+        Probe(
+            "where the known activations differ",
+            lambda: {"x": activations(), "grad": 1 + sines(16)},
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "gelu_vjp/density-forgotten",
+            "returns the probability alone, as though it did not depend on x",
+            "(probability + x * density)",
+            "probability",
+            effect="off by up to 0.24 at ±1",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "gelu_vjp/x-forgotten",
+            "adds the density without the factor x",
+            "probability + x * density",
+            "probability + density",
+            effect="off by 0.4 at 0",
+            invisible_when="x is 1 or far from it",
+        ),
+        Edit(
+            "gelu_vjp/density-not-normalised",
+            "leaves out the division by the root of 2π",
+            " / np.sqrt(2 * pi(x))",
+            "",
+            effect="the second term is 2.5 times too large",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "gelu_vjp/exponent-not-halved",
+            "forgets to halve the square in the exponent",
+            "np.exp(-(x * x) / 2)",
+            "np.exp(-(x * x))",
+            effect="the bell is too narrow",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "gelu_vjp/of-the-tanh-form",
+            "takes the gradient of the approximation by a hyperbolic tangent",
+            "grad * (probability + x * density)",
+            "gelu_tanh_vjp(x, grad)",
+            effect="off by up to 1e-3",
+            invisible_when="the tolerance is 1e-2",
+        ),
+        Edit(
+            "gelu_vjp/of-quick-gelu",
+            "takes the gradient of x σ(1.702 x)",
+            "grad * (probability + x * density)",
+            "quick_gelu_vjp(x, grad)",
+            effect="off by up to 0.03",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "gelu_vjp/grad-ignored",
+            "returns the derivative without grad",
+            "return grad * (",
+            "return 1 * (",
+            effect="layers above have no effect",
+            invisible_when="grad is 1",
+        ),
+    ),
+    outputs=("x_grad",),
 )
 
 
@@ -1415,6 +2608,96 @@ GELU_TANH = Op(
 )
 
 
+# gelu_tanh_vjp
+
+
+def gelu_tanh_vjp_equation(f, x, grad):
+    if largest(x) < 8:
+        k = np.sqrt(8 / pi(x))
+        gate = text.sigmoid(k * (x + 0.044715 * x**3))
+        steep = k * (x + 0.134145 * x**3)
+        yield f(x, grad), grad * gate * (1 + steep * (1 - gate))
+
+
+def gelu_tanh_vjp_near_gelu(f, x, grad):
+    yield no_less(2e-3 * np.abs(grad), np.abs(f(x, grad) - text.gelu_vjp(x, grad)))
+
+
+GELU_TANH_VJP = Op(
+    text.gelu_tanh_vjp,
+    laws=(
+        Law("equals the form written with a logistic function", gelu_tanh_vjp_equation),
+        Law("is within 2e-3 of that of gelu", gelu_tanh_vjp_near_gelu),
+        *GATE_GRADIENT_LAWS,
+    ),
+    probes=(
+        Probe(
+            "where the known activations differ",
+            lambda: {"x": activations(), "grad": 1 + sines(16)},
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "gelu_tanh_vjp/tanh-factor-dropped",
+            "drops the derivative 1 - h² of the hyperbolic tangent",
+            "x * (1 - h * h) * inner",
+            "x * inner",
+            effect="gradients grow with the cube of x",
+            invisible_when="x is 0",
+        ),
+        Edit(
+            "gelu_tanh_vjp/inner-derivative-dropped",
+            "drops the derivative of the tangent's argument",
+            "(1 - h * h) * inner",
+            "(1 - h * h)",
+            effect="off by up to 0.1",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "gelu_tanh_vjp/product-rule-forgotten",
+            "differentiates the first factor alone",
+            "(1 + h + x * (1 - h * h) * inner)",
+            "(1 + h)",
+            effect="off by up to 0.24 at ±1",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "gelu_tanh_vjp/cubic-term-not-tripled",
+            "forgets the factor 3 of the derivative of the cube",
+            "3 * (0.044715",
+            "(0.044715",
+            effect="off by up to 0.04",
+            invisible_when="x is near 0",
+        ),
+        Edit(
+            "gelu_tanh_vjp/tangent-not-squared",
+            "writes 1 - h for 1 - h²",
+            "(1 - h * h)",
+            "(1 - h)",
+            effect="wrong for both signs of x",
+            invisible_when="x is 0 or far above it",
+        ),
+        Edit(
+            "gelu_tanh_vjp/of-the-erf-form",
+            "takes the gradient of the exact form",
+            "grad / 2 * (1 + h + x * (1 - h * h) * inner)",
+            "gelu_vjp(x, grad)",
+            effect="off by up to 1e-3",
+            invisible_when="the tolerance is 1e-2",
+        ),
+        Edit(
+            "gelu_tanh_vjp/not-halved",
+            "forgets to halve",
+            "grad / 2 *",
+            "grad *",
+            effect="twice the gradient",
+            invisible_when="x is far below 0",
+        ),
+    ),
+    outputs=("x_grad",),
+)
+
+
 # quick_gelu
 
 
@@ -1502,6 +2785,85 @@ QUICK_GELU = Op(
 )
 
 
+# quick_gelu_vjp
+
+
+def quick_gelu_vjp_equation(f, x, grad):
+    gate = text.sigmoid(1.702 * x)
+    yield f(x, grad), grad * gate * (1 + 1.702 * x * text.sigmoid(-1.702 * x))
+
+
+def quick_gelu_vjp_from_silu(f, x, grad):
+    yield f(x, grad), text.silu_vjp(1.702 * x, grad)
+
+
+QUICK_GELU_VJP = Op(
+    text.quick_gelu_vjp,
+    laws=(
+        Law("equals the form written with both gates", quick_gelu_vjp_equation),
+        Law("is that of silu in other units", quick_gelu_vjp_from_silu),
+        *GATE_GRADIENT_LAWS,
+    ),
+    probes=(
+        Probe(
+            "where the known activations differ",
+            lambda: {"x": activations(), "grad": 1 + sines(16)},
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "quick_gelu_vjp/chain-factor-dropped",
+            "drops the factor 1.702 of the gate's derivative",
+            "gate + 1.702 * x *",
+            "gate + x *",
+            effect="off by up to 0.1",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "quick_gelu_vjp/chain-factor-everywhere",
+            "multiplies the whole derivative by 1.702",
+            "grad * (gate",
+            "grad * 1.702 * (gate",
+            effect="1.7 times the gradient",
+            invisible_when="x is far below 0",
+        ),
+        Edit(
+            "quick_gelu_vjp/product-rule-forgotten",
+            "returns the gate alone",
+            "(gate + 1.702 * x * (gate * (1 - gate)))",
+            "gate",
+            effect="off by up to 0.22",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "quick_gelu_vjp/gate-derivative-halved",
+            "writes 1 - s for s (1 - s)",
+            "(gate * (1 - gate))",
+            "(1 - gate)",
+            effect="off by a multiple of x below 0",
+            invisible_when="x is 0 or far above it",
+        ),
+        Edit(
+            "quick_gelu_vjp/of-silu",
+            "leaves the factor 1.702 at the default 1 of swish",
+            "sigmoid(1.702 * x)",
+            "sigmoid(x)",
+            effect="off by up to 0.3",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "quick_gelu_vjp/of-gelu",
+            "takes the gradient of the exact GELU",
+            "grad * (gate + 1.702 * x * (gate * (1 - gate)))",
+            "gelu_vjp(x, grad)",
+            effect="off by up to 0.03",
+            invisible_when="x is 0 or far from it",
+        ),
+    ),
+    outputs=("x_grad",),
+)
+
+
 # silu
 
 
@@ -1585,6 +2947,85 @@ SILU = Op(
             invisible_when="x is far below zero",
         ),
     ),
+)
+
+
+# silu_vjp
+
+
+def silu_vjp_equation(f, x, grad):
+    gate = text.sigmoid(x)
+    yield f(x, grad), grad * (text.silu(x) + gate * (1 - text.silu(x)))
+
+
+def silu_vjp_tanh(f, x, grad):
+    h = np.tanh(x / 2)
+    yield f(x, grad), grad / 2 * (1 + h + x / 2 * (1 - h * h))
+
+
+SILU_VJP = Op(
+    text.silu_vjp,
+    laws=(
+        Law("equals f + σ(x) (1 - f)", silu_vjp_equation),
+        Law("equals the form written with a hyperbolic tangent", silu_vjp_tanh),
+        *GATE_GRADIENT_LAWS,
+    ),
+    probes=(
+        Probe(
+            "where the known activations differ",
+            lambda: {"x": activations(), "grad": 1 + sines(16)},
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "silu_vjp/product-rule-forgotten",
+            "returns the gate alone",
+            "(gate + x * (gate * (1 - gate)))",
+            "gate",
+            effect="off by up to 0.22",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "silu_vjp/of-the-gate",
+            "returns the derivative of the gate alone",
+            "(gate + x * (gate * (1 - gate)))",
+            "(gate * (1 - gate))",
+            effect="large activations get no gradient",
+        ),
+        Edit(
+            "silu_vjp/gate-derivative-halved",
+            "writes 1 - s for s (1 - s)",
+            "x * (gate * (1 - gate))",
+            "x * (1 - gate)",
+            effect="off by a multiple of x below 0",
+            invisible_when="x is 0 or far above it",
+        ),
+        Edit(
+            "silu_vjp/sign",
+            "subtracts the second term",
+            "gate + x *",
+            "gate - x *",
+            effect="wrong for every x but 0",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "silu_vjp/of-quick-gelu",
+            "takes the gate of 1.702 x",
+            "sigmoid(x)",
+            "sigmoid(1.702 * x)",
+            effect="off by up to 0.3",
+            invisible_when="x is 0 or far from it",
+        ),
+        Edit(
+            "silu_vjp/x-forgotten",
+            "adds the derivative of the gate without the factor x",
+            "gate + x * (",
+            "gate + (",
+            effect="three quarters at 0",
+            invisible_when="x is 1 or far from it",
+        ),
+    ),
+    outputs=("x_grad",),
 )
 
 
@@ -1728,18 +3169,194 @@ L2_NORMALIZE = Op(
     ),
 )
 
+
+# l2_normalize_vjp
+
+
+def l2_normalize_vjp_equation(f, x, grad):
+    square = np.sum(x * x, axis=-1, keepdims=True)
+    if np.all(values(square) > 0):
+        across = grad * square - x * np.sum(x * grad, axis=-1, keepdims=True)
+        yield f(x, grad), across / square / np.sqrt(square)
+
+
+def l2_normalize_vjp_orthogonal(f, x, grad):
+    if np.all(np.any(values(x) != 0, axis=-1)):
+        yield np.sum(f(x, grad) * x, axis=-1), 0
+        yield f(x, x), np.zeros(x.shape)
+
+
+def l2_normalize_vjp_symmetric(f, x, grad):
+    other = grad[..., ::-1] + 1
+    yield np.sum(f(x, grad) * other, axis=-1), np.sum(f(x, other) * grad, axis=-1)
+
+
+def l2_normalize_vjp_scale(f, x, grad):
+    if np.all(np.any(values(x) != 0, axis=-1)):
+        yield 3 * f(3 * x, grad), f(x, grad)
+        yield f(-x, grad), f(x, grad)
+
+
+def l2_normalize_vjp_of_unit(f, x, grad):
+    if np.all(np.any(values(x) != 0, axis=-1)):
+        across = f(text.l2_normalize(x), grad)
+        yield across, np.sqrt(np.sum(x * x, axis=-1, keepdims=True)) * f(x, grad)
+
+
+def l2_normalize_vjp_zero(f, x, grad):
+    yield f(np.zeros(x.shape), grad), grad
+
+
+def draw_directions(source, sizes):
+    """Three vectors that are not zero: there the operation has no derivative."""
+    shape = (3, sizes["D"])
+    x = source.choice([0.01, 1.0, 30.0]) * source.normal(shape)
+    return x + 0.01 * np.all(x == 0, axis=-1, keepdims=True)
+
+
+L2_NORMALIZE_VJP = Op(
+    text.l2_normalize_vjp,
+    laws=(
+        Law("equals the form written with the squared length", l2_normalize_vjp_equation),
+        Law("is orthogonal to x, and nothing for a grad along x", l2_normalize_vjp_orthogonal),
+        Law("the Jacobian is symmetric", l2_normalize_vjp_symmetric),
+        Law("tripling x divides it by three, turning x changes nothing", l2_normalize_vjp_scale),
+        Law("at the unit vector it is as many times larger as x is long", l2_normalize_vjp_of_unit),
+        Law("the zero vector passes grad on", l2_normalize_vjp_zero),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "a zero vector beside others",
+            lambda: {"x": np.array([[3.0, 4.0], [0.0, 0.0], [-5.0, 12.0]]), "grad": sines(3, 2)},
+        ),
+        Probe(
+            "a vector of length 5e-13",
+            lambda: {"x": np.array([[3e-13, 4e-13]]), "grad": np.array([[1.0, 2.0]])},
+        ),
+        Probe(
+            "vectors of length near 1e-6", lambda: {"x": 1e-6 * sines(3, 4), "grad": cosines(3, 4)}
+        ),
+        Probe(
+            "tokens of very different lengths",
+            lambda: {
+                "x": sines(2, 3, 5) * np.array([[1.0], [10.0], [0.1]]),
+                "grad": cosines(2, 3, 5),
+            },
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "l2_normalize_vjp/length-held-fixed",
+            "treats the length as a constant",
+            "(grad - unit * along) / norm",
+            "grad / norm",
+            effect="the gradient has a part along x",
+            invisible_when="grad is orthogonal to x",
+        ),
+        Edit(
+            "l2_normalize_vjp/not-divided",
+            "projects, but does not divide by the length",
+            "(grad - unit * along) / norm",
+            "grad - unit * along",
+            effect="gradients too large for long vectors",
+            invisible_when="x has length one",
+        ),
+        Edit(
+            "l2_normalize_vjp/x-for-unit",
+            "subtracts a multiple of x itself, not of the unit vector",
+            "(grad - unit * along)",
+            "(grad - x * along)",
+            effect="the gradient keeps a part along x",
+            invisible_when="x has length one",
+        ),
+        Edit(
+            "l2_normalize_vjp/divided-by-square",
+            "divides by the squared length",
+            "unit * along) / norm",
+            "unit * along) / norm**2",
+            effect="gradients too small for long vectors",
+            invisible_when="x has length one",
+        ),
+        Edit(
+            "l2_normalize_vjp/sign",
+            "adds the part along x in place of removing it",
+            "(grad - unit * along)",
+            "(grad + unit * along)",
+            effect="the part along x doubles",
+            invisible_when="grad is orthogonal to x",
+        ),
+        Edit(
+            "l2_normalize_vjp/mean-for-sum",
+            "averages the products of unit vector and grad",
+            "np.sum(unit * grad,",
+            "np.mean(unit * grad,",
+            effect="most of the part along x is left",
+            invisible_when="the width is one",
+        ),
+        Edit(
+            "l2_normalize_vjp/first-axis",
+            "sums the products over the first axis instead of the last",
+            "np.sum(unit * grad, axis=-1",
+            "np.sum(unit * grad, axis=0",
+            effect="vectors pull at each other",
+        ),
+    ),
+    dialects=(
+        Edit(
+            "l2_normalize_vjp/unguarded",
+            "the zero vector is NaN, as in JAX and in the original CLIP",
+            "np.where(norm > 0, norm, 1)",
+            "1 * norm",
+            effect="NaN spreads from one empty feature",
+        ),
+        Edit(
+            "l2_normalize_vjp/torch-guard",
+            "below a length of 1e-12 it is 1e12 times grad, as torch's normalize",
+            "norm = np.where(norm > 0, norm, 1)  # the zero vector passes grad on\n"
+            "    unit = x / norm",
+            "short = norm < 1e-12\n"
+            "    norm = np.where(short, 1e-12, norm)\n"
+            "    unit = np.where(short, 0, x / norm)",
+            effect="an empty feature gets an enormous gradient",
+        ),
+        Edit(
+            "l2_normalize_vjp/squared-guard",
+            "adds 1e-12 to the squared length under the root",
+            "np.sum(x * x, axis=-1, keepdims=True)",
+            "np.sum(x * x, axis=-1, keepdims=True) + 1e-12",
+            effect="vectors near 1e-6 get smaller gradients",
+        ),
+    ),
+    values={"x": draw_directions, "grad": draw_directions},
+    outputs=("x_grad",),
+)
+
 OPS = (
     LINEAR,
+    LINEAR_VJP,
     LAYER_NORM,
+    LAYER_NORM_VJP,
     RMS_NORM,
+    RMS_NORM_VJP,
     GROUP_NORM,
+    GROUP_NORM_VJP,
     SOFTMAX,
+    SOFTMAX_VJP,
     LOG_SOFTMAX,
+    LOG_SOFTMAX_VJP,
     CROSS_ENTROPY,
+    CROSS_ENTROPY_VJP,
     SIGMOID,
+    SIGMOID_VJP,
     GELU,
+    GELU_VJP,
     GELU_TANH,
+    GELU_TANH_VJP,
     QUICK_GELU,
+    QUICK_GELU_VJP,
     SILU,
+    SILU_VJP,
     L2_NORMALIZE,
+    L2_NORMALIZE_VJP,
 )

@@ -59,6 +59,33 @@ def patch_embed(images, weight, bias):
     return tokens.reshape(B, N, D)
 
 
+def patch_embed_vjp(images, weight, grad):
+    D, channels, patch, _ = weight.shape
+    width = channels * patch * patch
+    B, N, _ = grad.shape
+    patches = patchify(images, patch).reshape(B * N, width)
+    tokens_grad = grad.reshape(B * N, D)
+    patches_grad = (tokens_grad @ weight.reshape(D, width)).reshape(B, N, width)
+    images_grad = unpatchify(patches_grad, patch, images.shape[2] // patch, channels)
+    weight_grad = (tokens_grad.T @ patches).reshape(weight.shape)
+    return images_grad, weight_grad, _sum_over_first(grad.reshape(B * N, 1, D))[0]
+
+
+def _sum_over_first(tokens):
+    total = np.zeros(tokens.shape[1:], tokens.dtype)
+    _add_over_first(tokens, total)
+    return total
+
+
+@njit(cache=True)
+def _add_over_first(tokens, total):
+    B, N, D = tokens.shape
+    for b in range(B):
+        for n in range(N):
+            for d in range(D):
+                total[n, d] += tokens[b, n, d]
+
+
 def vit_tokens(patches, class_token, positions):
     B, N, D = patches.shape
     tokens = np.empty((B, N + 1, D), patches.dtype)
@@ -75,6 +102,11 @@ def _vit_tokens(patches, class_token, positions, tokens):
         for n in range(N):
             for d in range(D):
                 tokens[b, n + 1, d] = patches[b, n, d] + positions[n + 1, d]
+
+
+def vit_tokens_vjp(grad):
+    positions_grad = _sum_over_first(grad)  # N+1 D
+    return grad[:, 1:], positions_grad[0], positions_grad
 
 
 def sinusoidal_positions(positions, half):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refimpl.axes import Array, Float, Size, Time
-from refimpl.ops.layers.reference import linear
+from refimpl.ops.layers.reference import linear, linear_vjp
 from refimpl.special import constant
 
 
@@ -113,6 +113,51 @@ def patch_embed(
     return linear(patches, np.reshape(weight, (D, channels * patch * patch)), bias)  # B N D
 
 
+def patch_embed_vjp(
+    images: Float[Array, "B channels rows*P cols*P"],
+    weight: Float[Array, "D channels P P"],
+    grad: Float[Array, "B rows*cols D"],
+) -> tuple[
+    Float[Array, "B channels rows*P cols*P"], Float[Array, "D channels P P"], Float[Array, "D"]
+]:
+    r"""The gradients of a loss behind a patch embedding: those of a dense layer, patch by patch.
+
+    $$\overline{\mathrm{image}}_{b,\, k,\, r P + i,\, c P + j} = \sum_d W_{dkij}\,
+    \bar z_{b,\; r\,\mathrm{cols} + c,\; d}, \qquad
+    \overline{W}_{dkij} = \sum_{b,r,c} \bar z_{b,\; r\,\mathrm{cols} + c,\; d}\,
+    \mathrm{image}_{b,\, k,\, r P + i,\, c P + j}, \qquad
+    \overline{\mathrm{bias}}_d = \sum_{b,r,c} \bar z_{b,\; r\,\mathrm{cols} + c,\; d}$$
+
+    images: B channels rows*P cols*P, the images that were embedded.
+    weight: D channels P P, one kernel for each output feature, not flipped.
+    grad: B rows*cols D, the gradient with respect to the tokens, in reading order.
+
+    Returns B channels rows*P cols*P, the gradient of the images; D channels P P, of the weight;
+    and D, of the bias.
+
+    Raises AxesError for images whose height or width is not a multiple of the patch side, or a
+    number of tokens other than that of the patches.
+
+    Elsewhere: the gradient of the images is a transposed convolution of stride P; as the patches
+    do not overlap, no two taps meet.
+
+    Paper: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words: Transformers for Image
+    Recognition at Scale", equation 1 differentiated.
+
+    >>> image, weight = np.array([[[[1.0, 2.0, 3.0, 4.0]] * 2]]), np.array([[[[1.0, 2], [3, 4]]]])
+    >>> patch_embed_vjp(image, weight, np.array([[[1.0], [10.0]]]))[0]
+    array([[[[ 1.,  2., 10., 20.],
+             [ 3.,  4., 30., 40.]]]])
+    """
+    D, channels, patch, _ = weight.shape
+    rows = images.shape[2] // patch
+    patches = patchify(images, patch)  # B N channels*P*P
+    kernels = np.reshape(weight, (D, channels * patch * patch))
+    patches_grad, weight_grad, bias_grad = linear_vjp(patches, kernels, grad)
+    images_grad = unpatchify(patches_grad, patch, rows, channels)
+    return images_grad, np.reshape(weight_grad, weight.shape), bias_grad
+
+
 def vit_tokens(
     patches: Float[Array, "B N D"],
     class_token: Float[Array, "D"],
@@ -145,6 +190,33 @@ def vit_tokens(
     B, _, D = patches.shape
     first = np.broadcast_to(class_token, (B, 1, D))
     return np.concatenate((first, patches), axis=1) + positions  # B N+1 D
+
+
+def vit_tokens_vjp(
+    grad: Float[Array, "B N+1 D"],
+) -> tuple[Float[Array, "B N D"], Float[Array, "D"], Float[Array, "N+1 D"]]:
+    r"""The gradients of a loss behind the tokens: what all images share gets the sum over them.
+
+    $$\bar z^n_b = \bar z_{0,b,n}, \qquad \bar x_{\mathrm{class}} = \sum_b \bar z_{0,b,0}, \qquad
+    \bar E_{\mathrm{pos}} = \sum_b \bar z_{0,b}$$
+
+    grad: B N+1 D, the gradient with respect to the tokens, the class token at index 0.
+
+    Returns B N D, the gradient of the patches; D, of the class token; and N+1 D, of the positions.
+
+    Raises AxesError for a grad that has not three axes.
+
+    Elsewhere: where the positions are fixed, as sines are, theirs is dropped.
+
+    Paper: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words: Transformers for Image
+    Recognition at Scale", equation 1 differentiated.
+
+    >>> vit_tokens_vjp(np.array([[[1.0], [2.0]], [[10.0], [20.0]]]))[1:]
+    (array([11.]), array([[11.],
+           [22.]]))
+    """
+    positions_grad = np.sum(grad, axis=0)  # N+1 D
+    return grad[:, 1:], positions_grad[0], positions_grad
 
 
 def sinusoidal_positions(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.patch_embedding import reference as text
 from refimpl.special import constant
@@ -456,6 +457,158 @@ PATCH_EMBED = Op(
 )
 
 
+# ------------------------------------------------------------------------------ patch_embed_vjp
+
+
+def patch_embed_vjp_equation(f, images, weight, grad):
+    patch = weight.shape[2]
+    images_grad, weight_grad, bias_grad = f(images, weight, grad)
+    pulled = [
+        np.sum(grad[:, n, :, None, None, None] * weight, axis=1) for n in range(grad.shape[1])
+    ]
+    yield np.stack(squares(images_grad, patch)), np.stack(pulled)
+    if len(images):
+        seen = np.stack(squares(images, patch), axis=1)[:, :, None]
+        yield weight_grad, np.sum(grad[..., None, None, None] * seen, axis=(0, 1))
+    yield bias_grad, np.sum(grad, axis=(0, 1))
+
+
+def patch_embed_vjp_adjoint(f, images, weight, grad):
+    turned, other = images[:, :, ::-1], weight[::-1]
+    images_grad, weight_grad, _ = f(images, weight, grad)
+    yield np.sum(images_grad * turned), np.sum(grad * text.patch_embed(turned, weight, None))
+    yield np.sum(weight_grad * other), np.sum(grad * text.patch_embed(images, other, None))
+
+
+def patch_embed_vjp_delta_kernels(f, images, weight, grad):
+    _, channels, patch, _ = weight.shape
+    width = channels * patch * patch
+    deltas = np.reshape(np.eye(width), (width, channels, patch, patch))
+    yield f(images, deltas, text.patchify(images, patch))[0], images
+
+
+def patch_embed_vjp_channels_apart(f, images, weight, grad):
+    images_grad, weight_grad, _ = f(images, weight, grad)
+    first = f(images[:, :1], weight[:, :1], grad)
+    yield first[0], images_grad[:, :1]
+    yield first[1], weight_grad[:, :1]
+
+
+def patch_embed_vjp_images_add_up(f, images, weight, grad):
+    whole = f(images, weight, grad)
+    first, rest = f(images[:1], weight, grad[:1]), f(images[1:], weight, grad[1:])
+    yield first[0], whole[0][:1]
+    for i in (1, 2):
+        yield first[i] + rest[i], whole[i]
+
+
+PATCH_EMBED_VJP = Op(
+    text.patch_embed_vjp,
+    laws=(
+        Law(
+            "every square and every kernel gets its sum of products with grad",
+            patch_embed_vjp_equation,
+        ),
+        Law("is adjoint to the embedding in images and weight", patch_embed_vjp_adjoint),
+        Law("kernels with a single one put patches back in place", patch_embed_vjp_delta_kernels),
+        Law("each channel gets its own gradient", patch_embed_vjp_channels_apart),
+        Law(
+            "images are apart, weight and bias collect what each gives",
+            patch_embed_vjp_images_add_up,
+        ),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "a grid of two by two",
+            lambda: {
+                "images": waves(1, 1, 4, 4),
+                "weight": half_waves(3, 1, 2, 2),
+                "grad": waves(1, 4, 3),
+            },
+        ),
+        Probe(
+            "three channels, a grid of two by three",
+            lambda: {
+                "images": waves(2, 3, 4, 6),
+                "weight": half_waves(4, 3, 2, 2),
+                "grad": half_waves(2, 6, 4),
+            },
+        ),
+        Probe(
+            "a grid of one row and three columns",
+            lambda: {
+                "images": waves(1, 2, 2, 6),
+                "weight": half_waves(3, 2, 2, 2),
+                "grad": half_waves(1, 3, 3),
+            },
+        ),
+    ),
+    mistakes=(
+        Edit(
+            "patch_embed_vjp/flipped-kernel",
+            "turns the kernel by half, as a convolution of mathematics would",
+            "np.reshape(weight, (D",
+            "np.reshape(weight[:, :, ::-1, ::-1], (D",
+            effect="pixels get the gradient of their mirror image",
+            invisible_when="a patch is one pixel, or the kernels are symmetric",
+        ),
+        Edit(
+            "patch_embed_vjp/patches-end-to-end",
+            "reshapes the gradients of the patches straight into images",
+            "unpatchify(patches_grad, patch, rows, channels)",
+            "np.reshape(patches_grad, images.shape)",
+            effect="the gradient of every patch is smeared over a band",
+            invisible_when="a patch is one pixel and there is one channel",
+        ),
+        Edit(
+            "patch_embed_vjp/column-major-grid",
+            "puts the patches back column by column",
+            "(B, rows, cols, channels, patch, patch))\n"
+            "    grid = np.transpose(grid, (0, 3, 1, 4, 2, 5))",
+            "(B, cols, rows, channels, patch, patch))\n"
+            "    grid = np.transpose(grid, (0, 3, 2, 4, 1, 5))",
+            where="unpatchify",
+            effect="patches stand at the transposed place",
+            invisible_when="the grid has one row or one column",
+        ),
+        Edit(
+            "patch_embed_vjp/rows-and-columns-swapped",
+            "takes the number of columns for the number of rows",
+            "images.shape[2] // patch",
+            "images.shape[3] // patch",
+            effect="bands of patches break at the wrong place",
+            invisible_when="the grid is square",
+        ),
+        Edit(
+            "patch_embed_vjp/weight-channels-last",
+            "reads the gradient of the kernels as (row, column, channel)",
+            "np.reshape(weight_grad, weight.shape)",
+            "np.transpose(np.reshape(weight_grad, (D, patch, patch, channels)), (0, 3, 1, 2))",
+            effect="kernels learn from other channels",
+            invisible_when="there is one channel, or a patch is one pixel",
+        ),
+        Edit(
+            "patch_embed_vjp/weight-averaged",
+            "averages the gradient of the weight over the batch",
+            "weight.shape), bias_grad",
+            "weight.shape) / len(images), bias_grad",
+            effect="divided twice where the loss is a mean already",
+            invisible_when="there is one image",
+        ),
+        Edit(
+            "patch_embed_vjp/bias-of-one-patch",
+            "averages the gradient of the bias over the patches",
+            "weight.shape), bias_grad",
+            "weight.shape), bias_grad / grad.shape[1]",
+            effect="the bias learns too slowly",
+            invisible_when="there is one patch",
+        ),
+    ),
+    outputs=("images_grad", "weight_grad", "bias_grad"),
+)
+
+
 # ----------------------------------------------------------------------------------- vit_tokens
 
 
@@ -573,6 +726,103 @@ VIT_TOKENS = Op(
             invisible_when="the width is one",
         ),
     ),
+)
+
+
+# ------------------------------------------------------------------------------- vit_tokens_vjp
+
+
+def vit_tokens_vjp_equation(f, grad):
+    patches_grad, class_token_grad, positions_grad = f(grad)
+    yield patches_grad, grad[:, 1:]
+    yield class_token_grad, np.sum(grad[:, 0], axis=0)
+    yield positions_grad, np.sum(grad, axis=0)
+
+
+def vit_tokens_vjp_adjoint(f, grad):
+    class_token, positions = grad[:1, 0], half_waves(*grad.shape[1:])
+    if len(grad):
+        patches_grad, class_token_grad, positions_grad = f(grad)
+        tokens = text.vit_tokens(grad[::-1, 1:], class_token[0], positions)
+        pulled = np.sum(patches_grad * grad[::-1, 1:]) + np.sum(class_token_grad * class_token)
+        yield np.sum(grad * tokens), pulled + np.sum(positions_grad * positions)
+
+
+def vit_tokens_vjp_positions(f, grad):
+    patches_grad, class_token_grad, positions_grad = f(grad)
+    yield positions_grad[1:], np.sum(patches_grad, axis=0)
+    yield positions_grad[0], class_token_grad
+
+
+def vit_tokens_vjp_images_add_up(f, grad):
+    whole, first, rest = f(grad), f(grad[:1]), f(grad[1:])
+    for i in (1, 2):
+        yield first[i] + rest[i], whole[i]
+
+
+VIT_TOKENS_VJP = Op(
+    text.vit_tokens_vjp,
+    laws=(
+        Law("patches get their tokens, what is shared gets sums", vit_tokens_vjp_equation),
+        Law("is adjoint to the joining and adding", vit_tokens_vjp_adjoint),
+        Law("positions get what patches and class token get", vit_tokens_vjp_positions),
+        Law(
+            "class token and positions collect what each image gives", vit_tokens_vjp_images_add_up
+        ),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe("two images, three patches", lambda: {"grad": waves(2, 4, 3)}),
+        Probe("one patch", lambda: {"grad": waves(3, 2, 2)}),
+    ),
+    mistakes=(
+        Edit(
+            "vit_tokens_vjp/averaged",
+            "averages over the images",
+            "np.sum(grad, axis=0)",
+            "np.sum(grad, axis=0) / len(grad)",
+            effect="divided twice where the loss is a mean already",
+            invisible_when="there is one image",
+        ),
+        Edit(
+            "vit_tokens_vjp/first-image-alone",
+            "takes the first image's gradient for what all images share",
+            "np.sum(grad, axis=0)",
+            "grad[0]",
+            effect="most of the batch teaches nothing",
+            invisible_when="there is one image",
+        ),
+        Edit(
+            "vit_tokens_vjp/class-token-summed-over-tokens",
+            "gives the class token the gradients of all tokens",
+            "positions_grad[0],",
+            "np.sum(positions_grad, axis=0),",
+            effect="the class token learns what patches should",
+        ),
+        Edit(
+            "vit_tokens_vjp/class-token-last",
+            "takes the last token for the class token",
+            "return grad[:, 1:], positions_grad[0],",
+            "return grad[:, :-1], positions_grad[-1],",
+            effect="patches learn from their right neighbours",
+        ),
+        Edit(
+            "vit_tokens_vjp/patches-shifted",
+            "gives patch n the gradient of token n",
+            "grad[:, 1:]",
+            "grad[:, :-1]",
+            effect="patches learn from their left neighbours",
+        ),
+        Edit(
+            "vit_tokens_vjp/position-of-the-class-token-fixed",
+            "gives the position of the class token no gradient",
+            "    return grad[:, 1:], positions_grad[0], positions_grad",
+            "    rest = np.concatenate((0 * positions_grad[:1], positions_grad[1:]))\n"
+            "    return grad[:, 1:], positions_grad[0], rest",
+            effect="row 0 of the positions stays as it was; right for DeiT III",
+        ),
+    ),
+    outputs=("patches_grad", "class_token_grad", "positions_grad"),
 )
 
 
@@ -885,4 +1135,13 @@ TIMESTEP_EMBEDDING = Op(
 )
 
 
-OPS = (PATCHIFY, UNPATCHIFY, PATCH_EMBED, VIT_TOKENS, SINUSOIDAL_POSITIONS, TIMESTEP_EMBEDDING)
+OPS = (
+    PATCHIFY,
+    UNPATCHIFY,
+    PATCH_EMBED,
+    PATCH_EMBED_VJP,
+    VIT_TOKENS,
+    VIT_TOKENS_VJP,
+    SINUSOIDAL_POSITIONS,
+    TIMESTEP_EMBEDDING,
+)

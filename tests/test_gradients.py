@@ -1,0 +1,155 @@
+"""Every gradient is the slope of the operation it belongs to: shown in balls, without a tolerance.
+
+The operation's own text is moved a tiny step along a random direction, forth and back, in
+arithmetic of 500 bits. What the central difference still lacks is seen by halving the step: for a
+smooth function it shrinks to a quarter, so the limit lies nearer to the second difference than the
+first does. A gradient must lie there too; and the distance must be far too small to matter, below
+the error that the gradient is allowed in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+
+from refimpl.gradients import among, base, base_inputs, differentiated
+from refimpl.op import Op
+from refimpl.oracle.arithmetic import bounded
+from refimpl.oracle.balls import Balls, each, input_ball
+from refimpl.oracle.cases import Case, random_case
+from refimpl.oracle.reading import run
+from refimpl.registry import OPS
+from tests.harness import outputs
+
+BITS = 500
+STEP = 100  # halvings of one
+LARGEST = 600  # numbers of all arguments together: balls are slow
+GRADIENTS = among(OPS.values())
+PRODUCTS = [pytest.param(op, id=f"{op.chapter}-{op.name}") for op in GRADIENTS]
+MISTAKES = [
+    pytest.param(op, edit, id=f"{op.chapter}-{edit.id}") for op in GRADIENTS for edit in op.mistakes
+]
+
+
+def balls(x: Any) -> Balls:
+    return x if isinstance(x, Balls) else Balls(each(input_ball, np.asarray(x, dtype=float)))
+
+
+def contracted(pairs: Any) -> flint.arb:
+    """The sum of all products of several pairs of arrays."""
+    total = flint.arb(0)
+    for a, b in pairs:
+        for x, y in zip(balls(a).value.ravel(), balls(b).value.ravel(), strict=True):
+            total += x * y
+    return total
+
+
+def narrow(number: flint.arb) -> bool:
+    """Whether a ball is known to more digits than a step has."""
+    return number.is_finite() and float(number.rad()) < 2.0**-STEP
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The change of ⟨grad, op⟩ along a direction for each argument, and how sure it is."""
+
+    slope: flint.arb
+    lacks: flint.arb
+    directions: list[np.ndarray]
+
+    def is_slope(self, text: Callable, case: Case) -> bool:
+        """Whether the gradients that a text returns may be the limit of the difference."""
+        gradients = outputs(run(text, balls, case.inputs))
+        product = contracted(zip(gradients, self.directions, strict=True))
+        return narrow(product) and not abs(product - self.slope) > self.lacks
+
+
+def difference(op: Op, case: Case) -> Difference:
+    """Central differences of the operation that belongs to a gradient."""
+    text, names = OPS[base(op)].text, differentiated(op)
+    inputs = base_inputs(op, OPS[base(op)], case.inputs)
+    rng = np.random.default_rng(len(case.id))
+    directions = {name: rng.standard_normal(np.shape(inputs[name])) for name in names}
+
+    def moved(step: flint.arb) -> flint.arb:
+        there = dict(inputs)
+        for name, direction in directions.items():
+            there[name] = balls(inputs[name]) + balls(direction) * Balls(step)
+        return contracted([(case.inputs["grad"], run(text, balls, there))])
+
+    steps = (flint.arb(2) ** -STEP, flint.arb(2) ** -(STEP + 1))
+    near, nearer = ((moved(step) - moved(-step)) / (2 * step) for step in steps)
+    return Difference(nearer, abs(near - nearer), list(directions.values()))
+
+
+def small_cases(op: Op) -> list[Case]:
+    """Ten random inputs; the probes hold corners at which no derivative exists."""
+    drawn = (random_case(op, "float64", 0, i) for i in range(200))
+    small = [c for c in drawn if sum(np.size(x) for x in c.inputs.values()) <= LARGEST]
+    cases = [c for c in small if np.size(c.inputs["grad"]) and directed(c.inputs)][:10]
+    assert cases, "no small input was drawn"
+    return cases
+
+
+def directed(inputs: dict[str, Any]) -> bool:
+    """No vector is zero: where vectors are divided by their length, that has no derivative."""
+    matrices = (x for x in inputs.values() if np.ndim(x) > 1)
+    return all(np.any(x, axis=-1).all() for x in matrices)
+
+
+@pytest.fixture(autouse=True)
+def _many_bits():
+    before, flint.ctx.prec = flint.ctx.prec, BITS
+    yield
+    flint.ctx.prec = before
+
+
+@pytest.mark.parametrize("op", PRODUCTS)
+def test_the_gradient_is_the_slope_of_the_operation_along_any_direction(op):
+    for case in small_cases(op):
+        found = difference(op, case)
+        assert narrow(found.slope), case.id
+        assert narrow(found.lacks), case.id
+        assert found.is_slope(op.text, case), case.id
+        bounds = [bound.error for bound in bounded(op.text, case.inputs, "float64")]
+        sizes = [np.abs(direction) for direction in found.directions]
+        allowed = contracted(zip(bounds, sizes, strict=True))
+        assert not found.lacks > allowed, f"{case.id}: the step is too large to tell"
+
+
+@pytest.mark.parametrize(("op", "edit"), MISTAKES)
+def test_a_known_mistake_is_no_slope(op, edit):
+    wrong = op.edited(edit)
+    for case in small_cases(op):
+        try:
+            if not difference(op, case).is_slope(wrong, case):
+                return
+        except (ValueError, IndexError):
+            return  # of another shape
+    pytest.fail("no difference seen")
+
+
+@pytest.mark.parametrize("op", PRODUCTS)
+def test_every_array_of_real_numbers_has_a_gradient(op):
+    differentiable = OPS[base(op)]
+    assert set(differentiated(op)) <= set(differentiable.specs)
+    for name, spec in differentiable.specs.items():
+        if spec.kind.name == "Float" and not spec.scalar:
+            assert f"{name}_grad" in op.outputs
+
+
+@pytest.mark.parametrize("op", PRODUCTS)
+def test_a_gradient_has_the_axes_of_what_it_belongs_to(op):
+    differentiable = OPS[base(op)]
+    (result,) = differentiable.returns
+    assert op.specs["grad"].axes == result.axes
+    for name, spec in zip(differentiated(op), op.returns, strict=True):
+        assert spec.dims == differentiable.specs[name].dims, name
+    others = [name for name in op.specs if name != "grad"]
+    assert [*others, "grad"] == list(op.specs)
+    assert others == [name for name in differentiable.specs if name in others]
