@@ -52,7 +52,8 @@ def sections(op: Op) -> dict[str, Any]:
                 else (paragraph.removeprefix(start).strip())
             )
         elif paragraph.partition(":")[0] in op.specs:
-            for entry in re.split(r"\n(?=\S)", paragraph):
+            starts = "|".join(op.specs)
+            for entry in re.split(rf"\n(?=(?:{starts}):)", paragraph):
                 name, _, says = entry.partition(":")
                 found["arguments"][name] = says.strip()
         else:
@@ -196,6 +197,8 @@ def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
                 f"{row['rejected']} were rejected. The least visible of the known mistakes is "
                 f"{row['least']} times over it, on the input that shows it best."
             )
+    else:
+        lines.append("How sharp it is here has not been measured; `make audit` does that.")
     probe = next(iter(op.probes), None)
     if probe is None:
         return lines
