@@ -8,11 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 KNOWN := --allow layer_norm/one-pass-variance --allow group_norm/one-pass-variance
 VERIFY := $(BIN)/refimpl verify $(KNOWN)
 
-<<<<<<< HEAD
-.PHONY: verify verify-all test check golden audit rules mutants known-answer pages docs clean
-=======
-.PHONY: verify verify-all test check golden audit rules planted mutants known-answer pages clean
->>>>>>> main
+.PHONY: verify verify-all test check golden audit rules planted mutants known-answer pages docs clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -77,4 +73,4 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:                             ## remove everything that was installed or built
-	rm -rf $(VENV) build dist *.egg-info docs/ops docs/drawn docs/lectures.md docs/clases.md docs/golden.md
+	rm -rf $(VENV) build dist *.egg-info docs/ops docs/models docs/drawn docs/lectures.md docs/clases.md docs/golden.md

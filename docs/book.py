@@ -16,7 +16,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from lectures import lecture_page
-from operations import HERE, ROOT, measured, page, plain, sections
+from operations import HERE, ROOT, measured, model_page, models, page, plain, sections
 
 from refimpl.axes import AXES
 from refimpl.registry import CHAPTERS, OPS
@@ -78,6 +78,16 @@ class Contents(Directive):
         return parse(self, lines)
 
 
+class Models(Directive):
+    """The compositions."""
+
+    def run(self) -> list[nodes.Node]:
+        """A table of contents."""
+        pages = [f"models/{name}" for name in models()]
+        head = ["```{toctree}", ":caption: Models", ":hidden:", ""]
+        return parse(self, [*head, *pages, "```"])
+
+
 class OtherPages(Directive):
     """The pages that the first page does not name, so that a new one has its place."""
 
@@ -133,6 +143,8 @@ def generate(app: Any) -> None:
     for path in (HERE / "ops").glob("*.md"):
         if path.stem not in OPS:
             path.unlink()
+    for name in models():
+        write(HERE / "models" / f"{name}.md", model_page(name))
     write(HERE / "golden.md", golden_page())
     write(HERE / "lectures.md", lecture_page("en"))
     write(HERE / "clases.md", lecture_page("es"))
@@ -144,6 +156,7 @@ def setup(app: Any) -> dict[str, bool]:
     app.add_directive("operations", Operations)
     app.add_directive("drawing", Drawing)
     app.add_directive("contents-of-the-book", Contents)
+    app.add_directive("models", Models)
     app.add_directive("other-pages", OtherPages)
     app.add_directive("axes-table", AxesTable)
     app.connect("builder-inited", generate)

@@ -108,6 +108,9 @@ def lecture_row(row: dict[str, Any], language: str) -> list[str]:
         f"{words['priority']} {row['priority']}",
     ]
     here = [f"[`{name}`](ops/{name}.md)" for name in row.get("ops", "").split() if name in OPS]
+    here += [
+        f"[`refimpl.models.{name}`](models/{name}.md)" for name in row.get("models", "").split()
+    ]
     if "page" in row:
         here.append(f"[{title(row['page'].rpartition('/')[2])}]({row['page']}.md)")
     if here:
@@ -141,7 +144,7 @@ def lecture_page(language: str) -> str:
     ]
     for priority in "0123X":
         chosen = [row for row in rows if row["priority"] == priority]
-        here = [row for row in chosen if {"ops", "page", "compute"} & set(row)]
+        here = [row for row in chosen if {"ops", "models", "page", "compute"} & set(row)]
         lines.append(f"| {priority} | {words[priority]} | {len(chosen)} | {len(here)} |")
     lines += ["", f"## {words['errata']}", ""]
     known = sorted((r for r in rows if "erratum" in r), key=lambda row: row["erratum"])

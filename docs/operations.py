@@ -8,15 +8,19 @@ cases, an exercise.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
+import pkgutil
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import refimpl.models
 from refimpl.axes import AXES, Spec, factors
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases import rounded
@@ -37,23 +41,25 @@ def plain(text: str) -> str:
 
 
 def sections(op: Op) -> dict[str, Any]:
+    """The docstring of an operation in its parts."""
+    return parts_of(op.text, op.specs)
+
+
+def parts_of(function: Any, names: Iterable[str]) -> dict[str, Any]:
     """A docstring in its parts: sentence, equation, arguments, and what `PARTS` begin."""
     found: dict[str, Any] = {"arguments": {}, "notes": []}
-    paragraphs = (inspect.getdoc(op.text) or "").split("\n\n")
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     found["sentence"] = paragraphs[0]
     for paragraph in paragraphs[1:]:
         start = next((part for part in PARTS if paragraph.startswith(part)), "")
         if paragraph.startswith("$$"):
             found["equation"] = paragraph
+        elif start.endswith(":"):
+            found[start] = paragraph.removeprefix(start).strip()
         elif start:
-            found[start] = (
-                paragraph
-                if start in (">>>", "Returns", "Raises")
-                else (paragraph.removeprefix(start).strip())
-            )
-        elif paragraph.partition(":")[0] in op.specs:
-            starts = "|".join(op.specs)
-            for entry in re.split(rf"\n(?=(?:{starts}):)", paragraph):
+            found[start] = paragraph
+        elif paragraph.partition(":")[0] in names:
+            for entry in re.split(rf"\n(?=(?:{'|'.join(names)}):)", paragraph):
                 name, _, says = entry.partition(":")
                 found["arguments"][name] = says.strip()
         else:
@@ -133,9 +139,12 @@ def constraints(op: Op) -> list[str]:
 
 def without_docstring(function: Any) -> str:
     """The source of a function; its docstring is what the rest of the page is made of."""
-    source = inspect.getsource(function)
-    head, quotes, rest = source.partition('    r"""')
-    return head + rest.partition('"""\n')[2] if quotes else source
+    lines, _ = inspect.getsourcelines(function)
+    (tree,) = ast.parse("".join(lines)).body
+    if not (isinstance(tree, ast.FunctionDef) and ast.get_docstring(tree)):
+        return "".join(lines)
+    doc = tree.body[0]
+    return "".join(lines[: doc.lineno - 1] + lines[doc.end_lineno :])
 
 
 def helpers(op: Op) -> list[Any]:
@@ -361,3 +370,57 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
         if content:
             lines += [f"## {heading}", "", *content, ""]
     return "\n".join(lines)
+
+
+def models() -> list[str]:
+    """The modules of compositions."""
+    return [module.name for module in pkgutil.iter_modules(refimpl.models.__path__)]
+
+
+def model_page(name: str) -> str:
+    """The page of one module of compositions: its functions, with their source."""
+    module = importlib.import_module(f"refimpl.models.{name}")
+    lines = [f"# `refimpl.models.{name}`", ""]
+    for paragraph in (inspect.getdoc(module) or "").split("\n\n"):
+        lines += [as_markdown(paragraph), ""]
+    for function in vars(module).values():
+        inside = inspect.isfunction(function) and function.__module__ == module.__name__
+        if inside and not function.__name__.startswith("_"):
+            lines += function_section(function)
+    return "\n".join(lines)
+
+
+def as_markdown(paragraph: str) -> str:
+    """A paragraph of a docstring: an equation, an indented block, or prose."""
+    if paragraph.startswith("$$"):
+        return paragraph
+    if paragraph.startswith("    "):
+        return f"```text\n{inspect.cleandoc(paragraph)}\n```"
+    return plain(paragraph)
+
+
+def function_section(function: Any) -> list[str]:
+    """One function of a model: what its docstring says, and its source."""
+    doc = parts_of(function, list(inspect.signature(function).parameters))
+    lines = [
+        f"## `{function.__name__}`",
+        "",
+        plain(doc["sentence"]),
+        "",
+        doc.get("equation", ""),
+        "",
+    ]
+    lines += [f"- `{name}`: {plain(says)}" for name, says in doc["arguments"].items()]
+    for part in (
+        *map(as_markdown, doc["notes"]),
+        plain(doc.get("Returns", "")),
+        plain(doc.get("Raises", "")),
+    ):
+        lines += ["", part]
+    for part in ("Elsewhere:", "Paper:"):
+        if part in doc:
+            lines += ["", f"{part} {plain(doc[part])}"]
+    if ">>>" in doc:
+        lines += ["", "```python", doc[">>>"], "```"]
+    source = without_docstring(function).rstrip()
+    return [*lines, "", "```python", source, "```", ""]

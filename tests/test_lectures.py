@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from refimpl.registry import OPS
-from tests.textbook import DOCS, lecture_numbers, lectures
+from tests.textbook import DOCS, lecture_numbers, lectures, operations
 
 DATA = lectures.lectures()
 ROWS = [pytest.param(row, id=row["id"]) for row in DATA["row"]]
@@ -40,10 +40,11 @@ def test_a_row_says_who_what_and_where_in_both_languages(row):
     assert row["priority"] in {"0", "1", "2", "3", "X"}
     assert all(row[key] for key in ("en", "es", "note_en", "note_es"))
     assert set(row.get("ops", "").split()) <= set(OPS)
+    assert set(row.get("models", "").split()) <= set(operations.models())
     if "page" in row:
         assert (DOCS / f"{row['page']}.md").exists()
     if row["priority"] in {"0", "1"}:
-        assert {"ops", "compute", "page"} & set(row), "an important row without a place"
+        assert {"ops", "models", "compute", "page"} & set(row), "an important row without a place"
 
 
 def test_rows_are_listed_once():
