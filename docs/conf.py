@@ -15,6 +15,7 @@ version = release = refimpl.__version__
 extensions = ["myst_parser", "mathml", "book"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
+smartquotes_action = "q"  # dots stay dots: they are axes
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "refimpl"

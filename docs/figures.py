@@ -236,7 +236,7 @@ def similarity(fig: Any) -> None:
     shown = {
         "cosine": (scores * 0.07, "cividis", -1, 1),
         f"share of the row; loss {float(loss):.2f}": (R, "cividis", 0, 1),
-        "gradient": ((R + C - 2 * np.eye(8)) / 16, "PuOr", -0.06, 0.06),
+        "gradient": ((R + C - 2 * np.eye(8)) / 16, "cividis", -0.06, 0.06),
     }
     for axes, (name, (matrix, colors, low, high)) in zip(
         fig.subplots(1, 3), shown.items(), strict=True

@@ -1,4 +1,4 @@
-"""Counts that the lectures print and that no operation computes: parameters of known models."""
+"""Counts that the lectures print and that nothing else here computes: parameters of GPTs."""
 
 from __future__ import annotations
 
@@ -13,28 +13,6 @@ def block_parameters(width: int, hidden: int = 0) -> int:
     attention = 4 * width * width + 4 * width
     dense = 2 * width * hidden + hidden + width
     return attention + dense + 4 * width
-
-
-def vit_parameters(layers: int, width: int, patch: int, classes: int = 1000) -> int:
-    """A Vision Transformer for 224 × 224 pixels, with class token and head.
-
-    >>> vit_parameters(12, 768, 16)
-    86567656
-    """
-    tokens = (224 // patch) ** 2 + 1
-    embedding = 3 * patch * patch * width + width + width + tokens * width
-    return embedding + layers * block_parameters(width) + 2 * width + width * classes + classes
-
-
-def clip_parameters() -> int:
-    """CLIP with ViT-B/32 and its text Transformer of width 512 over 77 tokens.
-
-    >>> clip_parameters()
-    151277313
-    """
-    vision = 3 * 32 * 32 * 768 + 768 + 50 * 768 + 2 * 768 + 12 * block_parameters(768) + 2 * 768
-    text = 49408 * 512 + 77 * 512 + 12 * block_parameters(512) + 2 * 512
-    return vision + 768 * 512 + text + 512 * 512 + 1
 
 
 def gpt_parameters(layers: int, width: int, context: int, vocabulary: int, last: bool) -> int:

@@ -380,7 +380,7 @@ def models() -> list[str]:
 def model_page(name: str) -> str:
     """The page of one module of compositions: its functions, with their source."""
     module = importlib.import_module(f"refimpl.models.{name}")
-    lines = [f"# `refimpl.models.{name}`", ""]
+    lines = [f"# `{name}`", "", f"Module `refimpl.models.{name}`", ""]
     for paragraph in (inspect.getdoc(module) or "").split("\n\n"):
         lines += [as_markdown(paragraph), ""]
     for function in vars(module).values():
