@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 KNOWN := --allow layer_norm/one-pass-variance --allow group_norm/one-pass-variance
 VERIFY := $(BIN)/refimpl verify $(KNOWN)
 
-.PHONY: verify verify-all test check golden audit rules planted mutants known-answer pages clean
+.PHONY: verify verify-all test check golden audit rules planted mutants known-answer pages docs clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -47,6 +47,10 @@ known-answer: $(VENV)/.test        ## guided samplers on Gaussian mixtures; writ
 pages: $(VENV)/.test               ## rewrite the generated parts of the README
 	$(BIN)/python -m tests.pages
 
+docs: $(VENV)/.docs                ## the textbook as a site, in build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs build/docs
+	$(BIN)/python -m tests.site build/docs
+
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit('refimpl needs Python 3.11 or later') if sys.version_info < (3, 11) else None"
 	$(PYTHON) -m venv $(VENV)
@@ -64,5 +68,9 @@ $(VENV)/.all: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[backends]"
 	touch $@
 
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[docs]"
+	touch $@
+
 clean:                             ## remove everything that was installed or built
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info docs/ops docs/models docs/drawn docs/lectures.md docs/clases.md docs/golden.md
