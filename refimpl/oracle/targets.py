@@ -26,6 +26,11 @@ BACKENDS = {  # and the packages each needs
     "torch": ("torch",),
     "jax": ("jax",),
 }
+LIBRARIES = {  # made of the frameworks above, and judged where named
+    "diffusers": ("diffusers", "torch"),
+    "onnx_reference": ("onnx",),
+}
+KNOWN = BACKENDS | LIBRARIES
 LOAD_LIMIT = 180.0  # seconds to import a framework on a busy machine
 
 
@@ -42,11 +47,11 @@ class Outcome:
     says: str = ""
 
 
-def installed() -> list[str]:
+def installed(among: dict[str, tuple[str, ...]] = BACKENDS) -> list[str]:
     """The implementations found on this machine."""
     return [
         name
-        for name, needs in BACKENDS.items()
+        for name, needs in among.items()
         if all(importlib.util.find_spec(package) for package in needs)
     ]
 
@@ -58,12 +63,12 @@ class Session:
         if target.endswith(".py"):
             if not Path(target).is_file():
                 raise TargetError(f"{target}: no such file")
-        elif target not in BACKENDS:
+        elif target not in KNOWN:
             raise TargetError(
-                f"{target}: not a target; give a file ending in .py or one of {', '.join(BACKENDS)}"
+                f"{target}: not a target; give a file ending in .py or one of {', '.join(KNOWN)}"
             )
-        elif target not in installed():
-            raise TargetError(f"{target}: the package is not installed")
+        elif target not in installed(KNOWN):
+            raise TargetError(f"{target}: not installed, needs {' and '.join(KNOWN[target])}")
         self.target = target
         self.limit = limit
         self.process: subprocess.Popen | None = None
