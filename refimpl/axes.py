@@ -39,7 +39,11 @@ AXES = {
     "channels": "image channels",
     "rows": "patch rows of an image",
     "cols": "patch columns of an image",
+    "cuts": "cutouts of each image",
     "height": "image rows",
+    "side": "rows, and columns, of a pooled cutout",
+    "tall": "rows of an image that was resized or cropped",
+    "wide": "columns of an image that was resized or cropped",
     "width": "image columns",
 }
 
@@ -99,6 +103,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Betas
     from typing import Annotated as Bias
     from typing import Annotated as Count
+    from typing import Annotated as Deviation
     from typing import Annotated as Epsilon
     from typing import Annotated as Float
     from typing import Annotated as Fraction
@@ -128,6 +133,7 @@ else:
     LogVariance = Kind("LogVariance", "natural logarithms of variances")
     Scale = Kind("Scale", "a guidance scale")
     Variance = Kind("Variance", "variances", low=0)
+    Deviation = Kind("Deviation", "positive standard deviations", low=0, open_low=True)
     Betas = Kind("Betas", "noise variances in (0, 1]", low=0, high=1, open_low=True)
     AlphaBar = Kind("AlphaBar", "signal shares in [0, 1]", low=0, high=1)
     Limit = Kind("Limit", "a positive limit, inf for none", low=0, open_low=True)
@@ -306,14 +312,14 @@ def convert(op: str, name: str, spec: Spec, value: Any, keep_dtype: bool = False
 
 
 def check_limits(op: str, specs: dict[str, Spec], arguments: dict, sizes: dict[str, int]) -> None:
-    """Check the kinds whose range depends on an axis: indices, counts and kept timesteps."""
+    """Check the kinds whose range depends on an axis: indices, counts, parts, kept timesteps."""
     for name, spec in specs.items():
         value = arguments[name]
         if spec.limit is None or value is None or not np.size(value):
             continue
         size = sizes[spec.limit]
         high = int(np.max(value))
-        if high > (size if spec.kind.name == "Count" else size - 1):
+        if high > (size if spec.kind.name in ("Count", "Size") else size - 1):
             raise AxesError(f"{op}: {name} has {high}, but {spec.limit}={size}")
         if spec.kind.name == "Kept" and np.any(np.diff(value) <= 0):
             raise AxesError(f"{op}: {name} is not strictly increasing")

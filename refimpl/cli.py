@@ -56,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--from", metavar="DIR", type=Path, dest="place", help="outputs computed elsewhere"
     )
+    verify.add_argument(
+        "--cases",
+        metavar="DIR",
+        type=Path,
+        default=Path(".refimpl", "cases"),
+        help="where the smallest failing inputs are stored; default: %(default)s",
+    )
     verify.add_argument("--json", metavar="FILE", type=Path)
     verify.add_argument("--junit", metavar="FILE", type=Path, help="the report as JUnit XML")
     verify.add_argument("--html", metavar="FILE", type=Path, help="the report as one HTML page")
@@ -77,8 +84,14 @@ def parser() -> argparse.ArgumentParser:
     export.set_defaults(run=run_vectors_export)
 
     replay = commands.add_parser("replay", help="run one case again")
-    replay.add_argument("case", metavar="CASE", help="as in a report: attention/float32/0-17")
+    replay.add_argument(
+        "case",
+        metavar="CASE",
+        help="as in a report: attention/float32/0-17; a stored file: .refimpl/cases/….json; or a "
+        "golden case: attention/probe0",
+    )
     replay.add_argument("target", metavar="TARGET")
+    replay.add_argument("--precision", default="", help="of a golden case; default: float32")
     replay.set_defaults(run=run_replay)
 
     explain = commands.add_parser("explain", help="an operation, or a mistake as a diff")
@@ -127,6 +140,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 limit=options.limit,
                 allow=options.allow,
                 reports=reports,
+                cases=options.cases,
                 progress=_progress(len(options.ops) or len(OPS)),
             )
         code = CONFORMS if all(r.conforms for r in reports) else DEVIATES
@@ -174,9 +188,11 @@ def run_replay(options: argparse.Namespace) -> int:
     """Say FIXED, STILL FAILING or FLAKY."""
     from refimpl.oracle.verify import replay
 
-    says, verdict = replay(options.case, options.target)
-    print(f"{says}: {verdict}")
-    return CONFORMS if says == "FIXED" else DEVIATES
+    found = replay(options.case, options.target, precision=options.precision)
+    print(f"{found.says}: {found.verdict}")
+    if found.cause:
+        print(found.cause)
+    return CONFORMS if found.says == "FIXED" else DEVIATES
 
 
 def run_vectors_check(options: argparse.Namespace) -> int:

@@ -41,7 +41,8 @@ def base_inputs(
 ) -> dict[str, Any]:
     """Arguments for the operation that is differentiated, from those of its gradient.
 
-    An array that the gradient does not depend on, such as a bias, is filled with `zeros`.
+    An array that the gradient does not depend on, such as a bias, is filled with `zeros`. What is
+    differentiated is there with all its axes, also where it may be left out or be broadcast.
     """
     sizes = bind(op.name, op.specs, inputs)
     rest = tuple(sizes[f"...{i}"] for i in range(sizes.get("...", 0)))
@@ -53,6 +54,9 @@ def base_inputs(
             filled[name] = zeros(shape_of(spec, sizes, rest))
         elif not spec.optional:
             raise TypeError(f"{op.name}: nothing says what {name} of {differentiable.name} is")
+        if name in differentiated(op) and (spec.optional or spec.broadcastable):
+            whole = zeros(shape_of(spec, sizes, rest))
+            filled[name] = whole if filled[name] is None else filled[name] + whole
     return filled
 
 

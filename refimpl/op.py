@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import inspect
@@ -173,6 +174,39 @@ class Op:
             names.update({name: functions[name] for name in names if name in functions})
             functions = names
         return functions[self.name]
+
+    def tapped(self, tap: Callable[[str, Any], Any]) -> Callable[..., Any]:
+        """The text, every value that it gives a name to replaced by `tap(name, value)`."""
+        source = inspect.getsource(self.text)
+        functions = _execute(inspect.getmodule(self.text), (source, _with_taps(source)))
+        functions["tap"] = tap
+        return functions[self.name]
+
+    def calling(self, wrap: Callable[[str, Callable], Callable]) -> Callable[..., Any]:
+        """The text, every function that it calls by name replaced by `wrap(name, function)`."""
+        functions = _execute(inspect.getmodule(self.text))
+        for name, function in functions.items():
+            if inspect.isfunction(function) and name != self.name:
+                functions[name] = wrap(name, function)
+        return functions[self.name]
+
+
+class _Taps(ast.NodeTransformer):
+    """Puts a tap behind every assignment."""
+
+    def visit_Assign(self, node: ast.Assign) -> list[ast.stmt]:
+        names = [
+            n.id
+            for target in node.targets
+            for n in ast.walk(target)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        ]
+        taps = (ast.parse(f"{name} = tap({name!r}, {name})").body[0] for name in names)
+        return [node, *taps]
+
+
+def _with_taps(source: str) -> str:
+    return ast.unparse(_Taps().visit(ast.parse(source)))
 
 
 def _execute(module: Any, replacement: tuple[str, str] = ("", "")) -> dict[str, Any]:

@@ -8,13 +8,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from refimpl.op import Law
-from refimpl.oracle.cases import Case, draw, rounded
+from refimpl.oracle.cases import Case, HypothesisSource, draw, rounded
 from refimpl.oracle.judge import Verdict, expect, judge
 from refimpl.oracle.precision import PRECISIONS
 from refimpl.registry import find
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 def check(actual: Any, op: str, inputs: dict[str, Any], precision: str = "float32") -> Verdict:
     """Judge an output that was computed from `inputs`.
 
+    >>> import numpy as np
     >>> str(check(np.float32([2.0]), "silu", {"x": [0.0]}))
     'silu: result[0] is 2, expected 0 ± 0: inf × the allowed error'
     """
@@ -69,35 +68,3 @@ def cases(op: str, precision: str = "float32") -> SearchStrategy[Case]:
         return Case(op, precision, "drawn", "drawn", rounded(operation, inputs, precision), layout)
 
     return strategy()
-
-
-class HypothesisSource:
-    """Numbers drawn by Hypothesis, which shrinks them."""
-
-    def __init__(self, draw: Callable) -> None:
-        self.draw = draw
-
-    def integer(self, low: int, high: int) -> int:
-        """An integer from low to high, both included."""
-        from hypothesis import strategies as st
-
-        return self.draw(st.integers(low, high))
-
-    def choice(self, options: Sequence) -> Any:
-        """One of several."""
-        return options[self.integer(0, len(options) - 1)]
-
-    def normal(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Numbers of moderate size, in eighths, zero the simplest."""
-        from hypothesis import strategies as st
-        from hypothesis.extra.numpy import arrays
-
-        return self.draw(arrays(np.float64, shape, elements=st.integers(-32, 32))) / 8
-
-    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
-        """Numbers between two limits, in 1/1024 of their distance."""
-        from hypothesis import strategies as st
-        from hypothesis.extra.numpy import arrays
-
-        steps = self.draw(arrays(np.float64, shape, elements=st.integers(0, 1023)))
-        return low + (high - low) * steps / 1024

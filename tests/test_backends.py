@@ -46,18 +46,23 @@ def cancels(inputs: dict[str, Any]) -> bool:
     return bool(np.any(np.mean(rows, axis=-1) ** 2 > np.var(rows, axis=-1)))
 
 
+def lengths(inputs: dict[str, Any]) -> np.ndarray:
+    """Of all vectors that are divided by theirs."""
+    vectors = [x for name, x in inputs.items() if name.endswith("features") or name == "x"]
+    return np.concatenate([np.ravel(np.linalg.norm(x, axis=-1)) for x in vectors])
+
+
 def no_longer_than(limit: float) -> Callable[[dict[str, Any]], bool]:
     """Some vector is zero, or shorter than a limit."""
-    return lambda inputs: bool(np.any(np.linalg.norm(inputs["x"], axis=-1) <= limit))
+    return lambda inputs: bool(np.any(lengths(inputs) <= limit))
 
 
 def short(limit: float) -> Callable[[dict[str, Any]], bool]:
     """Some vector is not zero, but shorter than a limit."""
 
     def applies(inputs: dict[str, Any]) -> bool:
-        vectors = [x for name, x in inputs.items() if name.endswith("features") or name == "x"]
-        lengths = np.concatenate([np.ravel(np.linalg.norm(x, axis=-1)) for x in vectors])
-        return bool(np.any((lengths > 0) & (lengths < limit)))
+        found = lengths(inputs)
+        return bool(np.any((found > 0) & (found < limit)))
 
     return applies
 
@@ -84,6 +89,12 @@ LAYER = {
 PAIRS = {
     "image_features": 1e-9 * np.eye(2),
     "text_features": np.eye(2),
+    "log_scale": 1.0,
+    "bias": 0.0,
+}
+EMPTY = {
+    "image_features": np.array([[3.0, 4.0], [0.0, 0.0]]),
+    "text_features": np.array([[1.0, 1.0], [0.0, -2.0]]),
     "log_scale": 1.0,
     "bias": 0.0,
 }
@@ -117,7 +128,12 @@ DEVIATIONS = [
     ),
     *(
         Deviation("jax", op, "a fully masked row takes the mean of V", hides_a_row("bias"), shows)
-        for op, shows in (("attention", HEADS), ("multi_head_attention", LAYER))
+        for op, shows in (
+            ("attention", HEADS),
+            ("attention_vjp", HEADS | {"grad": np.ones((1, 1, 1, 2))}),
+            ("multi_head_attention", LAYER),
+            ("multi_head_attention_vjp", LAYER | {"grad": np.ones((1, 1, 2))}),
+        )
     ),
     Deviation(
         "torch",
@@ -129,6 +145,18 @@ DEVIATIONS = [
     *(
         Deviation("torch", op, "a length below 1e-8 counts as 1e-8", short(1e-8), PAIRS)
         for op in ("clip_logits", "clip_loss", "siglip_loss")
+    ),
+    *(
+        Deviation(backend, op, reason, no_longer_than(limit), EMPTY | {"grad": grad})
+        for backend, reason, limit in (
+            ("torch", "a length below 1e-8 counts as 1e-8", 1e-8),
+            ("jax", "the zero vector is NaN", 0),
+        )
+        for op, grad in (
+            ("clip_logits_vjp", np.eye(2)),
+            ("clip_loss_vjp", np.array(1.0)),
+            ("siglip_loss_vjp", np.array(1.0)),
+        )
     ),
     *(
         Deviation("jax", op, "variance is E[x²] - E[x]²", cancels, {"x": ONE_SIDED, **NORM})

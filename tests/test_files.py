@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from refimpl.oracle import files
+from refimpl.oracle.cases import Case
 from refimpl.oracle.recorded import verify_recorded
 from refimpl.oracle.targets import TargetError
-from refimpl.oracle.verify import Finding, Report, verify
+from refimpl.oracle.verify import Finding, Report, Smallest, verify
 from tests.test_verify import GOOD_SILU, cli
 
 NASTY = '</pre></failure>]]>&amp;<script>alert("1")</script>|`x`\x00\x1b[31m\x85\ud800\uffff\r\n*é*'
@@ -71,9 +72,11 @@ def reports(tmp_path_factory) -> list[Report]:
 
 def nasty_report() -> Report:
     cause = {"kind": "mistake", "id": NASTY, "says": NASTY, "diff": f"-\n+\n-{NASTY}\n+{NASTY}"}
-    finding = Finding(
-        NASTY, NASTY, 3, 1, np.inf, "deviates", NASTY, NASTY, NASTY, [cause], np.array([np.inf])
-    )
+    finding = Finding(NASTY, NASTY, 3, 1, np.inf, "deviates", NASTY, NASTY, NASTY, [cause])
+    finding.ratios = np.array([np.inf])
+    case = Case(NASTY, NASTY, NASTY, NASTY, {})
+    finding.smallest = Smallest(case, NASTY, NASTY, NASTY, NASTY)
+    finding.step = f"{NASTY}\n{NASTY}"
     return Report(NASTY, NASTY, [finding])
 
 
@@ -96,6 +99,9 @@ def test_junit_has_a_suite_a_target_and_a_case_an_operation(reports):
     assert "silu: result" in failure.get("message")
     assert "looks like silu/sign" in failure.text
     assert "again: refimpl replay silu/float32/" in failure.text
+    assert "smallest input, 1 number:" in failure.text
+    assert "silu(x=np.float32([" in failure.text
+    assert "silu(x=np.float32([" in Page(files.page(reports)).words
     assert cases["sigmoid/float32"].find("failure").get("type") == "crashes"
     assert cases["gelu/float32"].find("skipped") is not None
     assert cases["rms_norm/float32"].find("failure") is None

@@ -91,9 +91,15 @@ def small_cases(op: Op) -> list[Case]:
     """Ten random inputs; the probes hold corners at which no derivative exists."""
     drawn = (random_case(op, "float64", 0, i) for i in range(200))
     small = [c for c in drawn if sum(np.size(x) for x in c.inputs.values()) <= LARGEST]
-    cases = [c for c in small if np.size(c.inputs["grad"])][:10]
+    cases = [c for c in small if np.size(c.inputs["grad"]) and directed(c.inputs)][:10]
     assert cases, "no small input was drawn"
     return cases
+
+
+def directed(inputs: dict[str, Any]) -> bool:
+    """No vector is zero: where vectors are divided by their length, that has no derivative."""
+    matrices = (x for x in inputs.values() if np.ndim(x) > 1)
+    return all(np.any(x, axis=-1).all() for x in matrices)
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +149,7 @@ def test_a_gradient_has_the_axes_of_what_it_belongs_to(op):
     (result,) = differentiable.returns
     assert op.specs["grad"].axes == result.axes
     for name, spec in zip(differentiated(op), op.returns, strict=True):
-        assert spec.axes == differentiable.specs[name].axes, name
+        assert spec.dims == differentiable.specs[name].dims, name
     others = [name for name in op.specs if name != "grad"]
     assert [*others, "grad"] == list(op.specs)
     assert others == [name for name in differentiable.specs if name in others]

@@ -118,10 +118,10 @@ def test_a_case_is_found_again_by_its_name_and_replayed(tmp_path):
     assert case.id == "softmax/float32/0-3"
     again = find_case(case.id)[1]
     assert np.array_equal(again.inputs["z"], case.inputs["z"])
-    assert replay(case.id, "fast")[0] == "FIXED"
+    assert replay(case.id, "fast").says == "FIXED"
     target = tmp_path / "target.py"
     target.write_text("def softmax(z):\n    return z\n")
-    assert replay(case.id, str(target))[0] == "STILL FAILING"
+    assert replay(case.id, str(target)).says == "STILL FAILING"
     with pytest.raises(TargetError, match="no such case"):
         find_case("softmax/float32/nowhere")
 

@@ -456,6 +456,47 @@ def respaced_betas(betas, timesteps):
     return _betas(torch.index_select(_alpha_bar(betas), 0, timesteps))
 
 
+# Images
+
+
+@_on_tensors
+def resize_bicubic(images, tall, wide):
+    """torch.nn.functional.interpolate, antialiased"""
+    return F.interpolate(images, (tall, wide), mode="bicubic", antialias=True)
+
+
+@_on_tensors
+def center_crop(images, tall, wide):
+    """torch.narrow"""
+    return _crop(images, tall, wide)
+
+
+@_on_tensors
+def normalize_image(images, mean, std):
+    """torch.sub, torch.div"""
+    return (images - mean[:, None, None]) / std[:, None, None]
+
+
+@_on_tensors
+def cutouts(images, top, left, size, side):
+    """torch.nn.functional.adaptive_avg_pool2d"""
+    return _pooled(images, top, left, size, side)
+
+
+def _crop(images, tall, wide):
+    _, _, height, width = images.shape
+    rows = images.narrow(2, round((height - tall) / 2), tall)
+    return rows.narrow(3, round((width - wide) / 2), wide)
+
+
+def _pooled(images, top, left, size, side):
+    cuts = [
+        F.adaptive_avg_pool2d(images[:, :, y : y + n, x : x + n], side)
+        for y, x, n in zip(top.tolist(), left.tolist(), size.tolist())
+    ]
+    return torch.cat(cuts)
+
+
 # Guidance
 
 

@@ -14,9 +14,10 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     mean                 also divided first, or updated as each number arrives (Welford)
     sum of exponentials  also rescaled on the way, as in an online softmax
     matrix product       sums of n products in any order
+    sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
     a + b + c            any order, like terms joined; an addend may start a matrix product
     c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
-    exp, log             4 ulp, and 2 u |x| for a detour through powers of two
+    exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
     e / (1 + e')         4 ulp of one: the logistic function may come from tanh
     log1p(x)             also log(1 + x)
@@ -58,7 +59,8 @@ class ErrorArray(Reading):
 
     `terms` and `count` remember the magnitude and the number of the terms of the sum that this
     value is; `exponential` that it is an exponential, `known` that it is a constant; `floor` a
-    limit that no honest result falls below, `logistic` that it is one plus an exponential.
+    limit that no honest result falls below, `logistic` that it is one plus an exponential;
+    `products` that it is a sum of so many products, or 1 that it is such a sum times something.
     """
 
     carried = ("value", "error")
@@ -73,6 +75,7 @@ class ErrorArray(Reading):
         self.known = tags.get("known", False)
         self.floor = tags.get("floor")
         self.logistic = tags.get("logistic", False)
+        self.products = tags.get("products", 0)
 
     def __repr__(self) -> str:
         return f"ErrorArray({self.value!r}, ±{self.error!r}, {self.precision.name})"
@@ -246,9 +249,9 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     fold_y, terms_y = _folded(value, y, x)
     tags = {}
     if terms_x is not None and terms_y is None:
-        tags = {"terms": terms_x, "count": x.count}
+        tags = {"terms": terms_x, "count": x.count, "products": min(x.products, 1)}
     if terms_y is not None and terms_x is None:
-        tags = {"terms": terms_y, "count": y.count}
+        tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
     error = np.where(scaled, error, _round(value, error, p) + fold_x + fold_y)
     return _settle(value, np.where(nothing, 0.0, error), p, **tags)
 
@@ -269,7 +272,7 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     error = np.where(_is_nothing(x) & (room > 0), 0.0, error)
     if x.exponential and y.logistic:
         error = error + 2 * ULPS * p.sum_unit
-    return _settle(value, error, p, terms=terms, count=x.count)
+    return _settle(value, error, p, terms=terms, count=x.count, products=min(x.products, 1))
 
 
 def _power(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -369,6 +372,15 @@ def _wave(function: Callable) -> Callable:
     return rule
 
 
+def _arcsin(x: ErrorArray) -> ErrorArray:
+    p, size = x.precision, np.minimum(np.abs(x.value), 1)
+    steeper, flatter = np.minimum(size + x.error, 1), np.maximum(size - x.error, -1)
+    rise = np.maximum(np.arcsin(steeper) - np.arcsin(size), np.arcsin(size) - np.arcsin(flatter))
+    value = np.arcsin(x.value)
+    error = _function(value, rise, p, ULPS * _ulp(np.arcsin(steeper), p.sum_unit))
+    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+
 def _arctan(x: ErrorArray) -> ErrorArray:
     return _constant(x, np.arctan(x.value))  # enters by way of π alone
 
@@ -395,7 +407,7 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     error = carried + products * magnitude + n * p.smallest * (magnitude > 0)
     error = error + stored * (np.abs(value) + error)
-    return _settle(value, error, p, terms=magnitude, count=n)
+    return _settle(value, error, p, terms=magnitude, count=n, products=n)
 
 
 def _terms_along(x: ErrorArray, axis: Any) -> int:
@@ -407,8 +419,9 @@ def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     p, n = x.precision, _terms_along(x, axis)
     value = np.sum(x.value, axis=axis, keepdims=keepdims)
     error = np.sum(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
-    magnitude = np.sum(np.abs(x.value), axis=axis, keepdims=keepdims) + error
-    roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else 1)
+    magnitude = np.sum(_magnitude(x) if x.products else np.abs(x.value), axis, keepdims=keepdims)
+    magnitude = magnitude + error
+    roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else max(x.products, 1))
     error = error + _gamma(roundings, p) * magnitude
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     return _settle(value, error + stored * (np.abs(value) + error), p)
@@ -486,6 +499,7 @@ ErrorArray.rules = {
     "erf": _erf,
     "sin": _wave(np.sin),
     "cos": _wave(np.cos),
+    "arcsin": _arcsin,
     "arctan": _arctan,
     "matmul": _matmul,
     "sum": _sum,

@@ -215,6 +215,7 @@ Balls.rules = {
     "erf": elementwise(lambda a: a.erf()),
     "sin": elementwise(lambda a: a.sin()),
     "cos": elementwise(lambda a: a.cos()),
+    "arcsin": elementwise(lambda a: a.asin()),
     "arctan": elementwise(lambda a: a.atan()),
     "matmul": _matmul,
     "sum": reduction(_total),

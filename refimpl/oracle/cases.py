@@ -8,7 +8,7 @@ layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +60,38 @@ class RandomSource:
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
         return self.rng.uniform(low, high, shape)
+
+
+class HypothesisSource:
+    """Numbers drawn by Hypothesis, which shrinks them."""
+
+    def __init__(self, draw: Callable) -> None:
+        self.draw = draw
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer from low to high, both included."""
+        from hypothesis import strategies as st
+
+        return self.draw(st.integers(low, high))
+
+    def choice(self, options: Sequence) -> Any:
+        """One of several."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers of moderate size, in eighths, zero the simplest."""
+        from hypothesis import strategies as st
+        from hypothesis.extra.numpy import arrays
+
+        return self.draw(arrays(np.float64, shape, elements=st.integers(-32, 32))) / 8
+
+    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
+        """Numbers between two limits, in 1/1024 of their distance."""
+        from hypothesis import strategies as st
+        from hypothesis.extra.numpy import arrays
+
+        steps = self.draw(arrays(np.float64, shape, elements=st.integers(0, 1023)))
+        return low + (high - low) * steps / 1024
 
 
 @dataclass(frozen=True)
@@ -186,14 +218,14 @@ def long_case(op: Op, precision: str, seed: int, i: int) -> Case:
 
 
 def draw(op: Op, source: Source, wide: bool = False) -> dict[str, Any]:
-    """Draw all arguments of an operation."""
+    """Draw the sizes of all axes, then all arguments of an operation."""
     return draw_all(op, source, *draw_sizes(op, source, wide))
 
 
 def draw_all(
     op: Op, source: Source, sizes: dict[str, int], rest: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Draw all arguments for given sizes of the axes."""
+    """Draw all arguments for given sizes of the axes; `rest` is what the dots mean."""
     inputs: dict[str, Any] = {}
     for name, spec in op.specs.items():
         if name in op.values:
@@ -222,6 +254,9 @@ def draw_sizes(op: Op, source: Source, wide: bool) -> tuple[dict[str, int], tupl
         sizes["B"] = 0
     if special == 1 and "N" in sizes:
         sizes["N"] = 1
+    for spec in op.specs.values():
+        if spec.kind.name == "Size" and spec.limit:
+            sizes[spec.axes] = min(sizes[spec.axes], sizes[spec.limit])
     if "K" in sizes and "T" in sizes:
         sizes["K"] = min(sizes["K"], sizes["T"])
     taken = set(sizes.values())
@@ -252,7 +287,7 @@ def draw_value(
             return draw_betas(source, shape[0])
         case "AlphaBar":
             return np.cumprod(1 - draw_betas(source, shape[0]))
-        case "Variance":
+        case "Variance" | "Deviation":
             return np.exp(draw_floats(source, shape, "normal"))
         case "LogVariance":
             return source.uniform(shape, -12, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +21,11 @@ def causes(
     storage: np.dtype,
     precision: str,
     ask: Ask | None = None,
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """The dialects, else the mistakes, else the losses of digits, that fit every answered case.
 
     Where several fit, `ask` calls the target again on inputs that tell them apart; those that are
-    left agree on everything tried.
+    left agree on everything tried. `text` of a cause is the edited text, where there is one.
     """
     kinds = {edit.id: "dialect" for edit in op.dialects}
     kinds |= {edit.id: "mistake" for edit in op.mistakes}
@@ -39,7 +40,13 @@ def causes(
         found = [e for e in op.lossy if _fits(op, e, seen, storage, precision, loses_all=True)]
     if found:
         return [
-            {"kind": kinds[edit.id], "id": edit.id, "says": edit.says, "diff": diff(op, edit)}
+            {
+                "kind": kinds[edit.id],
+                "id": edit.id,
+                "says": edit.says,
+                "diff": diff(op, edit),
+                "text": op.edited(edit),
+            }
             for edit in found
         ]
     from refimpl.oracle.rounding import roundings

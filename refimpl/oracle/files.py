@@ -320,7 +320,14 @@ def deviation(anchor: str, report: Report, findings: list[Finding]) -> list[str]
         said += ["<h4>The equation</h4>", f"<pre>{esc(source)}</pre>"]
     for cause in finding.causes:
         said += cause_lines(cause)
-    said += ["<h4>Again</h4>", f"<pre>{esc(finding.replay)}</pre>"]
+    if finding.step:
+        said += ["<h4>The first wrong step</h4>", f"<pre>{esc(finding.step)}</pre>"]
+    small = finding.smallest
+    if small:
+        said += ["<h4>The smallest input</h4>", f"<pre>{esc(small.call)}</pre>"]
+        said += [f"<p>{esc(small.says)}</p>"]
+    again = [finding.replay] if small is None else [small.replay, finding.replay]
+    said += ["<h4>Again</h4>", f"<pre>{esc(chr(10).join(filter(None, again)))}</pre>"]
     if finding.ratios is not None and finding.ratios.size:
         said += ["<h4>Error ÷ allowed</h4>", *heat_map(finding.ratios)]
     if op:

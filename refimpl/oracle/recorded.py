@@ -29,8 +29,11 @@ class Recorded:
         self.outputs = outputs
         self.ending = ending  # why outputs may be missing
         self.option = option
+        self.ops: list[str] = []  # nothing new can be asked
 
-    def call(self, op: Op, case: Case, room: int) -> Outcome:
+    def call(
+        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+    ) -> Outcome:
         """The recorded outputs of a case."""
         entry = self.outputs.get(f"{case.op}/{case.number}")
         if entry is None:

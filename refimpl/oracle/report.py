@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TextIO
 
+from refimpl.oracle.shrink import numbers
 from refimpl.oracle.verify import Finding, Report
 
 FINE = ("conforms", "unsupported")
@@ -33,6 +34,15 @@ def number(worst: float) -> str:
     if worst == 0:
         return "0"
     return f"{worst:.2g}" if worst < 1 else f"{worst:.3g}"
+
+
+def amount(count: int) -> str:
+    """How many numbers, in words that agree.
+
+    >>> amount(1), amount(4)
+    ('1 number', '4 numbers')
+    """
+    return f"{count} number{'' if count == 1 else 's'}"
 
 
 def merge(findings: list[Finding]) -> Finding:
@@ -129,4 +139,13 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
         print(f"  {verb} {name}: {cause['says']}", file=stream)
         for line in cause["diff"].splitlines()[2:]:
             print(f"    {line}", file=stream)
-    print(f"  again: {finding.replay}", file=stream)
+    if finding.step:
+        step, _, says = finding.step.partition("\n")
+        print(f"  first wrong step: {step}\n    {says}", file=stream)
+    small = finding.smallest
+    if small:
+        print(f"  smallest input, {amount(numbers(small.case))}:", file=stream)
+        print(f"    {small.call}\n    {small.says}", file=stream)
+    replays = [small.replay] if small and small.replay else []
+    for replay in (*replays, finding.replay):
+        print(f"  again: {replay}", file=stream)

@@ -249,10 +249,16 @@ def explain(
     precision: str,
     budget_s: float = 8.0,
     most: int = 3,
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """The smallest edits that give every output seen, conforming ones included; often none."""
     return [
-        {"kind": "mistake", "id": "unlisted", "says": candidate.id, "diff": candidate.diff}
+        {
+            "kind": "mistake",
+            "id": "unlisted",
+            "says": candidate.id,
+            "diff": candidate.diff,
+            "text": candidate.text,
+        }
         for candidate in matches(op, seen, storage, precision, budget_s, most)
     ]
 

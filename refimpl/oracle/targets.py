@@ -45,6 +45,7 @@ class Outcome:
     status: str
     outputs: list[np.ndarray] = field(default_factory=list)
     says: str = ""
+    steps: dict[str, np.ndarray] = field(default_factory=dict)  # intermediate values by name
 
 
 def installed(among: dict[str, tuple[str, ...]] = BACKENDS) -> list[str]:
@@ -129,15 +130,21 @@ class Session:
             self.close()
             raise TargetError(f"{self.target}: cannot be loaded: {self.about['says']}")
 
-    def call(self, op: Op, case: Case, room: int) -> Outcome:
-        """Make one call; `room` is how many bytes of output could be right."""
+    def call(
+        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+    ) -> Outcome:
+        """Make one call; `room` is how many bytes of output could be right.
+
+        `limit` may shorten the time for a call; `steps` asks for intermediate values as well.
+        """
+        limit = min(limit, self.limit)
         if self.process is None:
             self._start()
         inputs = case.typed(op)
         arrays = {name: x for name, x in inputs.items() if isinstance(x, np.ndarray)}
         header = {
             "op": op.name,
-            "outputs": len(op.outputs),
+            "steps": steps,
             "names": list(arrays),
             "layout": case.layout,
             "scalars": {name: x for name, x in inputs.items() if name not in arrays},
@@ -145,17 +152,20 @@ class Session:
         try:
             wire.send(self.to, header, list(arrays.values()))
             reply, outputs = wire.receive(
-                self.back, time.monotonic() + self.limit, 16 * room + (1 << 20)
+                self.back, time.monotonic() + limit, 16 * room + (1 << 20)
             )
-            return Outcome(reply["status"], outputs, reply.get("says", ""))
+            named = reply.get("steps", [])
+            count = len(outputs) - len(named)
+            steps_found = dict(zip(named, outputs[count:]))
+            return Outcome(reply["status"], outputs[:count], reply.get("says", ""), steps_found)
         except wire.Late:
             self.close()
-            return Outcome("hung", says=f"did not answer within {self.limit:g} s")
+            return Outcome("hung", says=f"did not answer within {limit:g} s")
         except wire.Closed:
             says = self._epitaph()
             self.close()
             return Outcome("died", says=says)
-        except (wire.Garbled, KeyError) as error:
+        except (wire.Garbled, KeyError, TypeError) as error:
             self.close()
             return Outcome("raised", says=f"returned something unreadable: {error}")
 

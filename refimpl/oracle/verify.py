@@ -4,28 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 import refimpl
 from refimpl.op import Op
+from refimpl.oracle import golden, stored
 from refimpl.oracle.cases import Case, generate
 from refimpl.oracle.diagnose import causes
 from refimpl.oracle.judge import Expected, Verdict, error_ratio, expect, judge
 from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.shrink import LIMIT, Enough, SameCause, numbers, smallest
 from refimpl.oracle.statistics import statistics
+from refimpl.oracle.steps import first_wrong, first_wrong_call
 from refimpl.oracle.targets import Outcome, Session, TargetError, installed
 from refimpl.registry import OPS
 
 PROFILES = {"quick": 12, "ci": 60, "deep": 1000}
 SEVERITY = ("conforms", "deviates", "crashes")
 LARGEST_ANSWER = 1 << 24  # bytes of one answer to a question
+DIAGNOSIS = 10.0  # seconds for cause and smallest input of one operation in one precision
 CALLED_TWICE = 3  # cases on which a second call must be right as well
+
+
+@dataclass
+class Smallest:
+    """The smallest input on which a target was seen to deviate, for the cause that is reported."""
+
+    case: Case
+    call: str
+    says: str
+    file: str = ""
+    replay: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """What a report holds of it."""
+        entry = {"numbers": numbers(self.case), "call": self.call, "says": self.says}
+        return {**entry, "file": self.file, "replay": self.replay}
 
 
 @dataclass
@@ -45,11 +68,14 @@ class Finding:
     variance: float | None = None  # of the errors over long sums, ÷ allowed
     bias: float | None = None  # the same
     ratios: np.ndarray | None = field(default=None, repr=False, compare=False)  # error ÷ allowed
+    smallest: Smallest | None = None
+    step: str = ""  # the first wrong one, and what is wrong about it
 
     def as_json(self) -> dict[str, Any]:
         """The finding with numbers that JSON can hold."""
         entry = dict(vars(self))
         del entry["ratios"]
+        entry["smallest"] = self.smallest and self.smallest.as_json()
         entry["worst"] = self.worst if np.isfinite(self.worst) else "Infinity"
         return entry
 
@@ -106,6 +132,7 @@ def verify(
     limit: float = 30.0,
     allow: Sequence[str] = (),
     reports: list[Report] | None = None,
+    cases: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Report]:
     """Judge targets against the reference, operation by operation.
@@ -114,7 +141,8 @@ def verify(
     named like operations; without one, every implementation found on the machine is judged.
     A deviation whose causes are all in `allow` (identifiers of mistakes or lossy forms) is reported
     and does not count. `reports`, if given, is filled while the run goes on, so that an
-    interruption loses nothing.
+    interruption loses nothing. The smallest failing inputs are stored in the folder `cases`, if
+    one is given.
     """
     reports = [] if reports is None else reports
     chosen = [OPS[name] for name in ops] if ops else list(OPS.values())
@@ -139,9 +167,27 @@ def verify(
                 ]
                 if asked:
                     progress(f"{op.name} in {precision}")
-                    cases = generate(op, precision, PROFILES[profile], seed)
-                    _judge_op(op, precision, asked, cases, profile != "quick")
+                    drawn = generate(op, precision, PROFILES[profile], seed)
+                    _judge_op(op, precision, asked, drawn, profile != "quick")
+                    for _, report in asked:
+                        if cases and not report.allows(report.findings[-1]):
+                            store(report.findings[-1], report.target, cases)
     return reports
+
+
+def store(finding: Finding, target: str, place: Path) -> None:
+    """Keep the smallest failing input of a finding, if there is one, as a file."""
+    if finding.smallest:
+        names = [cause["id"] if listed(cause) else cause["says"] for cause in finding.causes]
+        comment = f"the smallest input found on which {Path(target).name} deviates"
+        path = stored.write(place, OPS[finding.op], finding.smallest.case, comment, names)
+        finding.smallest.file = str(path)
+        finding.smallest.replay = shlex.join(["refimpl", "replay", str(path), target])
+
+
+def listed(cause: dict[str, Any]) -> bool:
+    """Whether a cause is one of the known edits."""
+    return cause["id"] not in ("", "unlisted")
 
 
 def _judge_op(
@@ -168,8 +214,14 @@ def _judge_op(
 class Answering(Protocol):
     """What answers calls: a target's process, or outputs recorded elsewhere."""
 
-    def call(self, op: Op, case: Case, room: int) -> Outcome:
-        """What one call comes to."""
+    @property
+    def ops(self) -> list[str]:
+        """The operations that can be asked for."""
+
+    def call(
+        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+    ) -> Outcome:
+        """What one call comes to, within a time limit; with its intermediate values if asked."""
 
     def replay(self, case: Case) -> str:
         """The command that makes this call again."""
@@ -225,10 +277,11 @@ class Trial:
                     found = np.asarray(outcome.outputs[which]).astype(np.float64)
                     finding.ratios = error_ratio(expected[which], found)
 
-    def _ask(self, case: Case) -> list[np.ndarray] | None:
+    def ask(self, case: Case) -> list[np.ndarray] | None:
         """What the target makes of one more input, if it makes anything of it."""
         try:
-            outcome = self.session.call(self.op, case, LARGEST_ANSWER)
+            op = self.op if case.op == self.op.name else OPS[case.op]
+            outcome = self.session.call(op, case, LARGEST_ANSWER)
         except TargetError:
             return None
         return outcome.outputs if outcome.status == "returned" else None
@@ -239,17 +292,68 @@ class Trial:
         if finding.refused == finding.cases:
             finding.status = "unsupported"
         if finding.status == "deviates":
-            finding.causes = causes(self.op, self.seen, self.storage, finding.precision, self._ask)
-            if finding.causes and finding.causes[0]["kind"] == "dialect":
+            end = time.monotonic() + DIAGNOSIS
+            found = causes(self.op, self.seen, self.storage, finding.precision, self.ask)
+            text = found[0].get("text")
+            finding.causes = [{k: x for k, x in cause.items() if k != "text"} for cause in found]
+            if finding.causes[0]["kind"] == "dialect":
                 finding.status = "dialect"
+            else:
+                self._shrink(text, min(LIMIT, end - time.monotonic()))
+                self._locate()
         self.seen.clear()
+
+    def _shrink(self, text: Callable | None, limit: float) -> None:
+        """Look for the smallest input that shows the same; `text` is the cause, if it is known."""
+        op, precision = self.op, self.finding.precision
+        end = time.monotonic() + limit
+
+        def ask(case: Case) -> list[np.ndarray] | None:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Enough
+            try:
+                outcome = self.session.call(op, case, LARGEST_ANSWER, left)
+            except TargetError:
+                raise Enough from None
+            if outcome.status in ("died", "hung"):
+                raise Enough
+            return outcome.outputs if outcome.status == "returned" else None
+
+        case = smallest(op, precision, SameCause(op, ask, self.storage, text), limit)
+        if case is None:
+            return
+        case = replace(case, number=stored.digest(case))
+        expected = expect(op, case.inputs, precision)
+        outcome, verdict = try_once(op, self.session, case, expected, self.storage)
+        if outcome.status == "returned" and not verdict.conforms:
+            self.finding.smallest = Smallest(case, stored.call(op, case), str(verdict))
+
+    def _locate(self) -> None:
+        """Look for the first wrong step, on the smallest input and on the failing one."""
+        finding = self.finding
+        failing = [case for case, _ in self.seen if case.id == finding.case]
+        small = [finding.smallest.case] if finding.smallest else []
+        for case in (*small, *failing):
+            try:
+                outcome = self.session.call(self.op, case, LARGEST_ANSWER, steps=True)
+            except TargetError:
+                return
+            if outcome.status != "returned":
+                return
+            if outcome.steps:
+                finding.step = first_wrong(self.op, case, outcome.outputs, outcome.steps)
+            else:
+                finding.step = first_wrong_call(self.op, case, self.session.ops, self.ask)
+            if finding.step:
+                return
 
     def take_statistics(self, target: str) -> None:
         """Judge the errors over long sums, which stay within the bound of each element."""
         finding = self.finding
         if finding.status != "conforms" or self.over:
             return
-        found, explained = statistics(self.op, finding.precision, self._ask)
+        found, explained = statistics(self.op, finding.precision, self.ask)
         if found is None:
             return
         finding.variance, finding.bias = found.variance, found.bias
@@ -296,15 +400,88 @@ def find_case(case_id: str) -> tuple[Op, Case]:
         ) from None
 
 
-def replay(case_id: str, target: str, times: int = 3) -> tuple[str, Verdict]:
-    """Run one case again, several times: FIXED, STILL FAILING or FLAKY, and the worst verdict."""
-    op, case = find_case(case_id)
-    expected = expect(op, case.inputs, case.precision)
+@dataclass(frozen=True)
+class Again:
+    """A case to run again: what is expected of it, and the causes that were noted with it."""
+
+    op: Op
+    case: Case
+    expected: list[Expected]
+    noted: tuple[str, ...] = ()
+
+
+def recall(name: str, precision: str = "") -> Again:
+    """A case by its name in a report, the path of its file, or the name of a golden case.
+
+    A golden case has many precisions: `precision` picks one, float32 where it has that.
+    """
+    if name.endswith(".json"):
+        op, case, noted = stored.read(Path(name))
+        return Again(op, case, expect(op, case.inputs, case.precision), noted)
+    if name.count("/") != 1:
+        op, case = find_case(name)
+        return Again(op, case, expect(op, case.inputs, case.precision))
+    for vector in golden.vectors(ops=(name.partition("/")[0],)):
+        if vector.id == name:
+            chosen = precision or ("float32" if "float32" in vector.allowed else "float64")
+            if chosen not in vector.allowed:
+                raise TargetError(f"{name}: {chosen} is none of {', '.join(vector.allowed)}")
+            op, number = OPS[vector.op], name.partition("/")[2]
+            case = Case(op.name, chosen, number, vector.comment, vector.inputs)
+            return Again(op, case, vector.expectations(chosen))
+    raise TargetError(f"{name}: no golden case is called so")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What became of a case: FIXED, STILL FAILING or FLAKY, the worst verdict, and the cause."""
+
+    says: str
+    verdict: Verdict
+    cause: str = ""
+
+
+def replay(name: str, target: str, times: int = 3, precision: str = "") -> Replayed:
+    """Run one case again, several times, and look for the cause if it still fails."""
+    again = recall(name, precision)
+    op, case = again.op, again.case
     storage = PRECISIONS[case.precision].dtype()
     with Session(target) as session:
         if op.name not in session.ops:
             raise TargetError(f"{target}: does not define {op.name}")
-        verdicts = [try_once(op, session, case, expected, storage)[1] for _ in range(times)]
-    failures = sum(not verdict.conforms for verdict in verdicts)
-    says = "FIXED" if not failures else "STILL FAILING" if failures == times else "FLAKY"
-    return says, max(verdicts, key=lambda v: v.worst)
+        tries = [try_once(op, session, case, again.expected, storage) for _ in range(times)]
+        worst = max((verdict for _, verdict in tries), key=lambda v: (not v.conforms, v.worst))
+        if worst.conforms:
+            return Replayed("FIXED", worst)
+        answers = {_fingerprint(outcome) for outcome, _ in tries}
+        if len(answers) > 1 or any(verdict.conforms for _, verdict in tries):
+            return Replayed("FLAKY", worst, f"{len(answers)} different answers in {times} calls")
+        if tries[0][0].status != "returned":
+            return Replayed("STILL FAILING", worst)
+        return Replayed("STILL FAILING", worst, _cause_again(again, session, tries[0][0].outputs))
+
+
+def _fingerprint(outcome: Outcome) -> tuple:
+    outputs = [(x.dtype.name, x.shape, x.tobytes()) for x in outcome.outputs]
+    return outcome.status, outcome.says, tuple(outputs)
+
+
+def _cause_again(again: Again, session: Session, outputs: list[np.ndarray]) -> str:
+    """What explains a case that still fails, compared with what was noted when it was stored."""
+    op, precision = again.op, again.case.precision
+    trial = Trial(op, session, precision)
+    trial.seen.append((again.case, outputs))
+    for case in generate(op, precision, PROFILES["quick"]):
+        answer = trial.ask(case)
+        if answer is not None:
+            trial.seen.append((case, answer))
+    found = causes(op, trial.seen, trial.storage, precision, trial.ask)
+    names = {cause["id"] if listed(cause) else cause["says"]: cause for cause in found}
+    same = [name for name in names if name in again.noted]
+    if same:
+        return f"the cause is the same: {same[0]}"
+    name, cause = next(iter(names.items()))
+    says = "unknown" if cause["kind"] == "unknown" else name
+    if again.noted:
+        return f"the cause has changed: {says}, was {again.noted[0]}"
+    return f"the cause: {says}"

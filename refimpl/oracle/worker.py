@@ -73,14 +73,28 @@ def as_numpy(output: Any) -> np.ndarray:
     return array
 
 
+def parts(op: str, result: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Outputs, and what else a dict holds: the intermediate values by name."""
+    names = OPS[op].outputs
+    if not isinstance(result, dict):
+        several = isinstance(result, (tuple, list)) and len(names) > 1
+        return list(result) if several else [result], {}
+    missing = [name for name in names if name not in result]
+    if missing:
+        raise KeyError(f"the dict returned has no {missing[0]!r}")
+    rest = {str(name): x for name, x in result.items() if name not in names and x is not None}
+    return [result[name] for name in names], rest
+
+
 def answer(module: ModuleType, header: dict[str, Any], arrays: list[np.ndarray]) -> tuple:
     """Make one call and describe what came of it."""
     inputs = arguments(header, arrays)
     before = {name: x.tobytes() for name, x in inputs.items() if isinstance(x, np.ndarray)}
     try:
         result = getattr(module, header["op"])(**inputs)
-        several = isinstance(result, (tuple, list)) and header["outputs"] > 1
-        outputs = [as_numpy(output) for output in (result if several else [result])]
+        outputs, steps = parts(header["op"], result)
+        outputs = [as_numpy(output) for output in outputs]
+        steps = {name: as_numpy(x) for name, x in steps.items()} if header["steps"] else {}
     except NotImplementedError as error:
         return {"status": "refused", "says": str(error)}, []
     except Exception as error:
@@ -93,7 +107,7 @@ def answer(module: ModuleType, header: dict[str, Any], arrays: list[np.ndarray])
     changed = [name for name, data in before.items() if inputs[name].tobytes() != data]
     if changed:
         return {"status": "raised", "says": f"changed its input {changed[0]}", "where": ""}, []
-    return {"status": "returned"}, outputs
+    return {"status": "returned", "steps": list(steps)}, [*outputs, *steps.values()]
 
 
 def main(target: str, read_fd: int, write_fd: int) -> None:

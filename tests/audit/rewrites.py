@@ -175,6 +175,106 @@ def attention_online(query, key, value, bias):
     return mixed / np.where(total > 0, total, 1)
 
 
+def _attention_grads(query, key, value, bias, grad, weigh, average):
+    """The gradients from weights made in some way, heads repeated and their gradients added up."""
+    B, heads, _, E = query.shape
+    G, M = key.shape[1:3]
+    scores, values_ = _attend(query, key, value, bias, _plain_scores)
+    keys = np.repeat(key, heads // G, axis=1)
+    weights = weigh(scores)
+    weights_grad = grad @ np.swapaxes(values_, -1, -2)
+    scores_grad = weights * (weights_grad - average(weights, weights_grad, values_))
+    scaled = scores_grad * (1 / np.sqrt(constant(E, query)))
+
+    def of_groups(x):
+        return np.sum(np.reshape(x, (B, G, heads // G, M, x.shape[-1])), axis=2)
+
+    key_grad = of_groups(np.swapaxes(scaled, -1, -2) @ query)
+    return scaled @ keys, key_grad, of_groups(np.swapaxes(weights, -1, -2) @ grad), scores_grad
+
+
+def attention_vjp_autograd(query, key, value, bias, grad):
+    """The weights are kept, and the averages are those of the weights' gradient."""
+
+    def average(weights, weights_grad, _):
+        return np.sum(weights * weights_grad, axis=-1, keepdims=True)
+
+    return _attention_grads(query, key, value, bias, grad, layers.softmax, average)
+
+
+def attention_vjp_flash(query, key, value, bias, grad):
+    """The weights are made again from the logarithm of each row's sum, the output was kept."""
+
+    def weigh(scores):
+        top = largest(scores)
+        total = np.sum(np.exp(scores - top), axis=-1, keepdims=True)
+        return np.exp(scores - (top + np.log(np.maximum(total, 1))))
+
+    kept = attention_online(query, key, value, bias)
+
+    def average(*_):
+        return np.sum(grad * kept, axis=-1, keepdims=True)
+
+    return _attention_grads(query, key, value, bias, grad, weigh, average)
+
+
+def attention_vjp_stacked(query, key, value, bias, grad):
+    """The queries that share a key head stand below each other: one product for all of them."""
+    B, heads, N, E = query.shape
+    G, M = key.shape[1:3]
+    query = np.reshape(query, (B, G, heads // G * N, E))
+    grad = np.reshape(grad, (B, G, heads // G * N, grad.shape[-1]))
+    if bias is not None:
+        bias = np.reshape(np.broadcast_to(bias, (B, heads, N, M)), (B, G, heads // G * N, M))
+    query_grad, key_grad, value_grad, scores_grad = attention_vjp_autograd(
+        query, key, value, bias, grad
+    )
+    whole = (B, heads, N)
+    query_grad = np.reshape(query_grad, (*whole, E))
+    return query_grad, key_grad, value_grad, np.reshape(scores_grad, (*whole, M))
+
+
+def attention_vjp_distributed(query, key, value, bias, grad):
+    """P times the gradient first, then minus P times the row's sum of that, as torch has it."""
+    B, heads, N, E = query.shape
+    G, M = key.shape[1:3]
+    scores, values_ = _attend(query, key, value, bias, _plain_scores)
+    weights = layers.softmax(scores)
+    inner = weights * (grad @ np.swapaxes(values_, -1, -2))
+    scores_grad = inner - weights * np.sum(inner, axis=-1, keepdims=True)
+    root = np.sqrt(constant(E, query))
+    query_grad = scores_grad @ (np.repeat(key, heads // G, axis=1) / root)
+    stacked = [np.reshape(x, (B, G, heads // G * N, x.shape[-1])) for x in (weights, grad)]
+    slopes = np.reshape(scores_grad, (B, G, heads // G * N, M))
+    queries = np.reshape(query / root, (B, G, heads // G * N, E))
+    key_grad = np.swapaxes(slopes, -1, -2) @ queries
+    return query_grad, key_grad, np.swapaxes(stacked[0], -1, -2) @ stacked[1], scores_grad
+
+
+def multi_head_attention_vjp_packed(x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    """One packed product for keys and values, the averages from the weights' gradient."""
+    B, N, D = x.shape
+    M = memory.shape[1]
+    in_bias = 0 * in_weight[:, 0] if in_bias is None else in_bias
+    split, join = attention_page.split_heads, attention_page.join_heads
+    query = split(layers.linear(x, in_weight[:D], in_bias[:D]), heads)
+    both = layers.linear(memory, in_weight[D:], in_bias[D:])
+    key, value = split(both[..., :D], heads), split(both[..., D:], heads)
+    mixed = join(attention_divided_last(query, key, value, bias))
+    inner = attention_vjp_autograd(query, key, value, bias, split(grad @ out_weight, heads))
+    asked = join(inner[0])
+    told = np.concatenate([join(inner[1]), join(inner[2])], axis=-1)  # B M 2*D
+
+    def rows(tokens):
+        return np.reshape(tokens, (tokens.shape[0] * tokens.shape[1], tokens.shape[2]))
+
+    ones_x, ones_memory = np.ones((1, B * N)), np.ones((1, B * M))
+    in_weight_grad = np.concatenate([rows(asked).T @ rows(x), rows(told).T @ rows(memory)])
+    in_bias_grad = np.concatenate([(ones_x @ rows(asked))[0], (ones_memory @ rows(told))[0]])
+    out = rows(grad).T @ rows(mixed), np.sum(np.sum(grad, axis=1), axis=0)
+    return asked @ in_weight[:D], told @ in_weight[D:], in_weight_grad, in_bias_grad, *out
+
+
 def multi_head_attention_packed(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
     """The scale is folded into the query's projection."""
     D = x.shape[-1]
@@ -210,6 +310,53 @@ def clip_loss_shifted(image_features, text_features, log_scale):
     rows = log_softmax_shifted(logits)[np.arange(N), np.arange(N)]
     columns = log_softmax_shifted(logits.T)[np.arange(N), np.arange(N)]
     return -np.sum(rows + columns) / (2 * N)
+
+
+def clip_logits_vjp_by_cosines(image_features, text_features, log_scale, grad):
+    """What lies along a feature from the cosines, and the lengths divided out at the start."""
+    sizes = [
+        np.sqrt(np.sum(f * f, axis=-1, keepdims=True)) for f in (image_features, text_features)
+    ]
+    a, b = (np.where(n > 0, n, 1) for n in sizes)
+    images, texts = image_features * (1 / a), text_features * (1 / b)
+    cosines, scaled = images @ texts.T, np.exp(log_scale) * grad
+    products = scaled * cosines
+    images_grad = scaled @ texts - images * np.sum(products, axis=1)[:, None]
+    texts_grad = scaled.T @ images - texts * np.sum(products, axis=0)[:, None]
+    return images_grad * (1 / a), texts_grad * (1 / b), np.sum(np.sum(products, axis=1))
+
+
+def clip_logits_vjp_scale_last(image_features, text_features, log_scale, grad):
+    """As autograd has it: the scale's gradient comes first, and is then multiplied by the scale."""
+    scale = np.exp(log_scale)
+    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
+    scale_grad = np.sum(grad * (images @ texts.T))
+    inner = grad * scale
+    return (
+        layers.l2_normalize_vjp(image_features, inner @ texts),
+        layers.l2_normalize_vjp(text_features, inner.T @ images),
+        scale_grad * scale,
+    )
+
+
+def clip_loss_vjp_from_logs(image_features, text_features, log_scale, grad):
+    """Each direction by itself, its shares from the logarithms that the loss has."""
+    logits = clip_logits_scaled_first(image_features, text_features, log_scale)
+    N = len(logits)
+    rows = np.exp(log_softmax_shifted(logits)) / N - np.eye(N) / N
+    columns = np.exp(log_softmax_shifted(logits.T)) / N - np.eye(N) / N
+    slopes = grad / 2 * rows + (grad / 2 * columns).T
+    return clip_logits_vjp_by_cosines(image_features, text_features, log_scale, slopes)
+
+
+def siglip_loss_vjp_probabilities(image_features, text_features, log_scale, bias, grad):
+    """Probabilities less the labels."""
+    logits = clip_page.clip_logits(image_features, text_features, log_scale) + bias
+    N = len(logits)
+    away = np.where(np.eye(N) == 1, -layers.sigmoid(-logits), layers.sigmoid(logits))
+    slopes = away * (grad / N)
+    features = clip_logits_vjp_by_cosines(image_features, text_features, log_scale, slopes)
+    return *features, np.sum(np.sum(slopes, axis=0))
 
 
 def siglip_loss_plain(image_features, text_features, log_scale, bias):
@@ -274,6 +421,63 @@ def classifier_guidance_regrouped(mean, variance, gradient, scale):
 
 def classifier_guidance_score_regrouped(eps, gradient, t, alpha_bar, scale):
     return eps - scale * (np.sqrt(1 - at(alpha_bar, t, eps)) * gradient)
+
+
+def spherical_distance_by_tangent(image_features, text_features):
+    """Twice the angle whose tangent is the difference's length over that of the sum."""
+    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
+    apart, together = images[:, None, :] - texts, images[:, None, :] + texts
+    apart, together = (np.sqrt(np.sum(x * x, axis=-1)) for x in (apart, together))
+    known = [np.any(values(x) != 0, axis=-1) for x in (image_features, text_features)]
+    angle = 2 * np.arctan2(apart, together)
+    chord = 2 * np.arcsin(np.minimum(apart / 2, 1))
+    angle = np.where(known[0][:, None] & known[1], angle, chord)
+    return angle * angle / 2
+
+
+def spherical_distance_vjp_published(image_features, text_features, grad):
+    """As autograd unrolls the published code: square, arc sine, half, length, difference."""
+    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
+    apart = images[:, None, :] - texts
+    chord = np.sqrt(np.sum(apart * apart, axis=-1))
+    half = np.minimum(chord / 2, 1)
+    slope = grad * 2 * 2 * np.arcsin(half)
+    slope = slope / np.sqrt(np.maximum(1 - half * half, 1e-16)) / 2
+    pull = (slope / np.where(chord > 0, chord, 1))[..., None] * apart
+    return (
+        layers.l2_normalize_vjp(image_features, np.sum(pull, axis=1)),
+        layers.l2_normalize_vjp(text_features, np.sum(-pull, axis=0)),
+    )
+
+
+def spherical_distance_vjp_by_product(image_features, text_features, grad):
+    """What lies along an image is dropped before the pulls of all texts are added up."""
+    images, texts = layers.l2_normalize(image_features), layers.l2_normalize(text_features)
+    apart = images[:, None, :] - texts
+    sine = np.sqrt(np.sum(apart * apart, axis=-1)) / 2
+    sine = np.minimum(np.maximum(sine, 1e-30), 1)
+    cosine = np.sqrt(np.maximum((1 - sine) * (1 + sine), 1e-16))
+    factor = grad * np.arcsin(sine) / (sine * cosine)
+    return (
+        layers.l2_normalize_vjp(image_features, -(factor @ texts)),
+        layers.l2_normalize_vjp(text_features, -(factor.T @ images)),
+    )
+
+
+def clip_guidance_loss_stacked(distances, weights):
+    B, N, M = distances.shape
+    return np.sum(np.reshape(distances, (B * N, M)) @ weights[:, None]) / N
+
+
+def clip_guidance_loss_by_samples(distances, weights):
+    return np.sum(np.mean(np.sum(distances * weights, axis=2), axis=1))
+
+
+def classifier_guidance_velocity_sigma_over_alpha(v, gradient, t, alpha_bar, scale):
+    share = at(alpha_bar, t, v)
+    alpha, sigma = np.sqrt(share), np.sqrt(1 - share)
+    quotient = np.where(share > 0, sigma / np.where(share > 0, alpha, 1), 0)
+    return v - quotient * scale * gradient
 
 
 def classifier_free_guidance_weights(eps_uncond, eps_cond, scale):
@@ -450,10 +654,20 @@ REWRITES = {
         attention_divided_last,
         attention_online,
     ),
+    "attention_vjp": (
+        attention_vjp_autograd,
+        attention_vjp_flash,
+        attention_vjp_stacked,
+        attention_vjp_distributed,
+    ),
     "multi_head_attention": (multi_head_attention_packed,),
+    "multi_head_attention_vjp": (multi_head_attention_vjp_packed,),
     "clip_logits": (clip_logits_divided_last, clip_logits_scaled_first),
+    "clip_logits_vjp": (clip_logits_vjp_by_cosines, clip_logits_vjp_scale_last),
     "clip_loss": (clip_loss_shifted,),
+    "clip_loss_vjp": (clip_loss_vjp_from_logs,),
     "siglip_loss": (siglip_loss_plain,),
+    "siglip_loss_vjp": (siglip_loss_vjp_probabilities,),
     "linear_schedule": (linear_schedule_stepped,),
     "cosine_schedule": (cosine_schedule_normalised,),
     "x0_from_eps": (x0_from_eps_tables,),
@@ -463,5 +677,12 @@ REWRITES = {
     "p_sample": (p_sample_tables,),
     "classifier_guidance": (classifier_guidance_regrouped,),
     "classifier_guidance_score": (classifier_guidance_score_regrouped,),
+    "classifier_guidance_velocity": (classifier_guidance_velocity_sigma_over_alpha,),
+    "spherical_distance": (spherical_distance_by_tangent,),
+    "spherical_distance_vjp": (
+        spherical_distance_vjp_published,
+        spherical_distance_vjp_by_product,
+    ),
+    "clip_guidance_loss": (clip_guidance_loss_stacked, clip_guidance_loss_by_samples),
     "classifier_free_guidance": (classifier_free_guidance_weights, classifier_free_guidance_w),
 }

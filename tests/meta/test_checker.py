@@ -29,7 +29,7 @@ def verdict(op, expected, found):
     return judge(op, expected, actual, np.dtype(np.float32))
 
 
-SCALAR = {"cross_entropy", "clip_loss", "siglip_loss"}
+SCALAR = {"cross_entropy", "clip_loss", "siglip_loss", "clip_guidance_loss"}
 ARRAYS = [p for p in PARAMETERS if p.values[0].name not in SCALAR]
 
 

@@ -28,6 +28,54 @@ def attention(query, key, value, bias):
     return out
 
 
+def attention_vjp(query, key, value, bias, grad):
+    """By the Jacobian of the softmax, entry for entry."""
+    B, heads, N, E = query.shape
+    groups, M, F = value.shape[1:]
+    pieces = [np.zeros(a.shape, dtype=object) for a in (query, key, value)]
+    for piece in pieces:
+        for index in np.ndindex(*piece.shape):
+            piece[index] = []
+    query_terms, key_terms, value_terms = pieces
+    scores_grad = np.zeros((B, heads, N, M))
+    for b, h, n in np.ndindex(B, heads, N):
+        g = h * groups // heads
+        scores = [
+            math.fsum(dot(query[b, h, n], key[b, g, m])) / math.sqrt(E)
+            + broadcast(bias, (b, h, n, m))
+            for m in range(M)
+        ]
+        largest = max(scores)
+        if largest == -math.inf:
+            continue
+        weights = [math.exp(score - largest) for score in scores]
+        total = math.fsum(weights)
+        weights = [weight / total for weight in weights]
+        towards = [math.fsum(dot(grad[b, h, n], value[b, g, m])) for m in range(M)]
+        for m in range(M):
+            others = [weights[k] * (towards[m] - towards[k]) for k in range(M) if k != m]
+            slope = weights[m] * math.fsum(others)
+            scores_grad[b, h, n, m] = slope
+            for f in range(F):
+                value_terms[b, g, m, f].append(weights[m] * float(grad[b, h, n, f]))
+            for e in range(E):
+                query_terms[b, h, n, e].append(slope * float(key[b, g, m, e]))
+                key_terms[b, g, m, e].append(slope * float(query[b, h, n, e]))
+    return (
+        added(query_terms, math.sqrt(E)),
+        added(key_terms, math.sqrt(E)),
+        added(value_terms, 1.0),
+        scores_grad,
+    )
+
+
+def added(terms, divisor):
+    total = np.zeros(terms.shape)
+    for index in np.ndindex(*terms.shape):
+        total[index] = math.fsum(terms[index]) / divisor
+    return total
+
+
 def broadcast(bias, index):
     if bias is None:
         return 0.0
@@ -58,6 +106,46 @@ def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, he
             terms += dot(out_weight[o, h * E : (h + 1) * E], mixed[b, h, n])
         out[b, n, o] = math.fsum(terms)
     return out
+
+
+def multi_head_attention_vjp(x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    (B, N, D), M = x.shape, memory.shape[1]
+    E = D // heads
+    blocks = []
+    for block, tokens in enumerate((x, memory, memory)):
+        head = np.zeros((B, heads, tokens.shape[1], E))
+        for b, h, n, e in np.ndindex(*head.shape):
+            row = block * D + h * E + e
+            own = [] if in_bias is None else [float(in_bias[row])]
+            head[b, h, n, e] = math.fsum(dot(in_weight[row], tokens[b, n]) + own)
+        blocks.append(head)
+    mixed = attention(*blocks, bias)
+    mixed_grad = np.zeros((B, heads, N, E))
+    for b, h, n, e in np.ndindex(*mixed_grad.shape):
+        mixed_grad[b, h, n, e] = math.fsum(dot(out_weight[:, h * E + e], grad[b, n]))
+    inner = attention_vjp(*blocks, bias, mixed_grad)[:3]
+    in_weight_grad, in_bias_grad = np.zeros((3 * D, D)), np.zeros(3 * D)
+    for row in range(3 * D):
+        block, h, e = row // D, row % D // E, row % E
+        tokens, slopes = (x, memory, memory)[block], inner[block][:, h, :, e].ravel()
+        in_bias_grad[row] = math.fsum(slopes.tolist())
+        for d in range(D):
+            in_weight_grad[row, d] = math.fsum(dot(slopes, tokens[:, :, d].ravel()))
+    out_weight_grad, out_bias_grad = np.zeros((D, D)), np.zeros(D)
+    for o in range(D):
+        out_bias_grad[o] = math.fsum(grad[:, :, o].ravel().tolist())
+        for d in range(D):
+            told = mixed[:, d // E, :, d % E].ravel()
+            out_weight_grad[o, d] = math.fsum(dot(grad[:, :, o].ravel(), told))
+    x_grad, memory_grad = np.zeros((B, N, D)), np.zeros((B, M, D))
+    for token_grad, used in ((x_grad, (0,)), (memory_grad, (1, 2))):
+        for b, n, d in np.ndindex(*token_grad.shape):
+            terms = []
+            for block in used:
+                weight = in_weight[block * D : (block + 1) * D, d]
+                terms += dot(weight, inner[block][b, :, n].ravel())
+            token_grad[b, n, d] = math.fsum(terms)
+    return x_grad, memory_grad, in_weight_grad, in_bias_grad, out_weight_grad, out_bias_grad
 
 
 def dot(a, b):

@@ -47,6 +47,51 @@ def _softmax(z):
         z[k] /= total
 
 
+def attention_vjp(query, key, value, bias, grad):
+    B, heads, N, _ = query.shape
+    scores_grad = np.empty((B, heads, N, key.shape[2]), query.dtype)  # B H N M
+    return *_attention_grads(query, key, value, bias, grad, scores_grad), scores_grad
+
+
+def _attention_grads(query, key, value, bias, grad, scores_grad):
+    if bias is None:
+        bias = _read_only(np.zeros(1, query.dtype))
+    bias = bias.reshape((1,) * (4 - bias.ndim) + bias.shape)  # an axis of 1 serves all
+    query_grad = np.empty(query.shape, query.dtype)
+    key_grad, value_grad = np.zeros(key.shape, key.dtype), np.zeros(value.shape, value.dtype)
+    _attention_vjp(query, key, value, bias, grad, query_grad, key_grad, value_grad, scores_grad)
+    return query_grad, key_grad, value_grad
+
+
+@njit(cache=True)
+def _attention_vjp(query, key, value, bias, grad, query_grad, key_grad, value_grad, scores_grad):
+    B, heads, N, E = query.shape
+    M, F = value.shape[2], value.shape[3]
+    shared = heads // key.shape[1]  # query heads 0 .. R-1 look at key head 0, and so on
+    root = np.sqrt(query.dtype.type(E))
+    for b in range(B):
+        for h in range(heads):
+            g = h // shared
+            weights = np.dot(query[b, h], key[b, g].T)  # N M
+            for n in range(N):
+                seen = bias[b % bias.shape[0], h % bias.shape[1], n % bias.shape[2]]
+                for m in range(M):
+                    weights[n, m] = weights[n, m] / root + seen[m % bias.shape[3]]
+                _softmax(weights[n])
+            mixed = np.dot(weights, value[b, g])  # N F
+            value_grad[b, g] += np.dot(weights.T, grad[b, h])  # M F
+            own = scores_grad[b % scores_grad.shape[0], h % scores_grad.shape[1]]  # N M
+            np.dot(grad[b, h], value[b, g].T, own)
+            for n in range(N):
+                average = query.dtype.type(0)
+                for f in range(F):
+                    average += grad[b, h, n, f] * mixed[n, f]
+                for m in range(M):
+                    own[n, m] = weights[n, m] * (own[n, m] - average)
+            query_grad[b, h] = np.dot(own, key[b, g]) / root  # N E
+            key_grad[b, g] += np.dot(own.T, query[b, h]) / root  # M E
+
+
 def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
     D = x.shape[2]
     if in_bias is None:
@@ -57,6 +102,40 @@ def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, he
     mixed = attention(query, key, value, bias)  # B H N E
     mixed = np.ascontiguousarray(np.swapaxes(mixed, 1, 2)).reshape(x.shape)  # B N D
     return _linear(mixed, out_weight, np.zeros(D, x.dtype) if out_bias is None else out_bias)
+
+
+def multi_head_attention_vjp(x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    N, D = x.shape[1:]
+    in_bias = np.zeros(3 * D, x.dtype) if in_bias is None else in_bias
+    parts = slice(D), slice(D, 2 * D), slice(2 * D, 3 * D)
+    query, key, value = (
+        _split_heads(_linear(tokens, in_weight[part], in_bias[part]), heads)
+        for tokens, part in zip((x, memory, memory), parts)
+    )  # B H N E, B H M E twice
+    mixed = _join_heads(attention(query, key, value, bias))  # B N D
+    mixed_grad, out_weight_grad, out_bias_grad = _linear_vjp(mixed, out_weight, grad)
+    one_head = np.empty((1, 1, N, memory.shape[1]), x.dtype)  # of the scores, used again and again
+    inner = _attention_grads(query, key, value, bias, _split_heads(mixed_grad, heads), one_head)
+    query_grad, key_grad, value_grad = (_join_heads(head_grad) for head_grad in inner)
+    x_grad, w_q_grad, b_q_grad = _linear_vjp(x, in_weight[parts[0]], query_grad)
+    by_keys, w_k_grad, b_k_grad = _linear_vjp(memory, in_weight[parts[1]], key_grad)
+    by_values, w_v_grad, b_v_grad = _linear_vjp(memory, in_weight[parts[2]], value_grad)
+    in_weight_grad = np.concatenate([w_q_grad, w_k_grad, w_v_grad])  # 3*D D
+    in_bias_grad = np.concatenate([b_q_grad, b_k_grad, b_v_grad])  # 3*D
+    memory_grad = by_keys + by_values  # B M D
+    return x_grad, memory_grad, in_weight_grad, in_bias_grad, out_weight_grad, out_bias_grad
+
+
+def _linear_vjp(x, weight, grad):
+    B, N, D = x.shape
+    rows = grad.reshape(B * N, weight.shape[0])
+    weight_grad = rows.T @ x.reshape(B * N, D)  # O D
+    return (rows @ weight).reshape(x.shape), weight_grad, np.sum(rows, axis=0)
+
+
+def _join_heads(x):
+    B, heads, N, E = x.shape
+    return np.ascontiguousarray(np.swapaxes(x, 1, 2)).reshape(B, N, heads * E)
 
 
 def _linear(x, weight, bias):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refimpl.axes import Array, Bias, Count, Float, Label, Size
-from refimpl.ops.layers.reference import linear, softmax
+from refimpl.ops.layers.reference import linear, linear_vjp, softmax
 from refimpl.special import constant
 
 
@@ -52,6 +52,76 @@ def attention(
     if bias is not None:
         scores = scores + bias
     return softmax(scores) @ value  # B H N F
+
+
+def attention_vjp(
+    query: Float[Array, "B G*R N E"],
+    key: Float[Array, "B G M E"],
+    value: Float[Array, "B G M F"],
+    bias: Bias[Array, "broadcastable B G*R N M"] | None,
+    grad: Float[Array, "B G*R N F"],
+) -> tuple[
+    Float[Array, "B G*R N E"],
+    Float[Array, "B G M E"],
+    Float[Array, "B G M F"],
+    Float[Array, "B G*R N M"],
+]:
+    r"""The gradients of a loss behind an attention, from the gradient of what it returns.
+
+    $$\begin{aligned}
+    \bar V &= P^\top \bar O, \qquad \bar P = \bar O V^\top, \qquad
+    \bar A_{nm} = P_{nm} \left(\bar P_{nm} - \textstyle\sum_f \bar O_{nf} O_{nf}\right) \\
+    \bar Q &= \frac{\bar A K}{\sqrt E}, \qquad \bar K = \frac{\bar A^\top Q}{\sqrt E}, \qquad
+    P = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt{E}} + A\right), \quad O = P V
+    \end{aligned}$$
+
+    where a bar over an array is its gradient, and those of K and V are summed over the R query
+    heads that share them.
+
+    query: B G*R N E, what is looked for.
+    key: B G M E, what it is compared with.
+    value: B G M F, what is carried away.
+    bias: broadcastable to B G*R N M, the A added to the scores in nats; -inf hides a key, None
+        hides none.
+    grad: B G*R N F, the gradient of the output.
+
+    Returns B G*R N E, the gradient of the queries; B G M E, of the keys; B G M F, of the values;
+    and B G*R N M, of the scores, which is that of a bias with all its axes, to be summed along
+    those that a smaller bias shares. A hidden key and a query that sees no key have gradient zero.
+
+    Raises AxesError where the axes of grad are not those of the output, and DomainError for a head
+    width of 0.
+
+    Elsewhere: FlashAttention keeps the output and the logarithm of each row's sum, and makes P
+    again; autograd keeps P and subtracts the row sums of P times its gradient, which are the same.
+    A query without keys has gradients NaN with a plain softmax.
+
+    Paper: Dao, Fu, Ermon, Rudra and Re 2022, "FlashAttention: fast and memory-efficient exact
+    attention with IO-awareness", appendix B.2.
+
+    >>> query, key = np.zeros((1, 1, 1, 4)), np.ones((1, 1, 2, 4)) * np.array([[1.0], [2.0]])
+    >>> value, grad = np.array([[[[2.0], [8.0]]]]), np.ones((1, 1, 1, 1))
+    >>> query_grad, key_grad, value_grad, bias_grad = attention_vjp(query, key, value, None, grad)
+    >>> bias_grad[0, 0], query_grad[0, 0], value_grad[0, 0].T
+    (array([[-1.5,  1.5]]), array([[0.75, 0.75, 0.75, 0.75]]), array([[0.5, 0.5]]))
+    """
+    B, heads, N, E = query.shape
+    G, M, F = value.shape[1:]
+    query = np.reshape(query, (B, G, heads // G, N, E))  # B G R N E, by the key head they look at
+    grad = np.reshape(grad, (B, G, heads // G, N, F))  # B G R N F
+    key, value = key[:, :, None], value[:, :, None]  # B G 1 M E, F
+    root = np.sqrt(constant(E, query))
+    scores = query @ np.swapaxes(key, -1, -2) / root  # B G R N M
+    if bias is not None:
+        scores = scores + np.reshape(np.broadcast_to(bias, (B, heads, N, M)), scores.shape)
+    weights = softmax(scores)  # B G R N M
+    weights_grad = grad @ np.swapaxes(value, -1, -2)  # B G R N M
+    average = np.sum(grad * (weights @ value), axis=-1, keepdims=True)  # B G R N 1
+    scores_grad = weights * (weights_grad - average)  # B G R N M
+    query_grad = np.reshape(scores_grad @ key / root, (B, heads, N, E))
+    key_grad = np.sum(np.swapaxes(scores_grad, -1, -2) @ query, axis=2) / root  # B G M E
+    value_grad = np.sum(np.swapaxes(weights, -1, -2) @ grad, axis=2)  # B G M F
+    return query_grad, key_grad, value_grad, np.reshape(scores_grad, (B, heads, N, M))
 
 
 def multi_head_attention(
@@ -110,10 +180,88 @@ def multi_head_attention(
     return linear(mixed, out_weight, out_bias)
 
 
+def multi_head_attention_vjp(
+    x: Float[Array, "B N H*E"],
+    memory: Float[Array, "B M H*E"],
+    in_weight: Float[Array, "3*H*E H*E"],
+    in_bias: Float[Array, "3*H*E"] | None,
+    out_weight: Float[Array, "H*E H*E"],
+    heads: Size[int, "H"],
+    bias: Bias[Array, "broadcastable B H N M"] | None,
+    grad: Float[Array, "B N H*E"],
+) -> tuple[
+    Float[Array, "B N H*E"],
+    Float[Array, "B M H*E"],
+    Float[Array, "3*H*E H*E"],
+    Float[Array, "3*H*E"],
+    Float[Array, "H*E H*E"],
+    Float[Array, "H*E"],
+]:
+    r"""The gradients of a loss behind attention in H subspaces, with its projections.
+
+    $$\bar x = \bar Q\, W^Q, \qquad \bar m = \bar K\, W^K + \bar V\, W^V, \qquad
+    \bar W^{QKV} = \sum \left[\bar Q\, x^\top;\; \bar K\, m^\top;\; \bar V\, m^\top\right],
+    \qquad \bar W^O = \sum \bar y\, h^\top$$
+
+    where h are the heads side by side, the gradients of Q, K and V are those of `attention_vjp`
+    for the gradient of h, and sums go over all tokens of the batch.
+
+    x: B N H*E, the tokens that ask.
+    memory: B M H*E, the tokens m that answer; x itself in self-attention.
+    in_weight: 3*H*E H*E, rows of all queries, then of all keys, then of all values.
+    in_bias: 3*H*E, added to the projections in the same order; None adds nothing.
+    out_weight: H*E H*E, from the heads side by side to the output.
+    heads: H, the number of heads, a divisor of the width.
+    bias: broadcastable to B H N M, added to the scores in nats; -inf hides a key, None hides none.
+    grad: B N H*E, the gradient of the output.
+
+    Returns B N H*E, the gradient of x; B M H*E, of the memory; 3*H*E H*E and 3*H*E, of the weight
+    and bias of the projections in, the latter also where there is none; H*E H*E and H*E, of those
+    out. In self-attention the gradient of the tokens is the sum of the first two.
+
+    Raises AxesError for axes that disagree, such as a width that is no multiple of the heads.
+
+    Elsewhere: weights that are stored transposed, as (in, out), have transposed gradients. The
+    gradient of the keys' bias is zero but for roundings, which optimisers such as Adam blow up.
+
+    Paper: Vaswani et al. 2017, "Attention is all you need", section 3.2.2 differentiated.
+
+    >>> x, identity = np.array([[[1.0, 0.0], [0.0, 1.0]]]), np.eye(2)
+    >>> in_weight, grad = np.concatenate([0 * identity, 0 * identity, identity]), np.ones((1, 2, 2))
+    >>> grads = multi_head_attention_vjp(x, x, in_weight, None, identity, 2, None, grad)
+    >>> grads[0], grads[1]  # of x as queries, and of x as memory
+    (array([[[0., 0.],
+            [0., 0.]]]), array([[[1., 1.],
+            [1., 1.]]]))
+    """
+    b_q, b_k, b_v = (None,) * 3 if in_bias is None else np.split(in_bias, 3)
+    w_q, w_k, w_v = np.split(in_weight, 3)  # D D each
+    query = split_heads(linear(x, w_q, b_q), heads)  # B H N E
+    key = split_heads(linear(memory, w_k, b_k), heads)  # B H M E
+    value = split_heads(linear(memory, w_v, b_v), heads)  # B H M E
+    mixed = join_heads(attention(query, key, value, bias))  # B N D
+    mixed_grad, out_weight_grad, out_bias_grad = linear_vjp(mixed, out_weight, grad)
+    inner = attention_vjp(query, key, value, bias, split_heads(mixed_grad, heads))
+    query_grad, key_grad, value_grad = (join_heads(inner[i]) for i in range(3))  # B N D, B M D
+    x_grad, w_q_grad, b_q_grad = linear_vjp(x, w_q, query_grad)
+    by_keys, w_k_grad, b_k_grad = linear_vjp(memory, w_k, key_grad)
+    by_values, w_v_grad, b_v_grad = linear_vjp(memory, w_v, value_grad)
+    in_weight_grad = np.concatenate([w_q_grad, w_k_grad, w_v_grad])  # 3*D D
+    in_bias_grad = np.concatenate([b_q_grad, b_k_grad, b_v_grad])  # 3*D
+    memory_grad = by_keys + by_values  # B M D
+    return x_grad, memory_grad, in_weight_grad, in_bias_grad, out_weight_grad, out_bias_grad
+
+
 def split_heads(x: Float[Array, "B N H*E"], heads: Size[int, "H"]) -> Float[Array, "B H N E"]:
     r"""Give each head its own contiguous slice of the width."""
     B, N, D = x.shape
     return np.swapaxes(np.reshape(x, (B, N, heads, D // heads)), 1, 2)  # B H N E
+
+
+def join_heads(x: Float[Array, "B H N E"]) -> Float[Array, "B N H*E"]:
+    r"""Put the heads side by side again."""
+    B, heads, N, E = x.shape
+    return np.reshape(np.swapaxes(x, 1, 2), (B, N, heads * E))  # B N H*E
 
 
 def causal_bias(

@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.attention import reference as text
-from refimpl.ops.layers.reference import linear
+from refimpl.ops.layers.reference import linear, softmax
 from refimpl.special import constant
 
 EXACT = ("float64", "float32")  # a mask holds nothing but 0 and -inf
@@ -474,6 +474,315 @@ ATTENTION = Op(
 )
 
 
+def attention_vjp_equation(f, query, key, value, bias, grad):
+    B, heads, _, E = query.shape
+    shared = heads // key.shape[1]
+    every = [np.repeat(x, shared, axis=1) for x in (key, value)]  # B H M E, F
+    scores = query @ np.swapaxes(every[0], -1, -2) / np.sqrt(constant(E, query))
+    weights = softmax(scores + full_bias(query, key, bias))  # B H N M
+    towards = grad @ np.swapaxes(every[1], -1, -2)  # B H N M
+    slopes = weights * towards
+    slopes = slopes - weights * np.sum(slopes, axis=-1, keepdims=True)
+    root = np.sqrt(constant(E, query))
+    query_grad, key_grad, value_grad, scores_grad = f(query, key, value, bias, grad)
+    yield scores_grad, slopes
+    yield query_grad, slopes / root @ every[0]
+
+    def of_groups(x):
+        return np.sum(np.reshape(x, (B, heads // shared, shared, *x.shape[2:])), axis=2)
+
+    yield key_grad, of_groups(np.swapaxes(slopes / root, -1, -2) @ query)
+    yield value_grad, of_groups(np.swapaxes(weights, -1, -2) @ grad)
+
+
+def attention_vjp_additive(f, query, key, value, bias, grad):
+    other = grad[..., ::-1] / 4
+    both = f(query, key, value, bias, grad + other)
+    for whole, one, two in zip(
+        both, f(query, key, value, bias, grad), f(query, key, value, bias, other), strict=True
+    ):
+        yield whole, one + two
+
+
+def attention_vjp_of_shifted_scores(f, query, key, value, bias, grad):
+    scores_grad = f(query, key, value, bias, grad)[3]
+    yield np.sum(scores_grad, axis=-1), 0
+
+
+def attention_vjp_of_shifted_keys(f, query, key, value, bias, grad):
+    key_grad = f(query, key, value, bias, grad)[1]
+    yield np.sum(key_grad, axis=2), 0
+
+
+def attention_vjp_of_values(f, query, key, value, bias, grad):
+    value_grad = f(query, key, value, bias, grad)[2]
+    told = grad * text.attention(query, key, value, bias)
+    yield np.sum(value * value_grad, axis=(1, 2, 3)), np.sum(told, axis=(1, 2, 3))
+
+
+def attention_vjp_of_a_scale(f, query, key, value, bias, grad):
+    query_grad, key_grad, _, _ = f(query, key, value, bias, grad)
+    by_queries = np.sum(query * query_grad, axis=(1, 2, 3))
+    yield by_queries, np.sum(key * key_grad, axis=(1, 2, 3))
+
+
+def attention_vjp_repeated_heads(f, query, key, value, bias, grad):
+    B, G, M, _ = key.shape
+    shared = query.shape[1] // G
+    every = np.repeat(key, shared, axis=1), np.repeat(value, shared, axis=1)
+    apart, together = f(query, *every, bias, grad), f(query, key, value, bias, grad)
+    for i in (1, 2):
+        grouped = np.reshape(apart[i], (B, G, shared, M, apart[i].shape[3]))
+        yield np.sum(grouped, axis=2), together[i]
+    yield apart[0], together[0]
+
+
+def attention_vjp_hidden_key(f, query, key, value, bias, grad):
+    more = [np.concatenate([x, 3 * x[:, :, :1] + 5], axis=2) for x in (key, value)]
+    old = full_bias(query, key, bias)
+    hidden = np.concatenate([old, np.full((*old.shape[:3], 1), -np.inf)], axis=3)
+    longer, shorter = f(query, *more, hidden, grad), f(query, key, value, bias, grad)
+    yield longer[0], shorter[0]
+    for i in (1, 2):
+        yield longer[i][:, :, :-1], shorter[i]
+        yield longer[i][:, :, -1], 0
+    yield longer[3][..., -1], 0
+
+
+def attention_vjp_keys_in_any_order(f, query, key, value, bias, grad):
+    turned = full_bias(query, key, bias)[..., ::-1]
+    there = f(query, key[:, :, ::-1], value[:, :, ::-1], turned, grad)
+    back = f(query, key, value, bias, grad)
+    yield there[0], back[0]
+    yield there[1][:, :, ::-1], back[1]
+    yield there[2][:, :, ::-1], back[2]
+    yield there[3][..., ::-1], back[3]
+
+
+def attention_vjp_one_query_at_a_time(f, query, key, value, bias, grad):
+    rows = full_bias(query, key, bias)
+    at_once = f(query, key, value, bias, grad)
+    total = [0 * key, 0 * value]
+    for n in range(query.shape[2]):
+        row = slice(n, n + 1)
+        one = f(query[:, :, row], key, value, rows[:, :, row], grad[:, :, row])
+        yield one[0], at_once[0][:, :, row]
+        yield one[3], at_once[3][:, :, row]
+        total = [sum_ + part for sum_, part in zip(total, one[1:3], strict=True)]
+    yield total[0], at_once[1]
+    yield total[1], at_once[2]
+
+
+def attention_vjp_of_equal_values(f, query, key, value, bias, grad):
+    query_grad, key_grad, _, scores_grad = f(query, key, 0 * value + 3, bias, grad)
+    yield query_grad, 0
+    yield key_grad, 0
+    yield scores_grad, 0
+
+
+def with_more(probe, add):
+    """The probe of an operation as one of its gradient."""
+    return Probe(probe.says, lambda: add(probe.inputs()))
+
+
+def with_grad(inputs):
+    """The inputs of an attention with a gradient of its output that is like nothing in them."""
+    shape = (*inputs["query"].shape[:3], inputs["value"].shape[3])
+    return inputs | {"grad": (wave(*shape) + 2 * half_wave(*shape[::-1]).T)}
+
+
+SCORES_GRAD = "weights * (weights_grad - average)"
+KEY_GRAD = "np.sum(np.swapaxes(scores_grad, -1, -2) @ query, axis=2) / root"
+SPREAD_BIAS = "np.reshape(np.broadcast_to(bias, (B, heads, N, M)), scores.shape)"
+
+ATTENTION_VJP = Op(
+    text.attention_vjp,
+    laws=(
+        Law("equals the Jacobian of the softmax applied by itself", attention_vjp_equation),
+        Law("gradients of sums are sums of gradients", attention_vjp_additive),
+        Law(
+            "scores gain nothing by a common shift: rows sum to zero",
+            attention_vjp_of_shifted_scores,
+        ),
+        Law("keys gain nothing by a common shift", attention_vjp_of_shifted_keys),
+        Law("values times their gradient are the output times its own", attention_vjp_of_values),
+        Law("queries and keys gain the same by growing", attention_vjp_of_a_scale),
+        Law("shared key heads gain what repeated ones gain together", attention_vjp_repeated_heads),
+        Law("a hidden key has gradient zero and disturbs nobody", attention_vjp_hidden_key),
+        Law(
+            "permuting keys with their values permutes their gradients",
+            attention_vjp_keys_in_any_order,
+        ),
+        Law(
+            "keys gain the sum over queries taken one at a time", attention_vjp_one_query_at_a_time
+        ),
+        Law("among equal values it does not matter who is seen", attention_vjp_of_equal_values),
+    ),
+    probes=tuple(with_more(probe, with_grad) for probe in ATTENTION.probes),
+    mistakes=(
+        Edit(
+            "attention_vjp/no-average",
+            "forgets to subtract the row's average, the δ of FlashAttention",
+            SCORES_GRAD,
+            "weights * weights_grad",
+            effect="all scores of a row rise or fall together; training diverges slowly",
+            invisible_when="the output is orthogonal to its gradient",
+        ),
+        Edit(
+            "attention_vjp/plain-average",
+            "subtracts the plain mean over the keys instead of the weighted one",
+            SCORES_GRAD,
+            "weights * (weights_grad - np.mean(weights_grad, axis=-1, keepdims=True))",
+            effect="rows do not sum to zero",
+            invisible_when="all weights are equal",
+        ),
+        Edit(
+            "attention_vjp/average-over-the-head",
+            "adds the averages of all queries of a head up",
+            "axis=-1, keepdims=True)",
+            "axis=(-2, -1), keepdims=True)",
+            effect="queries see each other in the backward pass",
+            invisible_when="there is one query",
+        ),
+        Edit(
+            "attention_vjp/softmax-as-sigmoid",
+            "takes only the diagonal of the softmax's Jacobian",
+            SCORES_GRAD,
+            "weights * (1 - weights) * weights_grad",
+            effect="a key's score is not told what the others are worth",
+        ),
+        Edit(
+            "attention_vjp/not-through-softmax",
+            "hands the gradient of the weights to the scores as it is",
+            SCORES_GRAD,
+            "weights_grad - average",
+            effect="hidden keys receive gradients",
+        ),
+        Edit(
+            "attention_vjp/query-not-scaled",
+            "forgets the root of the head width in the gradient of the queries",
+            "scores_grad @ key / root",
+            "scores_grad @ key",
+            effect="queries learn faster than keys by the root of the head width",
+            invisible_when="heads are 1 wide",
+        ),
+        Edit(
+            "attention_vjp/key-not-scaled",
+            "forgets the root of the head width in the gradient of the keys",
+            KEY_GRAD,
+            KEY_GRAD.removesuffix(" / root"),
+            effect="keys learn faster than queries by the root of the head width",
+            invisible_when="heads are 1 wide",
+        ),
+        Edit(
+            "attention_vjp/key-scaled-twice",
+            "multiplies scaled scores' gradient by the scaled query",
+            KEY_GRAD,
+            KEY_GRAD + " / root",
+            effect="keys hardly learn",
+            invisible_when="heads are 1 wide",
+        ),
+        Edit(
+            "attention_vjp/bias-scaled-too",
+            "returns the gradient of the scores before they are divided by the root",
+            "np.reshape(scores_grad, (B, heads, N, M))",
+            "np.reshape(scores_grad / root, (B, heads, N, M))",
+            effect="a learned bias learns too slowly",
+            invisible_when="heads are 1 wide, or the bias is not learned",
+        ),
+        Edit(
+            "attention_vjp/key-not-transposed",
+            "multiplies the queries by the scores' gradient without transposing it",
+            KEY_GRAD,
+            "np.sum(scores_grad @ query, axis=2) / root",
+            effect="keys get the gradients of other keys",
+            invisible_when="that gradient is symmetric; other numbers of queries and keys fail",
+        ),
+        Edit(
+            "attention_vjp/value-not-transposed",
+            "mixes the gradients as the values were mixed, without transposing the weights",
+            "np.swapaxes(weights, -1, -2) @ grad",
+            "weights @ grad",
+            effect="values get the gradients of other values",
+            invisible_when="weights are symmetric; other numbers of queries and keys fail",
+        ),
+        Edit(
+            "attention_vjp/one-head-of-the-group",
+            "keeps the keys' gradient of the group's last head instead of the sum",
+            KEY_GRAD,
+            "(np.swapaxes(scores_grad, -1, -2) @ query)[:, :, -1] / root",
+            effect="heads overwrite each other's gradient of the keys they share",
+            invisible_when="every query head has a key head of its own",
+        ),
+        Edit(
+            "attention_vjp/mean-of-the-group",
+            "averages the values' gradient over the heads that share them",
+            "value_grad = np.sum",
+            "value_grad = np.mean",
+            effect="shared values learn too slowly",
+            invisible_when="every query head has a key head of its own",
+        ),
+        Edit(
+            "attention_vjp/tiled-key-heads",
+            "lets query head h look at key head h modulo G",
+            "query = np.reshape(query, (B, G, heads // G, N, E))",
+            "query = np.swapaxes(np.reshape(query, (B, heads // G, G, N, E)), 1, 2)",
+            effect="gradients go to the wrong key heads",
+            invisible_when="there is one key head, or one for each query head",
+        ),
+        Edit(
+            "attention_vjp/mask-ignored",
+            "makes the weights again without the bias",
+            "scores + " + SPREAD_BIAS,
+            "scores",
+            effect="gradients flow to padding and to the future",
+            invisible_when="nothing is masked",
+        ),
+        Edit(
+            "attention_vjp/value-by-scores",
+            "sends the values the gradient of the scores' path",
+            "np.swapaxes(weights, -1, -2) @ grad",
+            "np.swapaxes(scores_grad, -1, -2) @ grad",
+            effect="values learn nothing in the mean",
+        ),
+        Edit(
+            "attention_vjp/saved-scores-without-maximum",
+            "makes the weights again from exponentials without the row's maximum",
+            "np.exp(z - top)",
+            "np.exp(z)",
+            where="layers.softmax",
+            effect="inf / inf = NaN once a score exceeds 88.7 in float32",
+            source="https://github.com/pytorch/executorch/pull/18407",
+            invisible_when="scores are moderate",
+        ),
+    ),
+    dialects=(
+        Edit(
+            "attention_vjp/mean-without-keys",
+            "hides keys by the most negative finite number: JAX, Hugging Face eager",
+            "scores + " + SPREAD_BIAS,
+            "(lambda a: np.where(np.max(a, axis=-1, keepdims=True) > -np.inf, scores + a, 0))("
+            + SPREAD_BIAS
+            + ")",
+            effect="values that nobody may see have gradients",
+            source="https://github.com/microsoft/onnxruntime/pull/28958",
+            invisible_when="every query sees a key",
+        ),
+        Edit(
+            "attention_vjp/nan-without-keys",
+            "divides by the sum as it is: a plain softmax",
+            SOFTMAX_TOTAL,
+            "np.sum(weights, axis=-1, keepdims=True)",
+            where="layers.softmax",
+            effect="one query that sees no key makes all gradients of its head NaN",
+            source="https://github.com/pytorch/pytorch/issues/103749",
+            invisible_when="every query sees a key",
+        ),
+    ),
+    outputs=("query_grad", "key_grad", "value_grad", "bias_grad"),
+)
+
+
 def tokens_bias(x, memory, heads, bias):
     return spread(bias, x.shape[0], heads, x.shape[1], memory.shape[1])  # B H N M
 
@@ -846,6 +1155,235 @@ MULTI_HEAD_ATTENTION = Op(
             invisible_when="there is one head",
         ),
         *MASK_DIALECTS,
+    ),
+)
+
+
+def mha_vjp_equation(f, x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    D = x.shape[-1]
+    E = D // heads
+    rows = tokens_bias(x, memory, heads, bias)
+    x_grad, memory_grad = 0 * x, 0 * memory
+    pieces: list[list] = [[], [], []]
+    out_weight_grads = []
+    for h in range(heads):
+        own = [slice(block * D + h * E, block * D + (h + 1) * E) for block in range(3)]
+        projected = [
+            linear(tokens, in_weight[part], None if in_bias is None else in_bias[part])[:, None]
+            for tokens, part in zip((x, memory, memory), own)
+        ]
+        head = text.attention(*projected, rows[:, h : h + 1])[:, 0]  # B N E
+        head_grad = grad @ out_weight[:, own[0]]  # B N E
+        inner = text.attention_vjp(*projected, rows[:, h : h + 1], head_grad[:, None])
+        slopes = [inner[i][:, 0] for i in range(3)]
+        x_grad = x_grad + slopes[0] @ in_weight[own[0]]
+        for i in (1, 2):
+            memory_grad = memory_grad + slopes[i] @ in_weight[own[i]]
+        for piece, slope, tokens in zip(pieces, slopes, (x, memory, memory)):
+            piece.append(np.sum(np.swapaxes(slope, 1, 2) @ tokens, axis=0))
+        out_weight_grads.append(np.sum(np.swapaxes(grad, 1, 2) @ head, axis=0))
+    result = f(x, memory, in_weight, in_bias, out_weight, heads, bias, grad)
+    yield result[0], x_grad
+    yield result[1], memory_grad
+    yield result[2], np.concatenate([part for piece in pieces for part in piece])
+    yield result[4], np.concatenate(out_weight_grads, axis=1)
+    yield result[5], np.sum(grad, axis=(0, 1))
+
+
+def mha_vjp_additive(f, x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    weights = in_weight, in_bias, out_weight, heads, bias
+    other = grad[:, ::-1] / 2
+    whole = f(x, memory, *weights, grad + other)
+    one, two = f(x, memory, *weights, grad), f(x, memory, *weights, other)
+    for i in range(6):
+        yield whole[i], one[i] + two[i]
+
+
+def mha_vjp_key_bias(f, x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    D = x.shape[-1]
+    in_bias_grad = f(x, memory, in_weight, in_bias, out_weight, heads, bias, grad)[3]
+    yield in_bias_grad[D : 2 * D], 0
+
+
+def mha_vjp_value_bias(f, x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    if np.all(visible(tokens_bias(x, memory, heads, bias))):
+        D = x.shape[-1]
+        in_bias_grad = f(x, memory, in_weight, in_bias, out_weight, heads, bias, grad)[3]
+        yield in_bias_grad[2 * D :], np.sum(grad @ out_weight, axis=(0, 1))
+
+
+def mha_vjp_of_values(f, x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    D = x.shape[-1]
+    grads = f(x, memory, in_weight, in_bias, out_weight, heads, bias, grad)
+    by_values = np.sum(in_weight[2 * D :] * grads[2][2 * D :])
+    if in_bias is not None:
+        by_values = by_values + np.sum(in_bias[2 * D :] * grads[3][2 * D :])
+    yield by_values, np.sum(out_weight * grads[4])
+
+
+def mha_vjp_heads_in_any_order(f, x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    D = x.shape[-1]
+    order = np.arange(D).reshape(heads, D // heads)[::-1].ravel()
+    packed = np.concatenate([order, D + order, 2 * D + order])
+    rows = tokens_bias(x, memory, heads, bias)[:, ::-1]
+    turned = None if in_bias is None else in_bias[packed]
+    there = f(x, memory, in_weight[packed], turned, out_weight[:, order], heads, rows, grad)
+    back = f(x, memory, in_weight, in_bias, out_weight, heads, bias, grad)
+    yield there[0], back[0]
+    yield there[1], back[1]
+    yield there[2], back[2][packed]
+    yield there[3], back[3][packed]
+    yield there[4], back[4][:, order]
+
+
+def mha_vjp_memory_in_any_order(f, x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    weights = in_weight, in_bias, out_weight, heads
+    turned = tokens_bias(x, memory, heads, bias)[..., ::-1]
+    there = f(x, memory[:, ::-1], *weights, turned, grad)
+    back = f(x, memory, *weights, bias, grad)
+    yield there[1][:, ::-1], back[1]
+    for i in (0, 2, 3, 4):
+        yield there[i], back[i]
+
+
+def mha_vjp_batch_adds_up(f, x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
+    weights = in_weight, in_bias, out_weight, heads
+    rows = tokens_bias(x, memory, heads, bias)
+    whole = f(x, memory, *weights, bias, grad)
+    first, rest = (
+        f(x[part], memory[part], *weights, rows[part], grad[part])
+        for part in (slice(1), slice(1, None))
+    )
+    for i in (0, 1):
+        yield np.concatenate([first[i], rest[i]]), whole[i]
+    for i in (2, 3, 4, 5):
+        yield first[i] + rest[i], whole[i]
+
+
+def tokens_with_grad(inputs):
+    """The inputs of the forward operation, and a gradient of its output."""
+    x = inputs["x"]
+    kept = {name: value for name, value in inputs.items() if name != "out_bias"}
+    return kept | {"grad": wave(*x.shape)[..., ::-1] + half_wave(*x.shape)}
+
+
+OF_MEMORY = "by_keys + by_values"
+PROJECTED = "in_weight_grad = np.concatenate([w_q_grad, w_k_grad, w_v_grad])"
+
+MULTI_HEAD_ATTENTION_VJP = Op(
+    text.multi_head_attention_vjp,
+    laws=(
+        Law("is the sum of each head's own gradients", mha_vjp_equation),
+        Law("gradients of sums are sums of gradients", mha_vjp_additive),
+        Law("the bias of the keys gains nothing", mha_vjp_key_bias),
+        Law("the bias of the values gains what passes the output projection", mha_vjp_value_bias),
+        Law("projections of values and of outputs gain the same by growing", mha_vjp_of_values),
+        Law("reordering the heads reorders their gradients", mha_vjp_heads_in_any_order),
+        Law("permuting the memory permutes its gradients", mha_vjp_memory_in_any_order),
+        Law("weights gain the sum over samples, each by itself", mha_vjp_batch_adds_up),
+    ),
+    probes=tuple(with_more(probe, tokens_with_grad) for probe in MULTI_HEAD_ATTENTION.probes),
+    mistakes=(
+        Edit(
+            "multi_head_attention_vjp/values-path-forgotten",
+            "gives the memory what comes through the keys alone",
+            OF_MEMORY,
+            "by_keys",
+            effect="tokens do not learn what they tell",
+        ),
+        Edit(
+            "multi_head_attention_vjp/keys-path-forgotten",
+            "gives the memory what comes through the values alone",
+            OF_MEMORY,
+            "by_values",
+            effect="tokens do not learn to be found",
+            invisible_when="there is one token of memory, or all values are equal",
+        ),
+        Edit(
+            "multi_head_attention_vjp/packed-kqv",
+            "packs the weights' gradients as keys, queries, values",
+            PROJECTED,
+            PROJECTED.replace("w_q_grad, w_k_grad", "w_k_grad, w_q_grad"),
+            effect="queries are updated by the keys' gradient",
+        ),
+        Edit(
+            "multi_head_attention_vjp/out-weight-transposed",
+            "transposes the gradient of the output projection",
+            "in_bias_grad, out_weight_grad, out_bias_grad",
+            "in_bias_grad, out_weight_grad.T, out_bias_grad",
+            effect="a square weight takes it without complaint",
+            invisible_when="that gradient is symmetric",
+        ),
+        Edit(
+            "multi_head_attention_vjp/out-projection-not-transposed",
+            "sends the gradient back through the output weights as they are applied",
+            "linear_vjp(mixed, out_weight, grad)",
+            "linear_vjp(mixed, out_weight.T, grad)",
+            effect="the heads get a gradient of nothing",
+            invisible_when="the output weights are symmetric",
+        ),
+        Edit(
+            "multi_head_attention_vjp/weights-not-transposed",
+            "sends the queries' gradient back through transposed weights",
+            "linear_vjp(x, w_q, query_grad)",
+            "linear_vjp(x, w_q.T, query_grad)",
+            effect="tokens get a gradient of nothing",
+            invisible_when="the weights are symmetric",
+        ),
+        Edit(
+            "multi_head_attention_vjp/weights-of-x",
+            "multiplies the keys' gradient by the tokens that ask, not by the memory",
+            "linear_vjp(memory, w_k, key_grad)",
+            "linear_vjp(x, w_k, key_grad)",
+            effect="cross-attention learns wrong keys, or the shapes fail",
+            invisible_when="the memory is x itself",
+        ),
+        Edit(
+            "multi_head_attention_vjp/bias-averaged",
+            "averages the output bias's gradient over the tokens",
+            "out_weight_grad, out_bias_grad\n",
+            "out_weight_grad, out_bias_grad / x.shape[1]\n",
+            effect="the bias hardly learns",
+            invisible_when="there is one token",
+        ),
+        Edit(
+            "multi_head_attention_vjp/no-average",
+            "forgets to subtract the row's average, the δ of FlashAttention",
+            SCORES_GRAD,
+            "weights * weights_grad",
+            where="attention_vjp",
+            effect="all scores of a row rise or fall together",
+        ),
+        Edit(
+            "multi_head_attention_vjp/mask-ignored",
+            "makes the weights again without the bias",
+            "scores + " + SPREAD_BIAS,
+            "scores",
+            where="attention_vjp",
+            effect="gradients flow to padding and to the future",
+            invisible_when="nothing is masked",
+        ),
+    ),
+    dialects=tuple(
+        Edit(
+            edit.id.replace("attention_vjp/", "multi_head_attention_vjp/"),
+            edit.says,
+            edit.old,
+            edit.new,
+            where=edit.where or "attention_vjp",
+            effect=edit.effect,
+            source=edit.source,
+            invisible_when=edit.invisible_when,
+        )
+        for edit in ATTENTION_VJP.dialects
+    ),
+    outputs=(
+        "x_grad",
+        "memory_grad",
+        "in_weight_grad",
+        "in_bias_grad",
+        "out_weight_grad",
+        "out_bias_grad",
     ),
 )
 
@@ -1460,7 +1998,9 @@ BLOCK_DIAGONAL_BIAS = Op(
 
 OPS = (
     ATTENTION,
+    ATTENTION_VJP,
     MULTI_HEAD_ATTENTION,
+    MULTI_HEAD_ATTENTION_VJP,
     CAUSAL_BIAS,
     CAUSAL_BIAS_LOWER_RIGHT,
     PADDING_BIAS,

@@ -72,3 +72,119 @@ def _dynamic_threshold(x_start, quantile, limited):
         limit = max(largest, x_start.dtype.type(1))
         for i in range(n):
             limited[row, i] = min(max(x_start[row, i], -limit), limit) / limit
+
+
+def cosine_distance(image_features, text_features):
+    one = image_features.dtype.type(1)
+    return one - _l2_normalize(image_features) @ _l2_normalize(text_features).T  # N M
+
+
+@njit(cache=True)
+def _l2_normalize(x):
+    zero = x.dtype.type(0)
+    u = np.empty(x.shape, x.dtype)
+    N, D = x.shape
+    for n in range(N):
+        square = zero
+        for d in range(D):
+            square += x[n, d] * x[n, d]
+        norm = np.sqrt(square)
+        if norm == zero:  # the zero vector stays zero
+            norm = x.dtype.type(1)
+        for d in range(D):
+            u[n, d] = x[n, d] / norm
+    return u
+
+
+def cosine_distance_vjp(image_features, text_features, grad):
+    images, texts = _l2_normalize(image_features), _l2_normalize(text_features)
+    images_grad, texts_grad = -(grad @ texts), -(grad.T @ images)  # N D, M D
+    _across(image_features, images, images_grad)
+    _across(text_features, texts, texts_grad)
+    return images_grad, texts_grad
+
+
+@njit(cache=True)
+def _across(x, u, grad):
+    """The part of each gradient that is orthogonal to its feature, over the feature's length."""
+    zero = x.dtype.type(0)
+    N, D = x.shape
+    for n in range(N):
+        square, along = zero, zero
+        for d in range(D):
+            square += x[n, d] * x[n, d]
+            along += u[n, d] * grad[n, d]
+        norm = np.sqrt(square)
+        if norm == zero:  # the zero vector passes grad on
+            norm = x.dtype.type(1)
+        for d in range(D):
+            grad[n, d] = (grad[n, d] - u[n, d] * along) / norm
+
+
+def spherical_distance(image_features, text_features):
+    distance = np.empty((len(image_features), len(text_features)), image_features.dtype)
+    _spherical_distance(_l2_normalize(image_features), _l2_normalize(text_features), distance)
+    return distance
+
+
+@njit(cache=True)
+def _spherical_distance(images, texts, distance):
+    number = images.dtype.type
+    N, D = images.shape
+    for n in range(N):
+        for m in range(len(texts)):
+            square = number(0)
+            for d in range(D):
+                square += (images[n, d] - texts[m, d]) * (images[n, d] - texts[m, d])
+            half_angle = np.arcsin(min(np.sqrt(square) / number(2), number(1)))
+            distance[n, m] = number(2) * (half_angle * half_angle)
+
+
+def spherical_distance_vjp(image_features, text_features, grad):
+    images, texts = _l2_normalize(image_features), _l2_normalize(text_features)
+    images_grad, texts_grad = np.zeros(images.shape, grad.dtype), np.zeros(texts.shape, grad.dtype)
+    _spherical_distance_vjp(images, texts, grad, images_grad, texts_grad)
+    _across(image_features, images, images_grad)
+    _across(text_features, texts, texts_grad)
+    return images_grad, texts_grad
+
+
+@njit(cache=True)
+def _spherical_distance_vjp(images, texts, grad, images_grad, texts_grad):
+    number = images.dtype.type
+    one = number(1)
+    N, D = images.shape
+    for n in range(N):
+        for m in range(len(texts)):
+            square = number(0)
+            for d in range(D):
+                square += (images[n, d] - texts[m, d]) * (images[n, d] - texts[m, d])
+            sine = min(max(np.sqrt(square) / number(2), number(1e-30)), one)  # of half the angle
+            cosine = np.sqrt(max(one - sine * sine, number(1e-16)))
+            pull = grad[n, m] * (np.arcsin(sine) / sine / cosine)
+            for d in range(D):
+                images_grad[n, d] += pull * (images[n, d] - texts[m, d])
+                texts_grad[m, d] -= pull * (images[n, d] - texts[m, d])
+
+
+def clip_guidance_loss(distances, weights):
+    B, N, M = distances.shape
+    return np.sum(distances.reshape(B * N, M) @ weights) / distances.dtype.type(N)
+
+
+def clip_guidance_loss_vjp(distances, weights, grad):
+    B, N, M = distances.shape
+    share = distances.dtype.type(grad) / distances.dtype.type(N)
+    distances_grad = np.empty(distances.shape, distances.dtype)
+    distances_grad[:] = share * weights
+    return distances_grad, share * np.sum(distances.reshape(B * N, M), axis=0)
+
+
+def classifier_guidance_velocity(v, gradient, t, alpha_bar, scale):
+    guided = np.empty(v.shape, v.dtype)
+    share = alpha_bar[t]  # B
+    some = np.where(share > 0, share, share.dtype.type(1))
+    ratio = np.where(share > 0, np.sqrt((1 - share) / some), share.dtype.type(0))
+    factor = ratio * v.dtype.type(scale)  # B
+    _classifier_guidance_score(_rows(v), _rows(gradient), factor, _rows(guided))
+    return guided

@@ -4,6 +4,7 @@ import numpy as np
 
 from refimpl.axes import AlphaBar, Array, Float, Fraction, Index, Scale, Variance
 from refimpl.ops.diffusion.reference import at
+from refimpl.ops.layers.reference import l2_normalize, l2_normalize_vjp
 
 
 def classifier_guidance(
@@ -127,3 +128,257 @@ def dynamic_threshold(
     largest = np.quantile(np.reshape(np.abs(x_start), (B, size)), quantile, axis=-1)  # B
     limit = at(np.maximum(largest, 1), np.arange(B), x_start)  # B 1 ...
     return np.minimum(np.maximum(x_start, -limit), limit) / limit
+
+
+def cosine_distance(
+    image_features: Float[Array, "N D"],
+    text_features: Float[Array, "M D"],
+) -> Float[Array, "N M"]:
+    r"""How far every image points away from every text: one minus the cosine.
+
+    $$d_{ij} = 1 - \left\langle \frac{I_i}{\lVert I_i \rVert},\,
+    \frac{T_j}{\lVert T_j \rVert} \right\rangle$$
+
+    image_features: N D, one vector for each image or cutout, of any length.
+    text_features: M D, one vector for each prompt, of any length.
+
+    Returns N M, from 0, the same direction, to 2, the opposite one; 1 for a zero vector.
+
+    Raises AxesError for features of different widths.
+
+    Elsewhere: minus the cosine, without the one, has the same gradient. SciPy's `cosine` is this
+    distance and NaN for a zero vector. Half the squared chord is this distance too, but rounded
+    lengths count twice there between opposite directions.
+
+    Paper: Crowson et al. 2022, "VQGAN-CLIP: open domain image generation and editing with natural
+    language guidance", section 3, which prefers the distance along the sphere.
+
+    >>> texts = np.array([[2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    >>> cosine_distance(np.array([[3.0, 0.0]]), texts)
+    array([[0., 1., 2.]])
+    """
+    return 1 - l2_normalize(image_features) @ l2_normalize(text_features).T
+
+
+def cosine_distance_vjp(
+    image_features: Float[Array, "N D"],
+    text_features: Float[Array, "M D"],
+    grad: Float[Array, "N M"],
+) -> tuple[Float[Array, "N D"], Float[Array, "M D"]]:
+    r"""The gradients of a loss behind the distances: away from every text whose distance costs.
+
+    $$\bar I_i = -\frac{1}{\lVert I_i \rVert} \sum_j \bar d_{ij}
+    \left(v_j - u_i \langle u_i, v_j \rangle\right), \qquad
+    u_i = \frac{I_i}{\lVert I_i \rVert}, \quad v_j = \frac{T_j}{\lVert T_j \rVert}$$
+
+    and for the texts with both sides exchanged.
+
+    image_features: N D, one vector for each image or cutout, of any length.
+    text_features: M D, one vector for each prompt, of any length.
+    grad: N M, the gradient of the distances.
+
+    Returns N D, the gradient of the images, each across its own feature; and M D, of the texts. It
+    leads uphill: guidance goes against it. A zero vector is differentiated as if divided by one.
+
+    Raises AxesError for features of different widths, or a grad of another shape.
+
+    Elsewhere: guidance that adds the gradient of the cosine has the other sign from the start.
+
+    Paper: Crowson et al. 2022, "VQGAN-CLIP: open domain image generation and editing with natural
+    language guidance", section 3.
+
+    >>> images, texts = np.array([[2.0, 0.0]]), np.array([[0.0, 5.0]])
+    >>> cosine_distance_vjp(images, texts, np.array([[1.0]]))
+    (array([[-0. , -0.5]]), array([[-0.2, -0. ]]))
+    """
+    images, texts = l2_normalize(image_features), l2_normalize(text_features)
+    images_grad, texts_grad = -(grad @ texts), -(grad.T @ images)  # N D, M D
+    return (
+        l2_normalize_vjp(image_features, images_grad),
+        l2_normalize_vjp(text_features, texts_grad),
+    )
+
+
+def spherical_distance(
+    image_features: Float[Array, "N D"],
+    text_features: Float[Array, "M D"],
+) -> Float[Array, "N M"]:
+    r"""How far it is along the sphere from every image to every text: half the squared angle.
+
+    $$d_{ij} = 2 \arcsin^2 \frac{\lVert u_i - v_j \rVert}{2} = \frac{\theta_{ij}^2}{2}, \qquad
+    u_i = \frac{I_i}{\lVert I_i \rVert}, \quad v_j = \frac{T_j}{\lVert T_j \rVert}$$
+
+    image_features: N D, one vector for each image or cutout, of any length.
+    text_features: M D, one vector for each prompt, of any length.
+
+    Returns N M, from 0 to π²/2; the angle θ is in radians. A zero vector stays zero.
+
+    Raises AxesError for features of different widths.
+
+    Elsewhere: half a chord that is rounded to more than 1 gives NaN in the published code. An
+    angle from the inverse cosine loses half its digits between neighbours; twice the inverse
+    tangent of the lengths of difference and sum keeps them everywhere.
+
+    Paper: Crowson et al. 2022, "VQGAN-CLIP: open domain image generation and editing with natural
+    language guidance", section 3.
+
+    >>> texts = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 3.0]])
+    >>> spherical_distance(np.array([[1.0, 0.0]]), texts).round(4)
+    array([[0.    , 0.3084, 1.2337]])
+    """
+    images, texts = l2_normalize(image_features), l2_normalize(text_features)
+    apart = images[:, None, :] - texts  # N M D
+    chord = np.sqrt(np.sum(apart * apart, axis=-1))  # N M
+    half_angle = np.arcsin(np.minimum(chord / 2, 1))
+    return 2 * (half_angle * half_angle)
+
+
+def spherical_distance_vjp(
+    image_features: Float[Array, "N D"],
+    text_features: Float[Array, "M D"],
+    grad: Float[Array, "N M"],
+) -> tuple[Float[Array, "N D"], Float[Array, "M D"]]:
+    r"""The gradients of a loss behind distances along the sphere.
+
+    $$\bar I_i = -\frac{1}{\lVert I_i \rVert} \sum_j \bar d_{ij}\,
+    \frac{\theta_{ij}}{\sin \theta_{ij}} \left(v_j - u_i \cos \theta_{ij}\right), \qquad
+    \cos \theta_{ij} = \langle u_i, v_j \rangle$$
+
+    and for the texts with both sides exchanged.
+
+    image_features: N D, one vector for each image or cutout, of any length.
+    text_features: M D, one vector for each prompt, of any length.
+    grad: N M, the gradient of the distances.
+
+    Returns N D, the gradient of the images, each across its own feature and as long as the angle
+    where grad and length are 1; and M D, of the texts. It leads uphill: guidance goes against it.
+    The gradient between equal directions is zero.
+
+    Between opposite directions no way is the shortest: what is returned then is any of them.
+
+    Raises AxesError for features of different widths, or a grad of another shape.
+
+    Elsewhere: automatic differentiation of the chord's length gives NaN between equal directions
+    in JAX, 0 in torch.
+
+    Paper: Crowson et al. 2022, "VQGAN-CLIP: open domain image generation and editing with natural
+    language guidance", section 3.
+
+    >>> images, texts = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
+    >>> images_grad, texts_grad = spherical_distance_vjp(images, texts, np.array([[1.0]]))
+    >>> images_grad.round(4), texts_grad.round(4)
+    (array([[ 0.    , -1.5708]]), array([[-1.5708,  0.    ]]))
+    """
+    images, texts = l2_normalize(image_features), l2_normalize(text_features)
+    apart = images[:, None, :] - texts  # N M D
+    sine = np.sqrt(np.sum(apart * apart, axis=-1)) / 2  # N M, of half the angle
+    sine = np.minimum(np.maximum(sine, 1e-30), 1)  # of equal directions, too small to matter
+    cosine = np.sqrt(np.maximum(1 - sine * sine, 1e-16))  # N M; 1e-8 for opposite directions
+    ratio = np.arcsin(sine) / sine / cosine  # θ / sin θ, N M
+    pull = (grad * ratio)[..., None] * apart  # N M D
+    return (
+        l2_normalize_vjp(image_features, np.sum(pull, axis=1)),
+        l2_normalize_vjp(text_features, -np.sum(pull, axis=0)),
+    )
+
+
+def clip_guidance_loss(
+    distances: Float[Array, "B N M"],
+    weights: Float[Array, "M"],
+) -> Float[Array, ""]:
+    r"""What guidance by CLIP minimises: distances summed over prompts, averaged over cutouts.
+
+    $$L = \sum_b \frac1N \sum_{nm} w_m\, d_{bnm}$$
+
+    distances: B N M, how far each of the N cutouts of each sample is from each of the M prompts.
+    weights: M, one for each prompt; negative where it is to be avoided.
+
+    Returns a scalar. Samples are added up, so that the gradient of each is its own.
+
+    Raises AxesError for weights of another number than the prompts; DomainError for no cutouts.
+
+    Elsewhere: VQGAN-CLIP averages over cutouts and samples alike. Disco Diffusion divides the
+    weights by their sum first.
+
+    Paper: Crowson et al. 2022, "VQGAN-CLIP: open domain image generation and editing with natural
+    language guidance", section 3.
+
+    >>> distances = np.array([[[1.0, 0.5], [2.0, 0.5]]])  # two cutouts, two prompts
+    >>> float(clip_guidance_loss(distances, np.array([1.0, -1.0])))
+    1.0
+    """
+    return np.sum(np.mean(distances * weights, axis=1))
+
+
+def clip_guidance_loss_vjp(
+    distances: Float[Array, "B N M"],
+    weights: Float[Array, "M"],
+    grad: Float[Array, ""],
+) -> tuple[Float[Array, "B N M"], Float[Array, "M"]]:
+    r"""The gradients of what guidance by CLIP minimises: a prompt's weight, shared by all cutouts.
+
+    $$\bar d_{bnm} = \bar L\, \frac{w_m}{N}, \qquad
+    \bar w_m = \bar L \sum_b \frac1N \sum_n d_{bnm}$$
+
+    distances: B N M, how far each of the N cutouts of each sample is from each of the M prompts.
+    weights: M, one for each prompt; negative where it is to be avoided.
+    grad: scalar, the gradient of the loss; minus the guidance scale where a sampler wants the
+        gradient of a log probability.
+
+    Returns B N M, the gradient of the distances; and M, of the weights.
+
+    Raises AxesError for weights of another number than the prompts; DomainError for no cutouts.
+
+    Elsewhere: VQGAN-CLIP divides by the number of samples as well.
+
+    Paper: Crowson et al. 2022, "VQGAN-CLIP: open domain image generation and editing with natural
+    language guidance", section 3 differentiated.
+
+    >>> distances, weights = np.array([[[1.0, 0.5], [2.0, 0.5]]]), np.array([1.0, -1.0])
+    >>> clip_guidance_loss_vjp(distances, weights, np.array(-10.0))
+    (array([[[-5.,  5.],
+            [-5.,  5.]]]), array([-15.,  -5.]))
+    """
+    share = grad / distances.shape[1]
+    distances_grad = np.broadcast_to(share * weights, distances.shape)  # B N M
+    return distances_grad, share * np.sum(distances, axis=(0, 1))
+
+
+def classifier_guidance_velocity(
+    v: Float[Array, "B ..."],
+    gradient: Float[Array, "B ..."],
+    t: Index[Array, "B", "T"],
+    alpha_bar: AlphaBar[Array, "T"],
+    scale: Scale[float, ""],
+) -> Float[Array, "B ..."]:
+    r"""Change the predicted velocity by what a classifier, or CLIP, adds to the score.
+
+    $$\hat v = v - \sqrt{\frac{1 - \bar\alpha_t}{\bar\alpha_t}}\; s\,
+    \nabla_{x_t} \log p(y \mid x_t)$$
+
+    v: B ..., predicted velocity.
+    gradient: B ..., gradient of the log probability, in nats; minus that of a loss.
+    t: B, diffusion times, zero-based indices into alpha_bar.
+    alpha_bar: T, share of signal at each time, in [0, 1].
+    scale: guidance scale; 0 leaves the prediction as it is.
+
+    Returns B ..., the guided velocity: the noise that it implies has moved by the same amount as
+    `classifier_guidance_score` moves it. Where the share is 0 the velocity stays as it is, since
+    there is nothing in pure noise to ask a classifier about.
+
+    Raises AxesError for shapes that differ, a time outside the table or a share outside [0, 1].
+
+    Elsewhere: v-diffusion writes it with sigma / alpha and skips the first step alike. It starts
+    from x_t's gradient through the network; some take that of the predicted clean sample instead.
+
+    Paper: Salimans, Ho 2022, "Progressive distillation for fast sampling of diffusion models",
+    appendix D, for the velocity; Dhariwal, Nichol 2021, "Diffusion models beat GANs on image
+    synthesis", algorithm 2, for the guidance.
+
+    >>> v, gradient = np.array([[1.0]]), np.array([[0.5]])
+    >>> classifier_guidance_velocity(v, gradient, np.array([0]), np.array([0.36]), 2.0).round(4)
+    array([[-0.3333]])
+    """
+    share = at(alpha_bar, t, v)  # B 1 ...
+    ratio = np.where(share > 0, np.sqrt((1 - share) / np.where(share > 0, share, 1)), 0)
+    return v - ratio * (scale * gradient)

@@ -1,0 +1,219 @@
+"""From a picture to the numbers that CLIP's image tower reads.
+
+The published preprocessing works on 8-bit images with Pillow's resize, whose arithmetic is fixed
+point: weights of 22 bits, and numbers rounded and clipped to 8 bits between the two passes. Here
+the same integers are computed in plain NumPy. For images of real numbers see
+`refimpl.resize_bicubic`.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import IO
+
+import numpy as np
+
+from refimpl.ops.images.reference import bicubic_kernel, center_crop, normalize_image
+
+CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
+CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711])
+WEIGHT_BITS = 22
+WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read, or has the wrong shape or kind of numbers."""
+
+
+def load_image(path: str | os.PathLike[str] | IO[bytes]) -> np.ndarray:
+    """Read a picture as 8-bit red, green and blue.
+
+    path: a file, or an open binary file, in any format that Pillow knows.
+
+    Returns height width channels=3, uint8. Grey images and palettes are spread to three channels,
+    alpha is dropped without blending, of an animation the first frame is taken. The pixels come as
+    they are stored: an EXIF orientation is not applied, as in the published preprocessing.
+
+    Raises ImageError for a broken file, for more pixels than Pillow's limit
+    (`PIL.Image.MAX_IMAGE_PIXELS`), and for modes of more than 8 bits a channel, which Pillow would
+    clip; FileNotFoundError for a file that is not there.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                if file.mode in WIDE_MODES:
+                    raise ImageError(
+                        f"load_image: {path} has mode {file.mode}, expected 8 bits a channel"
+                    )
+                picture = file.convert("RGBA") if file.mode in ("P", "PA") else file
+                return np.array(picture.convert("RGB"))  # height width channels
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"load_image: {path} is too large: {error}") from None
+    except (FileNotFoundError, IsADirectoryError, PermissionError, ImageError):
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+        raise ImageError(f"load_image: {path} is no image that Pillow reads: {error}") from None
+
+
+def fixed_point_weights(size: int, target: int) -> np.ndarray:
+    """Pillow's bicubic weights along one axis, as integers of 22 fractional bits.
+
+    The new pixel i is centred at c = (i + 1/2) size/target; the kernel is widened by the scale when
+    the image shrinks; weights are divided by their sum and rounded, halves away from zero.
+
+    >>> fixed_point_weights(2, 1) / 2**22
+    array([[0.5, 0.5]])
+    """
+    scale = size / target
+    widening = max(scale, 1.0)
+    support = 2.0 * widening
+    centers = (np.arange(target) + 0.5) * scale  # target
+    first = np.maximum((centers - support + 0.5).astype(int), 0)
+    last = np.minimum((centers + support + 0.5).astype(int), size)
+    pixels = np.arange(size)
+    reached = (pixels >= first[:, None]) & (pixels < last[:, None])  # target size
+    offsets = (pixels - centers[:, None] + 0.5) * (1.0 / widening)
+    weights = np.where(reached, bicubic_kernel(offsets, -0.5), 0.0)
+    weights = weights / np.cumsum(weights, axis=1)[:, -1:]
+    scaled = weights * (1 << WEIGHT_BITS)
+    return (scaled + np.copysign(0.5, scaled)).astype(np.int64)
+
+
+def resize_axis(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """One pass along the first axis: whole numbers, rounded and clipped to 8 bits.
+
+    >>> resize_axis(np.array([[10], [21]], np.uint8), fixed_point_weights(2, 1))
+    array([[16]], dtype=uint8)
+    """
+    size, *rest = image.shape
+    sums = weights.astype(np.float64) @ image.reshape(size, -1)  # whole, below 2^53: exact
+    rounded = (sums.astype(np.int64) + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
+    return np.clip(rounded, 0, 255).astype(np.uint8).reshape(len(weights), *rest)
+
+
+def shrinks_rows_first(rows: int, columns: int, height: int, width: int) -> bool:
+    """Whether Pillow resizes rows before columns, which since version 13 it does to save time.
+
+    It does where more than twice as many rows as columns are dropped. Older versions always resize
+    columns first.
+
+    >>> shrinks_rows_first(450, 300, 336, 224), shrinks_rows_first(700, 300, 522, 224)
+    (False, True)
+    """
+    return height < rows and rows - height > 2 * (columns - width)
+
+
+def resize_uint8(
+    image: np.ndarray, height: int, width: int, rows_first: bool | None = None
+) -> np.ndarray:
+    """Resize an 8-bit image as Pillow's bicubic filter does, every bit of it.
+
+    image: rows columns channels, uint8.
+    height, width: the new size, at least 1.
+    rows_first: which pass comes first; None for the choice of Pillow 13, False for columns first,
+        as every older version has it. The results differ in a few numbers, on noise by many levels.
+
+    Returns height width channels, uint8; the numbers between the passes have 8 bits.
+
+    Raises ImageError for anything but an 8-bit image of three axes, or a size below 1.
+
+    Elsewhere: torchvision resizes tensors in floating point, without the clipping between passes;
+    OpenCV and plain `torch.nn.functional.interpolate` have another kernel and do not widen it.
+
+    >>> resize_uint8(np.array([[[0], [0], [255], [255]]], np.uint8), 1, 2)[..., 0]
+    array([[ 21, 234]], dtype=uint8)
+    """
+    _check(image, "resize_uint8")
+    if min(height, width) < 1:
+        raise ImageError(f"resize_uint8: new size is {height} by {width}, expected at least 1 by 1")
+    rows, columns, _ = image.shape
+    down, across = fixed_point_weights(rows, height), fixed_point_weights(columns, width)
+    if rows_first is None:
+        rows_first = shrinks_rows_first(rows, columns, height, width)
+    if rows_first:
+        image = resize_axis(image, down)  # height columns channels
+    image = np.swapaxes(resize_axis(np.swapaxes(image, 0, 1), across), 0, 1)
+    return image if rows_first else resize_axis(image, down)  # height width channels
+
+
+def resized_to(rows: int, columns: int, side: int) -> tuple[int, int]:
+    """The size after the shorter side became `side`; the longer one is truncated.
+
+    >>> resized_to(300, 451, 224)
+    (224, 336)
+    """
+    if rows <= columns:
+        return side, int(side * columns / rows)
+    return int(side * rows / columns), side
+
+
+def resize_and_crop(
+    image: np.ndarray, side: int = 224, rows_first: bool | None = None
+) -> np.ndarray:
+    """The shorter side becomes `side`, the middle of the longer one is kept: still 8 bits.
+
+    image: rows columns channels, uint8.
+    side: the side of the square, in pixels.
+    rows_first: as in `resize_uint8`; it matters for pictures more than twice as tall as wide.
+
+    Returns side side channels, uint8. Half a pixel too many is rounded to the even offset.
+
+    Raises ImageError for anything but an 8-bit image of three axes.
+
+    >>> resize_and_crop(np.zeros((30, 40, 3), np.uint8), 8).shape
+    (8, 8, 3)
+    """
+    _check(image, "resize_and_crop")
+    rows, columns, _ = image.shape
+    resized = resize_uint8(image, *resized_to(rows, columns, side), rows_first)
+    planes = np.transpose(resized, (2, 0, 1))[None]  # 1 channels height width
+    return np.transpose(center_crop(planes, side, side)[0], (1, 2, 0))
+
+
+def preprocess(
+    image: np.ndarray, side: int = 224, mean: np.ndarray = CLIP_MEAN, std: np.ndarray = CLIP_STD
+) -> np.ndarray:
+    r"""CLIP's preprocessing of one picture.
+
+    $$x_c = \frac{u_c / 255 - \mathrm{mean}_c}{\mathrm{std}_c}$$
+
+    image: rows columns channels, uint8, red first, as `load_image` returns it.
+    side: the side of the square that the image tower reads, in pixels. Pictures are resized as
+        Pillow 13 does; `resize_and_crop` can do it as older versions did.
+    mean: channels, subtracted from pixels in [0, 1].
+    std: channels, divided by.
+
+    Returns channels side side, float64.
+
+    Raises ImageError for anything but an 8-bit image of three axes with as many channels as `mean`.
+
+    Elsewhere: SigLIP and some checkpoints of open_clip have 1/2 for mean and std, ViTs of timm
+    those of ImageNet; SigLIP resizes both sides without a crop.
+
+    Paper: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
+    Supervision", section 2.5, and the code published with it.
+
+    >>> preprocess(np.zeros((2, 3, 3), np.uint8), side=2)[:, 0, 0].round(4)
+    array([-1.7923, -1.7521, -1.4802])
+    """
+    square = resize_and_crop(image, side)  # side side channels
+    if square.shape[2] != len(mean):
+        raise ImageError(
+            f"preprocess: image has channels={square.shape[2]}, mean has channels={len(mean)}"
+        )
+    pixels = np.transpose(square, (2, 0, 1)) / 255  # channels side side
+    return normalize_image(pixels[None], mean, std)[0]
+
+
+def _check(image: np.ndarray, caller: str) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        found = getattr(image, "dtype", type(image).__name__)
+        raise ImageError(f"{caller}: image has dtype {found}, expected uint8")
+    if image.ndim != 3 or min(image.shape) < 1:
+        raise ImageError(
+            f"{caller}: image has shape {image.shape}, expected (height, width, channels)"
+        )
