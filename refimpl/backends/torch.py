@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 
 from refimpl.backends.tensors import on_tensors as _on_tensors
