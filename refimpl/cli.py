@@ -57,6 +57,15 @@ def parser() -> argparse.ArgumentParser:
         "--from", metavar="DIR", type=Path, dest="place", help="outputs computed elsewhere"
     )
     verify.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="models",
+        help="a whole model, layer by layer, such as vit-b-16 or clip-vit-b-32, of transformers, "
+        "open_clip, timm, onnxruntime or a file ending in .py",
+    )
+    verify.add_argument(
         "--cases",
         metavar="DIR",
         type=Path,
@@ -105,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Judge, print, write the reports; what was measured survives an interruption."""
-    from refimpl.oracle import files, report
+    from refimpl.oracle import files, layerwise, report
     from refimpl.oracle.recorded import verify_recorded
     from refimpl.oracle.targets import TargetError
     from refimpl.oracle.verify import Report, verify
@@ -113,6 +122,8 @@ def run_verify(options: argparse.Namespace) -> int:
 
     for name in options.ops:
         find(name)
+    if options.models and (options.ops or options.precisions or options.cmd or options.place):
+        raise TargetError("--model judges whole models in float32: no --op, --precision, --cmd")
     for path in (options.json, options.junit, options.html):
         if path and not path.parent.is_dir():
             raise TargetError(f"{path}: there is no such folder")
@@ -129,6 +140,15 @@ def run_verify(options: argparse.Namespace) -> int:
                 precisions=options.precisions,
                 allow=options.allow,
                 reports=reports,
+            )
+        elif options.models:
+            layerwise.verify_models(
+                *options.targets,
+                models=options.models,
+                seed=options.seed,
+                allow=options.allow,
+                reports=reports,
+                progress=_progress(len(options.targets) * len(options.models)),
             )
         else:
             verify(
@@ -155,7 +175,7 @@ def run_verify(options: argparse.Namespace) -> int:
             content = entries[0] if len(entries) == 1 else entries
             options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
         if any(r.findings for r in reports):
-            report.show(reports)
+            layerwise.show(reports) if options.models else report.show(reports)
         complete = code in (CONFORMS, DEVIATES, NOTHING)
         files.write(reports, junit=options.junit, html=options.html, complete=complete)
     if code == NOTHING:
@@ -282,6 +302,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     """Versions, and what can be judged here."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from refimpl.oracle.layerwise import libraries
     from refimpl.oracle.targets import BACKENDS, installed
     from refimpl.oracle.verify import environment
 
@@ -295,6 +316,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     for name in BACKENDS:
         found = name in installed()
         print(f"{name:<14} {'can be judged' if found else 'not installed'}")
+    print(f"{'whole models':<14} {', '.join(libraries()) or 'of no library'}")
     return CONFORMS
 
 

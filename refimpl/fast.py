@@ -42,8 +42,15 @@ def _twin(name: str) -> Callable[..., Any]:
 
 
 def prepare(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
-    """One float dtype, contiguous, read-only: a kernel meets one type and compiles once."""
-    arrays = [x for x in inputs.values() if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+    """One float dtype, contiguous, read-only: a kernel meets one type and compiles once.
+
+    A mask of zeros and -inf is as exact in float32, and asks for no wider one.
+    """
+    arrays = [
+        x
+        for name, x in inputs.items()
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not _is_mask(op, name, x)
+    ]
     wide = not arrays or any(x.dtype.itemsize > 4 for x in arrays)
     dtype = np.dtype(np.float64 if wide else np.float32)
     prepared = {}
@@ -54,3 +61,7 @@ def prepare(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
             value.flags.writeable = False
         prepared[name] = value
     return prepared
+
+
+def _is_mask(op: Op, name: str, x: np.ndarray) -> bool:
+    return op.specs[name].kind.name == "Bias" and bool(np.all((x == 0) | (x == -np.inf)))

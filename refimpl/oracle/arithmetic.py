@@ -401,7 +401,10 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     ax, ay = np.abs(x.value), np.abs(y.value)
     ex, ey = np.broadcast_to(x.error, x.shape), np.broadcast_to(y.error, y.shape)
     value = x.value @ y.value
-    carried = ax @ ey + ex @ ay + ex @ ey
+    sure_x, sure_y = not ex.any(), not ey.any()  # no products with zeros
+    carried = 0.0 if sure_y else ax @ ey
+    carried = carried if sure_x else carried + ex @ ay
+    carried = carried if sure_x or sure_y else carried + ex @ ey
     magnitude = ax @ ay + carried
     products = _gamma(n, p) + p.operand * (2 + p.operand) * (1 + _gamma(n, p))
     stored = 0.0 if p.sum_unit == p.unit else p.unit
