@@ -42,7 +42,12 @@ def _node(op, *inputs, **attributes):
     """Run one node; None stands for an input that is left out."""
     given = tuple(None if x is None else x.dtype for x in inputs)
     fed = {f"input{i}": x for i, x in enumerate(inputs) if x is not None}
-    return _evaluator(op, given, tuple(attributes.items())).run(None, fed)[0]
+    try:
+        return _evaluator(op, given, tuple(attributes.items())).run(None, fed)[0]
+    except ValueError as error:
+        if all(x.size for x in fed.values()):
+            raise
+        raise NotImplementedError(f"refuses an empty batch: {error}") from error
 
 
 def linear(x, weight, bias):

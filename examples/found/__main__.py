@@ -1,12 +1,13 @@
-"""What was found in other libraries, where the command `refimpl verify` is not enough to show it.
+"""What was found in other libraries, where no operation of refimpl alone can show it.
 
-`python examples/found.py NAME` prints what the library gives and what is right; see docs/found.md.
+`python examples/found NAME` prints what the library gives and what is right; see docs/found.md.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,7 +41,8 @@ def linspace_steps() -> Iterator[Pair]:
     x = torch.ones(1, 1, 1, 1)  # a clean sample of 1 without noise
     share = scheduler.alphas_cumprod
     stepped = scheduler.step(0 * x, now, share[now] ** 0.5 * x).prev_sample.item()
-    yield f"1 after the step from {now} to {following}", stepped, float(share[following] ** 0.5)
+    right = share[following].item() ** 0.5
+    yield f"1 after the step from {now} to {following}", round(stepped, 6), round(right, 6)
 
 
 def fixed_large_log() -> Iterator[Pair]:
@@ -78,7 +80,8 @@ def default_threshold() -> Iterator[Pair]:
     x = torch.tensor([[[[-4.0, -1.0, 1.0, 2.0]]]])
     scheduler = DDPMScheduler(thresholding=True, prediction_type="sample")
     got = scheduler.step(x, 0, x).pred_original_sample.flatten().tolist()
-    yield "-4, -1, 1, 2 at the quantile 0.995", got, [-1.0, -0.251889, 0.251889, 0.503778]
+    right = [-1.0, -0.251889, 0.251889, 0.503778]
+    yield "-4, -1, 1, 2 at the quantile 0.995", [round(x, 6) for x in got], right
 
 
 def flat_threshold() -> Iterator[Pair]:
@@ -104,8 +107,20 @@ def lp_normalization() -> Iterator[Pair]:
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
     model = helper.make_model(helper.make_graph([node], "lp", ends[:1], ends[1:]))
     for x, right in (([3.0, -1.0], [0.75, -0.25]), ([1.0, -1.0], [0.5, -0.5])):
-        (got,) = ReferenceEvaluator(model).run(None, {"x": np.array([x], np.float32)})
+        with np.errstate(all="ignore"):
+            (got,) = ReferenceEvaluator(model).run(None, {"x": np.array([x], np.float32)})
         yield f"{x} ÷ the sum of its magnitudes", got[0].tolist(), right
+
+
+def neighbours() -> Iterator[Pair]:
+    """diffusers: DDIM with 30 trailing steps goes 33 down where its times lie 33 or 34 apart."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(timestep_spacing="trailing")
+    scheduler.set_timesteps(30)
+    times = scheduler.timesteps.tolist()
+    missed = sum(now - 1000 // 30 != after for now, after in pairwise(times))
+    yield "steps of 29 that end beside the next time", missed, 0
 
 
 def jax_attention() -> Iterator[Pair]:
@@ -126,6 +141,7 @@ FOUND = {
     for function in (
         trailing_spacing,
         linspace_steps,
+        neighbours,
         fixed_large_log,
         no_noise,
         default_threshold,
