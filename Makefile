@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 KNOWN := --allow layer_norm/one-pass-variance --allow group_norm/one-pass-variance
 VERIFY := $(BIN)/refimpl verify $(KNOWN)
 
-.PHONY: verify verify-all test check golden audit rules mutants known-answer pages clean
+.PHONY: verify verify-all test check golden audit rules planted mutants known-answer pages clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -34,6 +34,9 @@ audit: $(VENV)/.test               ## soundness and sharpness of every bound; wr
 
 rules: $(VENV)/.test               ## our bound beside the rules of others; writes docs/rules.md
 	$(BIN)/python -m tests.audit.rules --page docs/rules.md
+
+planted: $(VENV)/.all $(VENV)/.test  ## mistakes whose cause is known; writes docs/diagnosis.md
+	$(BIN)/python -m tests.planted --page docs/diagnosis.md $(PLANTED)
 
 mutants: $(VENV)/.test             ## which check kills which wrong text; writes docs/mutants.md
 	$(BIN)/python -m tests.audit.mutants --page docs/mutants.md

@@ -83,7 +83,9 @@ def test_the_known_mistake_is_named(tmp_path):
     )
     (report,) = verify(str(target), profile="quick")
     found = {finding.op: finding for finding in report.findings}
-    assert found["quick_gelu"].causes[0]["kind"] == "unknown"
+    (cause,) = found["quick_gelu"].causes
+    assert (cause["kind"], cause["id"]) == ("mistake", "unlisted")
+    assert "* 1.5" in cause["says"]
     assert {cause["kind"] for cause in found["silu"].causes} == {"mistake"}
 
 

@@ -275,6 +275,13 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     return _settle(value, error, p, terms=terms, count=x.count, products=min(x.products, 1))
 
 
+def _floor_divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    quotient = _divide(x, y)
+    least = np.floor(quotient.value - quotient.error)
+    most = np.floor(quotient.value + quotient.error)
+    return ErrorArray(np.floor(quotient.value), most - least, x.precision)
+
+
 def _power(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     exponent = float(y.value)
     if exponent not in (2.0, 3.0) or y.error:
@@ -461,6 +468,21 @@ def _cumprod(x: ErrorArray) -> ErrorArray:
     return _settle(value, error + stored * (np.abs(value) + error), p)
 
 
+def _cumsum(x: ErrorArray) -> ErrorArray:
+    p, value = x.precision, np.cumsum(x.value)
+    error = np.cumsum(np.broadcast_to(x.error, x.shape))
+    magnitude = np.cumsum(np.abs(x.value)) + error
+    return _settle(value, error + gamma(max(x.size - 1, 0), p.sum_unit) * magnitude, p)
+
+
+def _clip(x: ErrorArray, low: Any, high: Any) -> ErrorArray:
+    return _minimum(_maximum(x, x.lift(low)), x.lift(high))
+
+
+def _norm(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
+    return _sqrt(_sum(_multiply(x, x), axis=axis, keepdims=keepdims))
+
+
 def _linspace(start: ErrorArray, stop: ErrorArray, num: int) -> ErrorArray:
     p, value = start.precision, np.linspace(start.value, stop.value, num)
     magnitude = np.abs(start.value) + np.abs(stop.value) + start.error + stop.error
@@ -468,20 +490,23 @@ def _linspace(start: ErrorArray, stop: ErrorArray, num: int) -> ErrorArray:
     return _settle(value, error, p)
 
 
-def _quantile(x: ErrorArray, q: Any, axis: Any = None, keepdims: bool = False) -> ErrorArray:
-    """Linear interpolation between order statistics; it moves no more than its largest input."""
+def _quantile(
+    x: ErrorArray, q: Any, axis: Any = None, keepdims: bool = False, method: Any = "linear"
+) -> ErrorArray:
+    """Between order statistics, or one of them; it moves no more than its largest input."""
     p = x.precision
     q = q if isinstance(q, ErrorArray) else lift(q, p)
     n = _terms_along(x, axis)
-    value = np.quantile(x.value, q.value, axis=axis, keepdims=keepdims)
+    value = np.quantile(x.value, q.value, axis=axis, keepdims=keepdims, method=method)
     place = float(q.value) * (n - 1)
     shift = (n - 1) * float(q.error) + 3 * p.unit * place
-    near = np.clip([place - shift - 1, place + shift + 1], 0, n - 1) / max(n - 1, 1)
-    below, above = np.quantile(x.value, near, axis=axis, keepdims=keepdims)
+    beside = shift + (method == "linear")
+    near = np.clip([place - beside, place + beside], 0, n - 1) / max(n - 1, 1)
+    below, above = np.quantile(x.value, near, axis=axis, keepdims=keepdims, method=method)
     magnitude = np.maximum(np.abs(below), np.abs(above))
     error = np.max(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
-    error = error + shift * (above - below) + 4 * p.unit * magnitude
-    return _settle(value, error, p)
+    rise = shift if method == "linear" else 1  # a rank more or less is a jump
+    return _settle(value, error + rise * (above - below) + 4 * p.unit * magnitude, p)
 
 
 ErrorArray.rules = {
@@ -489,6 +514,7 @@ ErrorArray.rules = {
     "subtract": _subtract,
     "multiply": _multiply,
     "divide": _divide,
+    "floor_divide": _floor_divide,
     "negative": _negative,
     "power": _power,
     "maximum": _maximum,
@@ -510,6 +536,11 @@ ErrorArray.rules = {
     "max": _max,
     "amax": _max,
     "cumprod": _cumprod,
+    "cumsum": _cumsum,
+    "clip": _clip,
+    "norm": _norm,
+    "exp2": lambda x: _exp(_multiply(x, x.lift(np.log(2.0)))),
+    "log2": lambda x: _divide(_log(x), x.lift(np.log(2.0))),
     "linspace": _linspace,
     "quantile": _quantile,
     **{name: compare(name) for name in COMPARISONS},

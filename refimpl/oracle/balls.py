@@ -18,6 +18,7 @@ import numpy as np
 from refimpl.oracle.reading import Reading, run
 
 BITS = 200
+MIDDLE_BITS = 3200  # from which a ball about the middle of two float64s counts as the middle
 MOST_BITS = 12_800
 SHORT = 15  # decimal digits that a float always keeps; a longer one was rounded
 
@@ -233,7 +234,11 @@ Balls.rules = {
 
 
 def nearest(number: flint.arb) -> tuple[float, float]:
-    """The float64 nearest to every number of a ball, and the ball's radius; else `Undecided`."""
+    """The float64 nearest to every number of a ball, and the ball's radius; else `Undecided`.
+
+    A sum of a few products of float32 numbers may lie just in the middle between two float64s. No
+    ball can prove it; from many bits on the even one of the two is taken.
+    """
     if not number.is_finite():
         middle = float(number.mid())
         if np.isnan(middle):
@@ -241,6 +246,8 @@ def nearest(number: flint.arb) -> tuple[float, float]:
         return middle, 0.0
     lower, upper = (_as_fraction(end) for end in (number.lower(), number.upper()))
     low, high = _rounded(lower), _rounded(upper)
+    if low != high and flint.ctx.prec >= MIDDLE_BITS and np.nextafter(low, high) == high:
+        low = high = _rounded((Fraction(low) + Fraction(high)) / 2)
     if low != high:
         raise Undecided
     return low, float(number.rad())

@@ -1,79 +1,119 @@
-"""What explains a deviation: the known edits of the text that give what the target returned."""
+"""What explains a deviation: the edits of the text that give what the target returned."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases import Case
-from refimpl.oracle.distinguish import Ask, narrow, predict
-from refimpl.oracle.judge import Expected, error_ratio, expect, judge
+from refimpl.oracle.distinguish import Ask, narrow, predict, weigh
+from refimpl.oracle.judge import Expected, expect, judge
+
+Seen = list[tuple[Case, list[np.ndarray]]]
+BUDGET = 8.0  # seconds of computing that one diagnosis may take
+ROUNDS = 3  # times that the search begins again with the answers that refuted its finds
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One text that gives everything the target returned, and how it differs from the right one."""
+
+    kind: str
+    id: str
+    says: str
+    text: Callable | None = field(repr=False)  # None where the right text loses digits
+    shown: Callable[[], str] = field(repr=False)
+
+    def as_cause(self) -> dict[str, Any]:
+        """The explanation as reports carry it."""
+        shown = {"kind": self.kind, "id": self.id, "says": self.says, "diff": self.shown()}
+        return {**shown, "text": self.text} if self.text else shown
+
+
+UNKNOWN = {"kind": "unknown", "id": "", "says": "no known edit of the text fits", "diff": ""}
 
 
 def causes(
-    op: Op,
-    seen: list[tuple[Case, list[np.ndarray]]],
-    storage: np.dtype,
-    precision: str,
-    ask: Ask | None = None,
+    op: Op, seen: Seen, storage: np.dtype, precision: str, ask: Ask | None = None
 ) -> list[dict[str, Any]]:
-    """The dialects, else the mistakes, else the losses of digits, that fit every answered case.
+    """What explains everything seen; several causes cannot be told apart on any input tried."""
+    found = explanations(op, seen, storage, precision, ask)
+    return [explanation.as_cause() for explanation in found] or [dict(UNKNOWN)]
 
-    Where several fit, `ask` calls the target again on inputs that tell them apart; those that are
-    left agree on everything tried. `text` of a cause is the edited text, where there is one.
+
+def explanations(
+    op: Op, seen: Seen, storage: np.dtype, precision: str, ask: Ask | None = None
+) -> list[Explanation]:
+    """The dialects, else the mistakes, else the loss of digits, else the small edits that fit.
+
+    `ask` calls the target again: each explanation is put to the test on new inputs, and where
+    several fit, on inputs that tell them apart. Those that are left agree on everything tried.
     """
-    kinds = {edit.id: "dialect" for edit in op.dialects}
-    kinds |= {edit.id: "mistake" for edit in op.mistakes}
-    listed = (*op.dialects, *op.mistakes)
-    found = [edit for edit in listed if _fits(op, edit, seen, storage, precision)]
-    if len(found) > 1 and ask:
-        found = narrow(op, found, ask, precision, storage)
-    if any(kinds[edit.id] == "dialect" for edit in found):
-        found = [edit for edit in found if kinds[edit.id] == "dialect"]
-    if not found:
-        kinds = {edit.id: "precision" for edit in op.lossy}
-        found = [e for e in op.lossy if _fits(op, e, seen, storage, precision, loses_all=True)]
-    if found:
-        return [
-            {
-                "kind": kinds[edit.id],
-                "id": edit.id,
-                "says": edit.says,
-                "diff": diff(op, edit),
-                "text": op.edited(edit),
-            }
-            for edit in found
-        ]
     from refimpl.oracle.rounding import roundings
     from refimpl.oracle.search import explain
 
-    others = roundings(op, seen, storage, precision, ask)
-    others = others or explain(op, seen, storage, precision)
-    return others or [
-        {"kind": "unknown", "id": "", "says": "no known edit of the text fits", "diff": ""}
+    seen, deadline = list(seen), time.process_time() + BUDGET
+    if not seen:
+        return []
+
+    def asked(found: list[Explanation]) -> list[Explanation]:
+        return narrow(op, found, ask, precision, storage, seen, deadline) if ask else found
+
+    own = [expect(op, case.inputs, precision) for case, _ in seen]
+    known = [
+        _listed(op, edit, kind)
+        for kind, edits in (("dialect", op.dialects), ("mistake", op.mistakes))
+        for edit in edits
     ]
+    found = asked([e for e in known if _explains(op, e, seen, own, storage)])
+    if found:
+        return [e for e in found if e.kind == "dialect"] or found
+    lossy = [_listed(op, edit, "precision") for edit in op.lossy]
+    found = [e for e in lossy if _explains(op, e, seen, [], storage)]
+    if found:
+        return found
+    ways = roundings(op, seen, storage, precision, ask)
+    if ways:
+        return [Explanation(w["kind"], w["id"], w["says"], None, str) for w in ways]
+    for _ in range(ROUNDS):
+        known_before = len(seen)
+        found = explain(op, seen, storage, precision, deadline - time.process_time())
+        if not ask or not found:
+            return found
+        found = asked(found)
+        if found or len(seen) == known_before or time.process_time() > deadline:
+            return found
+    return []
 
 
-def _fits(
-    op: Op,
-    edit: Edit,
-    seen: list[tuple[Case, list[np.ndarray]]],
-    storage: np.dtype,
-    precision: str,
-    loses_all: bool = False,
+def _listed(op: Op, edit: Edit, kind: str) -> Explanation:
+    return Explanation(kind, edit.id, edit.says, op.edited(edit), lambda: diff(op, edit))
+
+
+def _explains(
+    op: Op, suspect: Explanation, seen: Seen, own: Sequence[list[Expected]], storage: np.dtype
 ) -> bool:
-    """Whether an edited text explains every case; one that may lose all digits, where allowed."""
-    text = op.edited(edit)
-    for case, outputs in seen:
-        own = [] if loses_all else expect(op, case.inputs, precision)
-        if not fits(op, text, case, outputs, own, storage):
+    """Whether an edited text fits every case, and says something of one that deviates.
+
+    Without `own`, what the unedited text expects, it may lose all digits.
+    """
+    says_something = not own
+    for i, (case, outputs) in enumerate(seen):
+        right = own[i] if own else []
+        fits_it = weigh(predict(op, suspect.text, case), right, op, outputs, storage)
+        if fits_it is False:
             return False
-    return bool(seen)
+        if fits_it and not says_something:
+            actual = outputs[0] if len(outputs) == 1 else outputs
+            says_something = not judge(op, right, actual, storage).conforms
+    return says_something
 
 
 def fits(
@@ -84,23 +124,11 @@ def fits(
     own: list[Expected],
     storage: np.dtype,
 ) -> bool:
-    """Whether an edited text explains one case; `own` is what the unedited one expects."""
-    expected = predict(op, text, case)
-    if expected is None:
-        return False  # the edited text does not run on what the target answered
-    if not all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs)):
-        return False  # a bound that allows everything explains nothing
-    actual = outputs[0] if len(outputs) == 1 else outputs
-    return judge(op, expected, actual, storage).conforms
+    """Whether an edited text explains one case; `own` is what the unedited one expects.
 
-
-def _tells(edited: Expected, own: Expected, found: np.ndarray) -> bool:
-    """Whether an infinite bound of an edited text is borne out: what it allows has overflowed."""
-    free = np.isinf(edited.allowed)
-    if not free.any() or not np.isfinite(own.allowed).all() or free.shape != np.shape(found):
-        return True
-    found = np.asarray(found, dtype=np.float64)
-    return bool(np.all((error_ratio(own, found) <= 1) | ~np.isfinite(found), where=free))
+    A bound that allows everything explains nothing.
+    """
+    return bool(weigh(predict(op, text, case), own, op, outputs, storage))
 
 
 def diff(op: Op, edit: Edit) -> str:

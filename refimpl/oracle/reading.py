@@ -12,7 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-MOVES = ("reshape", "transpose", "swapaxes", "broadcast_to", "repeat", "expand_dims", "ravel")
+MOVES = (
+    *("reshape", "transpose", "swapaxes", "moveaxis", "broadcast_to", "expand_dims", "ravel"),
+    *("repeat", "tile", "roll", "pad", "tril", "triu"),
+)
 JOINS = ("concatenate", "stack")
 
 
@@ -45,6 +48,10 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, index: Any) -> Any:
         return self.moved(lambda array: array[index])
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same elements in another shape."""
+        return self.moved(lambda array: array.reshape(*shape))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         rule = self.rules.get(ufunc.__name__)

@@ -2,9 +2,11 @@
 
 Every edit that a slip of the pen might make is tried: another constant, axis, operator, name,
 argument order or function, a factor, sign, step or transpose too few or too many, parentheses
-moved, an index one off. An edit explains a deviation if the edited text gives what the target
-returned on every case, within the bound of the edited text. Where no single edit does, pairs of
-the smallest ones are tried while time is left.
+moved, an index one off, another kind of mask. An edit explains a deviation if the edited text gives
+what the target returned on every case, within the bound of the edited text. Where no single edit
+does, a number is solved for in every place that might hold one; then pairs are tried while time is
+left, of listed edits with each other and with small ones first. Time is counted as computing, so
+that what is found does not depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -31,12 +33,14 @@ import numpy as np
 from refimpl.op import Op
 from refimpl.oracle.arithmetic import bounded
 from refimpl.oracle.cases import Case
-from refimpl.oracle.diagnose import body, fits
+from refimpl.oracle.diagnose import Explanation, body
+from refimpl.oracle.distinguish import predict, weigh
 from refimpl.oracle.judge import Expected, expect, judge
 from refimpl.oracle.precision import PRECISIONS
 
-SINGLES = 0.75  # of the time goes to the plain comparison of single edits, at most
-PAIRED = 150  # single edits that are tried in pairs
+SINGLES = 0.55  # of the time goes to the plain comparison of single edits, at most
+PAIRED = 300  # small single edits that are tried in pairs with each other
+NUMBERS_S = 1.5  # seconds for numbers that have to be solved for
 LARGEST = 2**22  # elements that one call in an edited text may ask for
 GENEROUS = 128  # times the allowed error that the first, plain comparison lets pass
 
@@ -46,8 +50,35 @@ MISREAD: dict[float, tuple[float, ...]] = {
     1.702: (1.7, 1.072, 1.72, 1.703, 1.602, 1.782),
     10000: (1000, 100000),
 }
+ACTIVATIONS = (
+    "np.maximum(A, 0)",
+    "np.tanh(A)",
+    "np.log1p(np.exp(A))",
+)
+SHIFTED = (  # a table read one place early or late, with the ends held or wrapped around
+    "np.concatenate((A[:1], A[:-1]))",
+    "np.concatenate((A[1:], A[-1:]))",
+    "np.roll(A, 1, axis=0)",
+    "np.roll(A, -1, axis=0)",
+)
+MASKED = (  # a bias of zeros and -inf taken for another kind of mask
+    "A * (B > -np.inf)",
+    "A + (B > -np.inf)",
+    "np.where(B > -np.inf, A + B, -1e-9)",
+    "A + np.where(B > -np.inf, B, -1e-9)",
+    "A + np.swapaxes(np.broadcast_to(B, A.shape), -1, -2)",
+)
+HIDDEN = "np.unknown"  # stands for a number that is yet to be found
+NUMBERS = (
+    f"A * {HIDDEN}",
+    f"A + {HIDDEN}",
+    f"np.minimum(A, {HIDDEN})",
+    f"np.maximum(A, {HIDDEN})",
+    f"np.clip(A, -{HIDDEN}, {HIDDEN})",
+)
+GRID = tuple(10.0**k for k in range(-7, 5))
 FINITE = (-1e4, -1e9, float(np.finfo(np.float32).min))
-GUARDS = (1e-3, 1e-5, 1e-6, 1e-8, 1e-12)
+GUARDS = (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-12, 1e-20)
 OPERATORS: dict[type, str] = {
     ast.Add: "+",
     ast.Sub: "-",
@@ -84,8 +115,11 @@ SIBLINGS = {
     "stack": ("concatenate",),
     "round": ("floor", "ceil"),
     "ones": ("zeros",),
+    "cumprod": ("cumsum",),
 }
 WRAPPINGS = {
+    "the magnitude": "np.abs(A)",
+    "squashed": "np.tanh(A)",
     "a root too many": "np.sqrt(A)",
     "squared": "A * A",
     "the complement": "1 - A",
@@ -216,6 +250,12 @@ class Candidate:
                     source = source[: change.start] + change.new + source[change.end :]
             yield page, source
 
+    def filled(self, number: float) -> Candidate:
+        """The candidate with a number in the place of the one that was looked for."""
+        (change,) = self.changes
+        new = change.new.replace(HIDDEN, repr(number))
+        return Candidate(self.root, (dataclasses.replace(change, new=new),))
+
     def with_another(self, other: Candidate) -> Candidate | None:
         """Both edits at once, in different places or one within what the other leaves standing."""
         if all(_apart(a, b) for a in self.changes for b in other.changes):
@@ -249,17 +289,13 @@ def explain(
     precision: str,
     budget_s: float = 8.0,
     most: int = 3,
-) -> list[dict[str, Any]]:
+) -> list[Explanation]:
     """The smallest edits that give every output seen, conforming ones included; often none."""
     return [
-        {
-            "kind": "mistake",
-            "id": "unlisted",
-            "says": candidate.id,
-            "diff": candidate.diff,
-            "text": candidate.text,
-        }
-        for candidate in matches(op, seen, storage, precision, budget_s, most)
+        Explanation(
+            "mistake", "unlisted", found.id, found.text, functools.partial(getattr, found, "diff")
+        )
+        for found in matches(op, seen, storage, precision, budget_s, most)
     ]
 
 
@@ -272,7 +308,7 @@ def matches(
     most: int = 3,
 ) -> list[Candidate]:
     """The candidates behind `explain`, no two of them the same function on what was seen."""
-    deadline = time.monotonic() + budget_s
+    deadline = time.process_time() + budget_s  # of computing: the target's time is its own
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a mean of nothing is a result like another
         evidence = _evidence(op, seen, storage, precision)
@@ -339,36 +375,65 @@ class _Trial:
         self.kept: list[tuple[Candidate, list[list[Expected]]]] = []
 
     def run(self, most: int) -> list[Candidate]:
-        """Single edits first, then pairs."""
-        viable: list[Candidate] = []
+        """Single edits first, then a number in some place, then pairs."""
+        viable: list[tuple[Candidate, float]] = []
         results = {_fingerprint([e.value for e in evidence.own] for evidence in self.evidence[:3])}
         survivors = []
-        start = time.monotonic()
+        start = time.process_time()
         for candidate in single_edits(self.op):
-            if time.monotonic() - start > SINGLES * (self.deadline - start):
+            if time.process_time() - start > SINGLES * (self.deadline - start):
                 break  # what was found is yet to be judged
             text = _text(candidate)
             values = _values(text, self.evidence[0].case)
             if values is None:
                 continue
-            if len(viable) < PAIRED:
-                prints = [values, *(_values(text, e.case) or [] for e in self.evidence[1:3])]
-                fingerprint = _fingerprint(prints)
-                if fingerprint not in results:
-                    viable.append(candidate)
-                    results.add(fingerprint)
             if self._passes(text, values):
                 survivors.append(candidate)
+                continue
+            prints = [values, *(_values(text, e.case) or [] for e in self.evidence[1:3])]
+            fingerprint = _fingerprint(prints)
+            if fingerprint not in results:
+                viable.append((candidate, self._gain(prints)))
+                results.add(fingerprint)
         self._keep(survivors, most)
         if not self.kept:
-            self._pairs(viable, most)
+            self._keep(self._numbers(), 1)
+        if not self.kept:
+            self._pairs(viable)
         return [candidate for candidate, _ in self.kept]
 
-    def _pairs(self, viable: list[Candidate], most: int) -> None:
-        pairs = sorted(itertools.combinations(viable, 2), key=lambda two: two[0].size + two[1].size)
-        size = math.inf
-        for one, other in pairs:
-            if time.monotonic() > self.deadline or one.size + other.size > size:
+    def _gain(self, results: list[list[np.ndarray]]) -> float:
+        """The share of the deviating numbers that an edit alone puts right."""
+        right = wrong = 0
+        for values, evidence in zip(results, self.evidence):
+            before, near = self._close(self._own(evidence), evidence), self._close(values, evidence)
+            off = ~np.concatenate([n.ravel() for n in before or ()])
+            wrong += int(off.sum())
+            if near:
+                right += int((np.concatenate([n.ravel() for n in near]) & off).sum())
+        return right / max(wrong, 1)
+
+    @staticmethod
+    def _own(evidence: _Evidence) -> list[np.ndarray]:
+        return [
+            own.value if own.value.shape == found.shape else np.full(found.shape, np.inf)
+            for own, found in zip(evidence.own, evidence.found)
+        ]
+
+    def _pairs(self, viable: list[tuple[Candidate, float]]) -> None:
+        """Two edits at once: both listed, one right in places, one listed, any small ones."""
+        listed = of_catalogue(self.op)
+        small = [candidate for candidate, _ in viable]
+        helpful = sorted((v for v in viable if v[1] > 0), key=lambda v: (-v[1], v[0].rank))
+        mixed = itertools.product(listed, small[:600])
+        partly = itertools.product((c for c, _ in helpful[:40]), (*listed, *small[:400]))
+        any_two = sorted(
+            itertools.combinations(small[:PAIRED], 2), key=lambda two: two[0].size + two[1].size
+        )
+        for one, other in itertools.chain(
+            itertools.combinations(listed, 2), _in_turn(partly, mixed, any_two)
+        ):
+            if time.process_time() > self.deadline:
                 return
             pair = one.with_another(other)
             if pair is None:
@@ -376,9 +441,39 @@ class _Trial:
             text = _text(pair)
             values = _values(text, self.evidence[0].case)
             if values is not None and self._passes(text, values):
-                self._keep([pair], most)
-                if self.kept:  # larger pairs are less likely
-                    size = one.size + other.size
+                self._keep([pair], 1)
+                if self.kept:
+                    return
+
+    def _numbers(self) -> Iterator[Candidate]:
+        """Numbers that nobody would guess: solved for on one case, rounded, tried on the others."""
+        first = self.evidence[0]
+        own, found = self._own(first)[0].ravel(), first.found[0].ravel()
+        if not own.size:
+            return
+        off = np.where(np.isfinite(found) & np.isfinite(own), np.abs(found - own), -1)
+        at, stop = int(np.argmax(off)), time.process_time() + NUMBERS_S
+        for candidate in _hidden(self.op.text):
+            if time.process_time() > min(stop, self.deadline):
+                return
+            text = _text(candidate)
+
+            def residual(number: float, text: Callable = text) -> float:
+                if time.process_time() > min(stop, self.deadline):
+                    return math.nan
+                vars(NUMPY)["unknown"] = number
+                values = _values(text, first.case)
+                if values is None or values[0].size != found.size:
+                    return math.nan
+                return float(values[0].ravel()[at] - found[at])
+
+            for root in _roots(residual):
+                for digits in range(1, 10):
+                    filled = candidate.filled(float(f"{root:.{digits}g}"))
+                    text = _text(filled)
+                    values = _values(text, first.case)
+                    if values is not None and self._passes(text, values):
+                        yield filled  # more digits follow if the bound asks for them
 
     def _passes(self, text: Callable[..., Any], first: list[np.ndarray]) -> bool:
         """The plain comparison in float64, case by case, until one differs."""
@@ -393,41 +488,55 @@ class _Trial:
         return changed
 
     def _near(self, values: list[np.ndarray], evidence: _Evidence) -> bool:
-        """Within many times the allowed error, or half of the digits of the largest result."""
+        """Whether every number is as near as `_close` asks."""
+        close = self._close(values, evidence)
+        return close is not None and all(bool(near.all()) for near in close)
+
+    def _close(self, values: list[np.ndarray], evidence: _Evidence) -> list[np.ndarray] | None:
+        """What is within many times the allowed error, or half of the digits of the largest result.
+
+        Where the target has no finite number but the edited text does, it may have lost it on the
+        way: the bound decides. None where the outputs have other shapes.
+        """
         p = PRECISIONS[self.precision]
         half = math.sqrt(max(p.unit, p.sum_unit))
         if len(values) != len(evidence.found):
-            return False
+            return None
+        close = []
         for value, found, own in zip(values, evidence.found, evidence.own, strict=True):
             if value.shape != found.shape:
-                return False
+                return None
             finite = np.where(np.isfinite(value), np.abs(value), 0)
             room = half * np.max(finite, initial=0)
             if value.shape == own.allowed.shape:
                 room = room + GENEROUS * own.allowed
             same = (value == found) | (np.isnan(value) & np.isnan(found))
-            overflow = np.isinf(found) & (np.abs(value) > p.largest / 2)
-            if not (same | overflow | (np.abs(value - found) <= room)).all():
-                return False
-        return True
+            lost = ~np.isfinite(found)
+            if own.value.shape == found.shape:  # what the right text loses as well is no help
+                lost &= ~np.isfinite(value) | (np.abs(own.value) < p.largest)
+            close.append(same | lost | (np.abs(value - found) <= room))
+        return close
 
-    def _keep(self, survivors: list[Candidate], most: int) -> None:
+    def _keep(self, survivors: Iterable[Candidate], most: int) -> None:
         """Add the survivors that fit within their own bound and say something new."""
         for candidate in survivors:
-            if len(self.kept) == most or time.monotonic() > self.deadline:
+            if len(self.kept) == most or time.process_time() > self.deadline:
                 return
             text = candidate.text
             if any(self._alike(text, results) for _, results in self.kept):
                 continue
-            results = []
+            results, says_something = [], False
             for e in self.evidence:
-                case, own = e.case, e.own
-                if not fits(self.op, text, case, e.outputs, own, self.storage):
+                case = e.case
+                wanted = predict(self.op, text, case)
+                right = weigh(wanted, e.own, self.op, e.outputs, self.storage)
+                if right is False:
                     break
+                says_something |= bool(right and e.fails)
                 exact = bounded(text, case.inputs, "float64")
                 results.append([Expected("", x.value, x.error) for x in exact])
             else:
-                if not any(_agree(results, others) for _, others in self.kept):
+                if says_something and not any(_agree(results, others) for _, others in self.kept):
                     self.kept.append((candidate, results))
 
     def _alike(self, text: Callable[..., Any], results: list[list[Expected]]) -> bool:
@@ -485,6 +594,38 @@ def _values(text: Callable[..., Any], case: Case) -> list[np.ndarray] | None:
         return [array.astype(np.float64) for array in arrays]
     except Exception:  # an edited text may go wrong in any way
         return None
+
+
+def _in_turn(*sources: Iterable) -> Iterator:
+    """One of each in turn, until all are used up."""
+    waiting = [iter(source) for source in sources]
+    while waiting:
+        for source in tuple(waiting):
+            try:
+                yield next(source)
+            except StopIteration:
+                waiting.remove(source)
+
+
+def _roots(residual: Callable[[float], float]) -> Iterator[float]:
+    """Numbers of either sign where a function of one number is nothing, found by bisection."""
+    for sign in (1, -1):
+        grid = [(sign * number, residual(sign * number)) for number in GRID]
+        for (low, below), (high, above) in itertools.pairwise(grid):
+            if not (math.isfinite(below) and math.isfinite(above)) or below * above > 0:
+                continue
+            if below == above:
+                continue
+            for _ in range(50):
+                middle = (low + high) / 2
+                here = residual(middle)
+                if not math.isfinite(here):
+                    break
+                if here * below > 0:
+                    low, below = middle, here
+                else:
+                    high = middle
+            yield (low + high) / 2
 
 
 # How an edited text is compiled.
@@ -590,6 +731,32 @@ def _assemble(root: Any, codes: dict[types.FunctionType, types.CodeType]) -> Cal
 # Which edits there are.
 
 
+def of_catalogue(op: Op) -> list[Candidate]:
+    """The listed mistakes and dialects as changes that can stand beside others."""
+    found = []
+    for edit in (*op.mistakes, *op.dialects):
+        chapter, _, name = (edit.where or op.name).rpartition(".")
+        for page in _pages(op.text).values():
+            here = page.name == name and page.module.endswith(f"{chapter or op.chapter}.reference")
+            if here and page.source.count(edit.old) == 1:
+                start = page.source.index(edit.old)
+                change = Change(page, start, start + len(edit.old), edit.new, edit.says)
+                found.append(Candidate(op.text, (change,)))
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def _hidden(root: Any) -> list[Candidate]:
+    """Every place where a number might stand, that number yet unknown; likelier ones first."""
+    found: dict[tuple[Any, str], Candidate] = {}
+    for page in _pages(root).values():
+        for change in _Writer(page).places():
+            candidate = Candidate(root, (change,))
+            ((_, source),) = candidate.pages()
+            found.setdefault((page.function, _squeezed(source)), candidate)
+    return sorted(found.values(), key=lambda candidate: candidate.rank)
+
+
 @functools.lru_cache(maxsize=8)
 def _single_edits(root: Any) -> list[Candidate]:
     found: dict[tuple[Any, str], Candidate] = {}
@@ -689,6 +856,21 @@ class _Writer:
             for place, new, what in self._edits(node):
                 yield self._change(place, new, what)
 
+    def places(self) -> Iterator[Change]:
+        """Every number, and every quantity with a number beside it, that number yet unknown."""
+        for node in list(self.parents):
+            parent = self.parents[node]
+            places = _number(node) is not None and _number(parent) is None
+            counts = self._is_axis(node) or isinstance(
+                parent, (ast.Subscript, ast.Slice, ast.Tuple)
+            )
+            if places and not counts:
+                yield self._change(node, _make(HIDDEN), "another number")
+            if self._is_quantity(node):
+                for template in NUMBERS:
+                    new = _make(template, A=node)  # type: ignore[arg-type]
+                    yield self._change(node, new, "a number too many")
+
     def _change(self, node: Any, new: ast.expr | str, what: str) -> Change:
         start = self.lines[node.lineno - 1] + node.col_offset
         end = self.lines[node.end_lineno - 1] + node.end_col_offset
@@ -782,6 +964,11 @@ class _Writer:
     def _factors(self, node: ast.expr) -> list[ast.expr]:
         """What is known where a node stands; roots and exponentials that the function takes."""
         names: list[ast.expr] = [ast.Name(name) for name in self._known_before(_at(node))]
+        for name in self.parameters:
+            if self._kind(ast.Name(name)) in ("LogScale", "LogVariance"):
+                names.append(_make("np.exp(A)", A=ast.Name(name)))
+            if self._kind(ast.Name(name)) == "Size":
+                names.append(_make("(A / 1000)", A=ast.Name(name)))
         array = next((n for n, p in self.parameters.items() if _has_axes(p.annotation)), "")
         if array:
             names += [_make(f"{array}.shape[{axis}]") for axis in (-1, 0, 1)]
@@ -868,6 +1055,18 @@ class _Writer:
             yield node, _make("-B", B=right), "an operand left out"
         if sign == "/":
             yield node, _make("1 / B", B=right), "an operand left out"
+        if sign == "-" and _number(left) == 1:
+            for template in ("(1 - B) / B", "B / (1 - B)", "1 - B * B"):
+                yield node, _make(template, B=right), "another ratio"
+        if sign == "+" and self._kind(right) == "Bias":
+            for template in MASKED:
+                yield node, _make(template, A=left, B=right), "another kind of mask"
+        if sign in ("+", "-") and isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add):
+            rest = _make(f"B {sign} C", B=left.right, C=right)
+            for template in ("A + np.maximum(R, 0)", "A + np.minimum(R, 0)", "A - (R)"):
+                yield node, _make(template, A=left.left, R=rest), "the rest cut off or turned"
+        if sign == "+" and isinstance(left, ast.Call) and _numpy_name(left.func) == "concatenate":
+            yield from self._into_a_part(node, left, right)
         if isinstance(right, ast.BinOp):
             inner = OPERATORS[type(right.op)]
             moved = _make(f"(A {sign} B) {inner} C", A=left, B=right.left, C=right.right)
@@ -882,9 +1081,31 @@ class _Writer:
                 moved = _make(template, F=operand.func, A=operand.args[0], B=other)
                 yield node, moved, "parentheses moved"
 
+    def _into_a_part(self, node: ast.BinOp, joined: ast.Call, added: ast.expr) -> Edits:
+        """What is added to joined parts is added to one of them before."""
+        if not joined.args or not isinstance(joined.args[0], ast.Tuple):
+            return
+        for i, part in enumerate(joined.args[0].elts):
+            for template in ("A + B", "A + B[1:]", "A + B[:-1]", "A + B[:1]"):
+                parts = list(joined.args[0].elts)
+                parts[i] = _make(template, A=part, B=added)
+                call = ast.Call(joined.func, [ast.Tuple(parts), *joined.args[1:]], joined.keywords)
+                yield node, call, "added to one part"
+
+    def _kind(self, node: ast.AST) -> str:
+        """The kind of the parameter that a name stands for."""
+        annotation = getattr(self.parameters.get(getattr(node, "id", "")), "annotation", None)
+        return getattr(getattr(annotation, "kind", None), "name", "")
+
     def _comparisons(self, node: ast.Compare) -> Edits:
         if type(node.ops[0]) not in COMPARISONS:
             return
+        parts = {"A": node.left, "B": node.comparators[0]}
+        for side in ("A", "B"):
+            same = _make(f"{side} {COMPARISONS[type(node.ops[0])]} {side}", **parts)
+            yield node, same, "compared with itself"
+        for template in ("np.tril(C)", "np.triu(C)"):
+            yield node, _make(template, C=node), "a triangle alone"
         for operator in COMPARISONS.values():
             new = _make(f"A {operator} B", A=node.left, B=node.comparators[0])
             yield node, new, "another comparison"
@@ -935,10 +1156,16 @@ class _Writer:
             for function in self._functions(1):
                 yield node, _make(f"{function}(A)", A=node), "a function too many"
                 yield node, _make(f"1 - {function}(A)", A=node), "a function too many"
+            if self._kind(node) == "Size":
+                for template in ("1000 / A", "A / 1000"):
+                    yield node, _make(template, A=node), "counted by the thousand"
         if _has_axes(annotation):
             for template in ("A[:, ::-1]", "A[..., ::-1]"):
                 yield node, _make(template, A=node), "backwards"
             yield node, _make("A[:1]", A=node), "the first for all"
+            yield from self._arrays(node, annotation)
+        elif kind is not None and kind.integer and not getattr(annotation, "scalar", True):
+            yield node, _make("np.max(A, initial=0) + 0 * A", A=node), "the largest for all"
         if kind is not None and kind.name == "Time":
             for template in ("A / 1000", "1000 * A"):
                 yield node, _make(template, A=node), "another unit"
@@ -946,6 +1173,23 @@ class _Writer:
             for number in FINITE:
                 yield node, _make(f"np.maximum(A, {number})", A=node), "a finite number for -inf"
             yield node, _make("1.0 * (A > -np.inf)", A=node), "ones and zeros as a mask"
+
+    def _arrays(self, node: ast.Name, annotation: Any) -> Edits:
+        """An array read in another order, or one place late."""
+        for template in SHIFTED:
+            yield node, _make(template, A=node), "shifted by one"
+        centred = _make("(A - np.mean(A, axis=-1, keepdims=True))", A=node)
+        yield node, centred, "centred"
+        for template in ("A[..., ::-1, :]", "A[..., ::-1, ::-1]"):
+            yield node, _make(template, A=node), "backwards"
+        yield node, _make("0 * A + A[:, :1]", A=node), "the first for all"
+        axes = annotation.axes.split()
+        if len(axes) == 1 and axes[0] != "...":
+            yield node, _make("np.concatenate((np.ones(1), A[:-1]))", A=node), "shifted by one"
+        if len(axes) == 4 and "..." not in axes:
+            for order in itertools.permutations((1, 2, 3)):
+                moved = _make(f"np.transpose(A, {(0, *order)})", A=node)
+                yield node, moved, "axes in another order"
 
     def _known_before(self, node: ast.Name) -> list[str]:
         """The names that have a value where a node stands."""
@@ -987,6 +1231,24 @@ class _Writer:
             call = ast.Call(node.func, [*node.args[:-1], longer], node.keywords)
             for template in ("A[:-1]", "A[1:]"):
                 yield node, _make(template, A=call), "an end left out"
+        if name == "arange":
+            yield node, _make("A[::-1]", A=node), "backwards"
+        if name in ("cumprod", "cumsum", "sum"):
+            for template in SHIFTED:
+                yield node, _make(template, A=node), "shifted by one"
+            one_late = _make("np.concatenate((np.ones(1), A[:-1]))", A=node)
+            yield node, one_late, "shifted by one"
+        if name == "swapaxes":
+            for a, b in itertools.permutations(range(4), 2):
+                moved = _make(f"np.moveaxis(A, {a}, {b})", A=node.args[0])
+                yield node, moved, "axes moved, not exchanged"
+        if name == "repeat" and axis is not None and _number(axis.value) == 1:
+            parts = {"A": node.args[0], "B": node.args[1]}
+            first = _make("np.repeat(A[:, :1], B * A.shape[1], axis=1)", **parts)
+            yield node, first, "the first for all"
+        if isinstance(node.func, ast.Name) and len(node.args) == 1:
+            for function in self._functions(1):
+                yield node, _make(f"{function}(A)", A=node), "a function too many"
         if name == "sqrt":
             yield node, _make("A * A", A=node.args[0]), "squared, not rooted"
         for argument in node.args:
@@ -1001,11 +1263,11 @@ class _Writer:
                 for template in (f"F(A) {sign} B", f"A {sign} F(B)"):
                     parts = {"F": node.func, "A": argument.left, "B": argument.right}
                     yield node, _make(template, **parts), "parentheses moved"
-            if (
-                isinstance(argument, ast.Name)
-                and i
-                and "optional" in str(getattr(self.parameters.get(argument.id), "annotation", ""))
-            ):
+                for sibling in SIBLINGS.get(name, ()):
+                    parts = {"A": argument.left, "B": argument.right}
+                    moved = _make(f"A {sign} np.{sibling}(B)", **parts)
+                    yield node, moved, "another function, parentheses moved"
+            if i and self._is_optional(node, i):
                 yield argument, "None", "an argument left out"
         if name == "mean" and axis is not None:
             total = ast.Call(_make("np.sum"), node.args, node.keywords)
@@ -1034,6 +1296,14 @@ class _Writer:
                 more = [ast.Constant(extra), *axis.value.elts]
                 yield axis.value, ast.Tuple(more), "an axis too many"
 
+    def _is_optional(self, node: ast.Call, place: int) -> bool:
+        """Whether the function called can do without an argument."""
+        called = self.scope.get(getattr(node.func, "id", ""))
+        if not isinstance(called, types.FunctionType):
+            return False
+        parameters = list(inspect.signature(called).parameters.values())
+        return place < len(parameters) and getattr(parameters[place].annotation, "optional", False)
+
     def _tuples(self, node: ast.Tuple) -> Edits:
         start = self.lines[node.lineno - 1] + node.col_offset
         enclosed = self.bytes[start : start + 1] == b"("
@@ -1053,6 +1323,13 @@ class _Writer:
             yield node, inner, "without the condition"
         if isinstance(node, (ast.Assign, ast.Return)) and node.value is not None:
             yield from self._exchanges(node.value)
+        if isinstance(node, ast.Assign):
+            yield from self._moves(node)
+        if isinstance(node, ast.Return) and len(self.parameters) == 1 and node.value is not None:
+            (name,) = self.parameters
+            for template in ACTIVATIONS:
+                for whole in (template, f"A * ({template})"):
+                    yield node.value, _make(whole, A=ast.Name(name)), "another activation"
         if isinstance(node, ast.Return):
             for function in self._functions(len(self.parameters)):
                 whole = f"{function}({', '.join(self.parameters)})"
@@ -1066,6 +1343,25 @@ class _Writer:
             if all(target.id in self._known_before(_at(target)) for target in targets):
                 yield node, "", "a step left out"
 
+    def _moves(self, node: ast.Assign) -> Edits:
+        """A step that renews a value renews a later one instead."""
+        target = node.targets[0]
+        if not (isinstance(target, ast.Name) and isinstance(self.parents[node], ast.FunctionDef)):
+            return
+        if all(not isinstance(n, ast.Name) or n.id != target.id for n in ast.walk(node.value)):
+            return
+        steps = self.parents[node].body  # type: ignore[attr-defined]
+        for later in steps[steps.index(node) + 1 :]:
+            if not isinstance(later, ast.Assign):
+                continue
+            for name in (n for t in later.targets for n in ast.walk(t)):
+                if isinstance(name, ast.Name) and name.id not in ("_", target.id):
+                    value = _make(ast.unparse(node.value), **{target.id: ast.Name(name.id)})
+                    between = steps[steps.index(node) + 1 : steps.index(later) + 1]
+                    lines = [ast.unparse(step) for step in between]
+                    lines.append(f"{name.id} = {ast.unparse(value)}")
+                    yield _span(node, later), "\n    ".join(lines), "a step on another value"
+
     def _exchanges(self, value: ast.expr) -> Edits:
         """Two names exchanged wherever they stand in a step."""
         known = (*self.parameters, *self._known_before(_at(value)))
@@ -1074,6 +1370,13 @@ class _Writer:
         for one, other in itertools.combinations(names, 2):
             parts = {one: ast.Name(other), other: ast.Name(one)}
             yield value, _make(ast.unparse(value), **parts), "names exchanged"
+
+
+def _span(first: ast.stmt, last: ast.stmt) -> ast.stmt:
+    """A nameless step in the place of several."""
+    place = ast.copy_location(ast.Pass(), first)
+    place.end_lineno, place.end_col_offset = last.end_lineno, last.end_col_offset
+    return place
 
 
 def _has_axes(annotation: Any) -> bool:

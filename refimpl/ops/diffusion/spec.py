@@ -361,7 +361,7 @@ SCALED_LINEAR_SCHEDULE = Op(
             "scaled_linear_schedule/geometric",
             "interpolates the logarithms",
             "np.linspace(np.sqrt(beta_start), np.sqrt(beta_end), steps) ** 2",
-            "beta_start * (beta_end / beta_start) ** np.linspace(0, 1, steps)",
+            "beta_start * np.exp(np.log(beta_end / beta_start) * np.linspace(0, 1, steps))",
             effect="too little noise between the ends",
             invisible_when="only the first and the last entry are compared",
         ),

@@ -1342,8 +1342,14 @@ SOFTMAX = Op(
         Edit(
             "softmax/first-axis",
             "normalises over the first axis instead of the last",
-            "np.sum(weights, axis=-1, keepdims=True)",
-            "np.sum(weights, axis=0, keepdims=True)",
+            "    top = np.max(z, axis=-1, keepdims=True)  # ... 1\n"
+            "    top = np.where(top > -np.inf, top, 0)  # a row of -inf alone has weights 0\n"
+            "    weights = np.exp(z - top)\n"
+            "    return weights / np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)\n",
+            "    top = np.max(z, axis=0, keepdims=True)\n"
+            "    top = np.where(top > -np.inf, top, 0)\n"
+            "    weights = np.exp(z - top)\n"
+            "    return weights / np.maximum(np.sum(weights, axis=0, keepdims=True), 1)\n",
             effect="each sample depends on the others of the batch",
             source="https://github.com/PetrochukM/PyTorch-NLP/issues/2",
         ),
@@ -1652,8 +1658,12 @@ LOG_SOFTMAX = Op(
         Edit(
             "log_softmax/first-axis",
             "sums over the first axis instead of the last",
-            "np.sum(np.exp(z - top), axis=-1, keepdims=True)",
-            "np.sum(np.exp(z - top), axis=0, keepdims=True)",
+            "    top = np.max(z, axis=-1, keepdims=True)  # ... 1\n"
+            "    top = np.where(top > -np.inf, top, 0)\n"
+            "    total = np.sum(np.exp(z - top), axis=-1, keepdims=True)  # ... 1\n",
+            "    top = np.max(z, axis=0, keepdims=True)\n"
+            "    top = np.where(top > -np.inf, top, 0)\n"
+            "    total = np.sum(np.exp(z - top), axis=0, keepdims=True)\n",
             effect="each sample depends on the others of the batch",
         ),
         Edit(

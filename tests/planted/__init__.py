@@ -1,0 +1,1 @@
+"""Implementations with mistakes whose cause is known, to judge the diagnosis by."""

@@ -1,0 +1,124 @@
+"""The diagnosis names mistakes whose cause is known; `make planted` tries all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refimpl.oracle.cases import generate
+from refimpl.oracle.diagnose import causes, explanations
+from refimpl.oracle.distinguish import predict
+from refimpl.oracle.search import of_catalogue, single_edits
+from refimpl.registry import OPS
+from tests.planted.corpus import KINDS, LANGUAGES, corpus, session
+from tests.planted.trials import Judged, try_planted, try_withheld
+
+ALL = {planted.name: planted for planted in corpus()}
+NAMED = (  # a cause of the catalogue; the later ones do not show on plain inputs
+    "quick_gelu__factor_twice",
+    "q_sample__weights_exchanged",
+    "patchify__down_then_right",
+    "causal_bias_lower_right__from_the_top",
+    "linear_schedule__stops_before_the_end",
+    "layer_norm__eps_of_the_framework",
+    "l2_normalize__added_epsilon",
+    "sigmoid__quotient",
+    "prefix_bias__one_more",
+)
+EXPLAINED = ("linear__bias_backwards", "score_from_eps__share_squared", "gelu__two_not_rooted")
+HONEST = (
+    "layer_norm__honest_welford",
+    "softmax__honest_exp2",
+    "alpha_bar__honest_logarithms",
+    "respaced_betas__honest_products",
+    "patchify__honest_slices",
+)
+
+
+@pytest.fixture(scope="module")
+def become():
+    with session() as become:
+        yield become
+
+
+def tried(name: str, become) -> Judged:
+    return try_planted(ALL[name], become(ALL[name]), "quick")
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_listed_mistake_is_named_first(name, become):
+    trial = tried(name, become)
+    assert (trial.outcome, trial.causes[0]) == ("first", ALL[name].cause)
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_another_mistake_is_explained(name, become):
+    assert tried(name, become).outcome == "explained"
+
+
+def test_two_mistakes_at_once_are_explained(become):
+    trial = tried("x0_from_eps__neither_rooted_nor_divided", become)
+    assert trial.outcome == "explained"
+    assert "; " in trial.causes[0]
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_implementation_has_no_cause(name, become):
+    trial = tried(name, become)
+    assert (trial.outcome, trial.causes) == ("conforms", ())
+
+
+def test_an_entry_taken_out_of_the_catalogue_is_found_by_the_search():
+    op = OPS["quick_gelu"]
+    edit = next(edit for edit in op.mistakes if edit.id == "quick_gelu/other-factor")
+    trial = try_withheld(op, edit, "quick")
+    assert trial.outcome == "explained"
+    assert "`1.5958`" in trial.causes[0]
+
+
+def test_the_corpus_is_large_and_every_listed_cause_exists():
+    assert set(LANGUAGES) == {planted.language for planted in ALL.values()}
+    kinds = [planted.kind for planted in ALL.values()]
+    assert set(kinds) == set(KINDS)
+    assert kinds.count("honest") >= 20
+    assert kinds.count("unlisted") >= 15
+    assert kinds.count("two") >= 10
+    for planted in ALL.values():
+        known = {edit.id for edit in (*planted.op.mistakes, *planted.op.dialects)}
+        assert planted.kind != "listed" or planted.cause in known
+        assert planted.cause
+
+
+def test_the_language_files_have_no_other_implementation_of_a_name():
+    assert len(ALL) == len(corpus())
+
+
+# Entries that no error can be carried through: a target that has them is explained otherwise.
+WITHOUT_A_BOUND = {"timestep_embedding/time-in-bfloat16"}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_every_listed_edit_can_be_recognised(name):
+    op = OPS[name]
+    cases = list(generate(op, "float32", 6))
+    for edit in (*op.mistakes, *op.dialects):
+        if edit.id not in WITHOUT_A_BOUND:
+            text = op.edited(edit)
+            assert any(predict(op, text, case) is not None for case in cases), edit.id
+
+
+def test_nothing_answered_has_no_explanation():
+    op, storage = OPS["attention"], np.dtype(np.float32)
+    assert explanations(op, [], storage, "float32") == []
+    assert [cause["kind"] for cause in causes(op, [], storage, "float32")] == ["unknown"]
+
+
+@pytest.mark.parametrize("name", ["attention", "ddim_step", "layer_norm"])
+def test_listed_edits_can_stand_beside_small_ones(name):
+    op = OPS[name]
+    listed = of_catalogue(op)
+    assert len(listed) >= 0.9 * len((*op.mistakes, *op.dialects))
+    small = single_edits(op)[:50]
+    pairs = [pair for one in listed for other in small if (pair := one.with_another(other))]
+    assert len(pairs) > 100
+    assert all(pair.diff.startswith("--- ") for pair in pairs[::50])
