@@ -29,6 +29,9 @@ BACKENDS = {  # and the packages each needs
 LIBRARIES = {  # made of the frameworks above, and judged where named
     "diffusers": ("diffusers", "torch"),
     "onnx_reference": ("onnx",),
+    "open_clip": ("open_clip", "torch", "torchvision"),
+    "timm": ("timm", "torch", "torchvision"),
+    "transformers": ("transformers", "torch"),
 }
 KNOWN = BACKENDS | LIBRARIES
 LOAD_LIMIT = 180.0  # seconds to import a framework on a busy machine
