@@ -41,7 +41,28 @@ def parser() -> argparse.ArgumentParser:
         choices=("float64", "float32", "tf32", "bfloat16", "float16"),
         dest="precisions",
     )
-    verify.add_argument("--profile", choices=("quick", "ci", "deep"), default="ci")
+    verify.add_argument("--profile", choices=("quick", "ci", "deep", "campaign"), default="ci")
+    verify.add_argument(
+        "--count",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="random cases of each operation and precision in a campaign; default: %(default)s",
+    )
+    verify.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="the Dask scheduler of a campaign; default: processes of this machine",
+    )
+    verify.add_argument("--workers", type=int, metavar="N", help="how many of them")
+    verify.add_argument(
+        "--results",
+        metavar="DIR",
+        type=Path,
+        default=Path(".refimpl", "campaign"),
+        help="what a campaign knows already, so that it can go on; default: %(default)s",
+    )
     verify.add_argument("--seed", type=int, default=0)
     verify.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="a call")
     verify.add_argument(
@@ -114,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Judge, print, write the reports; what was measured survives an interruption."""
-    from refimpl.oracle import files, layerwise, report
+    from refimpl.oracle import campaign, files, layerwise, report
     from refimpl.oracle.recorded import verify_recorded
     from refimpl.oracle.targets import TargetError
     from refimpl.oracle.verify import Report, verify
@@ -149,6 +170,21 @@ def run_verify(options: argparse.Namespace) -> int:
                 allow=options.allow,
                 reports=reports,
                 progress=_progress(len(options.targets) * len(options.models)),
+            )
+        elif options.profile == "campaign":
+            campaign.campaign(
+                *options.targets,
+                count=options.count,
+                results=options.results,
+                ops=options.ops,
+                precisions=options.precisions,
+                seed=options.seed,
+                limit=options.limit,
+                allow=options.allow,
+                scheduler=options.scheduler,
+                workers=options.workers,
+                reports=reports,
+                progress=_counted,
             )
         else:
             verify(
@@ -197,6 +233,11 @@ def _progress(total: int) -> Callable[[str], None]:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
     return show
+
+
+def _counted(what: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
 
 
 def _clear_progress() -> None:
