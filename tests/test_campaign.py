@@ -21,15 +21,15 @@ import os
 import numpy as np
 
 def sigmoid(z):
-    if z.size == 24:
-        os.abort()
+    if z.size and z.flat[0] > 60:
+        os._exit(3)
     return (1 / (1 + np.exp(-z))).astype(z.dtype)
 
 def silu(x):
-    return (1.001 * x / (1 + np.exp(-x))).astype(x.dtype)
+    return (x / (1 + np.exp(-1.702 * x))).astype(x.dtype)
 """
-COUNT = 120
-UNITS = 12  # of 20 cases, for two operations
+COUNT = 80
+UNITS = 8  # of 20 cases, for two operations
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_a_killed_worker_and_an_interrupted_run_change_nothing(frail, tmp_path):
 
         def kill_and_interrupt(what):
             said.append(what)
-            if what == f"3 of {UNITS} units":
+            if what == f"2 of {UNITS} units":
                 os.kill(next(iter(local.workers.values())).pid, signal.SIGKILL)
-            if what == f"7 of {UNITS} units":
+            if what == f"5 of {UNITS} units":
                 raise KeyboardInterrupt
 
         where = {"results": tmp_path / "troubled", "scheduler": local.scheduler_address}
@@ -74,14 +74,14 @@ def test_a_killed_worker_and_an_interrupted_run_change_nothing(frail, tmp_path):
         again = []
         troubled = campaign(frail, count=COUNT, **where, progress=again.append)
     assert said[0] == f"0 of {UNITS} units"
-    assert again[0] == f"7 of {UNITS} units", "an interrupted campaign repeats nothing"
+    assert again[0] == f"5 of {UNITS} units", "an interrupted campaign repeats nothing"
     assert contents(troubled) == contents(quiet)
 
     by_op = {finding.op: finding for finding in quiet[0].findings}
     probes = by_op["silu"].cases - COUNT
     assert probes > 0
     assert by_op["silu"].status == "deviates"
-    assert "1.001" in by_op["silu"].causes[0]["diff"]
+    assert [cause["id"] for cause in by_op["silu"].causes] == ["silu/quick-gelu"]
     assert by_op["sigmoid"].status == "crashes"
     assert by_op["sigmoid"].cases >= COUNT, "it went on after each crash"
 
@@ -89,9 +89,9 @@ def test_a_killed_worker_and_an_interrupted_run_change_nothing(frail, tmp_path):
 def test_a_dying_target_costs_the_case_it_dies_on(frail):
     known = campaigns.identity(frail, "")
     unit = Unit(frail, known, "sigmoid", "float32", 0, 20, 40, 30.0)
-    sizes = [case.inputs["z"].size for case in unit.cases()]
+    fatal = [case for case in unit.cases() if (case.inputs["z"].flat[:1] > 60).any()]
     result = Result(**judge_unit(unit))
-    assert result.crashed == sizes.count(24) > 0
+    assert result.crashed == len(fatal) > 0
     assert result.cases == 40
     assert result.deviating == 0
 
