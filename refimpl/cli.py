@@ -69,6 +69,12 @@ def parser() -> argparse.ArgumentParser:
         "--allow", action="append", default=[], metavar="ID", help="a cause that does not count"
     )
     verify.add_argument(
+        "--baseline",
+        metavar="FILE",
+        type=Path,
+        help="known deviations as TOML, each with a reason and the day on which it expires",
+    )
+    verify.add_argument(
         "--cmd",
         metavar="'PROGRAM {in} {out}'",
         default="",
@@ -135,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Judge, print, write the reports; what was measured survives an interruption."""
-    from refimpl.oracle import campaign, files, layerwise, report
+    from refimpl.oracle import baseline, campaign, files, layerwise, report
     from refimpl.oracle.recorded import verify_recorded
     from refimpl.oracle.targets import TargetError
     from refimpl.oracle.verify import Report, verify
@@ -148,6 +154,8 @@ def run_verify(options: argparse.Namespace) -> int:
     for path in (options.json, options.junit, options.html):
         if path and not path.parent.is_dir():
             raise TargetError(f"{path}: there is no such folder")
+    known = baseline.read(options.baseline) if options.baseline else []
+    remarks: list[str] = []
     reports: list[Report] = []
     code = INTERNAL
     try:
@@ -199,6 +207,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 cases=options.cases,
                 progress=_progress(len(options.ops) or len(OPS)),
             )
+        remarks = baseline.apply(reports, known)
         code = CONFORMS if all(r.conforms for r in reports) else DEVIATES
         if not any(finding.cases for r in reports for finding in r.findings):
             code = NOTHING
@@ -212,6 +221,8 @@ def run_verify(options: argparse.Namespace) -> int:
             options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
         if any(r.findings for r in reports):
             layerwise.show(reports) if options.models else report.show(reports)
+        for remark in remarks:
+            print(f"baseline: {remark}")
         complete = code in (CONFORMS, DEVIATES, NOTHING)
         files.write(reports, junit=options.junit, html=options.html, complete=complete)
     if code == NOTHING:
