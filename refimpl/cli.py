@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import refimpl
+from refimpl import cli_models
 
 CONFORMS, DEVIATES, INTERRUPTED, INTERNAL, USAGE, NOTHING = range(6)
 
@@ -119,6 +120,8 @@ def parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
     export.set_defaults(run=run_vectors_export)
+
+    cli_models.add(commands)
 
     replay = commands.add_parser("replay", help="run one case again")
     replay.add_argument(

@@ -8,28 +8,38 @@ from pathlib import Path
 import pytest
 
 import refimpl.testing  # noqa: F401  loaded before the examples use it
+from refimpl.registry import CHAPTERS, OPS
 from tests.pages import README, render
+from tests.textbook import DOCS as FOLDER
+from tests.textbook import GENERATED
 
-DOCS = [README, *sorted((README.parent / "docs").glob("*.md"))]
+CHAPTER_PAGES = [FOLDER / "chapters" / f"{name}.md" for name in CHAPTERS]
+PAGES = [path for path in sorted(FOLDER.glob("*.md")) if path.name not in GENERATED]
+DOCS = [README, *PAGES, *CHAPTER_PAGES]
+EXAMPLES = [path for path in DOCS if path.name != "new_operation.md"]  # has a test of its own
+BUILT = {*GENERATED, *(f"ops/{name}.md" for name in OPS)}
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_run(path: Path):
     flags = doctest.ELLIPSIS
     assert doctest.testfile(str(path), module_relative=False, optionflags=flags).failed == 0
 
 
-def test_the_file_of_the_guide_conforms(tmp_path):
+@pytest.mark.parametrize(
+    ("page", "file", "op"), [("verify", "mine.py", "silu"), ("porting", "port.py", "layer_norm")]
+)
+def test_the_file_of_the_guide_conforms(tmp_path, page, file, op):
     import re
 
     from refimpl.oracle.verify import verify
 
-    guide = (README.parent / "docs" / "verify.md").read_text()
-    (block,) = re.findall(r"```python\n(# mine\.py\n.*?)```", guide, re.S)
-    (tmp_path / "mine.py").write_text(block)
-    (report,) = verify(str(tmp_path / "mine.py"), profile="quick")
+    guide = (FOLDER / f"{page}.md").read_text()
+    (block,) = re.findall(rf"```python\n(# {file}\n.*?)```", guide, re.S)
+    (tmp_path / file).write_text(block)
+    (report,) = verify(str(tmp_path / file), profile="quick")
     assert report.conforms
-    assert report.findings[0].op == "silu"
+    assert report.findings[0].op == op
 
 
 def test_the_generated_parts_of_the_readme_are_current():
@@ -42,4 +52,11 @@ def test_links_within_the_repository_lead_somewhere():
 
     for path in DOCS:
         for link in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
-            assert (path.parent / link).exists(), f"{path.name}: {link}"
+            target = (path.parent / link).resolve()
+            built = target.is_relative_to(FOLDER) and str(target.relative_to(FOLDER)) in BUILT
+            assert built or target.exists(), f"{path.name}: {link}"
+
+
+def test_the_build_writes_nothing_that_is_not_ignored():
+    ignored = (README.parent / ".gitignore").read_text().split()
+    assert {f"docs/{name}" for name in GENERATED} | {"docs/ops/", "docs/drawn/"} <= set(ignored)

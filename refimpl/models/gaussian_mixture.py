@@ -185,7 +185,7 @@ def label_gradient(
     $$\nabla \log p(y \mid x) = p(\bar y \mid x)
     \left(\nabla \log p(x \mid y) - \nabla \log p(x \mid \bar y)\right)$$
 
-    label: the components that bear the label, indices below K; the others are \bar y.
+    label: the components that bear the label, indices below K; the others bear ȳ, any other label.
 
     Returns B D, in nats per unit of x; 0 where every component bears the label. Written as a
     product, so that a small gradient keeps its digits where the label is nearly certain. Raises

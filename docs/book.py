@@ -1,0 +1,164 @@
+"""The textbook's part of Sphinx: pages written before it reads, and a few directives.
+
+The pages of the operations and of the lectures, and the figures, are made anew at each build, so
+that a new operation has its page without a line here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Any
+
+import figures
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+from lectures import lecture_page
+from operations import HERE, ROOT, measured, model_page, models, page, plain, sections
+
+from refimpl.axes import AXES
+from refimpl.registry import CHAPTERS, OPS
+
+
+class Operations(Directive):
+    """The table of a chapter's operations, with their pages below it in the contents."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Markdown, parsed in place."""
+        ops = [op for op in OPS.values() if op.chapter == self.arguments[0]]
+        forward = [op for op in ops if not op.name.endswith("_vjp")]
+        lines = [
+            "| operation | what it is for | laws | mistakes | dialects |",
+            "|---|---|---:|---:|---:|",
+        ]
+        for op in forward:
+            counts = f"{len(op.laws)} | {len(op.mistakes)} | {len(op.dialects)}"
+            sentence = plain(sections(op)["sentence"])
+            lines.append(f"| [`{op.name}`](../ops/{op.name}.md) | {sentence} | {counts} |")
+        lines += ["", "```{toctree}", ":hidden:", "", *(f"../ops/{op.name}" for op in ops), "```"]
+        return parse(self, lines)
+
+
+class Drawing(Directive):
+    """A figure of `figures.py`, for light and for dark pages, with its words."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Two images, one of which is shown, and a caption."""
+        drawn = figures.FIGURES[self.arguments[0]]
+        figure = nodes.figure(classes=["drawing", "wide" if drawn.size[0] > 6 else "narrow"])
+        for theme in figures.THEMES:
+            uri = f"/drawn/{drawn.__name__}-{theme}.svg"
+            image = nodes.image(uri=uri, alt=drawn.alt, classes=[f"only-{theme}"])
+            image["candidates"] = {}
+            figure += image
+        (words,) = parse(self, [drawn.caption])
+        figure += nodes.caption("", "", *words.children)
+        return [figure]
+
+
+class Contents(Directive):
+    """The chapters, in the order of the registry."""
+
+    def run(self) -> list[nodes.Node]:
+        """A table of contents."""
+        lines = [
+            "```{toctree}",
+            ":caption: Chapters",
+            ":maxdepth: 1",
+            "",
+            *(f"chapters/{c}" for c in CHAPTERS),
+            "```",
+        ]
+        return parse(self, lines)
+
+
+class Models(Directive):
+    """The compositions."""
+
+    def run(self) -> list[nodes.Node]:
+        """A table of contents."""
+        pages = [f"models/{name}" for name in models()]
+        head = ["```{toctree}", ":caption: Models", ":hidden:", ""]
+        return parse(self, [*head, *pages, "```"])
+
+
+class OtherPages(Directive):
+    """The pages that the first page does not name, so that a new one has its place."""
+
+    def run(self) -> list[nodes.Node]:
+        """A table of contents."""
+        named = (HERE / "index.md").read_text().split()
+        pages = sorted(path.stem for path in HERE.glob("*.md"))
+        others = [name for name in pages if name != "index" and name not in named]
+        return parse(self, ["```{toctree}", ":caption: Measured", ":hidden:", "", *others, "```"])
+
+
+class AxesTable(Directive):
+    """The vocabulary of axes."""
+
+    def run(self) -> list[nodes.Node]:
+        """A table."""
+        rows = [f"| `{name}` | {says} |" for name, says in AXES.items()]
+        return parse(self, ["| axis | is |", "|---|---|", *rows])
+
+
+def parse(directive: Directive, lines: list[str]) -> list[nodes.Node]:
+    """Markdown within a directive."""
+    box = nodes.container()
+    directive.state.nested_parse(StringList(lines), directive.content_offset, box)
+    return box.children
+
+
+def write(path: Path, text: str) -> None:
+    """Write what has changed, so that Sphinx reads only that."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_text() == text:
+            return
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+def golden_page() -> str:
+    """The description of the golden vectors; a folder is nothing that a page can link to."""
+    text = (ROOT / "golden" / "README.md").read_text()
+    return re.sub(r"\[([^]]*)\]\(examples\)", r"\1", text)
+
+
+def point_inwards(app: Any, name: str, content: list[str]) -> None:
+    """What links to a file of the repository on a git host links to its page here."""
+    content[0] = content[0].replace("](../golden/README.md)", "](golden.md)")
+
+
+def generate(app: Any) -> None:
+    """Write the pages and the figures."""
+    audit = measured()
+    for op in OPS.values():
+        write(HERE / "ops" / f"{op.name}.md", page(op, audit))
+    for path in (HERE / "ops").glob("*.md"):
+        if path.stem not in OPS:
+            path.unlink()
+    for name in models():
+        write(HERE / "models" / f"{name}.md", model_page(name))
+    write(HERE / "golden.md", golden_page())
+    write(HERE / "lectures.md", lecture_page("en"))
+    write(HERE / "clases.md", lecture_page("es"))
+    figures.write(HERE / "drawn")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register the directives, and write before anything is read."""
+    app.add_directive("operations", Operations)
+    app.add_directive("drawing", Drawing)
+    app.add_directive("contents-of-the-book", Contents)
+    app.add_directive("models", Models)
+    app.add_directive("other-pages", OtherPages)
+    app.add_directive("axes-table", AxesTable)
+    app.connect("builder-inited", generate)
+    app.connect("source-read", point_inwards)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

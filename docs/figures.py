@@ -1,0 +1,432 @@
+"""The figures of the textbook, drawn by the operations they explain; the same on every machine.
+
+Each figure is a function that draws on an empty figure; its docstring is the caption, and the text
+for those who cannot see it is given where it is registered. Each is drawn twice, for light and for
+dark pages. Colours differ in lightness and lines in dashes, so that a grey print can be read.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+import refimpl
+from refimpl.models import gaussian_mixture as gm
+from refimpl.models import sampling
+from refimpl.registry import OPS
+
+HERE = Path(__file__).parent
+THEMES = {"light": ("#1b1b1b", "#ffffff"), "dark": ("#d8d8d8", "#131416")}
+LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#aa6fae", ":"))
+STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with its size in inches and the words that stand for it."""
+
+    draw: Callable[[Any], None]
+    size: tuple[float, float]
+    alt: str
+
+    @property
+    def __name__(self) -> str:
+        return self.draw.__name__
+
+    @property
+    def caption(self) -> str:
+        """The docstring of the drawing function, in one line."""
+        return " ".join((inspect.getdoc(self.draw) or "").split())
+
+
+FIGURES: dict[str, Figure] = {}
+
+
+def figure(size: tuple[float, float], alt: str) -> Callable:
+    """Register a drawing function under its name."""
+
+    def register(draw: Callable[[Any], None]) -> Callable[[Any], None]:
+        FIGURES[draw.__name__] = Figure(draw, size, alt)
+        return draw
+
+    return register
+
+
+@functools.cache
+def photograph() -> np.ndarray:
+    """A portrait of an astronaut, NASA, public domain: height width channels, in [0, 1]."""
+    from skimage import data
+
+    image = data.astronaut()[:448, :448] / 255
+    return image.reshape(224, 2, 224, 2, 3).mean(axis=(1, 3))  # height width channels
+
+
+def noise(*shape: int) -> np.ndarray:
+    """The same normal numbers at each build."""
+    return np.random.Generator(np.random.PCG64(7)).standard_normal(shape)
+
+
+def tables() -> dict[str, np.ndarray]:
+    """Noise variances by the name of their schedule, with the constants of the papers."""
+    return {
+        "linear": refimpl.linear_schedule(STEPS, 1e-4, 0.02),
+        "scaled linear": refimpl.scaled_linear_schedule(STEPS, 8.5e-4, 0.012),
+        "cosine": refimpl.cosine_schedule(STEPS, 0.008, 0.999),
+    }
+
+
+def bare(axes: Any, title: str = "") -> Any:
+    """Axes without ticks."""
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title)
+    return axes
+
+
+@figure(
+    (9, 4.4),
+    "Left, a square portrait with a grid of 14 by 14 lines; right, the same squares pulled apart, "
+    "numbered row by row from 0 at the top left to 195 at the bottom right.",
+)
+def patches(fig: Any) -> None:
+    """224 × 224 pixels, cut by `patchify` into 196 squares of 16 × 16; token k is in row
+    k // 14."""
+    image = photograph()
+    tokens = refimpl.patchify(image.transpose(2, 0, 1)[None], 16)[0]  # N channels*P*P
+    left, right = fig.subplots(1, 2)
+    bare(left, "image").imshow(image)
+    for line in range(16, 224, 16):
+        left.axhline(line - 0.5, color="white", linewidth=0.7)
+        left.axvline(line - 0.5, color="white", linewidth=0.7)
+    sheet = np.full((14 * 20, 14 * 20, 4), 0.0)
+    for k, token in enumerate(tokens):
+        row, col = divmod(k, 14)
+        square = token.reshape(3, 16, 16).transpose(1, 2, 0)  # P P channels
+        sheet[row * 20 : row * 20 + 16, col * 20 : col * 20 + 16, :3] = square
+        sheet[row * 20 : row * 20 + 16, col * 20 : col * 20 + 16, 3] = 1
+    right.imshow(sheet)
+    right.set(yticks=np.arange(14) * 20 + 8, yticklabels=np.arange(14) * 14)
+    right.set(xticks=np.arange(14) * 20 + 8, xticklabels=np.arange(14))
+    right.tick_params(length=0)
+    right.set_title("tokens")
+    right.spines[:].set_visible(False)
+
+
+@figure(
+    (9, 3.6),
+    "Left, a heat map of 64 by 64 positions, bright along the diagonal and in bands beside it; "
+    "right, three curves of similarity over distance that coincide, falling from one in waves.",
+)
+def positions(fig: Any) -> None:
+    """Products of `sinusoidal_positions`, width 64: they depend on the distance alone."""
+    table = refimpl.sinusoidal_positions(np.arange(64.0), 32)  # N 2*E
+    product = table @ table.T / 32
+    left, right = fig.subplots(1, 2, width_ratios=(1, 1.4))
+    drawn = left.imshow(product, cmap="cividis")
+    left.set(xlabel="position", ylabel="position")
+    fig.colorbar(drawn, ax=left, shrink=0.85)
+    for start, (color, dash) in zip((0, 12, 24), LINES, strict=False):
+        right.plot(product[start, start : start + 40], dash, color=color, label=f"from {start}")
+    right.set(xlabel="distance", ylabel="product ÷ 32")
+    right.legend()
+
+
+@figure(
+    (7.5, 3.6),
+    "Shares of three words over the temperature, on a logarithmic axis: to the left the first word "
+    "takes all, to the right the three curves approach one third; dots mark 0.5, 1 and 1.5.",
+)
+def temperature(fig: Any) -> None:
+    """`softmax` of the logits 4.1, 3.9, 2.7, divided by T; the dots are the three columns of the
+    lecture's table."""
+    axes, logits = fig.subplots(), np.array([4.1, 3.9, 2.7])
+    T = np.geomspace(0.05, 20, 200)
+    shares = refimpl.softmax(logits / T[:, None])  # N K
+    marked = refimpl.softmax(logits / np.array([[0.5], [1.0], [1.5]]))
+    for k, word in enumerate(("pfalz", "mosel", "rhein")):
+        color, dash = LINES[k]
+        axes.plot(T, shares[:, k], dash, color=color, label=word)
+        axes.plot((0.5, 1, 1.5), marked[:, k], "o", color=color)
+    axes.axhline(1 / 3, linewidth=0.6, color="grey")
+    axes.set(xscale="log", xlabel="temperature T", ylabel="share", ylim=(0, 1))
+    axes.legend()
+
+
+@figure(
+    (9, 2.1),
+    "Five grids of queries by keys with visible cells filled: a lower triangle, a lower triangle "
+    "shifted to the right, a vertical block, a triangle with a full square, and squares along the "
+    "diagonal.",
+)
+def masks(fig: Any) -> None:
+    """What each query (row) may see of the keys (columns): filled cells are 0, empty ones -inf."""
+    shown = {
+        "causal_bias": refimpl.causal_bias(5, 7),
+        "causal_bias_lower_right": refimpl.causal_bias_lower_right(5, 7),
+        "padding_bias": np.repeat(refimpl.padding_bias(np.array([4]), 7)[0, 0], 5, axis=0),
+        "prefix_bias": refimpl.prefix_bias(3, 6),
+        "block_diagonal_bias": refimpl.block_diagonal_bias(np.array([0, 0, 0, 1, 1, 2])),
+    }
+    for axes, (name, bias) in zip(fig.subplots(1, 5), shown.items(), strict=True):
+        axes.imshow(bias == 0, cmap="cividis", vmin=0, vmax=1.3)
+        rows, cols = bias.shape
+        axes.set_xticks(np.arange(cols + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+        axes.grid(which="minor", color="grey", linewidth=0.5)
+        axes.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
+        axes.set_title(name.replace("_bias", "").replace("_", " "), fontsize=9)
+
+
+@figure(
+    (9, 3.2),
+    "Left, error over allowed error for each query and value dimension, nearly all cells between a "
+    "hundred and ten thousand; right, the same for an honest computation, all cells below one.",
+)
+def planted(fig: Any) -> None:
+    """Error ÷ allowed, on one input in float32: attention divided by the root of the model's width
+    (`examples/bad_attention.py`), and an honest computation. 1 is the limit."""
+    from refimpl.oracle.cases import rounded
+    from refimpl.oracle.judge import error_ratio, expect
+
+    op = OPS["attention"]
+    draws = noise(4, 12, 8)
+    inputs = {"query": draws[None, :1], "key": draws[None, 1:2], "value": draws[None, 2:3]}
+    inputs = {name: np.repeat(x, 2, axis=1) for name, x in inputs.items()} | {"bias": None}
+    inputs = rounded(op, op.read(**inputs), "float32")
+    (want,) = expect(op, inputs, "float32")
+    narrow = {k: None if v is None else np.float32(v) for k, v in inputs.items()}
+    sys.path.insert(0, str(HERE.parent / "examples"))
+    from bad_attention import attention
+
+    results = {"a planted mistake": attention(**narrow), "an honest computation": op.text(**narrow)}
+    both = fig.subplots(1, 2)
+    for axes, (name, found) in zip(both, results.items(), strict=True):
+        ratio = np.log10(np.maximum(error_ratio(want, np.float64(found))[0, 0], 1e-3))
+        drawn = axes.imshow(ratio, cmap="cividis", vmin=-3, vmax=6, aspect="auto")
+        axes.set(title=f"{name}: at most {10 ** ratio.max():.2g}", xlabel="value dimension")
+    both[0].set_ylabel("query")
+    bar = fig.colorbar(drawn, ax=both, shrink=0.9, label="error ÷ allowed")
+    bar.set_ticks((-3, 0, 3, 6), labels=("0.001", "1", "1000", "10⁶"))
+
+
+@figure(
+    (9, 3.4),
+    "Three heat maps of 8 images by 8 texts: cosines with a bright diagonal, row shares that are "
+    "nearly one on the diagonal, and gradients that are negative on the diagonal only.",
+)
+def similarity(fig: Any) -> None:
+    """Eight pairs of features that share a part: cosines, the shares of each row, and the gradient
+    of the loss with respect to the scores, (R + C − 2I) / 2n."""
+    features = noise(3, 8, 16)
+    images, texts = features[0] + 1.2 * features[2], features[1] + 1.2 * features[2]
+    log_scale = float(np.log(1 / 0.07))
+    scores = refimpl.clip_logits(images, texts, log_scale)
+    R, C = refimpl.softmax(scores), refimpl.softmax(scores.T).T
+    loss = refimpl.clip_loss(images, texts, log_scale)
+    shown = {
+        "cosine": (scores * 0.07, "cividis", -1, 1),
+        f"share of the row; loss {float(loss):.2f}": (R, "cividis", 0, 1),
+        "gradient": ((R + C - 2 * np.eye(8)) / 16, "cividis", -0.06, 0.06),
+    }
+    for axes, (name, (matrix, colors, low, high)) in zip(
+        fig.subplots(1, 3), shown.items(), strict=True
+    ):
+        drawn = axes.imshow(matrix, cmap=colors, vmin=low, vmax=high)
+        axes.set(title=name, xlabel="text", ylabel="image", xticks=[], yticks=[])
+        fig.colorbar(drawn, ax=axes, shrink=0.75)
+
+
+@figure(
+    (9, 4.4),
+    "Two rows of six portraits, from clean to noise. In the upper row, the linear schedule, "
+    "little is left of the face at step 500; in the lower row, the cosine schedule, it is there "
+    "still.",
+)
+def noising(fig: Any) -> None:
+    """One photograph and one noise, mixed by `q_sample`: ᾱ is the share of signal, SNR the
+    signal-to-noise ratio ᾱ / (1 − ᾱ)."""
+    image = 2 * photograph()[::2, ::2] - 1
+    eps = noise(*image.shape)
+    times = (0, 100, 300, 500, 700, 999)
+    grid = fig.subplots(2, len(times))
+    chosen = [(name, tables()[name]) for name in ("linear", "cosine")]
+    for line, (name, betas) in zip(grid, chosen, strict=True):
+        share = refimpl.alpha_bar(betas)
+        for axes, t in zip(line, times, strict=True):
+            x_t = refimpl.q_sample(image[None], np.array([t]), eps[None], share)[0]
+            bare(axes, f"t = {t}\nᾱ {share[t]:.2g}\nSNR {share[t] / (1 - share[t]):.2g}").imshow(
+                np.clip((x_t + 1) / 2, 0, 1)
+            )
+        line[0].set_ylabel(name)
+
+
+@figure(
+    (9, 3.4),
+    "Left, the share of signal over the time for three schedules, all falling from one to zero, "
+    "the cosine latest; right, the logarithm of the signal-to-noise ratio, which falls for the "
+    "cosine in nearly a straight line until the end.",
+)
+def schedules(fig: Any) -> None:
+    """Share of signal and signal-to-noise ratio, in decibels, of three schedules."""
+    left, right = fig.subplots(1, 2)
+    for (name, betas), (color, dash) in zip(tables().items(), LINES, strict=False):
+        share = refimpl.alpha_bar(betas)
+        left.plot(share, dash, color=color, label=name)
+        right.plot(10 * np.log10(share / (1 - share)), dash, color=color, label=name)
+    left.set(xlabel="time t", ylabel="share of signal ᾱ", ylim=(0, 1))
+    right.set(xlabel="time t", ylabel="signal ÷ noise, dB", ylim=(-60, 50))
+    left.legend()
+
+
+def pair() -> gm.Mixture:
+    """Two narrow bumps on a line."""
+    return gm.mixture([1, 2], [[-1.0], [0.8]], [[[0.01]], [[0.04]]])
+
+
+@figure(
+    (9, 2.9),
+    "Five histograms with a curve over each. At time 0 two separate bumps, then they widen and "
+    "move together, and at the last time they are one normal distribution.",
+)
+def histograms(fig: Any) -> None:
+    """Samples of two bumps noised by `q_sample` (bars), and their density in closed form (line)."""
+    betas = tables()["cosine"]
+    share, count, places = refimpl.alpha_bar(betas), 4000, np.linspace(-3.5, 3.5, 300)
+    draws, mix = noise(3, count), pair()
+    side = np.where(draws[0] < -0.430727, 0, 1)  # a third lies below
+    clean = mix.means[side, 0] + np.sqrt(mix.variances[side, 0]) * draws[1]
+    panels = fig.subplots(1, 5, sharey=True)
+    for axes, t in zip(panels, (0, 200, 400, 600, 999), strict=True):
+        x_t = refimpl.q_sample(clean[:, None], np.full(count, t), draws[2][:, None], share)
+        axes.hist(x_t[:, 0], bins=50, range=(-3.5, 3.5), density=True, color="#7aa6c2")
+        axes.plot(places, np.exp(gm.log_density(mix, places[:, None], share[t])), color=LINES[1][0])
+        axes.set(title=f"t = {t}", yticks=[], xticks=(-3, 0, 3))
+
+
+def five() -> gm.Mixture:
+    """Five bumps in the plane; the second label belongs to two of them."""
+    angles = 2 * np.pi * np.arange(5) / 5 + np.pi / 2
+    means = 1.6 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return gm.mixture(np.ones(5), means, np.tile(0.04 * np.eye(2), (5, 1, 1)))
+
+
+LABEL = [3, 4]
+
+
+@functools.cache
+def paths(scale: float, count: int) -> np.ndarray:
+    """What DDIM passes through on the way from noise to the mixture, guided with a scale."""
+    betas, mix = tables()["linear"], five()
+    share = refimpl.alpha_bar(betas)
+    network = sampling.guided_by_classifier(
+        gm.denoiser(mix, share), gm.classifier(mix, share, LABEL), betas, scale
+    )
+    start, kept = noise(count, 2), np.arange(0, STEPS, 25)
+    steps = sampling.ddim(network, start, np.zeros((len(kept), count, 2)), betas, kept, 0.0)
+    return np.stack([start, *(step.x for step in steps)])  # K+1 B 2
+
+
+def plane(axes: Any, mix: gm.Mixture, walked: np.ndarray, title: str) -> None:
+    """Paths over the density of the clean samples."""
+    line = np.linspace(-3, 4.2, 150)
+    points = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    density = np.exp(gm.log_density(mix, points, 1.0)).reshape(150, 150)
+    axes.contourf(line, line, density, levels=8, cmap="Greys", alpha=0.75)
+    for b in range(walked.shape[1]):
+        axes.plot(*walked[:, b].T, color=LINES[0][0], linewidth=0.8)
+    axes.plot(*walked[0].T, "o", color=LINES[2][0], markersize=3, label="noise")
+    axes.plot(*walked[-1].T, "s", color=LINES[1][0], markersize=4, label="sample")
+    axes.set(title=title, aspect="equal", xlim=(-3, 4.2), ylim=(-3, 3), xticks=[], yticks=[])
+
+
+@figure(
+    (5.2, 5),
+    "Forty curved paths from scattered points to five grey spots arranged in a pentagon, each path "
+    "ending in a spot.",
+)
+def trajectories(fig: Any) -> None:
+    """Forty samples walk from noise to five bumps by `ddim_step`; the noise is predicted in closed
+    form, so that nothing here is learned."""
+    axes = fig.subplots()
+    plane(axes, five(), paths(0.0, 40), "")
+    axes.legend(loc="upper right")
+
+
+@figure(
+    (9, 3.4),
+    "Three panels with the same five spots. Without guidance the paths end in all five; with scale "
+    "1 in the two spots on the right; with scale 6 they swing out and end at the right "
+    "edges of these.",
+)
+def guidance(fig: Any) -> None:
+    """The same noise, guided towards the two bumps of one label by the gradient of a perfect
+    classifier."""
+    for axes, scale in zip(fig.subplots(1, 3), (0.0, 1.0, 6.0), strict=True):
+        plane(axes, five(), paths(scale, 40), f"scale {scale:g}")
+
+
+@figure(
+    (8, 3.4),
+    "Over the guidance scale from 0 to 8, the share of samples with the label rises from 0.4 to 1 "
+    "and stays; the spread of the samples around their bump falls.",
+)
+def sweep(fig: Any) -> None:
+    """400 samples at each scale: the share that lands on the label, and how widely they scatter."""
+    scales = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+    mix, hits, spread = five(), [], []
+    for scale in scales:
+        last = paths(scale, 400)[-1]
+        nearest = np.argmin(np.sum((last[:, None] - mix.means) ** 2, axis=-1), axis=1)
+        hits.append(np.mean(np.isin(nearest, LABEL)))
+        spread.append(np.mean([last[nearest == k].std(axis=0).mean() for k in LABEL]))
+    left, right = fig.subplots(1, 2)
+    left.plot(scales, hits, "o-", color=LINES[0][0])
+    left.set(xlabel="scale", ylabel="share with the label", ylim=(0, 1.05))
+    right.plot(scales, spread, "s--", color=LINES[1][0])
+    right.set(xlabel="scale", ylabel="spread within a bump", ylim=(0, None))
+
+
+def draw(name: str, theme: str, path: Path) -> None:
+    """Write one figure for one theme."""
+    drawn, (ink, paper) = FIGURES[name], THEMES[theme]
+    style = {
+        "text.color": ink,
+        "axes.labelcolor": ink,
+        "xtick.color": ink,
+        "ytick.color": ink,
+        "axes.edgecolor": ink,
+        "axes.facecolor": paper,
+        "figure.facecolor": paper,
+        "legend.facecolor": paper,
+        "legend.edgecolor": ink,
+        "legend.framealpha": 0.8,
+        "axes.titlesize": 10,
+        "font.size": 10,
+        "svg.hashsalt": name,
+        "svg.fonttype": "path",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with plt.rc_context(style):
+        fig = plt.figure(figsize=drawn.size, layout="constrained")
+        drawn.draw(fig)
+        fig.savefig(path, metadata={"Date": None})
+        plt.close(fig)
+
+
+def write(folder: Path) -> None:
+    """Write all figures for all themes."""
+    folder.mkdir(exist_ok=True)
+    for name in FIGURES:
+        for theme in THEMES:
+            draw(name, theme, folder / f"{name}-{theme}.svg")

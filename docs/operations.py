@@ -1,0 +1,426 @@
+"""The pages of the operations, as Markdown: everything on them is read from the code.
+
+Each keeps one order: what it is for, the equation, the arguments, the constraints and laws, the
+text, an example, the gradient, conventions elsewhere, the bound, what goes wrong, dialects, golden
+cases, an exercise.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import refimpl.models
+from refimpl.axes import AXES, Spec, factors
+from refimpl.op import Edit, Op
+from refimpl.oracle.cases import rounded
+from refimpl.oracle.diagnose import diff
+from refimpl.oracle.judge import expect
+from refimpl.registry import OPS
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+PARTS = ("Returns", "Raises", "Elsewhere:", "Paper:", ">>>")
+
+
+def plain(text: str) -> str:
+    """Prose of the code as Markdown: what is no markup there is none here, code in quotes stays."""
+    pieces = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    pieces[::2] = [re.sub(r"([*_<|\\])", r"\\\1", piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def sections(op: Op) -> dict[str, Any]:
+    """The docstring of an operation in its parts."""
+    return parts_of(op.text, op.specs)
+
+
+def parts_of(function: Any, names: Iterable[str]) -> dict[str, Any]:
+    """A docstring in its parts: sentence, equation, arguments, and what `PARTS` begin."""
+    found: dict[str, Any] = {"arguments": {}, "notes": []}
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    found["sentence"] = paragraphs[0]
+    for paragraph in paragraphs[1:]:
+        start = next((part for part in PARTS if paragraph.startswith(part)), "")
+        if paragraph.startswith("$$"):
+            found["equation"] = paragraph
+        elif start.endswith(":"):
+            found[start] = paragraph.removeprefix(start).strip()
+        elif start:
+            found[start] = paragraph
+        elif paragraph.partition(":")[0] in names:
+            for entry in re.split(rf"\n(?=(?:{'|'.join(names)}):)", paragraph):
+                name, _, says = entry.partition(":")
+                found["arguments"][name] = says.strip()
+        else:
+            found["notes"].append(paragraph)
+    return found
+
+
+def title(name: str) -> str:
+    """The name of a chapter."""
+    return name.replace("_", " ").capitalize() if name != "clip" else "CLIP"
+
+
+def numbers(spec: Spec) -> str:
+    """What the numbers of an argument are."""
+    says = spec.kind.says
+    if spec.limit:
+        says = says.replace("the named axis", f"`{spec.limit}`")
+    if spec.kind.name == "Size":
+        says = f"the size of `{spec.axes}`"
+    return says + (", or None" if spec.optional else "")
+
+
+def axes_of(spec: Spec) -> str:
+    """The axes of an argument as code."""
+    if spec.scalar:
+        return "one number"
+    return f"`{spec.axes}`" if spec.axes else "one number"
+
+
+def axes_table(op: Op, says: dict[str, str]) -> list[str]:
+    """The arguments and outputs, and what their axes mean."""
+    lines = ["| argument | axes | numbers | meaning |", "|---|---|---|---|"]
+    for name, spec in op.specs.items():
+        meaning = (
+            says.get(name, "")
+            .removeprefix("broadcastable to ")
+            .removeprefix(spec.axes.removeprefix("broadcastable "))
+        )
+        cells = f"{axes_of(spec)} | {numbers(spec)} | {plain(meaning.lstrip(', '))}"
+        lines.append(f"| `{name}` | {cells} |")
+    for name, spec in zip(op.outputs, op.returns, strict=True):
+        lines.append(f"| returns `{name}` | {axes_of(spec)} | {numbers(spec)} | |")
+    names = dict.fromkeys(n for spec in (*op.specs.values(), *op.returns) for n in spec.names())
+    legend = [f"`{name}` {AXES[name]}" for name in names if name in AXES]
+    if any("..." in spec.axes for spec in op.specs.values()):
+        legend.append("`...` any number of axes, the same ones wherever the dots appear")
+    return [*lines, "", "Axes: " + "; ".join(legend) + "." if legend else ""]
+
+
+def constraints(op: Op) -> list[str]:
+    """What the annotations demand, a sentence each."""
+    where: dict[str, list[str]] = {}
+    for name, spec in op.specs.items():
+        for axis in spec.names():
+            where.setdefault(axis, []).append(f"`{name}`")
+    found = [
+        f"`{axis}` has one size in {', '.join(names[:-1])} and {names[-1]}."
+        for axis, names in where.items()
+        if len(names) > 1
+    ]
+    for name, spec in op.specs.items():
+        for dim in spec.dims:
+            number, parts = factors(dim) if dim != "..." else (1, [])
+            rule = f"`{dim}` is a product: a size that is no multiple of its factors is refused."
+            if (number > 1 or len(parts) > 1) and rule not in found:
+                found.append(rule)
+        if spec.broadcastable:
+            found.append(f"`{name}` broadcasts to `{' '.join(spec.dims)}`; it never widens it.")
+        kind = spec.kind
+        if spec.limit:
+            found.append(f"`{name}`: {numbers(spec)}.")
+        elif np.isfinite(kind.low) or np.isfinite(kind.high) or kind.integer:
+            whole = ", a whole number" if kind.name == "Size" else ""
+            found.append(f"`{name}`: {numbers(spec)}{whole}.")
+    return found
+
+
+def without_docstring(function: Any) -> str:
+    """The source of a function; its docstring is what the rest of the page is made of."""
+    lines, _ = inspect.getsourcelines(function)
+    (tree,) = ast.parse("".join(lines)).body
+    if not (isinstance(tree, ast.FunctionDef) and ast.get_docstring(tree)):
+        return "".join(lines)
+    doc = tree.body[0]
+    return "".join(lines[: doc.lineno - 1] + lines[doc.end_lineno :])
+
+
+def helpers(op: Op) -> list[Any]:
+    """The functions of the same file that the text calls and that are no operations, in order."""
+    module = sys.modules[op.text.__module__]
+    found: dict[str, Any] = {}
+    waiting = [op.text]
+    while waiting:
+        for node in ast.walk(ast.parse(inspect.getsource(waiting.pop()))):
+            if isinstance(node, ast.Name) and node.id not in found and node.id not in OPS:
+                function = getattr(module, node.id, None)
+                if inspect.isfunction(function) and "refimpl.ops." in function.__module__:
+                    found[node.id] = function
+                    waiting.append(function)
+    return [
+        found[name] for name in sorted(found, key=lambda n: inspect.getsourcelines(found[n])[1])
+    ]
+
+
+def text_of(op: Op) -> list[str]:
+    """The reference source, with the helpers it calls."""
+    functions = [op.text, *helpers(op)]
+    source = "\n\n".join(without_docstring(function).rstrip() + "\n" for function in functions)
+    return ["```python", source.rstrip(), "```"]
+
+
+def measured() -> dict[str, dict[str, str]]:
+    """The rows of the audit's page, by operation."""
+    rows = [
+        [cell.strip() for cell in line.strip("|\n").split("|")]
+        for line in (HERE / "bounds.md").read_text().splitlines()
+        if line.startswith("| ") and line.count("|") == 10
+    ]
+    return {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[1:] if row[0] in OPS}
+
+
+def short(number: float) -> str:
+    """Two digits are enough to compare by eye."""
+    return f"{number:.1e}" if number else "0"
+
+
+def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
+    """What the audit measured, and the error allowed on the first probe."""
+    lines = [
+        "What an honest implementation may be off is [derived from the text](../bound.md), for"
+        " each element."
+    ]
+    if op.name in audit:
+        row = audit[op.name]
+        if row["worst honest"] == "exact":
+            lines.append(
+                f"Here nothing is computed, so nothing is allowed: {row['trials']} honest "
+                "results were all exact."
+            )
+        else:
+            lines.append(
+                f"In {row['trials']} honest computations ({row['ways']} ways, {row['inputs']} "
+                f"inputs) the worst reached {row['worst honest']} of it ({row['way']}); "
+                f"{row['rejected']} were rejected. The least visible of the known mistakes is "
+                f"{row['least']} times over it, on the input that shows it best."
+            )
+    else:
+        lines.append("How sharp it is here has not been measured; `make audit` does that.")
+    probe = next(iter(op.probes), None)
+    if probe is None:
+        return lines
+    lines += [
+        "",
+        f"On the probe “{plain(probe.says)}”:",
+        "",
+        "| precision | largest value | largest error allowed |",
+        "|---|---:|---:|",
+    ]
+    for precision in op.precisions:
+        inputs = rounded(op, op.read(**probe.inputs()), precision)
+        for want in expect(op, inputs, precision):
+            finite = np.abs(want.value[np.isfinite(want.value)])
+            label = precision if len(op.outputs) == 1 else f"{precision}, `{want.name}`"
+            largest = short(np.max(finite, initial=0))
+            lines.append(f"| {label} | {largest} | {short(np.max(want.allowed, initial=0))} |")
+    return lines
+
+
+def source_link(source: str) -> str:
+    """Where a mistake was reported."""
+    if re.fullmatch(r"https?://\S+", source):
+        return f"[{source.removeprefix('https://').removeprefix('github.com/')}]({source})"
+    return plain(source)
+
+
+def edits(op: Op, listed: tuple[Edit, ...]) -> list[str]:
+    """Mistakes or dialects: what, the diff, the effect, where it was seen."""
+    lines = []
+    for edit in listed:
+        shown = [
+            line for line in diff(op, edit).splitlines() if not line.startswith(("---", "+++"))
+        ]
+        slug = edit.id.partition("/")[2]
+        lines += [
+            "",
+            f"### {slug}",
+            "",
+            f"{plain(edit.says[:1].upper() + edit.says[1:])}.",
+            "",
+            "```diff",
+            *shown,
+            "```",
+            "",
+        ]
+        facts = [
+            ("Effect", plain(edit.effect)),
+            ("Seen", source_link(edit.source)),
+            ("Does not show when", plain(edit.invisible_when)),
+        ]
+        lines += [f"- {label}: {text}" for label, text in facts if text]
+    return lines
+
+
+def exercise(op: Op) -> list[str]:
+    """A file to fill in, and the command that judges it."""
+    arguments = ", ".join(op.specs)
+    return [
+        "Write it from the equation, without looking at the text, and let the oracle judge it:",
+        "",
+        "```python",
+        "# mine.py",
+        "import numpy as np",
+        "",
+        "",
+        f"def {op.name}({arguments}):",
+        "    raise NotImplementedError",
+        "```",
+        "",
+        "```sh",
+        f"refimpl verify mine.py --op {op.name}",
+        "```",
+        "",
+        "The report names the first wrong element and, where it can, the mistake as a diff; "
+        "exit code 0 means that you are right.",
+    ]
+
+
+def golden(op: Op) -> list[str]:
+    """The golden cases of an operation."""
+    path = ROOT / "golden" / op.chapter / f"{op.name}.json"
+    if not path.exists():
+        return ["None yet; `make golden` writes them."]
+    cases = json.loads(path.read_text())["cases"]
+    flags = {flag for case in cases for flag in case["flags"]}
+    return [
+        f"{len(cases)} cases in [`golden/{op.chapter}/{op.name}.json`]"
+        f"(../../golden/{op.chapter}/{op.name}.json), certain to catch {len(flags)} mistakes and "
+        "dialects; the format is in [golden vectors](../golden.md)."
+    ]
+
+
+def gradient(op: Op) -> list[str]:
+    """The hand-written gradient, or the operation whose gradient this is."""
+    if op.name.endswith("_vjp"):
+        base = op.name.removesuffix("_vjp")
+        return [f"This is the gradient of [`{base}`]({base}.md), and it has none of its own here."]
+    if f"{op.name}_vjp" not in OPS:
+        return ["None is written by hand."]
+    other = OPS[f"{op.name}_vjp"]
+    return [
+        f"[`{other.name}`]({other.name}.md): {plain(sections(other)['sentence'])}",
+        "",
+        sections(other).get("equation", ""),
+        "",
+        *text_of(other),
+    ]
+
+
+def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
+    """The page of one operation."""
+    doc = sections(op)
+    laws = [
+        f"**L{i}.** {plain(law.says[:1].upper() + law.says[1:])}."
+        for i, law in enumerate(op.laws, 1)
+    ]
+    rules = [f"**C{i}.** {rule}" for i, rule in enumerate(constraints(op), 1)]
+    parts: list[tuple[str, list[str]]] = [
+        ("What it is for", [plain(doc["sentence"]), *map(plain, doc["notes"])]),
+        (
+            "Equation",
+            [doc.get("equation", ""), "", *([plain(doc["Paper:"])] if "Paper:" in doc else [])],
+        ),
+        ("Arguments", axes_table(op, doc["arguments"])),
+        (
+            "Semantics",
+            [
+                plain(doc.get("Returns", "")),
+                "",
+                plain(doc.get("Raises", "")),
+                "",
+                "Constraints, checked on every call:",
+                "",
+                *(f"- {x}" for x in rules),
+                "",
+                "Laws, checked for every implementation:",
+                "",
+                *(f"- {x}" for x in laws),
+            ],
+        ),
+        ("Text", text_of(op)),
+        ("Example", ["```python", doc.get(">>>", ""), "```"]),
+        ("Gradient", gradient(op)),
+        ("Elsewhere", [plain(doc.get("Elsewhere:", "No other convention is known."))]),
+        ("Bound", bound(op, audit)),
+        ("What goes wrong", edits(op, op.mistakes)),
+        ("Dialects", edits(op, op.dialects) if op.dialects else ["None is known."]),
+        ("Forms that lose digits", edits(op, op.lossy) if op.lossy else []),
+        ("Golden cases", golden(op)),
+        ("Exercise", exercise(op)),
+    ]
+    lines = [
+        f"# `{op.name}`",
+        "",
+        f"Chapter [{title(op.chapter)}](../chapters/{op.chapter}.md)",
+        "",
+    ]
+    for heading, content in parts:
+        if content:
+            lines += [f"## {heading}", "", *content, ""]
+    return "\n".join(lines)
+
+
+def models() -> list[str]:
+    """The modules of compositions."""
+    return [module.name for module in pkgutil.iter_modules(refimpl.models.__path__)]
+
+
+def model_page(name: str) -> str:
+    """The page of one module of compositions: its functions, with their source."""
+    module = importlib.import_module(f"refimpl.models.{name}")
+    lines = [f"# `{name}`", "", f"Module `refimpl.models.{name}`", ""]
+    for paragraph in (inspect.getdoc(module) or "").split("\n\n"):
+        lines += [as_markdown(paragraph), ""]
+    for function in vars(module).values():
+        inside = inspect.isfunction(function) and function.__module__ == module.__name__
+        if inside and not function.__name__.startswith("_"):
+            lines += function_section(function)
+    return "\n".join(lines)
+
+
+def as_markdown(paragraph: str) -> str:
+    """A paragraph of a docstring: an equation, an indented block, or prose."""
+    if paragraph.startswith("$$"):
+        return paragraph
+    if paragraph.startswith("    "):
+        return f"```text\n{inspect.cleandoc(paragraph)}\n```"
+    return plain(paragraph)
+
+
+def function_section(function: Any) -> list[str]:
+    """One function of a model: what its docstring says, and its source."""
+    doc = parts_of(function, list(inspect.signature(function).parameters))
+    lines = [
+        f"## `{function.__name__}`",
+        "",
+        plain(doc["sentence"]),
+        "",
+        doc.get("equation", ""),
+        "",
+    ]
+    lines += [f"- `{name}`: {plain(says)}" for name, says in doc["arguments"].items()]
+    for part in (
+        *map(as_markdown, doc["notes"]),
+        plain(doc.get("Returns", "")),
+        plain(doc.get("Raises", "")),
+    ):
+        lines += ["", part]
+    for part in ("Elsewhere:", "Paper:"):
+        if part in doc:
+            lines += ["", f"{part} {plain(doc[part])}"]
+    if ">>>" in doc:
+        lines += ["", "```python", doc[">>>"], "```"]
+    source = without_docstring(function).rstrip()
+    return [*lines, "", "```python", source, "```", ""]

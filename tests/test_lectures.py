@@ -1,0 +1,69 @@
+"""The map of the lectures: what a slide prints is compared with what comes out."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+
+from refimpl.registry import OPS
+from tests.textbook import DOCS, lecture_numbers, lectures, operations
+
+DATA = lectures.lectures()
+ROWS = [pytest.param(row, id=row["id"]) for row in DATA["row"]]
+PRINTED = [pytest.param(row, id=row["id"]) for row in DATA["row"] if "slide" in row]
+COMPUTED = [pytest.param(row, id=row["id"]) for row in DATA["row"] if "compute" in row]
+
+
+@pytest.mark.parametrize("row", PRINTED)
+def test_exactly_the_numbers_marked_wrong_are_wrong(row):
+    values = lectures.computed(row)
+    wrong = [
+        place
+        for place, (value, printed) in enumerate(zip(values, row["slide"], strict=True))
+        if not lectures.agrees(value, printed)
+    ]
+    assert wrong == row.get("wrong", [])
+
+
+@pytest.mark.parametrize("row", COMPUTED)
+def test_a_row_computes_numbers(row):
+    values = lectures.computed(row)
+    assert values.size
+    assert not np.isnan(values.astype(float)).any()
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_says_who_what_and_where_in_both_languages(row):
+    assert set(row["decks"].split()) <= set(DATA["decks"])
+    assert row["priority"] in {"0", "1", "2", "3", "X"}
+    assert all(row[key] for key in ("en", "es", "note_en", "note_es"))
+    assert set(row.get("ops", "").split()) <= set(OPS)
+    assert set(row.get("models", "").split()) <= set(operations.models())
+    if "page" in row:
+        assert (DOCS / f"{row['page']}.md").exists()
+    if row["priority"] in {"0", "1"}:
+        assert {"ops", "models", "compute", "page"} & set(row), "an important row without a place"
+
+
+def test_rows_are_listed_once():
+    names = [row["id"] for row in DATA["row"]]
+    assert len(set(names)) == len(names)
+
+
+def test_a_number_printed_with_one_digit_changed_is_noticed():
+    assert lectures.agrees(0.4841846607, "0.484")
+    assert not lectures.agrees(0.4841846607, "0.485")
+    assert not lectures.agrees(28.5348, "28.54")
+
+
+def test_both_pages_hold_every_row():
+    for language in ("en", "es"):
+        page = lectures.lecture_page(language)
+        assert all(f"### {row['id']}: " in page for row in DATA["row"])
+        assert page.count("```python") == len(COMPUTED)
+
+
+def test_parameters_are_counted_as_published():
+    assert doctest.testmod(lecture_numbers).failed == 0

@@ -1,0 +1,61 @@
+"""The pages that are written from the code: nothing that is known is left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from refimpl.registry import CHAPTERS, OPS
+from tests.textbook import DOCS, operations
+
+ALL = [pytest.param(op, id=op.name) for op in OPS.values()]
+ORDER = [
+    "What it is for",
+    "Equation",
+    "Arguments",
+    "Semantics",
+    "Text",
+    "Example",
+    "Gradient",
+    "Elsewhere",
+    "Bound",
+    "What goes wrong",
+    "Dialects",
+    "Golden cases",
+    "Exercise",
+]
+
+
+@pytest.mark.parametrize("op", ALL)
+def test_the_docstring_falls_into_its_parts(op):
+    found = operations.sections(op)
+    assert set(found["arguments"]) == set(op.specs)
+    assert found["equation"].endswith("$$")
+    assert {"sentence", *operations.PARTS} <= set(found)
+
+
+@pytest.mark.parametrize("op", [pytest.param(op, id=op.name) for op in list(OPS.values())[::9]])
+def test_a_page_keeps_the_order(op):
+    page = operations.page(op, operations.measured())
+    headings = [line[3:] for line in page.splitlines() if line.startswith("## ")]
+    assert [heading for heading in headings if heading in ORDER] == ORDER
+    for edit in (*op.mistakes, *op.dialects, *op.lossy):
+        assert f"### {edit.id.partition('/')[2]}\n" in page
+    assert page.count("\n- **L") == len(op.laws)
+
+
+def test_the_text_of_a_page_is_complete():
+    source = "\n".join(operations.text_of(OPS["q_posterior"]))
+    assert "def q_posterior(" in source
+    assert "def posterior_variance(" in source
+    assert "def before(" in source
+    assert '"""' not in source.replace('r"""', "")[: source.index("return")]
+
+
+def test_every_chapter_has_an_introduction_that_lists_its_operations():
+    for chapter in CHAPTERS:
+        page = (DOCS / "chapters" / f"{chapter}.md").read_text()
+        assert f"```{{operations}} {chapter}\n" in page
+
+
+def test_prose_of_the_code_is_no_markup():
+    assert operations.plain("h*E rows of x_t, `a*b` | c") == r"h\*E rows of x\_t, `a*b` \| c"

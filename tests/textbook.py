@@ -1,0 +1,14 @@
+"""The modules of the textbook, which stand beside its pages and not in the package."""
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent.parent / "docs"
+GENERATED = ("lectures.md", "clases.md", "golden.md")  # pages that the build writes into docs
+sys.path.insert(0, str(DOCS))
+
+import lecture_numbers  # noqa: E402
+import lectures  # noqa: E402
+import operations  # noqa: E402
+
+__all__ = ["DOCS", "GENERATED", "lecture_numbers", "lectures", "operations"]
