@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
         "targets",
         nargs="*",
         metavar="TARGET",
-        help="fast, onnxruntime, torch, jax, or a file ending in .py; default: all found here",
+        help="fast, onnxruntime, torch, jax, a library such as diffusers, or a file ending in .py; "
+        "default: the first four, as far as they are found here",
     )
     verify.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
     verify.add_argument(
@@ -358,7 +359,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     from importlib.metadata import PackageNotFoundError, version
 
     from refimpl.oracle.layerwise import libraries
-    from refimpl.oracle.targets import BACKENDS, installed
+    from refimpl.oracle.targets import KNOWN, installed
     from refimpl.oracle.verify import environment
 
     for name, value in environment().items():
@@ -368,8 +369,8 @@ def run_doctor(_: argparse.Namespace) -> int:
             print(f"{name:<14} {version(name)}")
         except PackageNotFoundError:
             print(f"{name:<14} not installed")
-    for name in BACKENDS:
-        found = name in installed()
+    for name in KNOWN:
+        found = name in installed(KNOWN)
         print(f"{name:<14} {'can be judged' if found else 'not installed'}")
     print(f"{'whole models':<14} {', '.join(libraries()) or 'of no library'}")
     return CONFORMS

@@ -40,3 +40,12 @@ def test_the_page_holds_every_finding_of_a_report(tmp_path):
     (row,) = (line for line in text.splitlines() if line.startswith("| `sigmoid`"))
     assert "deviates" in row
     assert "**" in row
+
+
+def test_reports_of_one_target_become_one(tmp_path):
+    for precision in ("float32", "float64"):
+        entry = finding(precision=precision)
+        report = {"target": "torch", "version": "2", "ops": [entry]}
+        (tmp_path / f"{precision}.json").write_text(json.dumps(report))
+    (merged,) = load(sorted(tmp_path.glob("*.json")))
+    assert [entry["precision"] for entry in merged["ops"]] == ["float32", "float64"]

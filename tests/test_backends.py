@@ -20,7 +20,8 @@ from refimpl.registry import OPS
 
 FRAMEWORKS = ("torch", "jax", "onnxruntime")
 BACKENDS = (*FRAMEWORKS, *LIBRARIES)
-INSTALLED = [name for name in installed(KNOWN) if name in BACKENDS]
+COMPILES = ("torch_compile",)  # half a minute for each function
+INSTALLED = [name for name in installed(KNOWN) if name in BACKENDS and name not in COMPILES]
 PARTIAL = (  # diffusers has one offset alone, and one section
     ("diffusers", "cosine_schedule"),
     ("diffusers", "respaced_timesteps"),

@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs" / "found.md").read_text(encoding="utf-8")
 REPLAYED = re.findall(r"refimpl replay examples/found/([a-z0-9-]+)\.json (\w+)", PAGE)
 RUN = re.findall(r"python examples/found (\w+)", PAGE)
 SCRIPT: dict[str, Any] = runpy.run_path(str(PLACE / "__main__.py"), run_name="found")
-LIBRARY = {"lp_normalization": "onnx", "jax_attention": "jax"}  # the others are of diffusers
+LIBRARY = {"lp_normalization": "onnx", "jax_attention": "jax", "column": "torch"}
 
 
 def test_the_page_has_a_command_for_every_finding():
@@ -51,7 +51,7 @@ def test_the_stored_input_still_deviates(name, target):
 
 @pytest.mark.parametrize("name", RUN)
 def test_the_library_still_gives_something_else(name):
-    pytest.importorskip(LIBRARY.get(name, "diffusers"))
+    pytest.importorskip(LIBRARY.get(name, "diffusers"))  # of which most are
     pairs = list(SCRIPT["FOUND"][name]())
     assert any(got != right for _, got, right in pairs)
 

@@ -98,6 +98,19 @@ def flat_threshold() -> Iterator[Pair]:
     yield "0.5, -0.5", got, [[0.5, -0.5]]
 
 
+def column() -> Iterator[Pair]:
+    """PyTorch: an antialiased resize to one column repeats the weights of the first row."""
+    import torch
+
+    column = torch.tensor([0.0, 1.0, 4.0]).reshape(1, 1, 3, 1)
+    for mode in ("bicubic", "bilinear"):
+        resize = torch.nn.functional.interpolate
+        got = resize(column, (2, 1), mode=mode, antialias=True).flatten()
+        lying = resize(column.mT, (1, 2), mode=mode, antialias=True).flatten()
+        right = [round(x, 4) for x in lying.tolist()]
+        yield f"0, 1, 4 made two, {mode}", [round(x, 4) for x in got.tolist()], right
+
+
 def lp_normalization() -> Iterator[Pair]:
     """ONNX's reference evaluator: the norm of order 1 sums without magnitudes."""
     from onnx import TensorProto, helper
@@ -147,6 +160,7 @@ FOUND = {
         default_threshold,
         flat_threshold,
         lp_normalization,
+        column,
         jax_attention,
     )
 }

@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 VERSION = onnx.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 SUPPORTS = dict.fromkeys(
-    ("layer_norm", "rms_norm", "group_norm"),  # the attribute epsilon is a float32 number
+    ("layer_norm", "rms_norm", "group_norm", "quick_gelu"),  # epsilon and alpha are float32
     ("float32", "bfloat16", "float16"),
 )
 _OPSET = 24

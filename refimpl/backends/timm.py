@@ -15,6 +15,7 @@ import timm  # noqa: E402  after the definition
 
 VERSION = timm.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
+SUPPORTS = {"resize_bicubic": ("float32",)}  # whatever comes in
 LAYERS = ((r"\.mlp\.act\.$", ".mlp.activation."),)
 
 
@@ -101,3 +102,14 @@ def patch_embed(images, weight, bias):
     state = {"proj.weight": weight} | ({} if bias is None else {"proj.bias": bias})
     layer.load_state_dict(state)
     return layer(images)  # B N D
+
+
+@_on_tensors
+def resize_bicubic(images, tall, wide):
+    """timm.layers.resample_abs_pos_embed"""
+    B, channels, height, width = images.shape
+    places = images.permute(2, 3, 0, 1).reshape(1, height * width, B * channels)  # 1 N D
+    resized = timm.layers.resample_abs_pos_embed(
+        places, [tall, wide], old_size=[height, width], num_prefix_tokens=0
+    )
+    return resized.reshape(tall, wide, B, channels).permute(2, 3, 0, 1)

@@ -31,6 +31,8 @@ LIBRARIES = {  # made of the frameworks above, and judged where named
     "onnx_reference": ("onnx",),
     "open_clip": ("open_clip", "torch", "torchvision"),
     "timm": ("timm", "torch", "torchvision"),
+    "torch_compile": ("torch",),
+    "torch_math": ("torch",),
     "transformers": ("transformers", "torch"),
 }
 KNOWN = BACKENDS | LIBRARIES

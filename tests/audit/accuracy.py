@@ -29,12 +29,17 @@ What deviates is explained in [found.md](found.md).
 
 
 def load(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """The reports in these files; a file holds one or a list of them."""
-    reports = []
+    """The reports in these files, one or a list each; those of one target become one."""
+    reports: dict[tuple[str, str], dict[str, Any]] = {}
     for path in paths:
         content = json.loads(path.read_text(encoding="utf-8"))
-        reports += content if isinstance(content, list) else [content]
-    return reports
+        for report in content if isinstance(content, list) else [content]:
+            name = report["target"], report["version"]
+            if name in reports:
+                reports[name]["ops"] += report["ops"]
+            else:
+                reports[name] = report
+    return list(reports.values())
 
 
 def cell(finding: dict[str, Any]) -> str:
@@ -109,7 +114,7 @@ def page(reports: list[dict[str, Any]], date: str, command: str) -> str:
     where = reports[0]["environment"]
     measured = (
         f"Measured on {date}, {where['system']}, {os.cpu_count()} cores, CPU only, Python "
-        f"{where['python']}, NumPy {where['numpy']}, refimpl {reports[0]['refimpl']}, with\n"
+        f"{where['python']},\nNumPy {where['numpy']}, refimpl {reports[0]['refimpl']}, with "
         f"`{command}`.\n"
     )
     return "\n".join([HEAD, measured, summary(reports), *map(table, reports)])
