@@ -24,11 +24,13 @@ from matplotlib import pyplot as plt
 import refimpl
 from refimpl.models import gaussian_mixture as gm
 from refimpl.models import sampling
+from refimpl.models.preprocess import CLIP_MEAN, CLIP_STD
 from refimpl.registry import OPS
 
 HERE = Path(__file__).parent
 THEMES = {"light": ("#1b1b1b", "#ffffff"), "dark": ("#d8d8d8", "#131416")}
 LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#aa6fae", ":"))
+RGB = (("#d55e00", "-"), ("#009e73", "--"), ("#0072b2", ":"))
 STEPS = 1000
 
 
@@ -187,6 +189,46 @@ def masks(fig: Any) -> None:
         axes.set_title(name.replace("_bias", "").replace("_", " "), fontsize=9)
 
 
+TOY = {  # the encoder's output for a sentence, as a lecture prints it
+    "The": (0.11, -0.09, 0.42, 0.03, -0.02, 0.20),
+    "pink": (0.60, 0.25, -0.05, 0.40, -0.22, -0.28),
+    "elephant": (0.78, 0.19, -0.25, 0.62, 0.15, -0.46),
+    "tried": (0.40, 0.18, 0.15, 0.58, -0.20, 0.30),
+    "car": (0.48, 0.22, -0.10, 0.34, 0.07, -0.29),
+    "it": (0.72, 0.11, 0.12, 0.44, 0.18, -0.35),
+    "big": (0.85, 0.21, -0.18, 0.50, 0.09, -0.39),
+}
+
+
+@figure(
+    (9, 3.6),
+    "Left, a heat map of seven words by seven words, rows summing to one, the column of “elephant” "
+    "brightest; right, bars for the word “it”: by dot product elephant is before car, by cosine it "
+    "is just behind.",
+)
+def lookup(fig: Any) -> None:
+    """What `attention` makes of the toy vectors of a lecture: the share each word (row) gives to
+    the others, and what “it” finds near by dot product and by cosine. The two disagree."""
+    words, vectors = list(TOY), np.array(list(TOY.values()))
+    tokens = vectors[None, None]  # 1 1 N E
+    weights = refimpl.attention(tokens, tokens, np.eye(7)[None, None], None)[0, 0]  # N N
+    left, right = fig.subplots(1, 2)
+    drawn = left.imshow(weights, cmap="cividis")
+    left.set_xticks(range(7), words, rotation=60)
+    left.set_yticks(range(7), words)
+    fig.colorbar(drawn, ax=left, shrink=0.85)
+    others = [k for k, word in enumerate(words) if word != "it"]
+    it, places = words.index("it"), np.arange(6)
+    products = (vectors @ vectors[it])[others]
+    unit = refimpl.l2_normalize(vectors)
+    right.bar(places - 0.2, products, 0.4, color=LINES[0][0], label="dot product")
+    cosines = (unit @ unit[it])[others]
+    right.bar(places + 0.2, cosines, 0.4, color=LINES[1][0], hatch="//", label="cosine")
+    right.set_xticks(places, [words[k] for k in others])
+    right.set_ylim(0, 1.3)
+    right.legend(loc="upper left", ncols=2)
+
+
 @figure(
     (9, 3.2),
     "Left, error over allowed error for each query and value dimension, nearly all cells between a "
@@ -244,6 +286,101 @@ def similarity(fig: Any) -> None:
         drawn = axes.imshow(matrix, cmap=colors, vmin=low, vmax=high)
         axes.set(title=name, xlabel="text", ylabel="image", xticks=[], yticks=[])
         fig.colorbar(drawn, ax=axes, shrink=0.75)
+
+
+@figure(
+    (9, 3.2),
+    "A landscape photograph with a square marked in its middle; the square alone; and three "
+    "histograms of its channels after normalisation, from about minus two to plus two.",
+)
+def preprocessing(fig: Any) -> None:
+    """`resize_bicubic` makes the shorter side 224, `center_crop` keeps the middle, and
+    `normalize_image` centres each channel: the ends of a landscape are never seen."""
+    from skimage import data
+
+    image = data.coffee()[None].transpose(0, 3, 1, 2) / 255.0  # 1 channels height width
+    resized = refimpl.resize_bicubic(image, 224, 336)
+    cropped = refimpl.center_crop(resized, 224, 224)
+    normal = refimpl.normalize_image(cropped, CLIP_MEAN, CLIP_STD)
+    left, middle, right = fig.subplots(1, 3, width_ratios=(336, 224, 300))
+    bare(left, "224 × 336").imshow(np.clip(resized[0].transpose(1, 2, 0), 0, 1))
+    frame = plt.Rectangle((56, 0), 223, 223, fill=False, edgecolor="white", linewidth=2)
+    left.add_patch(frame)
+    bare(middle, "224 × 224").imshow(np.clip(cropped[0].transpose(1, 2, 0), 0, 1))
+    for channel, (color, dash) in zip(("red", "green", "blue"), RGB, strict=True):
+        counts, edges = np.histogram(normal[0, "rgb".index(channel[0])], bins=50)
+        right.plot(edges[1:], counts, dash, color=color, label=channel)
+    right.set(xlabel="value", yticks=[])
+    right.legend()
+
+
+@figure(
+    (9, 3.2),
+    "Left, three curves that nearly coincide, flat on the left and straight on the right; beside, "
+    "what the two approximations are off by: the logistic one up to 0.02, the other below 0.0005.",
+)
+def gelus(fig: Any) -> None:
+    """`gelu`, `gelu_tanh` and `quick_gelu`, and how far the latter two are from the first."""
+    x = np.linspace(-5, 5, 400)
+    left, right = fig.subplots(1, 2)
+    exact = refimpl.gelu(x)
+    for name, (color, dash) in zip(("gelu", "gelu_tanh", "quick_gelu"), LINES, strict=False):
+        y = getattr(refimpl, name)(x)
+        left.plot(x, y, dash, color=color, label=name)
+        if name != "gelu":
+            right.semilogy(x, np.maximum(np.abs(y - exact), 1e-9), dash, color=color, label=name)
+    left.set(xlabel="x")
+    right.set(xlabel="x", ylabel="distance", ylim=(1e-7, 0.1))
+    left.legend()
+    right.legend()
+
+
+@functools.cache
+def album() -> np.ndarray:
+    """Four photographs in grey, 32 × 32, in [-1, 1]: an astronaut (NASA), a cat, a cup, a man with
+    a camera, all in the public domain or CC0."""
+    from skimage import data
+
+    squares = (
+        data.astronaut()[:256, 100:356],
+        data.chelsea()[:300, 60:360],
+        data.coffee()[:, 100:500],
+        data.camera()[:300, 100:400],
+    )
+    grey = [x.mean(axis=2) if x.ndim == 3 else x for x in map(np.float64, squares)]
+    small = [refimpl.resize_bicubic(x[None, None], 32, 32)[0, 0] for x in grey]
+    return np.clip(np.stack(small) / 127.5 - 1, -1, 1)  # 4 32 32
+
+
+@figure(
+    (9, 3.2),
+    "Two rows of eight small pictures. Above, the sample goes from noise to a photograph of a "
+    "cup; below, the predicted clean sample is a blend of four photographs first, and becomes "
+    "that cup well before the noise is gone.",
+)
+def strip(fig: Any) -> None:
+    """One walk of the reverse chain. The data are four photographs, so the best prediction is known
+    in closed form, and nothing is learned. Above x_t, below the clean sample predicted from it."""
+    flat = album().reshape(4, -1)
+    size = flat.shape[1]
+    photographs = gm.mixture(np.ones(4), flat, np.zeros((4, size, size)) + 1e-3 * np.eye(size))
+    betas, kept = tables()["linear"], np.arange(0, STEPS, 25)
+    network = gm.denoiser(photographs, refimpl.alpha_bar(betas))
+    draws = noise(len(kept) + 1, 1, size)
+    steps = list(
+        sampling.ddpm(
+            network, draws[0], draws[1:], betas, kept, refimpl.fixed_small_log_variance, np.inf
+        )
+    )
+    shown = [0, 5, 10, 15, 20, 25, 30, 39]
+    for column, axes in zip(shown, fig.subplots(2, len(shown)).T, strict=True):
+        step = steps[column]
+        for place, picture in zip(axes, (step.x, step.x_start), strict=True):
+            bare(place).imshow(picture.reshape(32, 32), cmap="gray", vmin=-1.5, vmax=1.5)
+        axes[0].set_title(f"t = {step.t}" if step.t >= 0 else "clean")
+        if column == shown[0]:
+            axes[0].set_ylabel("x_t")
+            axes[1].set_ylabel("predicted")
 
 
 @figure(
