@@ -8,7 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 KNOWN := --allow layer_norm/one-pass-variance --allow group_norm/one-pass-variance
 VERIFY := $(BIN)/refimpl verify $(KNOWN)
 
-.PHONY: verify verify-all test check golden audit rules planted mutants known-answer pages docs clean
+TARGETS ?= fast torch jax onnxruntime
+HALVES := --precision float64 --precision float32 --precision bfloat16 --precision float16
+
+.PHONY: verify verify-all test check golden audit rules planted mutants known-answer accuracy pages docs clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -39,10 +42,18 @@ planted: $(VENV)/.all $(VENV)/.test  ## mistakes whose cause is known; writes do
 	$(BIN)/python -m tests.planted --page docs/diagnosis.md $(PLANTED)
 
 mutants: $(VENV)/.test             ## which check kills which wrong text; writes docs/mutants.md
-	$(BIN)/python -m tests.audit.mutants --page docs/mutants.md
+	$(BIN)/python -m tests.audit.mutants --page docs/mutants.md $(MUTANTS)
 
 known-answer: $(VENV)/.test        ## guided samplers on Gaussian mixtures; writes docs/known_answer.md
 	$(BIN)/python -m tests.audit.known_answer --page docs/known_answer.md
+
+accuracy: $(VENV)/.all $(VENV)/.test   ## judge every library at length; writes docs/accuracy.md
+	mkdir -p build/accuracy
+	for target in $(TARGETS); do \
+	  $(BIN)/refimpl verify $$target --profile ci $(HALVES) --json build/accuracy/$$target.json \
+	    || test $$? -eq 1 || exit; \
+	done
+	$(BIN)/python -m tests.audit.accuracy $(TARGETS:%=build/accuracy/%.json) --page docs/accuracy.md
 
 pages: $(VENV)/.test               ## rewrite the generated parts of the README
 	$(BIN)/python -m tests.pages

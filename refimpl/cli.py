@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import refimpl
+from refimpl import cli_models
 
 CONFORMS, DEVIATES, INTERRUPTED, INTERNAL, USAGE, NOTHING = range(6)
 
@@ -41,11 +42,38 @@ def parser() -> argparse.ArgumentParser:
         choices=("float64", "float32", "tf32", "bfloat16", "float16"),
         dest="precisions",
     )
-    verify.add_argument("--profile", choices=("quick", "ci", "deep"), default="ci")
+    verify.add_argument("--profile", choices=("quick", "ci", "deep", "campaign"), default="ci")
+    verify.add_argument(
+        "--count",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="random cases of each operation and precision in a campaign; default: %(default)s",
+    )
+    verify.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="the Dask scheduler of a campaign; default: processes of this machine",
+    )
+    verify.add_argument("--workers", type=int, metavar="N", help="how many of them")
+    verify.add_argument(
+        "--results",
+        metavar="DIR",
+        type=Path,
+        default=Path(".refimpl", "campaign"),
+        help="what a campaign knows already, so that it can go on; default: %(default)s",
+    )
     verify.add_argument("--seed", type=int, default=0)
     verify.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="a call")
     verify.add_argument(
         "--allow", action="append", default=[], metavar="ID", help="a cause that does not count"
+    )
+    verify.add_argument(
+        "--baseline",
+        metavar="FILE",
+        type=Path,
+        help="known deviations as TOML, each with a reason and the day on which it expires",
     )
     verify.add_argument(
         "--cmd",
@@ -92,6 +120,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
     export.set_defaults(run=run_vectors_export)
 
+    cli_models.add(commands)
+
     replay = commands.add_parser("replay", help="run one case again")
     replay.add_argument(
         "case",
@@ -114,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Judge, print, write the reports; what was measured survives an interruption."""
-    from refimpl.oracle import files, layerwise, report
+    from refimpl.oracle import baseline, campaign, files, layerwise, report
     from refimpl.oracle.recorded import verify_recorded
     from refimpl.oracle.targets import TargetError
     from refimpl.oracle.verify import Report, verify
@@ -127,6 +157,8 @@ def run_verify(options: argparse.Namespace) -> int:
     for path in (options.json, options.junit, options.html):
         if path and not path.parent.is_dir():
             raise TargetError(f"{path}: there is no such folder")
+    known = baseline.read(options.baseline) if options.baseline else []
+    remarks: list[str] = []
     reports: list[Report] = []
     code = INTERNAL
     try:
@@ -150,6 +182,21 @@ def run_verify(options: argparse.Namespace) -> int:
                 reports=reports,
                 progress=_progress(len(options.targets) * len(options.models)),
             )
+        elif options.profile == "campaign":
+            campaign.campaign(
+                *options.targets,
+                count=options.count,
+                results=options.results,
+                ops=options.ops,
+                precisions=options.precisions,
+                seed=options.seed,
+                limit=options.limit,
+                allow=options.allow,
+                scheduler=options.scheduler,
+                workers=options.workers,
+                reports=reports,
+                progress=_counted,
+            )
         else:
             verify(
                 *options.targets,
@@ -163,6 +210,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 cases=options.cases,
                 progress=_progress(len(options.ops) or len(OPS)),
             )
+        remarks = baseline.apply(reports, known)
         code = CONFORMS if all(r.conforms for r in reports) else DEVIATES
         if not any(finding.cases for r in reports for finding in r.findings):
             code = NOTHING
@@ -176,6 +224,8 @@ def run_verify(options: argparse.Namespace) -> int:
             options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
         if any(r.findings for r in reports):
             layerwise.show(reports) if options.models else report.show(reports)
+        for remark in remarks:
+            print(f"baseline: {remark}")
         complete = code in (CONFORMS, DEVIATES, NOTHING)
         files.write(reports, junit=options.junit, html=options.html, complete=complete)
     if code == NOTHING:
@@ -197,6 +247,11 @@ def _progress(total: int) -> Callable[[str], None]:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
     return show
+
+
+def _counted(what: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
 
 
 def _clear_progress() -> None:

@@ -1,10 +1,11 @@
-"""open_clip: its CLIP of a given size, with a Vision Transformer or a ResNet."""
+"""open_clip: its CLIP of a given size, with a Vision Transformer or a ResNet; its operations."""
 
 from __future__ import annotations
 
 import torch
 
 from refimpl.backends import hooks
+from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.models.configs import Clip, Vit
 from refimpl.models.weights import OPENAI
 
@@ -12,6 +13,9 @@ hooks.allow_broken_torchvision()
 
 import open_clip  # noqa: E402  after the definition
 
+F = torch.nn.functional
+VERSION = open_clip.__version__
+PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 LAYERS = ((r"\.mlp\.gelu\.$", ".mlp.activation."),)
 
 
@@ -54,3 +58,42 @@ def record(config, seed):
 
     rules = (*OPENAI, *LAYERS)
     return hooks.record(model, run, config, seed, rules, open_clip.__version__)
+
+
+# Operations
+
+
+@_on_tensors
+def layer_norm(x, gain, bias, eps):
+    """open_clip.transformer.LayerNorm"""
+    layer = open_clip.transformer.LayerNorm(len(gain), eps=eps).to(x.dtype)
+    layer.load_state_dict({"weight": gain, "bias": bias})
+    return layer(x)
+
+
+@_on_tensors
+def quick_gelu(x):
+    """open_clip.transformer.QuickGELU"""
+    return open_clip.transformer.QuickGELU()(x)
+
+
+def _scale(log_scale, like):
+    return torch.tensor(log_scale, dtype=like.dtype).exp()
+
+
+def _normalized(*features):
+    return [F.normalize(x, dim=-1) for x in features]  # as the models do before the loss
+
+
+@_on_tensors
+def clip_loss(image_features, text_features, log_scale):
+    """open_clip.loss.ClipLoss"""
+    images, texts = _normalized(image_features, text_features)
+    return open_clip.loss.ClipLoss()(images, texts, _scale(log_scale, images))
+
+
+@_on_tensors
+def siglip_loss(image_features, text_features, log_scale, bias):
+    """open_clip.loss.SigLipLoss"""
+    images, texts = _normalized(image_features, text_features)
+    return open_clip.loss.SigLipLoss()(images, texts, _scale(log_scale, images), bias)

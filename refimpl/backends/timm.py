@@ -1,10 +1,11 @@
-"""timm: its Vision Transformer of a given size, with its own initialisation."""
+"""timm: its Vision Transformer of a given size, with its own initialisation; its layers."""
 
 from __future__ import annotations
 
 import torch
 
 from refimpl.backends import hooks
+from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.models.configs import Vit
 from refimpl.models.weights import TIMM
 
@@ -12,6 +13,8 @@ hooks.allow_broken_torchvision()
 
 import timm  # noqa: E402  after the definition
 
+VERSION = timm.__version__
+PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 LAYERS = ((r"\.mlp\.act\.$", ".mlp.activation."),)
 
 
@@ -40,3 +43,61 @@ def record(config, seed):
         return {"logits" if config.classes else "pooled": model(images)}
 
     return hooks.record(model, run, config, seed, (*TIMM, *LAYERS), timm.__version__)
+
+
+# Operations
+
+
+def _with(layer, **state):
+    """A layer with these parameters, in their dtype."""
+    layer = layer.to(state["weight"].dtype)
+    layer.load_state_dict(state)
+    return layer
+
+
+@_on_tensors
+def layer_norm(x, gain, bias, eps):
+    """timm.layers.LayerNorm"""
+    return _with(timm.layers.LayerNorm(len(gain), eps=eps), weight=gain, bias=bias)(x)
+
+
+@_on_tensors
+def rms_norm(x, gain, eps):
+    """timm.layers.RmsNorm"""
+    return _with(timm.layers.RmsNorm(len(gain), eps=eps), weight=gain)(x)
+
+
+@_on_tensors
+def group_norm(x, gain, bias, groups, eps):
+    """timm.layers.GroupNorm"""
+    layer = timm.layers.GroupNorm(len(gain), num_groups=groups, eps=eps)
+    return _with(layer, weight=gain, bias=bias)(x)
+
+
+@_on_tensors
+def gelu_tanh(x):
+    """timm.layers.GELUTanh"""
+    return timm.layers.GELUTanh()(x)
+
+
+@_on_tensors
+def quick_gelu(x):
+    """timm.layers.QuickGELU"""
+    return timm.layers.QuickGELU()(x)
+
+
+@_on_tensors
+def silu(x):
+    """timm.layers.Swish"""
+    return timm.layers.Swish()(x)
+
+
+@_on_tensors
+def patch_embed(images, weight, bias):
+    """timm.layers.PatchEmbed"""
+    D, channels, patch, _ = weight.shape
+    layer = timm.layers.PatchEmbed(images.shape[2:], patch, channels, D, bias=bias is not None)
+    layer = layer.to(weight.dtype)
+    state = {"proj.weight": weight} | ({} if bias is None else {"proj.bias": bias})
+    layer.load_state_dict(state)
+    return layer(images)  # B N D

@@ -6,12 +6,11 @@ NumPy arrays. Operations without array arguments are computed in float64.
 
 from __future__ import annotations
 
-import functools
 import math
 
-import numpy as np
 import torch
 
+from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.gradients import among, base, base_inputs, differentiated
 from refimpl.registry import OPS
 
@@ -22,41 +21,6 @@ SUPPORTS = {
     "dynamic_threshold": ("float64", "float32"),  # torch.quantile takes no half format
 }
 WIDE = torch.float64  # where no array says the precision
-
-
-def _read(value):
-    """Arrays become tensors of the same dtype; strides are kept where a tensor can have them."""
-    if not isinstance(value, np.ndarray):
-        return value
-    array = np.array(value)  # writable, without negative strides
-    if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
-
-
-def _write(tensor):
-    """A tensor becomes an array of the same dtype."""
-    if tensor.dtype == torch.bfloat16:
-        import ml_dtypes
-
-        return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.numpy()
-
-
-def _on_tensors(function):
-    """NumPy arrays outside, tensors inside."""
-
-    @functools.wraps(function)
-    def call(**inputs):
-        try:
-            result = function(**{name: _read(value) for name, value in inputs.items()})
-            return tuple(map(_write, result)) if isinstance(result, tuple) else _write(result)
-        except Exception as error:
-            if any(isinstance(x, np.ndarray) and not x.size for x in inputs.values()):
-                raise NotImplementedError(f"refuses an empty batch: {error}") from error
-            raise
-
-    return call
 
 
 # Layers

@@ -1,17 +1,23 @@
-"""Hugging Face transformers: CLIP, ViT and DINOv2 of a given size, with its own initialisation."""
+"""Hugging Face transformers: CLIP, ViT, DINOv2 with their own initialisation; its operations."""
 
 from __future__ import annotations
 
 import torch
 
 from refimpl.backends import hooks
+from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.models.configs import Clip, Vit
 from refimpl.models.weights import TRANSFORMERS_CLIP, TRANSFORMERS_VIT
 
 hooks.allow_broken_torchvision()
 
 import transformers  # noqa: E402  after the definition
+from transformers.activations import ACT2FN  # noqa: E402
+from transformers.models.clip import modeling_clip  # noqa: E402
+from transformers.models.llama.modeling_llama import LlamaRMSNorm  # noqa: E402
 
+VERSION = transformers.__version__
+PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 LAYERS = (
     (r"\.self_attn\.$", ".attn."),
     (r"\.attention\.$", ".attn."),
@@ -90,3 +96,57 @@ def _clip(config, seed):
         (r"^text_projection\.$", "text_features"),
     )
     return hooks.record(model, run, config, seed, rules, transformers.__version__)
+
+
+# Operations
+
+
+@_on_tensors
+def rms_norm(x, gain, eps):
+    """LlamaRMSNorm"""
+    layer = LlamaRMSNorm(len(gain), eps=eps).to(x.dtype)
+    layer.load_state_dict({"weight": gain})
+    return layer(x)
+
+
+@_on_tensors
+def gelu(x):
+    """ACT2FN["gelu"]"""
+    return ACT2FN["gelu"](x)
+
+
+@_on_tensors
+def gelu_tanh(x):
+    """ACT2FN["gelu_new"]"""
+    return ACT2FN["gelu_new"](x)
+
+
+@_on_tensors
+def quick_gelu(x):
+    """ACT2FN["quick_gelu"]"""
+    return ACT2FN["quick_gelu"](x)
+
+
+@_on_tensors
+def silu(x):
+    """ACT2FN["silu"]"""
+    return ACT2FN["silu"](x)
+
+
+@_on_tensors
+def attention(query, key, value, bias):
+    """modeling_clip.eager_attention_forward"""
+    heads = query.shape[1] // key.shape[1]  # of the queries for one of the keys
+    key, value = (x.repeat_interleave(heads, dim=1) for x in (key, value))
+    module = torch.nn.Identity().eval()
+    scale = query.shape[-1] ** -0.5
+    mixed, _ = modeling_clip.eager_attention_forward(module, query, key, value, bias, scale)
+    return mixed.transpose(1, 2)  # B H N F
+
+
+@_on_tensors
+def clip_loss(image_features, text_features, log_scale):
+    """modeling_clip.image_text_contrastive_loss"""
+    images, texts = (x / x.norm(dim=-1, keepdim=True) for x in (image_features, text_features))
+    scale = torch.tensor(log_scale, dtype=images.dtype).exp()
+    return modeling_clip.image_text_contrastive_loss(texts @ images.T * scale)

@@ -26,6 +26,14 @@ BACKENDS = {  # and the packages each needs
     "torch": ("torch",),
     "jax": ("jax",),
 }
+LIBRARIES = {  # made of the frameworks above, and judged where named
+    "diffusers": ("diffusers", "torch"),
+    "onnx_reference": ("onnx",),
+    "open_clip": ("open_clip", "torch", "torchvision"),
+    "timm": ("timm", "torch", "torchvision"),
+    "transformers": ("transformers", "torch"),
+}
+KNOWN = BACKENDS | LIBRARIES
 LOAD_LIMIT = 180.0  # seconds to import a framework on a busy machine
 
 
@@ -43,11 +51,11 @@ class Outcome:
     steps: dict[str, np.ndarray] = field(default_factory=dict)  # intermediate values by name
 
 
-def installed() -> list[str]:
+def installed(among: dict[str, tuple[str, ...]] = BACKENDS) -> list[str]:
     """The implementations found on this machine."""
     return [
         name
-        for name, needs in BACKENDS.items()
+        for name, needs in among.items()
         if all(importlib.util.find_spec(package) for package in needs)
     ]
 
@@ -59,12 +67,12 @@ class Session:
         if target.endswith(".py"):
             if not Path(target).is_file():
                 raise TargetError(f"{target}: no such file")
-        elif target not in BACKENDS:
+        elif target not in KNOWN:
             raise TargetError(
-                f"{target}: not a target; give a file ending in .py or one of {', '.join(BACKENDS)}"
+                f"{target}: not a target; give a file ending in .py or one of {', '.join(KNOWN)}"
             )
-        elif target not in installed():
-            raise TargetError(f"{target}: the package is not installed")
+        elif target not in installed(KNOWN):
+            raise TargetError(f"{target}: not installed, needs {' and '.join(KNOWN[target])}")
         self.target = target
         self.limit = limit
         self.process: subprocess.Popen | None = None

@@ -88,6 +88,7 @@ class Report:
     version: str = ""
     findings: list[Finding] = field(default_factory=list)
     allowed: frozenset[str] = frozenset()
+    known: set[tuple[str, str]] = field(default_factory=set)  # operation and precision: a baseline
 
     @property
     def conforms(self) -> bool:
@@ -98,7 +99,9 @@ class Report:
         )
 
     def allows(self, finding: Finding) -> bool:
-        """Whether a deviation has one cause, and that one was allowed beforehand."""
+        """Whether a deviation was allowed beforehand: itself, or the one cause that it has."""
+        if (finding.op, finding.precision) in self.known:
+            return finding.status in ("deviates", "crashes")
         causes = {cause["id"] for cause in finding.causes}
         known = self.allowed - {"", "unlisted"}  # only what has a name can be allowed
         return finding.status == "deviates" and bool(causes) and causes <= known

@@ -1,0 +1,167 @@
+"""What was found in other libraries, where no operation of refimpl alone can show it.
+
+`python examples/found NAME` prints what the library gives and what is right; see docs/found.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+Pair = tuple[str, object, object]  # what is looked at, what the library gives, what is right
+
+
+def trailing_spacing() -> Iterator[Pair]:
+    """diffusers: some numbers of steps come back as one more, the last at time -1."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(timestep_spacing="trailing")
+    wrong = []
+    for steps in range(1, 1001):
+        scheduler.set_timesteps(steps)
+        if len(scheduler.timesteps) != steps or scheduler.timesteps.min() < 0:
+            wrong.append(steps)
+    scheduler.set_timesteps(61)
+    yield "number of times for 61 steps", len(scheduler.timesteps), 61
+    yield "last time", int(scheduler.timesteps[-1]), 15
+    yield "numbers of steps up to 1000 that go wrong", len(wrong), 0
+
+
+def linspace_steps() -> Iterator[Pair]:
+    """diffusers: DDIM steps to T // steps below, which is not the next time of its own list."""
+    import torch
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(timestep_spacing="linspace", clip_sample=False)
+    scheduler.set_timesteps(10)
+    now, following = (int(t) for t in scheduler.timesteps[:2])
+    x = torch.ones(1, 1, 1, 1)  # a clean sample of 1 without noise
+    share = scheduler.alphas_cumprod
+    stepped = scheduler.step(0 * x, now, share[now] ** 0.5 * x).prev_sample.item()
+    right = share[following].item() ** 0.5
+    yield f"1 after the step from {now} to {following}", round(stepped, 6), round(right, 6)
+
+
+def fixed_large_log() -> Iterator[Pair]:
+    """diffusers: takes the root of a logarithm."""
+    import torch
+    from diffusers import DDPMScheduler
+
+    x = torch.zeros(1, 1, 1, 1)
+    for kind in ("fixed_large", "fixed_large_log"):
+        scheduler = DDPMScheduler(variance_type=kind)
+        moved = scheduler.step(x, 500, x, generator=torch.Generator().manual_seed(0)).prev_sample
+        yield f"noise added at t = 500 under {kind}", round(moved.item(), 6), 0.154560
+
+
+def no_noise() -> Iterator[Pair]:
+    """diffusers: add_noise holds the shares of signal in the samples' half format."""
+    import torch
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler()
+    ones = torch.ones(1000, 1)
+    for dtype in (torch.bfloat16, torch.float16):
+        got = scheduler.add_noise(0 * ones.to(dtype), ones.to(dtype), torch.arange(1000))[:, 0]
+        right = (1 - scheduler.alphas_cumprod.double()).sqrt()
+        off = ((got.double() / right - 1).abs() > 0.1).sum()
+        yield f"times without any noise in {dtype}", int((got == 0).sum()), 0
+        yield f"times with noise off by 10 % in {dtype}", int(off), 0
+
+
+def default_threshold() -> Iterator[Pair]:
+    """diffusers: dynamic thresholding, as it is by default, clips."""
+    import torch
+    from diffusers import DDPMScheduler
+
+    x = torch.tensor([[[[-4.0, -1.0, 1.0, 2.0]]]])
+    scheduler = DDPMScheduler(thresholding=True, prediction_type="sample")
+    got = scheduler.step(x, 0, x).pred_original_sample.flatten().tolist()
+    right = [-1.0, -0.251889, 0.251889, 0.503778]
+    yield "-4, -1, 1, 2 at the quantile 0.995", [round(x, 6) for x in got], right
+
+
+def flat_threshold() -> Iterator[Pair]:
+    """diffusers: dynamic thresholding fails on samples that are vectors."""
+    import torch
+    from diffusers import DDPMScheduler
+
+    x = torch.tensor([[0.5, -0.5]])
+    scheduler = DDPMScheduler(thresholding=True, prediction_type="sample")
+    try:
+        got: object = scheduler.step(x, 0, x).pred_original_sample.tolist()
+    except TypeError as error:
+        got = f"TypeError: {str(error)[:60]}"
+    yield "0.5, -0.5", got, [[0.5, -0.5]]
+
+
+def lp_normalization() -> Iterator[Pair]:
+    """ONNX's reference evaluator: the norm of order 1 sums without magnitudes."""
+    from onnx import TensorProto, helper
+    from onnx.reference import ReferenceEvaluator
+
+    node = helper.make_node("LpNormalization", ["x"], ["y"], p=1)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
+    model = helper.make_model(helper.make_graph([node], "lp", ends[:1], ends[1:]))
+    for x, right in (([3.0, -1.0], [0.75, -0.25]), ([1.0, -1.0], [0.5, -0.5])):
+        with np.errstate(all="ignore"):
+            (got,) = ReferenceEvaluator(model).run(None, {"x": np.array([x], np.float32)})
+        yield f"{x} ÷ the sum of its magnitudes", got[0].tolist(), right
+
+
+def neighbours() -> Iterator[Pair]:
+    """diffusers: DDIM with 30 trailing steps goes 33 down where its times lie 33 or 34 apart."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(timestep_spacing="trailing")
+    scheduler.set_timesteps(30)
+    times = scheduler.timesteps.tolist()
+    missed = sum(now - 1000 // 30 != after for now, after in pairwise(times))
+    yield "steps of 29 that end beside the next time", missed, 0
+
+
+def jax_attention() -> Iterator[Pair]:
+    """JAX: float64 goes in and out of dot_product_attention, float32 is inside."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        query, key, value = jnp.ones((1, 1, 1, 1)), jnp.array([0.0, 1.0]), jnp.array([1.0, 0.0])
+        key, value = (x.reshape(1, 2, 1, 1) for x in (key, value))
+        result = jax.nn.dot_product_attention(query, key, value)
+        yield "the softmax of 0, 1, first", float(result[0, 0, 0, 0]), 0.2689414213699951
+        yield "its dtype", str(result.dtype), "float64"
+
+
+FOUND = {
+    function.__name__: function
+    for function in (
+        trailing_spacing,
+        linspace_steps,
+        neighbours,
+        fixed_large_log,
+        no_noise,
+        default_threshold,
+        flat_threshold,
+        lp_normalization,
+        jax_attention,
+    )
+}
+
+
+def main(names: list[str]) -> None:
+    """Print the pairs of the named findings, of all if none is named."""
+    unknown = [name for name in names if name not in FOUND]
+    if unknown:
+        sys.exit(f"{unknown[0]}: not among {', '.join(FOUND)}")
+    for name in names or FOUND:
+        print(f"{name}: {FOUND[name].__doc__}")
+        for what, got, right in FOUND[name]():
+            print(f"  {what}: {got}; right is {right}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

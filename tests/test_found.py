@@ -1,0 +1,63 @@
+"""docs/found.md: what it says of other libraries is still so, and each entry can be run."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refimpl.oracle import stored
+from refimpl.oracle.judge import expect, judge
+from refimpl.oracle.precision import PRECISIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACE = ROOT / "examples" / "found"
+PAGE = (ROOT / "docs" / "found.md").read_text(encoding="utf-8")
+REPLAYED = re.findall(r"refimpl replay examples/found/([a-z0-9-]+)\.json (\w+)", PAGE)
+RUN = re.findall(r"python examples/found (\w+)", PAGE)
+SCRIPT: dict[str, Any] = runpy.run_path(str(PLACE / "__main__.py"), run_name="found")
+LIBRARY = {"lp_normalization": "onnx", "jax_attention": "jax"}  # the others are of diffusers
+
+
+def test_the_page_has_a_command_for_every_finding():
+    assert {f"{name}.json" for name, _ in REPLAYED} == {path.name for path in PLACE.glob("*.json")}
+    assert set(RUN) == set(SCRIPT["FOUND"])
+    entries = PAGE.split("\n### ")[1:]
+    assert len(entries) >= 8
+    for entry in entries:
+        assert re.search(r"refimpl (replay|verify) |python (examples/found|-m)", entry), entry[:40]
+
+
+@pytest.mark.parametrize(("name", "target"), REPLAYED)
+def test_the_stored_input_still_deviates(name, target):
+    pytest.importorskip(target.partition("_")[0])
+    op, case, _ = stored.read(PLACE / f"{name}.json")
+    backend = importlib.import_module(f"refimpl.backends.{target}")
+    expected = expect(op, case.inputs, case.precision)
+    try:
+        with np.errstate(all="ignore"):  # as the worker calls it
+            actual = getattr(backend, op.name)(**case.typed(op))
+    except RuntimeError:
+        return  # a crash is a deviation too
+    assert not judge(op, expected, actual, PRECISIONS[case.precision].dtype()).conforms
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_the_library_still_gives_something_else(name):
+    pytest.importorskip(LIBRARY.get(name, "diffusers"))
+    pairs = list(SCRIPT["FOUND"][name]())
+    assert any(got != right for _, got, right in pairs)
+
+
+def test_a_finding_that_is_no_number_is_named():
+    pytest.importorskip("diffusers")
+    before, after = (got for _, got, _ in SCRIPT["FOUND"]["fixed_large_log"]())
+    assert before == 0.15456
+    assert math.isnan(after)
