@@ -24,7 +24,11 @@ from matplotlib import pyplot as plt
 import refimpl
 from refimpl.models import gaussian_mixture as gm
 from refimpl.models import sampling
+from refimpl.models.clip import clip_image
+from refimpl.models.generate import SCALES, generate
 from refimpl.models.preprocess import CLIP_MEAN, CLIP_STD
+from refimpl.models.shipped import DIGITS, small_clip
+from refimpl.models.vit import split
 from refimpl.registry import OPS
 
 HERE = Path(__file__).parent
@@ -32,6 +36,7 @@ THEMES = {"light": ("#1b1b1b", "#ffffff"), "dark": ("#d8d8d8", "#131416")}
 LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#aa6fae", ":"))
 RGB = (("#d55e00", "-"), ("#009e73", "--"), ("#0072b2", ":"))
 STEPS = 1000
+PROMPT, KINDS = "a handwritten seven", ("none", "clip", "classifier", "cfg")
 
 
 @dataclass(frozen=True)
@@ -531,6 +536,103 @@ def sweep(fig: Any) -> None:
     left.set(xlabel="scale", ylabel="share with the label", ylim=(0, 1.05))
     right.plot(scales, spread, "s--", color=LINES[1][0])
     right.set(xlabel="scale", ylabel="spread within a bump", ylim=(0, None))
+
+
+@functools.cache
+def sevens(guidance: str) -> list[sampling.Step]:
+    """Eight walks of the shipped denoiser towards a seven; every step."""
+    return list(generate(PROMPT, guidance, SCALES[guidance], count=8))
+
+
+@figure(
+    (9, 2.9),
+    "Two rows of eight small pictures. Above, noise turns into a white seven on black; below, the "
+    "prediction is a few white blobs first, then a seven long before the noise is gone.",
+)
+def digit(fig: Any) -> None:
+    """“a handwritten seven”, by the small models that come with the package and the gradient of
+    CLIP's similarity: above x_t, below the clean sample predicted from it."""
+    steps = sevens("clip")
+    shown = [0, 7, 14, 21, 28, 35, 42, 49]
+    for column, axes in zip(shown, fig.subplots(2, len(shown)).T, strict=True):
+        for place, picture in zip(axes, steps[column][1:], strict=True):
+            bare(place).imshow(picture[0, 0], cmap="gray", vmin=-1, vmax=1)
+        axes[0].set_title(f"t = {steps[column].t}" if steps[column].t >= 0 else "clean")
+        if column == shown[0]:
+            axes[0].set_ylabel("x_t")
+            axes[1].set_ylabel("predicted")
+
+
+@figure(
+    (8, 4.4),
+    "Four rows of eight digits from the same noise. Without guidance there are various "
+    "digits; with the other three, most or all are sevens.",
+)
+def digits(fig: Any) -> None:
+    """The same eight noises, asked for “a handwritten seven”: without guidance, by CLIP's
+    similarity, by a classifier, and without a classifier. Small models; not every one obeys."""
+    for line, guidance in zip(fig.subplots(4, 8), KINDS, strict=True):
+        for axes, picture in zip(line, sevens(guidance)[-1].x, strict=True):
+            bare(axes).imshow(picture[0], cmap="gray", vmin=-1, vmax=1)
+        line[0].set_ylabel(f"{guidance} {SCALES[guidance]:g}")
+
+
+@functools.cache
+def drawn_digits() -> np.ndarray:
+    """A picture of each digit, made by classifier-free guidance: 10 1 28 28."""
+    made = [
+        list(generate(f"a handwritten {name}", "cfg", SCALES["cfg"], count=1))[-1].x
+        for name in DIGITS
+    ]
+    return np.clip(np.concatenate(made), -1, 1).astype(np.float32)
+
+
+@figure(
+    (8, 4),
+    "Left, ten pictures of digits by ten words, cosines with a bright diagonal; right, the "
+    "shares of each row, nearly one on the diagonal.",
+)
+def matching(fig: Any) -> None:
+    """The small CLIP of the package on ten generated digits: the cosine of each picture and each
+    “a handwritten …”, and the shares of each row at the learned scale."""
+    model, pictures = small_clip(), drawn_digits()
+    features = clip_image(pictures, model.params, model.config)
+    texts = model.text_features([f"a handwritten {name}" for name in DIGITS])
+    scores = refimpl.clip_logits(features, texts, float(model.params["logit_scale"]))
+    cosines = refimpl.clip_logits(features, texts, 0.0)
+    shown = (("cosine", cosines), ("share of the row", refimpl.softmax(scores)))
+    for axes, (name, matrix) in zip(fig.subplots(1, 2), shown, strict=True):
+        drawn = axes.imshow(matrix, cmap="cividis")
+        axes.set(title=name, ylabel="picture", yticks=range(10))
+        axes.set_xticks(range(10), DIGITS, rotation=60)
+        fig.colorbar(drawn, ax=axes, shrink=0.75)
+
+
+@figure(
+    (9, 1.8),
+    "A white three on black, and beside it coarse heat maps of 4 by 4 patches, one for each block "
+    "and head: in the last block nearly all of each map is in one patch.",
+)
+def looking(fig: Any) -> None:
+    """Where the class token of the small CLIP's image tower looks: the shares that `attention`
+    gives to the patches, in each block by each head. The rest stays with the token itself."""
+    model, picture = small_clip(), drawn_digits()[3:4]
+    kept: dict[str, np.ndarray] = {}
+    clip_image(picture, model.params, model.config, tap=lambda name, y: kept.setdefault(name, y))
+    layers, heads = model.config.vision.layers, model.config.vision.heads
+    first, *others = fig.subplots(1, 1 + layers * heads)
+    bare(first, "picture").imshow(picture[0, 0], cmap="gray", vmin=-1, vmax=1)
+    for panel, axes in enumerate(others):
+        block, head = divmod(panel, heads)
+        name = f"visual.transformer.resblocks.{block}.attn"
+        query, key = (split(np.float64(kept[f"{name}.{x}"]), heads) for x in ("query", "key"))
+        N = query.shape[2]
+        marks = np.broadcast_to(np.eye(N), (1, heads, N, N))  # the weights themselves come out
+        weights = refimpl.attention(query, key, marks, None)[0, head, 0, 1:]  # N-1
+        side = round(np.sqrt(N - 1))
+        bare(axes, f"block {block}\nhead {head}").imshow(
+            weights.reshape(side, side), cmap="cividis", vmin=0, vmax=1
+        )
 
 
 def draw(name: str, theme: str, path: Path) -> None:
