@@ -109,8 +109,7 @@ class AxesTable(Directive):
 
 
 def parse(directive: Directive, lines: list[str]) -> list[nodes.Node]:
-    """Markdown within a directive; its page is read anew each time, as the code may change."""
-    directive.state.document.settings.env.note_reread()
+    """Markdown within a directive."""
     box = nodes.container()
     directive.state.nested_parse(StringList(lines), directive.content_offset, box)
     return box.children
