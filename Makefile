@@ -61,7 +61,7 @@ pages: $(VENV)/.test               ## rewrite the generated parts of the README
 	$(BIN)/python -m tests.pages
 
 docs: $(VENV)/.docs                ## the textbook as a site, in build/docs
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs build/docs
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going -b html docs build/docs
 	$(BIN)/python -m tests.site build/docs
 
 $(VENV)/bin/python:

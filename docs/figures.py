@@ -24,12 +24,19 @@ from matplotlib import pyplot as plt
 import refimpl
 from refimpl.models import gaussian_mixture as gm
 from refimpl.models import sampling
+from refimpl.models.clip import clip_image
+from refimpl.models.generate import SCALES, generate
+from refimpl.models.preprocess import CLIP_MEAN, CLIP_STD
+from refimpl.models.shipped import DIGITS, small_clip
+from refimpl.models.vit import split
 from refimpl.registry import OPS
 
 HERE = Path(__file__).parent
 THEMES = {"light": ("#1b1b1b", "#ffffff"), "dark": ("#d8d8d8", "#131416")}
 LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#aa6fae", ":"))
+RGB = (("#d55e00", "-"), ("#009e73", "--"), ("#0072b2", ":"))
 STEPS = 1000
+PROMPT, KINDS = "a handwritten seven", ("none", "clip", "classifier", "cfg")
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,46 @@ def masks(fig: Any) -> None:
         axes.set_title(name.replace("_bias", "").replace("_", " "), fontsize=9)
 
 
+TOY = {  # the encoder's output for a sentence, as a lecture prints it
+    "The": (0.11, -0.09, 0.42, 0.03, -0.02, 0.20),
+    "pink": (0.60, 0.25, -0.05, 0.40, -0.22, -0.28),
+    "elephant": (0.78, 0.19, -0.25, 0.62, 0.15, -0.46),
+    "tried": (0.40, 0.18, 0.15, 0.58, -0.20, 0.30),
+    "car": (0.48, 0.22, -0.10, 0.34, 0.07, -0.29),
+    "it": (0.72, 0.11, 0.12, 0.44, 0.18, -0.35),
+    "big": (0.85, 0.21, -0.18, 0.50, 0.09, -0.39),
+}
+
+
+@figure(
+    (9, 3.6),
+    "Left, a heat map of seven words by seven words, rows summing to one, the column of “elephant” "
+    "brightest; right, bars for the word “it”: by dot product elephant is before car, by cosine it "
+    "is just behind.",
+)
+def lookup(fig: Any) -> None:
+    """What `attention` makes of the toy vectors of a lecture: the share each word (row) gives to
+    the others, and what “it” finds near by dot product and by cosine. The two disagree."""
+    words, vectors = list(TOY), np.array(list(TOY.values()))
+    tokens = vectors[None, None]  # 1 1 N E
+    weights = refimpl.attention(tokens, tokens, np.eye(7)[None, None], None)[0, 0]  # N N
+    left, right = fig.subplots(1, 2)
+    drawn = left.imshow(weights, cmap="cividis")
+    left.set_xticks(range(7), words, rotation=60)
+    left.set_yticks(range(7), words)
+    fig.colorbar(drawn, ax=left, shrink=0.85)
+    others = [k for k, word in enumerate(words) if word != "it"]
+    it, places = words.index("it"), np.arange(6)
+    products = (vectors @ vectors[it])[others]
+    unit = refimpl.l2_normalize(vectors)
+    right.bar(places - 0.2, products, 0.4, color=LINES[0][0], label="dot product")
+    cosines = (unit @ unit[it])[others]
+    right.bar(places + 0.2, cosines, 0.4, color=LINES[1][0], hatch="//", label="cosine")
+    right.set_xticks(places, [words[k] for k in others])
+    right.set_ylim(0, 1.3)
+    right.legend(loc="upper left", ncols=2)
+
+
 @figure(
     (9, 3.2),
     "Left, error over allowed error for each query and value dimension, nearly all cells between a "
@@ -244,6 +291,101 @@ def similarity(fig: Any) -> None:
         drawn = axes.imshow(matrix, cmap=colors, vmin=low, vmax=high)
         axes.set(title=name, xlabel="text", ylabel="image", xticks=[], yticks=[])
         fig.colorbar(drawn, ax=axes, shrink=0.75)
+
+
+@figure(
+    (9, 3.2),
+    "A landscape photograph with a square marked in its middle; the square alone; and three "
+    "histograms of its channels after normalisation, from about minus two to plus two.",
+)
+def preprocessing(fig: Any) -> None:
+    """`resize_bicubic` makes the shorter side 224, `center_crop` keeps the middle, and
+    `normalize_image` centres each channel: the ends of a landscape are never seen."""
+    from skimage import data
+
+    image = data.coffee()[None].transpose(0, 3, 1, 2) / 255.0  # 1 channels height width
+    resized = refimpl.resize_bicubic(image, 224, 336)
+    cropped = refimpl.center_crop(resized, 224, 224)
+    normal = refimpl.normalize_image(cropped, CLIP_MEAN, CLIP_STD)
+    left, middle, right = fig.subplots(1, 3, width_ratios=(336, 224, 300))
+    bare(left, "224 × 336").imshow(np.clip(resized[0].transpose(1, 2, 0), 0, 1))
+    frame = plt.Rectangle((56, 0), 223, 223, fill=False, edgecolor="white", linewidth=2)
+    left.add_patch(frame)
+    bare(middle, "224 × 224").imshow(np.clip(cropped[0].transpose(1, 2, 0), 0, 1))
+    for channel, (color, dash) in zip(("red", "green", "blue"), RGB, strict=True):
+        counts, edges = np.histogram(normal[0, "rgb".index(channel[0])], bins=50)
+        right.plot(edges[1:], counts, dash, color=color, label=channel)
+    right.set(xlabel="value", yticks=[])
+    right.legend()
+
+
+@figure(
+    (9, 3.2),
+    "Left, three curves that nearly coincide, flat on the left and straight on the right; beside, "
+    "what the two approximations are off by: the logistic one up to 0.02, the other below 0.0005.",
+)
+def gelus(fig: Any) -> None:
+    """`gelu`, `gelu_tanh` and `quick_gelu`, and how far the latter two are from the first."""
+    x = np.linspace(-5, 5, 400)
+    left, right = fig.subplots(1, 2)
+    exact = refimpl.gelu(x)
+    for name, (color, dash) in zip(("gelu", "gelu_tanh", "quick_gelu"), LINES, strict=False):
+        y = getattr(refimpl, name)(x)
+        left.plot(x, y, dash, color=color, label=name)
+        if name != "gelu":
+            right.semilogy(x, np.maximum(np.abs(y - exact), 1e-9), dash, color=color, label=name)
+    left.set(xlabel="x")
+    right.set(xlabel="x", ylabel="distance", ylim=(1e-7, 0.1))
+    left.legend()
+    right.legend()
+
+
+@functools.cache
+def album() -> np.ndarray:
+    """Four photographs in grey, 32 × 32, in [-1, 1]: an astronaut (NASA), a cat, a cup, a man with
+    a camera, all in the public domain or CC0."""
+    from skimage import data
+
+    squares = (
+        data.astronaut()[:256, 100:356],
+        data.chelsea()[:300, 60:360],
+        data.coffee()[:, 100:500],
+        data.camera()[:300, 100:400],
+    )
+    grey = [x.mean(axis=2) if x.ndim == 3 else x for x in map(np.float64, squares)]
+    small = [refimpl.resize_bicubic(x[None, None], 32, 32)[0, 0] for x in grey]
+    return np.clip(np.stack(small) / 127.5 - 1, -1, 1)  # 4 32 32
+
+
+@figure(
+    (9, 3.2),
+    "Two rows of eight small pictures. Above, the sample goes from noise to a photograph of a "
+    "cup; below, the predicted clean sample is a blend of four photographs first, and becomes "
+    "that cup well before the noise is gone.",
+)
+def strip(fig: Any) -> None:
+    """One walk of the reverse chain. The data are four photographs, so the best prediction is known
+    in closed form, and nothing is learned. Above x_t, below the clean sample predicted from it."""
+    flat = album().reshape(4, -1)
+    size = flat.shape[1]
+    photographs = gm.mixture(np.ones(4), flat, np.zeros((4, size, size)) + 1e-3 * np.eye(size))
+    betas, kept = tables()["linear"], np.arange(0, STEPS, 25)
+    network = gm.denoiser(photographs, refimpl.alpha_bar(betas))
+    draws = noise(len(kept) + 1, 1, size)
+    steps = list(
+        sampling.ddpm(
+            network, draws[0], draws[1:], betas, kept, refimpl.fixed_small_log_variance, np.inf
+        )
+    )
+    shown = [0, 5, 10, 15, 20, 25, 30, 39]
+    for column, axes in zip(shown, fig.subplots(2, len(shown)).T, strict=True):
+        step = steps[column]
+        for place, picture in zip(axes, (step.x, step.x_start), strict=True):
+            bare(place).imshow(picture.reshape(32, 32), cmap="gray", vmin=-1.5, vmax=1.5)
+        axes[0].set_title(f"t = {step.t}" if step.t >= 0 else "clean")
+        if column == shown[0]:
+            axes[0].set_ylabel("x_t")
+            axes[1].set_ylabel("predicted")
 
 
 @figure(
@@ -394,6 +536,103 @@ def sweep(fig: Any) -> None:
     left.set(xlabel="scale", ylabel="share with the label", ylim=(0, 1.05))
     right.plot(scales, spread, "s--", color=LINES[1][0])
     right.set(xlabel="scale", ylabel="spread within a bump", ylim=(0, None))
+
+
+@functools.cache
+def sevens(guidance: str) -> list[sampling.Step]:
+    """Eight walks of the shipped denoiser towards a seven; every step."""
+    return list(generate(PROMPT, guidance, SCALES[guidance], count=8))
+
+
+@figure(
+    (9, 2.9),
+    "Two rows of eight small pictures. Above, noise turns into a white seven on black; below, the "
+    "prediction is a few white blobs first, then a seven long before the noise is gone.",
+)
+def digit(fig: Any) -> None:
+    """“a handwritten seven”, by the small models that come with the package and the gradient of
+    CLIP's similarity: above x_t, below the clean sample predicted from it."""
+    steps = sevens("clip")
+    shown = [0, 7, 14, 21, 28, 35, 42, 49]
+    for column, axes in zip(shown, fig.subplots(2, len(shown)).T, strict=True):
+        for place, picture in zip(axes, steps[column][1:], strict=True):
+            bare(place).imshow(picture[0, 0], cmap="gray", vmin=-1, vmax=1)
+        axes[0].set_title(f"t = {steps[column].t}" if steps[column].t >= 0 else "clean")
+        if column == shown[0]:
+            axes[0].set_ylabel("x_t")
+            axes[1].set_ylabel("predicted")
+
+
+@figure(
+    (8, 4.4),
+    "Four rows of eight digits from the same noise. Without guidance there are various "
+    "digits; with the other three, most or all are sevens.",
+)
+def digits(fig: Any) -> None:
+    """The same eight noises, asked for “a handwritten seven”: without guidance, by CLIP's
+    similarity, by a classifier, and without a classifier. Small models; not every one obeys."""
+    for line, guidance in zip(fig.subplots(4, 8), KINDS, strict=True):
+        for axes, picture in zip(line, sevens(guidance)[-1].x, strict=True):
+            bare(axes).imshow(picture[0], cmap="gray", vmin=-1, vmax=1)
+        line[0].set_ylabel(f"{guidance} {SCALES[guidance]:g}")
+
+
+@functools.cache
+def drawn_digits() -> np.ndarray:
+    """A picture of each digit, made by classifier-free guidance: 10 1 28 28."""
+    made = [
+        list(generate(f"a handwritten {name}", "cfg", SCALES["cfg"], count=1))[-1].x
+        for name in DIGITS
+    ]
+    return np.clip(np.concatenate(made), -1, 1).astype(np.float32)
+
+
+@figure(
+    (8, 4),
+    "Left, ten pictures of digits by ten words, cosines with a bright diagonal; right, the "
+    "shares of each row, nearly one on the diagonal.",
+)
+def matching(fig: Any) -> None:
+    """The small CLIP of the package on ten generated digits: the cosine of each picture and each
+    “a handwritten …”, and the shares of each row at the learned scale."""
+    model, pictures = small_clip(), drawn_digits()
+    features = clip_image(pictures, model.params, model.config)
+    texts = model.text_features([f"a handwritten {name}" for name in DIGITS])
+    scores = refimpl.clip_logits(features, texts, float(model.params["logit_scale"]))
+    cosines = refimpl.clip_logits(features, texts, 0.0)
+    shown = (("cosine", cosines), ("share of the row", refimpl.softmax(scores)))
+    for axes, (name, matrix) in zip(fig.subplots(1, 2), shown, strict=True):
+        drawn = axes.imshow(matrix, cmap="cividis")
+        axes.set(title=name, ylabel="picture", yticks=range(10))
+        axes.set_xticks(range(10), DIGITS, rotation=60)
+        fig.colorbar(drawn, ax=axes, shrink=0.75)
+
+
+@figure(
+    (9, 1.8),
+    "A white three on black, and beside it coarse heat maps of 4 by 4 patches, one for each block "
+    "and head: in the last block nearly all of each map is in one patch.",
+)
+def looking(fig: Any) -> None:
+    """Where the class token of the small CLIP's image tower looks: the shares that `attention`
+    gives to the patches, in each block by each head. The rest stays with the token itself."""
+    model, picture = small_clip(), drawn_digits()[3:4]
+    kept: dict[str, np.ndarray] = {}
+    clip_image(picture, model.params, model.config, tap=lambda name, y: kept.setdefault(name, y))
+    layers, heads = model.config.vision.layers, model.config.vision.heads
+    first, *others = fig.subplots(1, 1 + layers * heads)
+    bare(first, "picture").imshow(picture[0, 0], cmap="gray", vmin=-1, vmax=1)
+    for panel, axes in enumerate(others):
+        block, head = divmod(panel, heads)
+        name = f"visual.transformer.resblocks.{block}.attn"
+        query, key = (split(np.float64(kept[f"{name}.{x}"]), heads) for x in ("query", "key"))
+        N = query.shape[2]
+        marks = np.broadcast_to(np.eye(N), (1, heads, N, N))  # the weights themselves come out
+        weights = refimpl.attention(query, key, marks, None)[0, head, 0, 1:]  # N-1
+        side = round(np.sqrt(N - 1))
+        bare(axes, f"block {block}\nhead {head}").imshow(
+            weights.reshape(side, side), cmap="cividis", vmin=0, vmax=1
+        )
 
 
 def draw(name: str, theme: str, path: Path) -> None:

@@ -53,7 +53,7 @@ def parts_of(function: Any, names: Iterable[str]) -> dict[str, Any]:
     for paragraph in paragraphs[1:]:
         start = next((part for part in PARTS if paragraph.startswith(part)), "")
         if paragraph.startswith("$$"):
-            found["equation"] = paragraph
+            found["equation"] = "\n\n".join([*filter(None, [found.get("equation")]), paragraph])
         elif start.endswith(":"):
             found[start] = paragraph.removeprefix(start).strip()
         elif start:
