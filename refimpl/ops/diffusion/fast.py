@@ -115,9 +115,11 @@ def _blend(a, x, b, y):
 def _blend_rows(first, last, a, x, b, y, total):
     n = x.shape[1]
     for row in range(first // n, -(-last // n)):
-        of_x, of_y = a[row], b[row]
-        for i in range(max(first - row * n, 0), min(last - row * n, n)):
-            total[row, i] = of_x * x[row, i] + of_y * y[row, i]
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        of_x, of_y, into = a[row], b[row], total[row, begin:end]
+        one, other = x[row, begin:end], y[row, begin:end]
+        for i in range(into.size):
+            into[i] = of_x * one[i] + of_y * other[i]
 
 
 def _rows(x):
@@ -192,10 +194,12 @@ def _learned_range(first, last, v, small, large, log_variance):
     n = v.shape[1]
     one, two = v.dtype.type(1), v.dtype.type(2)
     for row in range(first // n, -(-last // n)):
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
         of_small, of_large = small[row], large[row]
-        for i in range(max(first - row * n, 0), min(last - row * n, n)):
-            share = (v[row, i] + one) / two
-            log_variance[row, i] = share * of_large + (one - share) * of_small
+        between, into = v[row, begin:end], log_variance[row, begin:end]
+        for i in range(into.size):
+            share = (between[i] + one) / two
+            into[i] = share * of_large + (one - share) * of_small
 
 
 def x0_from_eps(x_t, t, eps, alpha_bar):
@@ -224,9 +228,11 @@ def _remove(x_t, a, known, b):
 def _remove_rows(first, last, x_t, a, known, b, unknown):
     n = x_t.shape[1]
     for row in range(first // n, -(-last // n)):
-        of_known, of_unknown = a[row], b[row]
-        for i in range(max(first - row * n, 0), min(last - row * n, n)):
-            unknown[row, i] = (x_t[row, i] - of_known * known[row, i]) / of_unknown
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        of_known, of_unknown, into = a[row], b[row], unknown[row, begin:end]
+        both, one = x_t[row, begin:end], known[row, begin:end]
+        for i in range(into.size):
+            into[i] = (both[i] - of_known * one[i]) / of_unknown
 
 
 def velocity(x_start, t, noise, alpha_bar):
@@ -263,9 +269,10 @@ def _scale(factor, x):
 def _scale_rows(first, last, factor, x, product):
     n = x.shape[1]
     for row in range(first // n, -(-last // n)):
-        of_x = factor[row]
-        for i in range(max(first - row * n, 0), min(last - row * n, n)):
-            product[row, i] = of_x * x[row, i]
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        of_x, one, into = factor[row], x[row, begin:end], product[row, begin:end]
+        for i in range(into.size):
+            into[i] = of_x * one[i]
 
 
 def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
@@ -323,16 +330,16 @@ def _p_sample(
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         shares = sigma[row], signal[row], from_start[row], from_x_t[row]
+        x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
+        into = x_prev[row, begin:end]
         if noisy[row] and log_variance.shape[1] > 1:  # one for each element
-            for i in range(begin, end):
-                deviation = _exp(log_variance[row, i] / two)
-                mean = _mean(x_t[row, i], eps[row, i], shares, clip)
-                x_prev[row, i] = mean + deviation * noise[row, i]
+            own = log_variance[row, begin:end]
+            for i in range(into.size):
+                into[i] = _mean(x[i], e[i], shares, clip) + _exp(own[i] / two) * z[i]
         else:
             deviation = np.exp(log_variance[row, 0] / two) if noisy[row] else zero
-            for i in range(begin, end):
-                mean = _mean(x_t[row, i], eps[row, i], shares, clip)
-                x_prev[row, i] = mean + deviation * noise[row, i]
+            for i in range(into.size):
+                into[i] = _mean(x[i], e[i], shares, clip) + deviation * z[i]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -344,7 +351,7 @@ def _mean(x_t, eps, shares, clip):
     return from_start * x_start + from_x_t * x_t
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, forceinline=True, fastmath={"contract"})
 def _exp(x):
     """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
 
@@ -414,9 +421,12 @@ def _ddim_step(first, last, x_t, eps, noise, root, root_noise, root_prev, direct
     for row in range(first // n, -(-last // n)):
         of_x, of_eps, of_start = root[row], root_noise[row], root_prev[row]
         towards, of_noise = direction[row], sigma[row]
-        for i in range(max(first - row * n, 0), min(last - row * n, n)):
-            x_start = (x_t[row, i] - of_eps * eps[row, i]) / of_x
-            x_prev[row, i] = of_start * x_start + towards * eps[row, i] + of_noise * noise[row, i]
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
+        into = x_prev[row, begin:end]
+        for i in range(into.size):
+            x_start = (x[i] - of_eps * e[i]) / of_x
+            into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
 
 
 def respaced_timesteps(steps, counts):

@@ -18,7 +18,9 @@ def classifier_guidance(mean, variance, gradient, scale):
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _classifier_guidance(first, last, mean, variance, gradient, scale, guided):
-    for i in range(first, last):
+    mean, variance, gradient = mean[first:last], variance[first:last], gradient[first:last]
+    guided = guided[first:last]
+    for i in range(mean.size):
         guided[i] = mean[i] + scale * variance[i] * gradient[i]
 
 
@@ -38,9 +40,11 @@ def _against(eps, gradient, factor, guided):
 def _classifier_guidance_score(first, last, eps, gradient, factor, guided):
     n = eps.shape[1]
     for row in range(first // n, -(-last // n)):
-        strength = factor[row]
-        for i in range(max(first - row * n, 0), min(last - row * n, n)):
-            guided[row, i] = eps[row, i] - strength * gradient[row, i]
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        strength, into = factor[row], guided[row, begin:end]
+        e, g = eps[row, begin:end], gradient[row, begin:end]
+        for i in range(into.size):
+            into[i] = e[i] - strength * g[i]
 
 
 def _rows(x):
@@ -58,7 +62,9 @@ def classifier_free_guidance(eps_uncond, eps_cond, scale):
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _classifier_free_guidance(first, last, eps_uncond, eps_cond, scale, guided):
-    for i in range(first, last):
+    eps_uncond, eps_cond = eps_uncond[first:last], eps_cond[first:last]
+    guided = guided[first:last]
+    for i in range(eps_cond.size):
         guided[i] = eps_uncond[i] + scale * (eps_cond[i] - eps_uncond[i])
 
 

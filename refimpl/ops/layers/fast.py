@@ -319,7 +319,7 @@ def _top(bits):
         return np.int64(top).view(np.float64)
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, forceinline=True, fastmath={"contract"})
 def _exp(x):
     """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
 
@@ -465,7 +465,8 @@ def sigmoid(z):
 
 @njit(cache=True, nogil=True)
 def _sigmoid(first, last, z, p):
-    for i in range(first, last):
+    z, p = z[first:last], p[first:last]
+    for i in range(z.size):
         p[i] = _logistic(z[i], z.dtype.type(1))
 
 
@@ -483,7 +484,8 @@ def sigmoid_vjp(z, grad):
 @njit(cache=True, nogil=True)
 def _sigmoid_vjp(first, last, z, grad, z_grad):
     one = z.dtype.type(1)
-    for i in range(first, last):
+    z, grad, z_grad = z[first:last], grad[first:last], z_grad[first:last]
+    for i in range(z.size):
         p = _logistic(z[i], one)
         z_grad[i] = grad[i] * (p * (one - p))
 
@@ -498,11 +500,12 @@ def gelu(x):
 def _gelu(first, last, x, y):
     one, two = x.dtype.type(1), x.dtype.type(2)
     root = np.sqrt(two)
-    for i in range(first, last):
+    x, y = x[first:last], y[first:last]
+    for i in range(x.size):
         y[i] = x[i] / two * (one + _erf(x[i] / root))
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, forceinline=True, fastmath={"contract"})
 def _erf(x):
     """The error function without a call: x + x P(x²) up to 1, then 1 - e^Q(|x|), both computed."""
     if isinstance(x, np.float32):
@@ -553,7 +556,8 @@ def gelu_vjp(x, grad):
 def _gelu_vjp(first, last, x, grad, x_grad):
     one, two = x.dtype.type(1), x.dtype.type(2)
     root, peak = np.sqrt(two), x.dtype.type(math.sqrt(2 * math.pi))
-    for i in range(first, last):
+    x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
+    for i in range(x.size):
         probability = (one + _erf(x[i] / root)) / two
         density = _exp(-(x[i] * x[i]) / two) / peak
         x_grad[i] = grad[i] * (probability + x[i] * density)
@@ -569,7 +573,8 @@ def gelu_tanh(x):
 def _gelu_tanh(first, last, x, y):
     one, two = x.dtype.type(1), x.dtype.type(2)
     root, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(0.044715)
-    for i in range(first, last):
+    x, y = x[first:last], y[first:last]
+    for i in range(x.size):
         cube = x[i] * x[i] * x[i]
         y[i] = x[i] * _logistic(two * root * (x[i] + cubic * cube), one)  # (1 + tanh h) / 2
 
@@ -585,7 +590,8 @@ def _gelu_tanh_vjp(first, last, x, grad, x_grad):
     one, two = x.dtype.type(1), x.dtype.type(2)
     slope, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(0.044715)
     steeper = x.dtype.type(3 * 0.044715)
-    for i in range(first, last):
+    x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
+    for i in range(x.size):
         square = x[i] * x[i]
         h = two * _logistic(two * slope * (x[i] + cubic * (square * x[i])), one) - one
         inner = slope * (one + steeper * square)
@@ -617,7 +623,8 @@ def _gated_of(x, slope):
 @njit(cache=True, nogil=True)
 def _gated(first, last, x, slope, y):
     one = x.dtype.type(1)
-    for i in range(first, last):
+    x, y = x[first:last], y[first:last]
+    for i in range(x.size):
         y[i] = x[i] * _logistic(slope * x[i], one)
 
 
@@ -631,7 +638,8 @@ def _gated_vjp_of(x, slope, grad):
 @njit(cache=True, nogil=True)
 def _gated_vjp(first, last, x, slope, grad, x_grad):
     one = x.dtype.type(1)
-    for i in range(first, last):
+    x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
+    for i in range(x.size):
         gate = _logistic(slope * x[i], one)
         x_grad[i] = grad[i] * (gate + slope * x[i] * (gate * (one - gate)))
 
