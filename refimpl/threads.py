@@ -23,6 +23,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 PIECES = 4  # of a range, for each thread
 WORTHWHILE = 1 << 15  # numbers that a thread should find in its piece, or waking it costs more
 
@@ -157,3 +159,27 @@ def one_blas_thread() -> Iterator[None]:
         yield
     finally:
         blas.leave()
+
+
+def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """The matrix product a @ b, its longer side cut into pieces of at least 128 rows or columns.
+
+    A library's own threads wait for each other in every product, and so for whatever else the
+    system runs; pieces wait for nobody but the last.
+    """
+    rows, columns = out.shape
+    each = WORTHWHILE // 128
+    with one_blas_thread():
+        if columns > rows:
+            share(_some_columns, columns, each, a, b, out)
+        else:
+            share(_some_rows, rows, each, a, b, out)
+    return out
+
+
+def _some_rows(first: int, last: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    np.matmul(a[first:last], b, out=out[first:last])
+
+
+def _some_columns(first: int, last: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    np.matmul(a, b[:, first:last], out=out[:, first:last])

@@ -8,9 +8,9 @@ the gradient. Several threads share the rows of a block, in kernels that take a 
 import numpy as np
 from numba import njit
 
-from refimpl.threads import share
+from refimpl.threads import multiply, share
 
-BLOCK = 1 << 22  # logits that are held at a time
+BLOCK = 1 << 23  # logits that are held at a time
 
 
 def clip_logits(image_features, text_features, log_scale):
@@ -89,7 +89,7 @@ def _blocks(images, texts, scale):
     scaled, memory = scale * texts.T, np.empty((rows, N), images.dtype)  # D N, rows N
     for first in range(0, N, rows):
         block = images[first : first + rows]
-        yield first, np.matmul(block, scaled, out=memory[: len(block)])  # rows N
+        yield first, multiply(block, scaled, memory[: len(block)])  # rows N
 
 
 def _bits(x):
@@ -208,13 +208,14 @@ def clip_loss_vjp(image_features, text_features, log_scale, grad):
     images, texts = _l2_normalize(image_features), _l2_normalize(text_features)
     by_image, by_text, _ = _log_totals(images, texts, scale)  # N, N
     images_grad, texts_grad = np.empty_like(images), np.zeros_like(texts)
+    of_block = np.empty_like(texts)  # N D, what one block adds
     along = np.zeros(len(images), number)  # logits times their gradients, summed along each row
     factor = number(grad) / (number(2) * N)
     for first, logits in _blocks(images, texts, scale):
         rows = slice(first, first + len(logits))
         share(_slopes, *logits.shape, first, logits, by_image, by_text, factor, along)
-        np.matmul(logits, texts, out=images_grad[rows])
-        texts_grad += logits.T @ images[rows]
+        multiply(logits, texts, images_grad[rows])
+        texts_grad += multiply(logits.T, images[rows], of_block)
     images_grad *= scale
     texts_grad *= scale
     _across(image_features, images, images_grad)
