@@ -138,6 +138,23 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("name", metavar="OP|MISTAKE")
     explain.set_defaults(run=run_explain)
 
+    bench = commands.add_parser("bench", help="the compiled twins' speed, next to frameworks")
+    bench.add_argument(
+        "--against",
+        metavar="PEER,…",
+        default="",
+        help="torch, torch.compile, jax, onnxruntime; default: those installed here",
+    )
+    bench.add_argument("--work", nargs="+", default=[], metavar="NAME", help="default: most")
+    bench.add_argument("--threads", type=int, default=0, help="default: all processors")
+    bench.add_argument(
+        "--seconds", type=float, default=1.0, help="a pair is repeated for; default: 1"
+    )
+    bench.add_argument("--growth", action="store_true", help="exponents of time and memory")
+    bench.add_argument("--json", metavar="FILE", type=Path)
+    bench.add_argument("--plot", metavar="FILE", type=Path, help="needs matplotlib")
+    bench.set_defaults(run=run_bench)
+
     commands.add_parser("list", help="the operations").set_defaults(run=run_list)
     commands.add_parser("doctor", help="what is installed here").set_defaults(run=run_doctor)
     return top
@@ -341,6 +358,38 @@ def run_explain(options: argparse.Namespace) -> int:
     ):
         if edits:
             print(f"{title}:", *(f"{edit.id}: {edit.says}" for edit in edits), sep="\n  ")
+    return CONFORMS
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Measure, print the table, write the files."""
+    import importlib.util
+
+    from refimpl import bench, threads
+    from refimpl.oracle.targets import TargetError
+
+    for path in (options.json, options.plot):
+        if path and not path.parent.is_dir():
+            raise TargetError(f"{path}: there is no such folder")
+    if options.threads < 0:
+        raise TargetError(f"--threads is {options.threads}, expected at least 1")
+    works = bench.choose(options.work)
+    peers = options.against.split(",") if options.against else list(bench.PEERS)
+    if not options.against:
+        peers = [p for p in peers if importlib.util.find_spec(p.partition(".")[0])]
+    threads.use(options.threads or threads.count())
+    try:
+        result = bench.run(
+            works, peers, options.growth, options.seconds, progress=_progress(len(works))
+        )
+        _clear_progress()
+        print(result.table())
+        if options.json:
+            bench.write(result, options.json)
+        if options.plot:
+            result.plot(options.plot)
+    except bench.Unavailable as error:
+        raise TargetError(str(error)) from None
     return CONFORMS
 
 

@@ -30,7 +30,7 @@ class _Tensor(np.lib.mixins.NDArrayOperatorsMixin):
     """An array whose arithmetic is done by ONNX Runtime; NumPy only moves its elements."""
 
     def __init__(self, array):
-        self.array = np.array(array, order="C")
+        self.array = np.asarray(array, order="C")
 
     shape = property(lambda self: self.array.shape)
     T = property(lambda self: _Tensor(self.array.T))
@@ -52,6 +52,11 @@ class _Tensor(np.lib.mixins.NDArrayOperatorsMixin):
         names = {"subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg"}
         node = names.get(ufunc.__name__, ufunc.__name__.capitalize())
         return _node(node, *(np.asarray(getattr(x, "array", x), dtype) for x in operands))
+
+
+def as_tensor(array):
+    """An array as the functions below see it once they are unwrapped."""
+    return _Tensor(array)
 
 
 @functools.cache

@@ -1,7 +1,9 @@
 """Compiled twins of diffusion: same names, same arguments, same steps.
 
 What depends on time alone is computed once per step or once per sample; a batch is then read and
-written in one pass, one row per sample.
+written in one pass, one row per sample. The kernels of a pass take the range `first` to `last` of
+all numbers of the batch, which several threads share; `contract` lets a product and a sum round
+once.
 """
 
 import math
@@ -10,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
+from refimpl.threads import share as share_out
 
 
 def linear_schedule(steps, beta_start, beta_end):
@@ -104,16 +107,19 @@ def q_step(x_prev, t, noise, betas):
 def _blend(a, x, b, y):
     """Add two batches, each with a factor per sample."""
     total = np.empty(x.shape, x.dtype)
-    _blend_rows(a, _rows(x), b, _rows(y), _rows(total))
+    share_out(_blend_rows, x.size, 1, a, _rows(x), b, _rows(y), _rows(total))
     return total
 
 
-@njit(cache=True)
-def _blend_rows(a, x, b, y, total):
-    B, n = x.shape
-    for row in range(B):
-        for i in range(n):
-            total[row, i] = a[row] * x[row, i] + b[row] * y[row, i]
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _blend_rows(first, last, a, x, b, y, total):
+    n = x.shape[1]
+    for row in range(first // n, -(-last // n)):
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        of_x, of_y, into = a[row], b[row], total[row, begin:end]
+        one, other = x[row, begin:end], y[row, begin:end]
+        for i in range(into.size):
+            into[i] = of_x * one[i] + of_y * other[i]
 
 
 def _rows(x):
@@ -179,18 +185,21 @@ def learned_range_log_variance(v, t, betas):
     log_variance = np.empty(v.shape, v.dtype)
     small = fixed_small_log_variance(betas)[t]  # B
     large = np.log(betas[t])  # B
-    _learned_range(_rows(v), small, large, _rows(log_variance))
+    share_out(_learned_range, v.size, 1, _rows(v), small, large, _rows(log_variance))
     return log_variance
 
 
-@njit(cache=True)
-def _learned_range(v, small, large, log_variance):
-    B, n = v.shape
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _learned_range(first, last, v, small, large, log_variance):
+    n = v.shape[1]
     one, two = v.dtype.type(1), v.dtype.type(2)
-    for row in range(B):
-        for i in range(n):
-            share = (v[row, i] + one) / two
-            log_variance[row, i] = share * large[row] + (one - share) * small[row]
+    for row in range(first // n, -(-last // n)):
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        of_small, of_large = small[row], large[row]
+        between, into = v[row, begin:end], log_variance[row, begin:end]
+        for i in range(into.size):
+            share = (between[i] + one) / two
+            into[i] = share * of_large + (one - share) * of_small
 
 
 def x0_from_eps(x_t, t, eps, alpha_bar):
@@ -211,16 +220,19 @@ def eps_from_x0(x_t, t, x_start, alpha_bar):
 def _remove(x_t, a, known, b):
     """Solve x_t = a known + b unknown for the unknown, with factors per sample."""
     unknown = np.empty(x_t.shape, x_t.dtype)
-    _remove_rows(_rows(x_t), a, _rows(known), b, _rows(unknown))
+    share_out(_remove_rows, x_t.size, 1, _rows(x_t), a, _rows(known), b, _rows(unknown))
     return unknown
 
 
-@njit(cache=True, error_model="numpy")
-def _remove_rows(x_t, a, known, b, unknown):
-    B, n = x_t.shape
-    for row in range(B):
-        for i in range(n):
-            unknown[row, i] = (x_t[row, i] - a[row] * known[row, i]) / b[row]
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _remove_rows(first, last, x_t, a, known, b, unknown):
+    n = x_t.shape[1]
+    for row in range(first // n, -(-last // n)):
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        of_known, of_unknown, into = a[row], b[row], unknown[row, begin:end]
+        both, one = x_t[row, begin:end], known[row, begin:end]
+        for i in range(into.size):
+            into[i] = (both[i] - of_known * one[i]) / of_unknown
 
 
 def velocity(x_start, t, noise, alpha_bar):
@@ -249,23 +261,28 @@ def eps_from_score(score, t, alpha_bar):
 def _scale(factor, x):
     """Multiply a batch by a factor per sample."""
     product = np.empty(x.shape, x.dtype)
-    _scale_rows(factor, _rows(x), _rows(product))
+    share_out(_scale_rows, x.size, 1, factor, _rows(x), _rows(product))
     return product
 
 
-@njit(cache=True)
-def _scale_rows(factor, x, product):
-    B, n = x.shape
-    for row in range(B):
-        for i in range(n):
-            product[row, i] = factor[row] * x[row, i]
+@njit(cache=True, nogil=True)
+def _scale_rows(first, last, factor, x, product):
+    n = x.shape[1]
+    for row in range(first // n, -(-last // n)):
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        of_x, one, into = factor[row], x[row, begin:end], product[row, begin:end]
+        for i in range(into.size):
+            into[i] = of_x * one[i]
 
 
 def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
     x_prev = np.empty(x_t.shape, x_t.dtype)
     share = alpha_bar(betas)[t]  # B
     from_start, from_x_t = _posterior_mean(t, betas)  # B, B
-    _p_sample(
+    share_out(
+        _p_sample,
+        x_t.size,
+        1,
         _rows(x_t),
         _rows(eps),
         _rows(noise),
@@ -292,24 +309,87 @@ def _widened(log_variance, shape):
     return wide
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _p_sample(
-    x_t, eps, noise, signal, sigma, from_start, from_x_t, noisy, log_variance, clip, x_prev
+    first,
+    last,
+    x_t,
+    eps,
+    noise,
+    signal,
+    sigma,
+    from_start,
+    from_x_t,
+    noisy,
+    log_variance,
+    clip,
+    x_prev,
 ):
-    B, n = x_t.shape
-    two = x_t.dtype.type(2)
-    each = log_variance.shape[1] == n
-    for row in range(B):
-        deviation = x_t.dtype.type(0)
-        if noisy[row] and n > 0:
-            deviation = np.exp(log_variance[row, 0] / two)
-        for i in range(n):
-            x_start = (x_t[row, i] - sigma[row] * eps[row, i]) / signal[row]
-            x_start = min(max(x_start, -clip), clip)
-            mean = from_start[row] * x_start + from_x_t[row] * x_t[row, i]
-            if each and noisy[row]:
-                deviation = np.exp(log_variance[row, i] / two)
-            x_prev[row, i] = mean + deviation * noise[row, i]
+    n = x_t.shape[1]
+    zero, two = x_t.dtype.type(0), x_t.dtype.type(2)
+    for row in range(first // n, -(-last // n)):
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        shares = sigma[row], signal[row], from_start[row], from_x_t[row]
+        x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
+        into = x_prev[row, begin:end]
+        if noisy[row] and log_variance.shape[1] > 1:  # one for each element
+            own = log_variance[row, begin:end]
+            for i in range(into.size):
+                into[i] = _mean(x[i], e[i], shares, clip) + _exp(own[i] / two) * z[i]
+        else:
+            deviation = np.exp(log_variance[row, 0] / two) if noisy[row] else zero
+            for i in range(into.size):
+                into[i] = _mean(x[i], e[i], shares, clip) + deviation * z[i]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _mean(x_t, eps, shares, clip):
+    sigma, signal, from_start, from_x_t = shares
+    x_start = (x_t - sigma * eps) / signal
+    x_start = -clip if x_start < -clip else x_start
+    x_start = clip if x_start > clip else x_start
+    return from_start * x_start + from_x_t * x_t
+
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def _exp(x):
+    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
+
+    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits;
+    ln 2 is subtracted in two parts, and 2^n multiplied in two, for results that are subnormal.
+    """
+    if isinstance(x, np.float32):
+        number = np.float32
+        x = number(-104) if x < number(-104) else x
+        x = number(89) if x > number(89) else x
+        shifted = x * number(1.4426950408889634) + number(12582912)
+        n = shifted - number(12582912)
+        r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
+        p = number(0.001381443214) * r + number(0.008368783612)
+        p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
+        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
+        whole = np.int32(number(shifted).view(np.int32) - 0x4B400000)
+        half = np.int32(whole >> 1)
+        low = np.int32((half + 127) << 23)
+        high = np.int32((whole - half + 127) << 23)
+        return p * np.int32(low).view(np.float32) * np.int32(high).view(np.float32)
+    else:
+        x = -746.0 if x < -746.0 else x
+        x = 710.0 if x > 710.0 else x
+        shifted = x * 1.4426950408889634 + 6755399441055744.0
+        n = shifted - 6755399441055744.0
+        r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
+        p = 2.082651476458843893e-9 * r + 2.511214729101388474e-8
+        p = (p * r + 2.755758288436365965e-7) * r + 2.755723454965092949e-6
+        p = (p * r + 2.480158692446705386e-5) * r + 0.0001984126989669158898
+        p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
+        p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
+        p = (p * r + 0.5) * r * r + r + 1.0
+        whole = np.float64(shifted).view(np.int64) - 0x4338000000000000
+        half = whole >> 1
+        low = np.int64((half + 1023) << 52)
+        high = np.int64((whole - half + 1023) << 52)
+        return p * np.int64(low).view(np.float64) * np.int64(high).view(np.float64)
 
 
 def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
@@ -318,7 +398,10 @@ def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     share, share_prev = alpha_bar[t], _before(alpha_bar, t_prev + 1)  # B, B
     sigma = eta * np.sqrt((1 - share_prev) / (1 - share)) * np.sqrt(1 - share / share_prev)
     direction = np.sqrt(1 - share_prev - sigma * sigma)  # B
-    _ddim_step(
+    share_out(
+        _ddim_step,
+        x_t.size,
+        1,
         _rows(x_t),
         _rows(eps),
         _rows(noise),
@@ -332,14 +415,18 @@ def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     return x_prev
 
 
-@njit(cache=True, error_model="numpy")
-def _ddim_step(x_t, eps, noise, root, root_noise, root_prev, direction, sigma, x_prev):
-    B, n = x_t.shape
-    for row in range(B):
-        for i in range(n):
-            x_start = (x_t[row, i] - root_noise[row] * eps[row, i]) / root[row]
-            towards = direction[row] * eps[row, i]
-            x_prev[row, i] = root_prev[row] * x_start + towards + sigma[row] * noise[row, i]
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _ddim_step(first, last, x_t, eps, noise, root, root_noise, root_prev, direction, sigma, x_prev):
+    n = x_t.shape[1]
+    for row in range(first // n, -(-last // n)):
+        of_x, of_eps, of_start = root[row], root_noise[row], root_prev[row]
+        towards, of_noise = direction[row], sigma[row]
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
+        into = x_prev[row, begin:end]
+        for i in range(into.size):
+            x_start = (x[i] - of_eps * e[i]) / of_x
+            into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
 
 
 def respaced_timesteps(steps, counts):

@@ -5,33 +5,46 @@ import math
 import numpy as np
 from numba import njit
 
+from refimpl.threads import share
+
 
 def classifier_guidance(mean, variance, gradient, scale):
     guided = np.empty(mean.shape, mean.dtype)
     scale = mean.dtype.type(scale)
-    _classifier_guidance(mean.ravel(), variance.ravel(), gradient.ravel(), scale, guided.ravel())
+    flat = mean.ravel(), variance.ravel(), gradient.ravel()
+    share(_classifier_guidance, mean.size, 1, *flat, scale, guided.ravel())
     return guided
 
 
-@njit(cache=True)
-def _classifier_guidance(mean, variance, gradient, scale, guided):
-    for i in range(mean.shape[0]):
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _classifier_guidance(first, last, mean, variance, gradient, scale, guided):
+    mean, variance, gradient = mean[first:last], variance[first:last], gradient[first:last]
+    guided = guided[first:last]
+    for i in range(mean.size):
         guided[i] = mean[i] + scale * variance[i] * gradient[i]
 
 
 def classifier_guidance_score(eps, gradient, t, alpha_bar, scale):
     guided = np.empty(eps.shape, eps.dtype)
     factor = np.sqrt(1 - alpha_bar[t]) * eps.dtype.type(scale)  # B
-    _classifier_guidance_score(_rows(eps), _rows(gradient), factor, _rows(guided))
+    _against(eps, gradient, factor, guided)
     return guided
 
 
-@njit(cache=True)
-def _classifier_guidance_score(eps, gradient, factor, guided):
-    B, n = eps.shape
-    for row in range(B):
-        for i in range(n):
-            guided[row, i] = eps[row, i] - factor[row] * gradient[row, i]
+def _against(eps, gradient, factor, guided):
+    rows = _rows(eps), _rows(gradient), factor, _rows(guided)
+    share(_classifier_guidance_score, eps.size, 1, *rows)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _classifier_guidance_score(first, last, eps, gradient, factor, guided):
+    n = eps.shape[1]
+    for row in range(first // n, -(-last // n)):
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        strength, into = factor[row], guided[row, begin:end]
+        e, g = eps[row, begin:end], gradient[row, begin:end]
+        for i in range(into.size):
+            into[i] = e[i] - strength * g[i]
 
 
 def _rows(x):
@@ -42,13 +55,16 @@ def _rows(x):
 def classifier_free_guidance(eps_uncond, eps_cond, scale):
     guided = np.empty(eps_cond.shape, eps_cond.dtype)
     scale = eps_cond.dtype.type(scale)
-    _classifier_free_guidance(eps_uncond.ravel(), eps_cond.ravel(), scale, guided.ravel())
+    flat = eps_uncond.ravel(), eps_cond.ravel(), scale, guided.ravel()
+    share(_classifier_free_guidance, eps_cond.size, 1, *flat)
     return guided
 
 
-@njit(cache=True)
-def _classifier_free_guidance(eps_uncond, eps_cond, scale, guided):
-    for i in range(eps_cond.shape[0]):
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _classifier_free_guidance(first, last, eps_uncond, eps_cond, scale, guided):
+    eps_uncond, eps_cond = eps_uncond[first:last], eps_cond[first:last]
+    guided = guided[first:last]
+    for i in range(eps_cond.size):
         guided[i] = eps_uncond[i] + scale * (eps_cond[i] - eps_uncond[i])
 
 
@@ -186,5 +202,5 @@ def classifier_guidance_velocity(v, gradient, t, alpha_bar, scale):
     some = np.where(share > 0, share, share.dtype.type(1))
     ratio = np.where(share > 0, np.sqrt((1 - share) / some), share.dtype.type(0))
     factor = ratio * v.dtype.type(scale)  # B
-    _classifier_guidance_score(_rows(v), _rows(gradient), factor, _rows(guided))
+    _against(v, gradient, factor, guided)
     return guided

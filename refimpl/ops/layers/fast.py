@@ -1,9 +1,16 @@
-"""Compiled twins of the layers: same names, same arguments, same steps."""
+"""Compiled twins of the layers: same names, same arguments, same steps.
+
+Kernels take the range `first` to `last` of rows, or of numbers, which several threads share.
+`contract` lets a product and a sum round once; `reassoc`, in functions that only add, lets a sum
+run in several lanes. Both leave NaN and infinities alone.
+"""
 
 import math
 
 import numpy as np
 from numba import njit
+
+from refimpl.threads import share
 
 
 def linear(x, weight, bias):
@@ -44,26 +51,45 @@ def _add_rows(rows, total):
 def layer_norm(x, gain, bias, eps):
     D = x.shape[-1]
     y = np.empty(x.shape, x.dtype)
-    _layer_norm(x.reshape(-1, D), gain, bias, x.dtype.type(eps), y.reshape(-1, D))
+    rows = x.reshape(math.prod(x.shape[:-1]), D)
+    share(_layer_norm, len(rows), D, rows, gain, bias, x.dtype.type(eps), y.reshape(rows.shape))
     return y
 
 
-@njit(cache=True)
-def _layer_norm(x, gain, bias, eps, y):
-    rows, D = x.shape
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _layer_norm(first, last, x, gain, bias, eps, y):
+    D = x.shape[1]
     size = x.dtype.type(D)
-    for row in range(rows):
-        mean = x.dtype.type(0)
-        for d in range(D):
-            mean += x[row, d]
-        mean /= size
-        variance = x.dtype.type(0)
-        for d in range(D):
-            centred = x[row, d] - mean
-            variance += centred * centred
-        root = np.sqrt(variance / size + eps)
+    for row in range(first, last):
+        mean = _sum(x[row]) / size
+        variance = _sum_of_squares(x[row], mean) / size
+        root = np.sqrt(variance + eps)
         for d in range(D):
             y[row, d] = gain[d] * ((x[row, d] - mean) / root) + bias[d]
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _sum(x):
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k]
+    return total
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _sum_of_squares(x, mean):
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += (x[k] - mean) * (x[k] - mean)
+    return total
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _dot(x, y):
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k] * y[k]
+    return total
 
 
 def layer_norm_vjp(x, gain, eps, grad):
@@ -117,18 +143,17 @@ def _layer_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
 def rms_norm(x, gain, eps):
     D = x.shape[-1]
     y = np.empty(x.shape, x.dtype)
-    _rms_norm(x.reshape(-1, D), gain, x.dtype.type(eps), y.reshape(-1, D))
+    rows = x.reshape(math.prod(x.shape[:-1]), D)
+    share(_rms_norm, len(rows), D, rows, gain, x.dtype.type(eps), y.reshape(rows.shape))
     return y
 
 
-@njit(cache=True)
-def _rms_norm(x, gain, eps, y):
-    rows, D = x.shape
-    for row in range(rows):
-        mean_square = x.dtype.type(0)
-        for d in range(D):
-            mean_square += x[row, d] * x[row, d]
-        root = np.sqrt(mean_square / x.dtype.type(D) + eps)
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _rms_norm(first, last, x, gain, eps, y):
+    D = x.shape[1]
+    for row in range(first, last):
+        mean_square = _dot(x[row], x[row]) / x.dtype.type(D)
+        root = np.sqrt(mean_square + eps)
         for d in range(D):
             y[row, d] = gain[d] * (x[row, d] / root)
 
@@ -251,67 +276,131 @@ def _group_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
 
 def softmax(z):
     p = np.empty(z.shape, z.dtype)
-    _softmax(z.reshape(-1, z.shape[-1]), p.reshape(-1, z.shape[-1]))
+    rows = z.reshape(math.prod(z.shape[:-1]), z.shape[-1])
+    share(_softmax, len(rows), rows.shape[1], rows, _bits(rows), p.reshape(rows.shape))
     return p
 
 
-@njit(cache=True)
-def _softmax(z, p):
-    rows, K = z.shape
-    zero = z.dtype.type(0)
-    for row in range(rows):
-        top = z[row, 0]
-        for k in range(1, K):
-            top = max(top, z[row, k])
+def _bits(x):
+    """The same memory, read as integers."""
+    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _softmax(first, last, z, bits, p):
+    K = z.shape[1]
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    for row in range(first, last):
+        top = _top(bits[row])
         if top == -np.inf:  # a row of -inf alone has weights 0
             top = zero
-        total = zero
         for k in range(K):
-            p[row, k] = np.exp(z[row, k] - top)
-            total += p[row, k]
-        total = max(total, z.dtype.type(1))
+            p[row, k] = _exp(z[row, k] - top)
+        total = _sum(p[row])
+        total = one if total < one else total
         for k in range(K):
             p[row, k] /= total
+
+
+@njit(cache=True)
+def _top(bits):
+    """The largest number of a row from its bits: integers compare in wide registers, NaN or not.
+
+    The bits of floats rise with their size, as integers: upwards from 0, downwards below.
+    """
+    most, least = bits[0], bits[0]
+    for k in range(1, bits.size):
+        most = bits[k] if bits[k] > most else most
+        least = bits[k] if bits[k] < least else least
+    top = most if most >= 0 else least
+    if isinstance(top, np.int32):
+        return np.int32(top).view(np.float32)
+    else:
+        return np.int64(top).view(np.float64)
+
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def _exp(x):
+    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
+
+    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits;
+    ln 2 is subtracted in two parts, and 2^n multiplied in two, for results that are subnormal.
+    """
+    if isinstance(x, np.float32):
+        number = np.float32
+        x = number(-104) if x < number(-104) else x
+        x = number(89) if x > number(89) else x
+        shifted = x * number(1.4426950408889634) + number(12582912)
+        n = shifted - number(12582912)
+        r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
+        p = number(0.001381443214) * r + number(0.008368783612)
+        p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
+        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
+        whole = np.int32(number(shifted).view(np.int32) - 0x4B400000)
+        half = np.int32(whole >> 1)
+        low = np.int32((half + 127) << 23)
+        high = np.int32((whole - half + 127) << 23)
+        return p * np.int32(low).view(np.float32) * np.int32(high).view(np.float32)
+    else:
+        x = -746.0 if x < -746.0 else x
+        x = 710.0 if x > 710.0 else x
+        shifted = x * 1.4426950408889634 + 6755399441055744.0
+        n = shifted - 6755399441055744.0
+        r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
+        p = 2.082651476458843893e-9 * r + 2.511214729101388474e-8
+        p = (p * r + 2.755758288436365965e-7) * r + 2.755723454965092949e-6
+        p = (p * r + 2.480158692446705386e-5) * r + 0.0001984126989669158898
+        p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
+        p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
+        p = (p * r + 0.5) * r * r + r + 1.0
+        whole = np.float64(shifted).view(np.int64) - 0x4338000000000000
+        half = whole >> 1
+        low = np.int64((half + 1023) << 52)
+        high = np.int64((whole - half + 1023) << 52)
+        return p * np.int64(low).view(np.float64) * np.int64(high).view(np.float64)
 
 
 def softmax_vjp(z, grad):
     weights = softmax(z)
     z_grad = np.empty(z.shape, z.dtype)
     rows = (math.prod(z.shape[:-1]), z.shape[-1])
-    _softmax_vjp(weights.reshape(rows), grad.reshape(rows), z_grad.reshape(rows))
+    flat = weights.reshape(rows), grad.reshape(rows), z_grad.reshape(rows)
+    share(_softmax_vjp, *rows, *flat)
     return z_grad
 
 
-@njit(cache=True)
-def _softmax_vjp(weights, grad, z_grad):
-    rows, K = weights.shape
-    for row in range(rows):
-        average = weights.dtype.type(0)
-        for k in range(K):
-            average += grad[row, k] * weights[row, k]
+@njit(cache=True, nogil=True)
+def _softmax_vjp(first, last, weights, grad, z_grad):
+    K = weights.shape[1]
+    for row in range(first, last):
+        average = _dot(grad[row], weights[row])
         for k in range(K):
             z_grad[row, k] = weights[row, k] * (grad[row, k] - average)
 
 
 def log_softmax(z):
     log_probs = np.empty(z.shape, z.dtype)
-    _log_softmax(z.reshape(-1, z.shape[-1]), log_probs.reshape(-1, z.shape[-1]))
+    rows = (math.prod(z.shape[:-1]), z.shape[-1])
+    _log_softmax_of(z.reshape(rows), log_probs.reshape(rows))
     return log_probs
 
 
-@njit(cache=True)
-def _log_softmax(z, log_probs):
-    rows, K = z.shape
-    for row in range(rows):
-        top = z[row, 0]
-        for k in range(1, K):
-            top = max(top, z[row, k])
+def _log_softmax_of(z, log_probs):
+    share(_log_softmax, *z.shape, z, _bits(z), log_probs)
+
+
+@njit(cache=True, nogil=True)
+def _log_softmax(first, last, z, bits, log_probs):
+    K = z.shape[1]
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    for row in range(first, last):
+        top = _top(bits[row])
         if top == -np.inf:
-            top = z.dtype.type(0)
-        total = z.dtype.type(0)
+            top = zero
         for k in range(K):
-            total += np.exp(z[row, k] - top)
-        log_total = top + np.log(max(total, z.dtype.type(1)))
+            log_probs[row, k] = _exp(z[row, k] - top)
+        total = _sum(log_probs[row])
+        log_total = top + np.log(one if total < one else total)
         for k in range(K):
             log_probs[row, k] = z[row, k] - log_total
 
@@ -320,24 +409,23 @@ def log_softmax_vjp(z, grad):
     log_probs = log_softmax(z)
     z_grad = np.empty(z.shape, z.dtype)
     rows = (math.prod(z.shape[:-1]), z.shape[-1])
-    _log_softmax_vjp(log_probs.reshape(rows), grad.reshape(rows), z_grad.reshape(rows))
+    flat = log_probs.reshape(rows), grad.reshape(rows), z_grad.reshape(rows)
+    share(_log_softmax_vjp, *rows, *flat)
     return z_grad
 
 
-@njit(cache=True)
-def _log_softmax_vjp(log_probs, grad, z_grad):
-    rows, K = log_probs.shape
-    for row in range(rows):
-        total = log_probs.dtype.type(0)
+@njit(cache=True, nogil=True)
+def _log_softmax_vjp(first, last, log_probs, grad, z_grad):
+    K = log_probs.shape[1]
+    for row in range(first, last):
+        total = _sum(grad[row])
         for k in range(K):
-            total += grad[row, k]
-        for k in range(K):
-            z_grad[row, k] = grad[row, k] - np.exp(log_probs[row, k]) * total
+            z_grad[row, k] = grad[row, k] - _exp(log_probs[row, k]) * total
 
 
 def cross_entropy(logits, labels):
     log_probs = np.empty(logits.shape, logits.dtype)
-    _log_softmax(logits, log_probs)
+    _log_softmax_of(logits, log_probs)
     return np.asarray(_mean_picked(log_probs, labels), logits.dtype)
 
 
@@ -352,7 +440,7 @@ def _mean_picked(log_probs, labels):
 
 def cross_entropy_vjp(logits, labels, grad):
     log_probs = np.empty(logits.shape, logits.dtype)
-    _log_softmax(logits, log_probs)
+    _log_softmax_of(logits, log_probs)
     logits_grad = np.empty(logits.shape, logits.dtype)
     _cross_entropy_vjp(log_probs, labels, logits.dtype.type(grad), logits_grad)
     return logits_grad
@@ -371,134 +459,188 @@ def _cross_entropy_vjp(log_probs, labels, grad, logits_grad):
 
 def sigmoid(z):
     p = np.empty(z.shape, z.dtype)
-    _sigmoid(z.reshape(-1), p.reshape(-1))
+    share(_sigmoid, z.size, 1, z.reshape(-1), p.reshape(-1))
     return p
 
 
-@njit(cache=True)
-def _sigmoid(z, p):
+@njit(cache=True, nogil=True)
+def _sigmoid(first, last, z, p):
+    z, p = z[first:last], p[first:last]
     for i in range(z.size):
-        p[i] = _logistic(z[i], z.dtype.type(0), z.dtype.type(1))
+        p[i] = _logistic(z[i], z.dtype.type(1))
 
 
-@njit(cache=True)
-def _logistic(z, zero, one):
-    return np.exp(min(z, zero)) / (one + np.exp(-abs(z)))
+@njit(cache=True, error_model="numpy")
+def _logistic(z, one):
+    return one / (one + _exp(-z))
 
 
 def sigmoid_vjp(z, grad):
     z_grad = np.empty(z.shape, z.dtype)
-    _sigmoid_vjp(z.reshape(-1), grad.reshape(-1), z_grad.reshape(-1))
+    share(_sigmoid_vjp, z.size, 1, z.reshape(-1), grad.reshape(-1), z_grad.reshape(-1))
     return z_grad
 
 
-@njit(cache=True)
-def _sigmoid_vjp(z, grad, z_grad):
-    zero, one = z.dtype.type(0), z.dtype.type(1)
+@njit(cache=True, nogil=True)
+def _sigmoid_vjp(first, last, z, grad, z_grad):
+    one = z.dtype.type(1)
+    z, grad, z_grad = z[first:last], grad[first:last], z_grad[first:last]
     for i in range(z.size):
-        p = _logistic(z[i], zero, one)
+        p = _logistic(z[i], one)
         z_grad[i] = grad[i] * (p * (one - p))
 
 
 def gelu(x):
     y = np.empty(x.shape, x.dtype)
-    _gelu(x.reshape(-1), y.reshape(-1))
+    share(_gelu, x.size, 1, x.reshape(-1), y.reshape(-1))
     return y
 
 
-@njit(cache=True)
-def _gelu(x, y):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gelu(first, last, x, y):
     one, two = x.dtype.type(1), x.dtype.type(2)
     root = np.sqrt(two)
+    x, y = x[first:last], y[first:last]
     for i in range(x.size):
-        y[i] = x[i] / two * (one + x.dtype.type(math.erf(x[i] / root)))
+        y[i] = x[i] / two * (one + _erf(x[i] / root))
+
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def _erf(x):
+    """The error function without a call: x + x P(x²) up to 1, then 1 - e^Q(|x|), both computed."""
+    if isinstance(x, np.float32):
+        number = np.float32
+        size = abs(x)
+        s = x * x
+        p = number(7.889067934e-05) * s + number(-0.0008020825837)
+        p = (p * s + number(0.005189533607)) * s + number(-0.0268544437)
+        p = (p * s + number(0.1128360016)) * s + number(-0.3761262713)
+        near = (p * s + number(0.1283791659)) * x + x
+        t = number(4) if size > number(4) else size
+        q = number(-2.168793692e-05) * t + number(0.0004413495939)
+        q = (q * t + number(-0.004204629228)) * t + number(0.02520844323)
+        q = (q * t + number(-0.1084188804)) * t + number(-0.6332196039)
+        q = (q * t + number(-1.129578574)) * t + number(0.0001880728993)
+        far = number(1) - _exp(q)
+    else:
+        size = abs(x)
+        s = x * x
+        p = 5.960671135209801197e-11 * s + -1.137494649264754017e-9
+        p = (p * s + 1.466032608866684423e-8) * s + -1.63503957911662416e-7
+        p = (p * s + 1.646100843286986942e-6) * s + -1.492559576908633552e-5
+        p = (p * s + 0.0001205533113281333536) * s + -0.0008548326981421212161
+        p = (p * s + 0.005223977624828346994) * s + -0.02686617064507786557
+        p = (p * s + 0.1128379167095488442) * s + -0.3761263890318374818
+        near = (p * s + 0.1283791670955125738) * x + x
+        t = 6.0 if size > 6.0 else size
+        q = 1.723502987143301734e-11 * t + -6.356175746140496988e-10
+        q = (q * t + 1.064494526162000819e-8) * t + -1.056921054655553867e-7
+        q = (q * t + 6.707600173873661957e-7) * t + -2.589870080357540719e-6
+        q = (q * t + 3.304869811144660146e-6) * t + 2.88635251562928969e-5
+        q = (q * t + -0.0002325476154441310106) * t + 0.0009231932976797767988
+        q = (q * t + -0.002103096524329642249) * t + 0.0005884838154734219753
+        q = (q * t + 0.01886197561179773444) * t + -0.1026357334314065232
+        q = (q * t + -0.6366683194353407478) * t + -1.128368536355812911
+        far = 1.0 - _exp(q * t + -1.082915227132480273e-6)
+    far = -far if x < 0 else far
+    return far if size > 1 else near
 
 
 def gelu_vjp(x, grad):
     x_grad = np.empty(x.shape, x.dtype)
-    _gelu_vjp(x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
+    share(_gelu_vjp, x.size, 1, x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
     return x_grad
 
 
-@njit(cache=True)
-def _gelu_vjp(x, grad, x_grad):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gelu_vjp(first, last, x, grad, x_grad):
     one, two = x.dtype.type(1), x.dtype.type(2)
     root, peak = np.sqrt(two), x.dtype.type(math.sqrt(2 * math.pi))
+    x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
     for i in range(x.size):
-        probability = (one + x.dtype.type(math.erf(x[i] / root))) / two
-        density = np.exp(-(x[i] * x[i]) / two) / peak
+        probability = (one + _erf(x[i] / root)) / two
+        density = _exp(-(x[i] * x[i]) / two) / peak
         x_grad[i] = grad[i] * (probability + x[i] * density)
 
 
 def gelu_tanh(x):
     y = np.empty(x.shape, x.dtype)
-    _gelu_tanh(x.reshape(-1), y.reshape(-1))
+    share(_gelu_tanh, x.size, 1, x.reshape(-1), y.reshape(-1))
     return y
 
 
-@njit(cache=True)
-def _gelu_tanh(x, y):
+@njit(cache=True, nogil=True)
+def _gelu_tanh(first, last, x, y):
     one, two = x.dtype.type(1), x.dtype.type(2)
     root, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(0.044715)
+    x, y = x[first:last], y[first:last]
     for i in range(x.size):
         cube = x[i] * x[i] * x[i]
-        y[i] = x[i] / two * (one + np.tanh(root * (x[i] + cubic * cube)))
+        y[i] = x[i] * _logistic(two * root * (x[i] + cubic * cube), one)  # (1 + tanh h) / 2
 
 
 def gelu_tanh_vjp(x, grad):
     x_grad = np.empty(x.shape, x.dtype)
-    _gelu_tanh_vjp(x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
+    share(_gelu_tanh_vjp, x.size, 1, x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
     return x_grad
 
 
-@njit(cache=True)
-def _gelu_tanh_vjp(x, grad, x_grad):
+@njit(cache=True, nogil=True)
+def _gelu_tanh_vjp(first, last, x, grad, x_grad):
     one, two = x.dtype.type(1), x.dtype.type(2)
     slope, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(0.044715)
     steeper = x.dtype.type(3 * 0.044715)
+    x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
     for i in range(x.size):
         square = x[i] * x[i]
-        h = np.tanh(slope * (x[i] + cubic * (square * x[i])))
+        h = two * _logistic(two * slope * (x[i] + cubic * (square * x[i])), one) - one
         inner = slope * (one + steeper * square)
         x_grad[i] = grad[i] / two * (one + h + x[i] * (one - h * h) * inner)
 
 
 def quick_gelu(x):
-    y = np.empty(x.shape, x.dtype)
-    _gated(x.reshape(-1), x.dtype.type(1.702), y.reshape(-1))
-    return y
+    return _gated_of(x, x.dtype.type(1.702))
 
 
 def quick_gelu_vjp(x, grad):
-    x_grad = np.empty(x.shape, x.dtype)
-    _gated_vjp(x.reshape(-1), x.dtype.type(1.702), grad.reshape(-1), x_grad.reshape(-1))
-    return x_grad
+    return _gated_vjp_of(x, x.dtype.type(1.702), grad)
 
 
 def silu(x):
-    y = np.empty(x.shape, x.dtype)
-    _gated(x.reshape(-1), x.dtype.type(1), y.reshape(-1))
-    return y
+    return _gated_of(x, x.dtype.type(1))
 
 
 def silu_vjp(x, grad):
+    return _gated_vjp_of(x, x.dtype.type(1), grad)
+
+
+def _gated_of(x, slope):
+    y = np.empty(x.shape, x.dtype)
+    share(_gated, x.size, 1, x.reshape(-1), slope, y.reshape(-1))
+    return y
+
+
+@njit(cache=True, nogil=True)
+def _gated(first, last, x, slope, y):
+    one = x.dtype.type(1)
+    x, y = x[first:last], y[first:last]
+    for i in range(x.size):
+        y[i] = x[i] * _logistic(slope * x[i], one)
+
+
+def _gated_vjp_of(x, slope, grad):
     x_grad = np.empty(x.shape, x.dtype)
-    _gated_vjp(x.reshape(-1), x.dtype.type(1), grad.reshape(-1), x_grad.reshape(-1))
+    flat = x.reshape(-1), slope, grad.reshape(-1), x_grad.reshape(-1)
+    share(_gated_vjp, x.size, 1, *flat)
     return x_grad
 
 
-@njit(cache=True)
-def _gated(x, slope, y):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+@njit(cache=True, nogil=True)
+def _gated_vjp(first, last, x, slope, grad, x_grad):
+    one = x.dtype.type(1)
+    x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
     for i in range(x.size):
-        y[i] = x[i] * _logistic(slope * x[i], zero, one)
-
-
-@njit(cache=True)
-def _gated_vjp(x, slope, grad, x_grad):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    for i in range(x.size):
-        gate = _logistic(slope * x[i], zero, one)
+        gate = _logistic(slope * x[i], one)
         x_grad[i] = grad[i] * (gate + slope * x[i] * (gate * (one - gate)))
 
 
