@@ -56,7 +56,7 @@ class Edit:
     """A small edit of the text: a known mistake, or a dialect that others speak on purpose.
 
     `old` must occur exactly once in the source of the function `where` (by default the
-    operation's own text) and is replaced by `new`.
+    operation's own text) and is replaced by `new`; so do those of `also`, each a where, old, new.
     """
 
     id: str
@@ -67,6 +67,12 @@ class Edit:
     effect: str = ""
     source: str = ""
     invisible_when: str = ""
+    also: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[str, str, str], ...]:
+        """Where, what and by what it is replaced, each time."""
+        return (self.where, self.old, self.new), *self.also
 
 
 @dataclass(frozen=True)
@@ -159,21 +165,29 @@ class Op:
 
     def edited(self, edit: Edit) -> Callable[..., Any]:
         """The text with one edit applied, compiled afresh with every function that uses it."""
+        replacements: dict[Any, list[tuple[str, str]]] = {}
+        for where, old, new in edit.places:
+            home, changed = self.home(where)
+            source = inspect.getsource(getattr(home, changed))
+            if source.count(old) != 1:
+                raise ValueError(
+                    f"edit {edit.id}: {old!r} occurs {source.count(old)} times in {changed}, "
+                    "expected once"
+                )
+            replacements.setdefault(home, []).append((source, source.replace(old, new)))
         module = inspect.getmodule(self.text)
-        chapter, _, changed = (edit.where or self.name).rpartition(".")
-        home = importlib.import_module(f"refimpl.ops.{chapter}.reference") if chapter else module
-        source = inspect.getsource(getattr(home, changed))
-        if source.count(edit.old) != 1:
-            raise ValueError(
-                f"edit {edit.id}: {edit.old!r} occurs {source.count(edit.old)} times in "
-                f"{changed}, expected once"
-            )
-        functions = _execute(home, (source, source.replace(edit.old, edit.new)))
-        if home is not module:
-            names = _execute(module)
-            names.update({name: functions[name] for name in names if name in functions})
-            functions = names
-        return functions[self.name]
+        own = replacements.pop(module, [])
+        imported: dict[str, Any] = {}
+        for home, pairs in replacements.items():
+            imported |= _execute(home, *pairs)
+        return _execute(module, *own, imported=imported)[self.name]
+
+    def home(self, where: str = "") -> tuple[Any, str]:
+        """The module and the name of a function that edits speak of: `name` or `chapter.name`."""
+        chapter, _, name = (where or self.name).rpartition(".")
+        if chapter:
+            return importlib.import_module(f"refimpl.ops.{chapter}.reference"), name
+        return inspect.getmodule(self.text), name
 
     def tapped(self, tap: Callable[[str, Any], Any]) -> Callable[..., Any]:
         """The text, every value that it gives a name to replaced by `tap(name, value)`."""
@@ -209,11 +223,14 @@ def _with_taps(source: str) -> str:
     return ast.unparse(_Taps().visit(ast.parse(source)))
 
 
-def _execute(module: Any, replacement: tuple[str, str] = ("", "")) -> dict[str, Any]:
-    """Run a chapter's source, one function of it replaced, in a namespace of its own."""
+def _execute(
+    module: Any, *replacements: tuple[str, str], imported: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Run a chapter's source in a namespace of its own, functions of it or around it replaced."""
     source = inspect.getsource(module)
-    if replacement[0]:
-        source = source.replace(*replacement)
+    for before, after in replacements:
+        source = source.replace(before, after)
     names = {"__name__": module.__name__, "__file__": module.__file__}
     exec(compile(source, f"<edited {module.__name__}>", "exec"), names)
+    names.update({name: made for name, made in (imported or {}).items() if name in names})
     return names

@@ -21,7 +21,8 @@ jax.config.update("jax_enable_x64", True)
 VERSION = jax.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 SUPPORTS = dict.fromkeys(
-    ("attention", "multi_head_attention"),  # the softmax is float32; float16 products are missing
+    # the softmax is float32; float16 products are missing
+    ("attention", "attention_vjp", "multi_head_attention", "multi_head_attention_vjp"),
     ("float32", "bfloat16"),
 )
 

@@ -133,15 +133,14 @@ def fits(
 
 def diff(op: Op, edit: Edit) -> str:
     """The edit as a diff of the text."""
-    from importlib import import_module
-
-    chapter, _, changed = (edit.where or op.name).rpartition(".")
-    home = import_module(f"refimpl.ops.{chapter or op.chapter}.reference")
-    before = body(inspect.getsource(getattr(home, changed)))
-    after = before.replace(edit.old, edit.new)
-    lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), changed, edit.id, lineterm="", n=1
-    )
+    lines: list[str] = []
+    for where, old, new in edit.places:
+        home, changed = op.home(where)
+        before = body(inspect.getsource(getattr(home, changed)))
+        after = before.replace(old, new)
+        lines += difflib.unified_diff(
+            before.splitlines(), after.splitlines(), changed, edit.id, lineterm="", n=1
+        )
     return "\n".join(lines)
 
 

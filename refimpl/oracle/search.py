@@ -733,15 +733,18 @@ def _assemble(root: Any, codes: dict[types.FunctionType, types.CodeType]) -> Cal
 
 def of_catalogue(op: Op) -> list[Candidate]:
     """The listed mistakes and dialects as changes that can stand beside others."""
+    pages = {(page.module, page.name): page for page in _pages(op.text).values()}
     found = []
     for edit in (*op.mistakes, *op.dialects):
-        chapter, _, name = (edit.where or op.name).rpartition(".")
-        for page in _pages(op.text).values():
-            here = page.name == name and page.module.endswith(f"{chapter or op.chapter}.reference")
-            if here and page.source.count(edit.old) == 1:
-                start = page.source.index(edit.old)
-                change = Change(page, start, start + len(edit.old), edit.new, edit.says)
-                found.append(Candidate(op.text, (change,)))
+        changes = []
+        for where, old, new in edit.places:
+            home, name = op.home(where)
+            page = pages.get((home.__name__, name))
+            if page and page.source.count(old) == 1:
+                start = page.source.index(old)
+                changes.append(Change(page, start, start + len(old), new, edit.says))
+        if len(changes) == len(edit.places):
+            found.append(Candidate(op.text, tuple(changes)))
     return found
 
 

@@ -1,5 +1,7 @@
 """What is known about attention and its masks: laws, probes, mistakes and dialects."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
@@ -172,6 +174,7 @@ def poisoned_key():
 
 
 ROOT = " / np.sqrt(constant(E, query))"
+SOFTMAX_TOP = "top = np.where(top > -np.inf, top, 0)"
 SOFTMAX_TOTAL = "np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)"
 GROUPS = "key, value = np.repeat(key, shared, axis=1), np.repeat(value, shared, axis=1)"
 
@@ -759,14 +762,30 @@ ATTENTION_VJP = Op(
     dialects=(
         Edit(
             "attention_vjp/mean-without-keys",
-            "hides keys by the most negative finite number: JAX, Hugging Face eager",
-            "scores + " + SPREAD_BIAS,
-            "(lambda a: np.where(np.max(a, axis=-1, keepdims=True) > -np.inf, scores + a, 0))("
-            + SPREAD_BIAS
-            + ")",
-            effect="values that nobody may see have gradients",
+            "adds the most negative finite number to hidden scores: Hugging Face eager",
+            SOFTMAX_TOP,
+            "z, top = np.where(top > -np.inf, z, 0), np.where(top > -np.inf, top, 0)",
+            where="layers.softmax",
+            effect="a query that sees no key passes gradients to all keys and values",
             source="https://github.com/microsoft/onnxruntime/pull/28958",
             invisible_when="every query sees a key",
+        ),
+        Edit(
+            "attention_vjp/mean-and-no-score-without-keys",
+            "puts the most negative finite number in place of hidden scores: JAX",
+            SOFTMAX_TOP,
+            "z, top = np.where(top > -np.inf, z, 0), np.where(top > -np.inf, top, 0)",
+            where="layers.softmax",
+            effect="a query that sees no key passes gradients to all values",
+            source="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
+            invisible_when="every query sees a key",
+            also=(
+                (
+                    "attention.attention_vjp",
+                    "weights * (weights_grad - average)",
+                    "np.where(scores > -np.inf, weights * (weights_grad - average), 0)",
+                ),
+            ),
         ),
         Edit(
             "attention_vjp/nan-without-keys",
@@ -907,15 +926,10 @@ IN_SPLIT = (
     "    w_q, w_k, w_v = np.split"
 )
 MASK_DIALECTS = tuple(
-    Edit(
-        edit.id.replace("attention/", "multi_head_attention/"),
-        edit.says,
-        edit.old,
-        edit.new,
+    replace(
+        edit,
+        id=edit.id.replace("attention/", "multi_head_attention/"),
         where=edit.where or "attention",
-        effect=edit.effect,
-        source=edit.source,
-        invisible_when=edit.invisible_when,
     )
     for edit in ATTENTION.dialects[:4]
 )
@@ -1365,15 +1379,10 @@ MULTI_HEAD_ATTENTION_VJP = Op(
         ),
     ),
     dialects=tuple(
-        Edit(
-            edit.id.replace("attention_vjp/", "multi_head_attention_vjp/"),
-            edit.says,
-            edit.old,
-            edit.new,
+        replace(
+            edit,
+            id=edit.id.replace("attention_vjp/", "multi_head_attention_vjp/"),
             where=edit.where or "attention_vjp",
-            effect=edit.effect,
-            source=edit.source,
-            invisible_when=edit.invisible_when,
         )
         for edit in ATTENTION_VJP.dialects
     ),
