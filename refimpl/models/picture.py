@@ -30,7 +30,7 @@ def grid(images: np.ndarray) -> np.ndarray:
 
 
 def in_rows(images: np.ndarray) -> np.ndarray:
-    """B height width -> rows cols height width, about four times as wide as high, black at the end."""
+    """B height width -> rows cols height width, four times as wide as high, black at the end."""
     B, *size = images.shape
     cols = min(B, int(np.ceil(np.sqrt(4 * B))))
     rows = -(-B // cols)

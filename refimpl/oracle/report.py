@@ -131,7 +131,8 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
     print(f"\n{paint(title + ' ' + finding.status, finding.status, stream)}", file=stream)
     print(f"  {finding.says}", file=stream)
     if len(finding.causes) > 1:
-        print(f"  {len(finding.causes)} causes fit, and no input tried tells them apart:", file=stream)
+        count = len(finding.causes)
+        print(f"  {count} causes fit, and no input tried tells them apart:", file=stream)
     for cause in finding.causes:
         if cause["kind"] == "unknown":
             print("  cause: unknown; no known mistake fits every case", file=stream)
