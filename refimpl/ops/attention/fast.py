@@ -2,9 +2,11 @@
 
 Attention never holds all its scores: a block of queries meets one block of keys after another, and
 what was summed below a smaller top is scaled down when a larger one comes (online softmax). The
-gradient makes the weights again from the top and the total of each row. Threads share the blocks,
-each with one thread for its matrix products; `contract` lets a product and a sum round once,
-`reassoc` lets a sum run in several lanes.
+gradient makes the weights again from the top and the total of each row. A block of scores is so
+small that it stays in the second cache and that OpenBLAS multiplies without copying its factors,
+fastest where the second one lies row by row: keys are turned once for many queries. Threads share
+the blocks, each with one thread for its matrix products; `contract` lets a product and a sum round
+once, `reassoc` lets a sum run in several lanes.
 """
 
 import numpy as np
@@ -12,23 +14,34 @@ from numba import njit
 
 from refimpl.threads import one_blas_thread, share
 
-QUERIES, KEYS = 256, 512  # sides of a block of scores
+SHORT = 64  # queries in a block of scores, or keys in one of their gradients
+ROWS = 1024  # queries that a thread takes at a time
+PRODUCT = 10**6  # multiplications up to which OpenBLAS packs nothing
 
 
 def attention(query, key, value, bias):
-    return _attention(query, key, value, bias)[0]
+    return _attention(_over_root(query), key, value, bias)[0]
 
 
-def _attention(query, key, value, bias):
+def _attention(scaled, key, value, bias):
     """What attention returns, with the top and the total that each row of weights came from."""
-    B, heads, N, _ = query.shape
-    mixed = np.empty((B, heads, N, value.shape[3]), query.dtype)  # B H N F
-    tops, totals = np.empty((2, B, heads, N), query.dtype)  # B H N, B H N
-    tasks = B * heads * -(-N // QUERIES)
-    given = query, key, value, _four_axes(bias, query), mixed, tops, totals
+    B, heads, N, E = scaled.shape
+    M, F = value.shape[2:]
+    mixed = np.zeros((B, heads, N, F), scaled.dtype)  # B H N F
+    tops = np.full((B, heads, N), -np.inf, scaled.dtype)  # B H N
+    totals = np.zeros((B, heads, N), scaled.dtype)  # B H N
+    given = scaled, key, value, _four_axes(bias, scaled), mixed, tops, totals
     with one_blas_thread():
-        share(_attend, tasks, min(QUERIES, N) * key.shape[2], *given)
+        tasks, each = B * heads * -(-N // ROWS), min(ROWS, N) * M * (E + F) // 16
+        share(_attend, tasks, each, *given, _long(M, E, F))
     return mixed, tops, totals
+
+
+def _long(N, E, F):
+    """The longer side of a block: N in equal parts, each a whole number of registers."""
+    most = min(max(PRODUCT // (SHORT * max(E, F, 1)), SHORT), 512) // 16 * 16
+    parts = max(-(-N // most), 1)
+    return max(-(-N // (16 * parts)) * 16, 1)
 
 
 def _four_axes(bias, query):
@@ -38,69 +51,110 @@ def _four_axes(bias, query):
     return bias.reshape((1,) * (4 - bias.ndim) + bias.shape)
 
 
-def _attend(first, last, query, key, value, bias, mixed, tops, totals):
-    N, M = query.shape[2], key.shape[2]
-    scores = np.empty(min(QUERIES, N) * min(KEYS, M), query.dtype)
-    bits = scores.view(np.int32 if query.dtype == np.float32 else np.int64)
-    _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, scores, bits)
+def _over_root(query):
+    """Queries over the root of their width: what a key is multiplied with."""
+    scaled = np.empty(query.shape, query.dtype)
+    factor = query.dtype.type(1) / np.sqrt(query.dtype.type(query.shape[3]))
+    share(_scale, query.size, 1, query.reshape(-1), factor, scaled.reshape(-1))
+    return _read_only(scaled)
 
 
 @njit(cache=True, nogil=True)
-def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, scores, bits):
-    heads, N, M, F = query.shape[1], query.shape[2], key.shape[2], value.shape[3]
-    zero, one = query.dtype.type(0), query.dtype.type(1)
+def _scale(first, last, x, factor, product):
+    x, product = x[first:last], product[first:last]
+    for i in range(x.size):
+        product[i] = x[i] * factor
+
+
+def _bits(x):
+    """The same memory, read as integers."""
+    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
+
+
+def _attend(first, last, scaled, key, value, bias, mixed, tops, totals, keys):
+    scores = np.empty(SHORT * keys, scaled.dtype)
+    given = scaled, key, value, bias, mixed, tops, totals, keys
+    _attend_blocks(first, last, *given, scores, _bits(scores))
+
+
+@njit(cache=True, nogil=True)
+def _attend_blocks(first, last, scaled, key, value, bias, mixed, tops, totals, keys, scores, bits):
+    heads, N, E = scaled.shape[1:]
+    M, F = value.shape[2:]
+    zero, one = scaled.dtype.type(0), scaled.dtype.type(1)
     shared = heads // key.shape[1]  # query heads 0 .. R-1 look at key head 0, and so on
-    blocks = -(-N // QUERIES)
-    partial = np.empty(min(QUERIES, N) * F, query.dtype)
+    blocks = -(-N // ROWS)
+    turned, partial = np.empty(E * keys, scaled.dtype), np.empty(SHORT * F, scaled.dtype)
     for task in range(first, last):
-        b, h, start = task // blocks // heads, task // blocks % heads, task % blocks * QUERIES
-        g, end = h // shared, min(start + QUERIES, N)
-        own, top, total = mixed[b, h, start:end], tops[b, h, start:end], totals[b, h, start:end]
-        own[:], top[:], total[:] = zero, -np.inf, zero
-        for left in range(0, M, KEYS):
-            right = min(left + KEYS, M)
-            tile = scores[: (end - start) * (right - left)].reshape(end - start, right - left)
-            _scores(query[b, h], key[b, g], bias, b, h, start, left, tile)
-            for n in range(end - start):
-                row = tile[n]
-                size = row.size
-                before, new = top[n], _top(bits[n * size : (n + 1) * size])
-                new = new if not new <= before else before
-                shift = zero if new == -np.inf else new  # so far the row saw no key
-                for m in range(size):
-                    row[m] = _exp(row[m] - shift)
-                scale = np.exp(before - shift)
-                top[n], total[n] = new, total[n] * scale + _sum(row)
-                for f in range(F):
-                    own[n, f] *= scale
-            added = partial[: (end - start) * F].reshape(end - start, F)
-            np.dot(tile, value[b, g, left:right], added)  # N F
-            for n in range(end - start):
-                for f in range(F):
-                    own[n, f] += added[n, f]
-        for n in range(end - start):
-            top[n] = zero if top[n] == -np.inf else top[n]
-            total[n] = one if total[n] < one else total[n]  # a row of -inf alone has weights 0
+        b, h, begin = task // blocks // heads, task // blocks % heads, task % blocks * ROWS
+        g, end = h // shared, min(begin + ROWS, N)
+        for left in range(0, M, keys):
+            size = min(keys, M - left)
+            across = turned[: E * size].reshape(E, size)
+            _transpose(key[b, g, left : left + size], across)
+            for start in range(begin, end, SHORT):
+                rows = min(SHORT, end - start)
+                tile = scores[: rows * size].reshape(rows, size)
+                added = partial[: rows * F].reshape(rows, F)
+                own = mixed[b, h, start : start + rows]
+                np.dot(scaled[b, h, start : start + rows], across, tile)  # N M
+                _add_bias(bias, b, h, start, left, tile)
+                for n in range(rows):
+                    top, new = tops[b, h, start + n], _top(bits[n * size : (n + 1) * size])
+                    if not new <= top:
+                        scale = np.exp(top - new)
+                        tops[b, h, start + n] = top = new
+                        totals[b, h, start + n] *= scale
+                        for f in range(F):
+                            own[n, f] *= scale
+                    if top == -np.inf:  # so far the row saw no key
+                        top = zero
+                    totals[b, h, start + n] += _exp_of_row(tile[n], top)
+                np.dot(tile, value[b, g, left : left + size], added)  # N F
+                _add(own, added)
+        for n in range(begin, end):
+            if tops[b, h, n] == -np.inf:
+                tops[b, h, n] = zero
+            if totals[b, h, n] < one:  # a row of -inf alone has weights 0
+                totals[b, h, n] = one
+            share = one / totals[b, h, n]
             for f in range(F):
-                own[n, f] /= total[n]
+                mixed[b, h, n, f] *= share
 
 
 @njit(cache=True)
-def _scores(query, key, bias, b, h, start, left, tile):
-    """A tile of the scores: the queries from `start` on, the keys from `left` on."""
+def _transpose(x, turned):
+    for m in range(x.shape[0]):
+        for e in range(x.shape[1]):
+            turned[e, m] = x[m, e]
+
+
+@njit(cache=True)
+def _add_bias(bias, b, h, start, left, tile):
+    """Add to a tile of the scores: the queries from `start` on, the keys from `left` on."""
     rows, columns = tile.shape
-    np.dot(query[start : start + rows], key[left : left + columns].T, tile)  # N M
-    root = np.sqrt(query.dtype.type(query.shape[1]))
+    if bias.size == 1 and bias[0, 0, 0, 0] == 0:
+        return
     for n in range(rows):
         row = tile[n]
         seen = bias[b % bias.shape[0], h % bias.shape[1], (start + n) % bias.shape[2]]
         if seen.size == 1:
             for m in range(columns):
-                row[m] = row[m] / root + seen[0]
+                row[m] = row[m] + seen[0]
         else:
             seen = seen[left : left + columns]
             for m in range(columns):
-                row[m] = row[m] / root + seen[m]
+                row[m] = row[m] + seen[m]
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _exp_of_row(row, top):
+    """Replace a row by its exponentials below the top; returns their sum."""
+    total = row.dtype.type(0)
+    for m in range(row.size):
+        row[m] = _exp(row[m] - top)
+        total += row[m]
+    return total
 
 
 @njit(cache=True)
@@ -120,24 +174,17 @@ def _top(bits):
         return np.int64(top).view(np.float64)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _sum(x):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k]
-    return total
-
-
 @njit(cache=True, forceinline=True, fastmath={"contract"})
 def _exp(x):
     """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
 
-    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits;
-    ln 2 is subtracted in two parts, and 2^n multiplied in two, for results that are subnormal.
+    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits and
+    is shifted to where an exponent stands. ln 2 is subtracted in two parts. What would be subnormal
+    is 0, and what lies within a factor of √2 of the largest number may be infinity.
     """
     if isinstance(x, np.float32):
         number = np.float32
-        x = number(-104) if x < number(-104) else x
+        x = number(-88) if x < number(-88) else x
         x = number(89) if x > number(89) else x
         shifted = x * number(1.4426950408889634) + number(12582912)
         n = shifted - number(12582912)
@@ -145,13 +192,10 @@ def _exp(x):
         p = number(0.001381443214) * r + number(0.008368783612)
         p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
         p = (p * r + number(0.4999999341)) * r * r + r + number(1)
-        whole = np.int32(number(shifted).view(np.int32) - 0x4B400000)
-        half = np.int32(whole >> 1)
-        low = np.int32((half + 127) << 23)
-        high = np.int32((whole - half + 127) << 23)
-        return p * np.int32(low).view(np.float32) * np.int32(high).view(np.float32)
+        power = np.int32(np.int32(number(shifted).view(np.int32) - 0x4B3FFF81) << 23)
+        return p * np.int32(power).view(np.float32)
     else:
-        x = -746.0 if x < -746.0 else x
+        x = -709.2 if x < -709.2 else x
         x = 710.0 if x > 710.0 else x
         shifted = x * 1.4426950408889634 + 6755399441055744.0
         n = shifted - 6755399441055744.0
@@ -162,11 +206,8 @@ def _exp(x):
         p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
         p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
         p = (p * r + 0.5) * r * r + r + 1.0
-        whole = np.float64(shifted).view(np.int64) - 0x4338000000000000
-        half = whole >> 1
-        low = np.int64((half + 1023) << 52)
-        high = np.int64((whole - half + 1023) << 52)
-        return p * np.int64(low).view(np.float64) * np.int64(high).view(np.float64)
+        power = (np.float64(shifted).view(np.int64) - 0x4337FFFFFFFFFC01) << 52
+        return p * np.int64(power).view(np.float64)
 
 
 def attention_vjp(query, key, value, bias, grad):
@@ -176,14 +217,18 @@ def attention_vjp(query, key, value, bias, grad):
 
 def attention_grads(query, key, value, bias, grad, scores_grad=None):
     """The gradients of query, key and value alone; those of the scores are written where given."""
-    B, G = key.shape[:2]
+    B, G, M, E = key.shape
+    heads, N = query.shape[1:3]
     if scores_grad is None:
         scores_grad = np.empty((0, 0, 0, 0), query.dtype)
-    made = _attention(query, key, value, bias)
+    scaled = _over_root(query)
+    mixed, tops, totals = _attention(scaled, key, value, bias)
     grads = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
-    given = query, key, value, _four_axes(bias, query), grad, *made, *grads, scores_grad
+    given = scaled, key, value, _four_axes(bias, query), grad, mixed, tops, totals
     with one_blas_thread():
-        share(_attention_vjp, B * G, query.shape[1] // G * query.shape[2] * key.shape[2], *given)
+        each = heads // max(G, 1) * N * M * (E + value.shape[3]) // 16
+        rows = _long(N, E, value.shape[3])
+        share(_attention_vjp, B * G, each, *given, *grads, scores_grad, rows)
     return grads
 
 
@@ -191,7 +236,7 @@ def attention_grads(query, key, value, bias, grad, scores_grad=None):
 def _attention_vjp(
     first,
     last,
-    query,
+    scaled,
     key,
     value,
     bias,
@@ -203,46 +248,65 @@ def _attention_vjp(
     key_grad,
     value_grad,
     scores_grad,
+    most,
 ):
-    heads, N, E = query.shape[1:]
+    heads, N, E = scaled.shape[1:]
     G, M, F = value.shape[1:]
+    number = scaled.dtype.type
     shared = heads // G  # query heads 0 .. R-1 look at key head 0, and so on
-    root = np.sqrt(query.dtype.type(E))
-    side, wide = min(QUERIES, N), min(KEYS, M)
-    memory = np.empty((2, side * wide), query.dtype)
-    partial = np.empty(max(side, wide) * max(E, F), query.dtype)
+    factor = number(1) / np.sqrt(number(E))
+    memory = np.empty((2, most * SHORT), scaled.dtype)
+    turned = np.empty((2, max(E, F) * SHORT), scaled.dtype)
+    partial = np.empty(max(most, SHORT) * max(E, F), scaled.dtype)
+    averages = np.empty(N, scaled.dtype)
     for task in range(first, last):
         b, g = task // G, task % G
         for h in range(g * shared, (g + 1) * shared):
-            for start in range(0, N, QUERIES):
-                end = min(start + QUERIES, N)
-                rows = end - start
-                own = grad[b, h, start:end]  # N F
-                for left in range(0, M, KEYS):
-                    right = min(left + KEYS, M)
-                    columns = right - left
+            for n in range(N):
+                averages[n] = _dot(grad[b, h, n], mixed[b, h, n])
+            for left in range(0, M, SHORT):
+                columns = min(SHORT, M - left)
+                right = left + columns
+                keys = turned[0, : E * columns].reshape(E, columns)
+                values = turned[1, : F * columns].reshape(F, columns)
+                _transpose(key[b, g, left:right], keys)
+                _transpose(value[b, g, left:right], values)
+                for start in range(0, N, most):
+                    end = min(start + most, N)
+                    rows = end - start
+                    own, asked = grad[b, h, start:end], scaled[b, h, start:end]  # N F, N E
                     weights = memory[0, : rows * columns].reshape(rows, columns)
                     slopes = memory[1, : rows * columns].reshape(rows, columns)
-                    _scores(query[b, h], key[b, g], bias, b, h, start, left, weights)
-                    np.dot(own, value[b, g, left:right].T, slopes)  # N M
+                    np.dot(asked, keys, weights)  # N M
+                    _add_bias(bias, b, h, start, left, weights)
+                    np.dot(own, values, slopes)  # N M
                     for n in range(rows):
-                        average = _dot(own[n], mixed[b, h, start + n])
-                        top, total = tops[b, h, start + n], totals[b, h, start + n]
-                        row, slope = weights[n], slopes[n]
-                        for m in range(columns):
-                            row[m] = _exp(row[m] - top) / total
-                            slope[m] = row[m] * (slope[m] - average)
+                        of_row = tops[b, h, start + n], totals[b, h, start + n], averages[start + n]
+                        _slopes_of_row(weights[n], slopes[n], of_row)
                     if scores_grad.size:
                         scores_grad[b, h, start:end, left:right] = slopes
                     added = partial[: columns * F].reshape(columns, F)
                     np.dot(weights.T, own, added)
                     _add(value_grad[b, g, left:right], added)  # M F
+                    added = partial[: columns * E].reshape(columns, E)
+                    np.dot(slopes.T, asked, added)
+                    _add(key_grad[b, g, left:right], added)  # M E
                     added = partial[: rows * E].reshape(rows, E)
                     np.dot(slopes, key[b, g, left:right], added)
-                    _add_over(query_grad[b, h, start:end], added, root)  # N E
-                    added = partial[: columns * E].reshape(columns, E)
-                    np.dot(slopes.T, query[b, h, start:end], added)
-                    _add_over(key_grad[b, g, left:right], added, root)  # M E
+                    _add(query_grad[b, h, start:end], added)  # N E
+            for n in range(N):
+                for e in range(E):
+                    query_grad[b, h, n, e] *= factor
+
+
+@njit(cache=True)
+def _slopes_of_row(weights, slopes, of_row):
+    """Turn scores into weights, and the gradients of weights into those of scores."""
+    top, total, average = of_row
+    share = weights.dtype.type(1) / total
+    for m in range(weights.size):
+        weights[m] = _exp(weights[m] - top) * share
+        slopes[m] = weights[m] * (slopes[m] - average)
 
 
 @njit(cache=True)
@@ -250,13 +314,6 @@ def _add(total, added):
     for n in range(len(total)):
         for d in range(total.shape[1]):
             total[n, d] += added[n, d]
-
-
-@njit(cache=True, error_model="numpy")
-def _add_over(total, added, root):
-    for n in range(len(total)):
-        for d in range(total.shape[1]):
-            total[n, d] += added[n, d] / root
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
