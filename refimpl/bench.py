@@ -310,7 +310,7 @@ def _onnxruntime(work: Work, inputs: Inputs) -> Call:
     if work.op not in ("softmax", "layer_norm", "gelu", "gelu_tanh", "quick_gelu", "attention"):
         raise Unavailable("no single node does this")
     function = getattr(backend, work.op).__wrapped__
-    given = {n: backend.as_tensor(x) if _is_array(x) else x for n, x in inputs.items()}
+    given = {n: backend.Tensor(x) if _is_array(x) else x for n, x in inputs.items()}
     return lambda: function(**given)
 
 

@@ -305,7 +305,7 @@ def connected(scheduler: str, workers: int | None) -> Iterator[Any]:
         distributed.LocalCluster(
             n_workers=workers or os.cpu_count(),
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         distributed.Client(cluster) as client,
