@@ -260,7 +260,7 @@ def _torch_function(op: str, backend: Any) -> Callable[..., Any]:
         loss = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
         return torch.autograd.grad(loss * grad, wanted)
 
-    own = {
+    own: dict[str, Call] = {
         "attention_vjp": attention_vjp,
         "clip_loss_vjp": clip_loss_vjp,
         "guided_step": _guided_by(backend),
@@ -284,24 +284,22 @@ def _jax(work: Work, inputs: Inputs) -> Call:
 
     arrays = {n: jax.numpy.asarray(x) for n, x in inputs.items() if _is_array(x)}
     constants = {n: x for n, x in inputs.items() if n not in arrays}
-    if work.op == "attention_vjp":
-        del constants["bias"]
 
-        def function(query: Any, key: Any, value: Any, grad: Any) -> Any:
-            attend = functools.partial(backend.attention.__wrapped__, bias=None)
-            return jax.vjp(lambda *x: attend(*x), query, key, value)[1](grad)
+    def attention_vjp(query: Any, key: Any, value: Any, bias: Any, grad: Any) -> Any:
+        attend = functools.partial(backend.attention.__wrapped__, bias=bias)
+        return jax.vjp(lambda *x: attend(*x), query, key, value)[1](grad)
 
-    elif work.op == "clip_loss_vjp":
+    def clip_loss_vjp(image_features: Any, text_features: Any, log_scale: Any, grad: Any) -> Any:
+        given = image_features, text_features, jax.numpy.float32(log_scale)
+        loss, back = jax.vjp(backend.clip_loss.__wrapped__, *given)
+        return back(jax.numpy.asarray(grad, loss.dtype))
 
-        def function(image_features: Any, text_features: Any, log_scale: Any, grad: Any) -> Any:
-            given = image_features, text_features, jax.numpy.float32(log_scale)
-            loss, back = jax.vjp(backend.clip_loss.__wrapped__, *given)
-            return back(jax.numpy.asarray(grad, loss.dtype))
-
-    elif work.op == "guided_step":
-        function = _guided_by(backend)
-    else:
-        function = getattr(backend, work.op).__wrapped__
+    own: dict[str, Call] = {
+        "attention_vjp": attention_vjp,
+        "clip_loss_vjp": clip_loss_vjp,
+        "guided_step": _guided_by(backend),
+    }
+    function: Call = own.get(work.op) or getattr(backend, work.op).__wrapped__
     compiled = jax.jit(functools.partial(function, **constants))
     return lambda: jax.block_until_ready(compiled(**arrays))
 
@@ -312,7 +310,7 @@ def _onnxruntime(work: Work, inputs: Inputs) -> Call:
     if work.op not in ("softmax", "layer_norm", "gelu", "gelu_tanh", "quick_gelu", "attention"):
         raise Unavailable("no single node does this")
     function = getattr(backend, work.op).__wrapped__
-    given = {n: backend.as_tensor(x) if _is_array(x) else x for n, x in inputs.items()}
+    given = {n: backend.Tensor(x) if _is_array(x) else x for n, x in inputs.items()}
     return lambda: function(**given)
 
 

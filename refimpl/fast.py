@@ -44,13 +44,15 @@ def _twin(name: str) -> Callable[..., Any]:
 def prepare(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
     """One float dtype, contiguous, read-only: a kernel meets one type and compiles once.
 
-    A mask of zeros and -inf is as exact in float32, and asks for no wider one.
+    A mask of zeros and -inf is as exact in float32, and asks for no wider one; neither does a
+    single number beside arrays, as in NumPy.
     """
     arrays = [
         x
         for name, x in inputs.items()
         if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not _is_mask(op, name, x)
     ]
+    arrays = [x for x in arrays if x.ndim] or arrays
     wide = not arrays or any(x.dtype.itemsize > 4 for x in arrays)
     dtype = np.dtype(np.float64 if wide else np.float32)
     prepared = {}

@@ -109,7 +109,7 @@ class OpenBlas:
         self.set: Callable[[int], None] = getattr(
             library, f"scipy_openblas_set_num_threads{suffix}"
         )
-        self.get.restype, self.set.restype = ctypes.c_int, None  # type: ignore[attr-defined]
+        self.get.restype, self.set.restype = ctypes.c_int, None
 
 
 @functools.cache
@@ -129,7 +129,8 @@ class _Alone:
     """Matrix products on the calling thread alone, as long as anybody is inside."""
 
     def __init__(self) -> None:
-        self.lock, self.inside, self.before = threading.Lock(), 0, (0,)
+        self.lock, self.inside = threading.Lock(), 0
+        self.before: tuple[int, ...] = ()
 
     def enter(self) -> None:
         with self.lock:

@@ -135,3 +135,12 @@ def test_all_readings_run_the_same_source():
     (carried,) = bounded(spy, {"z": z}, "float32")
     assert seen == ["ndarray", ErrorArray.__name__]
     assert np.array_equal(plain, carried.value)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_an_array_is_split_along_the_axis_named(axis):
+    x = float32(np.random.default_rng(3), 4, 6)
+    size = x.shape[axis]
+    found = bounded(lambda x: tuple(np.split(x, [1, size], axis=axis)), {"x": x}, "float32")
+    for part, expected in zip(found, np.split(x, [1, size], axis=axis), strict=True):
+        np.testing.assert_array_equal(part.value, expected)

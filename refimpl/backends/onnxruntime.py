@@ -26,37 +26,32 @@ SUPPORTS = dict.fromkeys(
 OPSET = 24
 
 
-class _Tensor(np.lib.mixins.NDArrayOperatorsMixin):
+class Tensor(np.lib.mixins.NDArrayOperatorsMixin):
     """An array whose arithmetic is done by ONNX Runtime; NumPy only moves its elements."""
 
     def __init__(self, array):
         self.array = np.asarray(array, order="C")
 
     shape = property(lambda self: self.array.shape)
-    T = property(lambda self: _Tensor(self.array.T))
+    T = property(lambda self: Tensor(self.array.T))
 
     def __getitem__(self, index):
-        return _Tensor(self.array[index])
+        return Tensor(self.array[index])
 
     def reshape(self, *shape):
-        return _Tensor(self.array.reshape(shape))
+        return Tensor(self.array.reshape(shape))
 
     def transpose(self, *axes):
-        return _Tensor(self.array.transpose(axes))
+        return Tensor(self.array.transpose(axes))
 
     def expand(self, *shape):
-        return _Tensor(np.broadcast_to(self.array, shape))
+        return Tensor(np.broadcast_to(self.array, shape))
 
     def __array_ufunc__(self, ufunc, method, *operands, **kwargs):
-        dtype = np.result_type(*(x.array for x in operands if isinstance(x, _Tensor)))
+        dtype = np.result_type(*(x.array for x in operands if isinstance(x, Tensor)))
         names = {"subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg"}
         node = names.get(ufunc.__name__, ufunc.__name__.capitalize())
         return _node(node, *(np.asarray(getattr(x, "array", x), dtype) for x in operands))
-
-
-def as_tensor(array):
-    """An array as the functions below see it once they are unwrapped."""
-    return _Tensor(array)
 
 
 @functools.cache
@@ -81,11 +76,11 @@ def _session(op, inputs, outputs, domain, opset, attributes):
 
 def _node(op, *inputs, outputs=1, domain="", opset=OPSET, **attributes):
     """Run one node; None stands for an input that is left out."""
-    arrays = [None if x is None else x.array if isinstance(x, _Tensor) else x for x in inputs]
+    arrays = [None if x is None else x.array if isinstance(x, Tensor) else x for x in inputs]
     kinds = tuple(None if x is None else (x.dtype, x.ndim) for x in arrays)
     session = _session(op, kinds, outputs, domain, opset, tuple(attributes.items()))
     fed = {f"input{i}": x for i, x in enumerate(arrays) if x is not None}
-    results = [_Tensor(x) for x in session.run(None, fed)]
+    results = [Tensor(x) for x in session.run(None, fed)]
     return results[0] if outputs == 1 else results
 
 
@@ -95,7 +90,7 @@ def _on_tensors(function):
     @functools.wraps(function)
     def call(**inputs):
         try:
-            read = {n: _Tensor(x) if isinstance(x, np.ndarray) else x for n, x in inputs.items()}
+            read = {n: Tensor(x) if isinstance(x, np.ndarray) else x for n, x in inputs.items()}
             result = function(**read)
             return tuple(x.array for x in result) if isinstance(result, tuple) else result.array
         except Exception as error:
@@ -228,7 +223,7 @@ def vit_tokens(patches, class_token, positions):
 
 
 def _angles(t, half):
-    exponents = _Tensor(np.arange(half).astype(t.array.dtype)) * (-math.log(10000)) / half
+    exponents = Tensor(np.arange(half).astype(t.array.dtype)) * (-math.log(10000)) / half
     return t.reshape(-1, 1) * _node("Exp", exponents)  # N E
 
 

@@ -30,9 +30,9 @@ def grid(images: np.ndarray) -> np.ndarray:
 
 
 def in_rows(images: np.ndarray) -> np.ndarray:
-    """B height width -> rows cols height width, about twice as wide as high, black at the end."""
+    """B height width -> rows cols height width, four times as wide as high, black at the end."""
     B, *size = images.shape
-    cols = min(B, int(np.ceil(np.sqrt(2 * B))))
+    cols = min(B, int(np.ceil(np.sqrt(4 * B))))
     rows = -(-B // cols)
     missing = np.full((rows * cols - B, *size), -1.0)
     return np.concatenate((images, missing)).reshape(rows, cols, *size)

@@ -35,7 +35,7 @@ from refimpl.oracle.targets import Session, TargetError, installed
 from refimpl.oracle.verify import PROFILES, SEVERITY, Finding, Report, Trial, try_once
 from refimpl.registry import OPS
 
-UNIT = 250  # cases
+UNIT = 2000  # cases: a target starts in the time of some hundred
 KEPT = 4  # deviating cases that a unit remembers
 ASKED = 32  # deviating cases on which a cause is looked for
 AHEAD = 4  # units for each worker that are handed out at a time
@@ -305,7 +305,7 @@ def connected(scheduler: str, workers: int | None) -> Iterator[Any]:
         distributed.LocalCluster(
             n_workers=workers or os.cpu_count(),
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         distributed.Client(cluster) as client,

@@ -318,6 +318,8 @@ def deviation(anchor: str, report: Report, findings: list[Finding]) -> list[str]
     if equation:
         source = "\n".join(line.strip() for line in equation[1].strip().splitlines())
         said += ["<h4>The equation</h4>", f"<pre>{esc(source)}</pre>"]
+    if len(finding.causes) > 1:
+        said.append(f"<p>{len(finding.causes)} causes fit; no input tried tells them apart.</p>")
     for cause in finding.causes:
         said += cause_lines(cause)
     if finding.step:

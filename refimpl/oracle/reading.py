@@ -67,8 +67,7 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
             parts = [self.lift(x) for x in args[0]]
             return self.join(parts, lambda arrays: func(arrays, *args[1:], **kwargs))
         if name == "split":
-            places = np.split(np.arange(len(args[0])), *args[1:])
-            return [args[0][part] for part in places]
+            return self._split(*args, **kwargs)
         if name == "where":
             return self.select(args[0], self.lift(args[1]), self.lift(args[2]))
         rule = self.rules.get(name)
@@ -77,6 +76,12 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
         if name == "linspace":
             return rule(self.lift(args[0]), self.lift(args[1]), *args[2:], **kwargs)
         return rule(*args, **kwargs)
+
+    def _split(self, whole: Any, where: Any, axis: int = 0) -> list[Any]:
+        """`np.split`: parts along one axis."""
+        along = axis % len(whole.shape)
+        parts = np.split(np.arange(whole.shape[along]), where)
+        return [whole[(slice(None),) * along + (part,)] for part in parts]
 
     def select(self, condition: Any, a: Any, b: Any) -> Any:
         """`np.where` with a plain condition."""

@@ -130,6 +130,9 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
     title = f"{label(report)}: {finding.op} in {precisions}"
     print(f"\n{paint(title + ' ' + finding.status, finding.status, stream)}", file=stream)
     print(f"  {finding.says}", file=stream)
+    if len(finding.causes) > 1:
+        count = len(finding.causes)
+        print(f"  {count} causes fit, and no input tried tells them apart:", file=stream)
     for cause in finding.causes:
         if cause["kind"] == "unknown":
             print("  cause: unknown; no known mistake fits every case", file=stream)

@@ -1,95 +1,327 @@
-"""Compiled twins of attention: same names, same arguments, same steps."""
+"""Compiled twins of attention: same names, same arguments, same steps.
+
+Attention never holds all its scores: a block of queries meets one block of keys after another, and
+what was summed below a smaller top is scaled down when a larger one comes (online softmax). The
+gradient makes the weights again from the top and the total of each row. A block of scores is so
+small that it stays in the second cache and that OpenBLAS multiplies without copying its factors,
+fastest where the second one lies row by row: keys are turned once for many queries. Threads share
+the blocks, each with one thread for its matrix products; `contract` lets a product and a sum round
+once, `reassoc` lets a sum run in several lanes.
+"""
 
 import numpy as np
 from numba import njit
 
+from refimpl.threads import one_blas_thread, share
+
+SHORT = 64  # queries in a block of scores, or keys in one of their gradients
+ROWS = 1024  # queries that a thread takes at a time
+PRODUCT = 10**6  # multiplications up to which OpenBLAS packs nothing
+
 
 def attention(query, key, value, bias):
-    B, heads, N, _ = query.shape
-    mixed = np.empty((B, heads, N, value.shape[3]), query.dtype)  # B H N F
+    return _attention(_over_root(query), key, value, bias)[0]
+
+
+def _attention(scaled, key, value, bias):
+    """What attention returns, with the top and the total that each row of weights came from."""
+    B, heads, N, E = scaled.shape
+    M, F = value.shape[2:]
+    mixed = np.zeros((B, heads, N, F), scaled.dtype)  # B H N F
+    tops = np.full((B, heads, N), -np.inf, scaled.dtype)  # B H N
+    totals = np.zeros((B, heads, N), scaled.dtype)  # B H N
+    given = scaled, key, value, _four_axes(bias, scaled), mixed, tops, totals
+    with one_blas_thread():
+        tasks, each = B * heads * -(-N // ROWS), min(ROWS, N) * M * (E + F) // 16
+        share(_attend, tasks, each, *given, _long(M, E, F))
+    return mixed, tops, totals
+
+
+def _long(N, E, F):
+    """The longer side of a block: N in equal parts, each a whole number of registers."""
+    most = min(max(PRODUCT // (SHORT * max(E, F, 1)), SHORT), 512) // 16 * 16
+    parts = max(-(-N // most), 1)
+    return max(-(-N // (16 * parts)) * 16, 1)
+
+
+def _four_axes(bias, query):
+    """An axis of 1 serves all; no bias is a single 0."""
     if bias is None:
         bias = _read_only(np.zeros(1, query.dtype))
-    bias = bias.reshape((1,) * (4 - bias.ndim) + bias.shape)  # an axis of 1 serves all
-    _attention(query, key, value, bias, mixed)
-    return mixed
+    return bias.reshape((1,) * (4 - bias.ndim) + bias.shape)
 
 
-@njit(cache=True)
-def _attention(query, key, value, bias, mixed):
-    B, heads, N, E = query.shape
-    M = key.shape[2]
+def _over_root(query):
+    """Queries over the root of their width: what a key is multiplied with."""
+    scaled = np.empty(query.shape, query.dtype)
+    factor = query.dtype.type(1) / np.sqrt(query.dtype.type(query.shape[3]))
+    share(_scale, query.size, 1, query.reshape(-1), factor, scaled.reshape(-1))
+    return _read_only(scaled)
+
+
+@njit(cache=True, nogil=True)
+def _scale(first, last, x, factor, product):
+    x, product = x[first:last], product[first:last]
+    for i in range(x.size):
+        product[i] = x[i] * factor
+
+
+def _bits(x):
+    """The same memory, read as integers."""
+    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
+
+
+def _attend(first, last, scaled, key, value, bias, mixed, tops, totals, keys):
+    scores = np.empty(SHORT * keys, scaled.dtype)
+    given = scaled, key, value, bias, mixed, tops, totals, keys
+    _attend_blocks(first, last, *given, scores, _bits(scores))
+
+
+@njit(cache=True, nogil=True)
+def _attend_blocks(first, last, scaled, key, value, bias, mixed, tops, totals, keys, scores, bits):
+    heads, N, E = scaled.shape[1:]
+    M, F = value.shape[2:]
+    zero, one = scaled.dtype.type(0), scaled.dtype.type(1)
     shared = heads // key.shape[1]  # query heads 0 .. R-1 look at key head 0, and so on
-    root = np.sqrt(query.dtype.type(E))
-    for b in range(B):
-        for h in range(heads):
-            scores = np.dot(query[b, h], key[b, h // shared].T)  # N M
-            for n in range(N):
-                seen = bias[b % bias.shape[0], h % bias.shape[1], n % bias.shape[2]]
-                for m in range(M):
-                    scores[n, m] = scores[n, m] / root + seen[m % bias.shape[3]]
-                _softmax(scores[n])
-            mixed[b, h] = np.dot(scores, value[b, h // shared])  # N F
+    blocks = -(-N // ROWS)
+    turned, partial = np.empty(E * keys, scaled.dtype), np.empty(SHORT * F, scaled.dtype)
+    for task in range(first, last):
+        b, h, begin = task // blocks // heads, task // blocks % heads, task % blocks * ROWS
+        g, end = h // shared, min(begin + ROWS, N)
+        for left in range(0, M, keys):
+            size = min(keys, M - left)
+            across = turned[: E * size].reshape(E, size)
+            _transpose(key[b, g, left : left + size], across)
+            for start in range(begin, end, SHORT):
+                rows = min(SHORT, end - start)
+                tile = scores[: rows * size].reshape(rows, size)
+                added = partial[: rows * F].reshape(rows, F)
+                own = mixed[b, h, start : start + rows]
+                np.dot(scaled[b, h, start : start + rows], across, tile)  # N M
+                _add_bias(bias, b, h, start, left, tile)
+                for n in range(rows):
+                    top, new = tops[b, h, start + n], _top(bits[n * size : (n + 1) * size])
+                    if not new <= top:
+                        scale = np.exp(top - new)
+                        tops[b, h, start + n] = top = new
+                        totals[b, h, start + n] *= scale
+                        for f in range(F):
+                            own[n, f] *= scale
+                    if top == -np.inf:  # so far the row saw no key
+                        top = zero
+                    totals[b, h, start + n] += _exp_of_row(tile[n], top)
+                np.dot(tile, value[b, g, left : left + size], added)  # N F
+                _add(own, added)
+        for n in range(begin, end):
+            if tops[b, h, n] == -np.inf:
+                tops[b, h, n] = zero
+            if totals[b, h, n] < one:  # a row of -inf alone has weights 0
+                totals[b, h, n] = one
+            share = one / totals[b, h, n]
+            for f in range(F):
+                mixed[b, h, n, f] *= share
 
 
 @njit(cache=True)
-def _softmax(z):
-    top = z.dtype.type(-np.inf)
-    for k in range(z.size):
-        top = max(top, z[k])
-    if top == -np.inf:  # a row of -inf alone has weights 0
-        top = z.dtype.type(0)
-    total = z.dtype.type(0)
-    for k in range(z.size):
-        z[k] = np.exp(z[k] - top)
-        total += z[k]
-    total = max(total, z.dtype.type(1))
-    for k in range(z.size):
-        z[k] /= total
+def _transpose(x, turned):
+    for m in range(x.shape[0]):
+        for e in range(x.shape[1]):
+            turned[e, m] = x[m, e]
+
+
+@njit(cache=True)
+def _add_bias(bias, b, h, start, left, tile):
+    """Add to a tile of the scores: the queries from `start` on, the keys from `left` on."""
+    rows, columns = tile.shape
+    if bias.size == 1 and bias[0, 0, 0, 0] == 0:
+        return
+    for n in range(rows):
+        row = tile[n]
+        seen = bias[b % bias.shape[0], h % bias.shape[1], (start + n) % bias.shape[2]]
+        if seen.size == 1:
+            for m in range(columns):
+                row[m] = row[m] + seen[0]
+        else:
+            seen = seen[left : left + columns]
+            for m in range(columns):
+                row[m] = row[m] + seen[m]
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _exp_of_row(row, top):
+    """Replace a row by its exponentials below the top; returns their sum."""
+    total = row.dtype.type(0)
+    for m in range(row.size):
+        row[m] = _exp(row[m] - top)
+        total += row[m]
+    return total
+
+
+@njit(cache=True)
+def _top(bits):
+    """The largest number of a row from its bits: integers compare in wide registers, NaN or not.
+
+    The bits of floats rise with their size, as integers: upwards from 0, downwards below.
+    """
+    most, least = bits[0], bits[0]
+    for k in range(1, bits.size):
+        most = bits[k] if bits[k] > most else most
+        least = bits[k] if bits[k] < least else least
+    top = most if most >= 0 else least
+    if isinstance(top, np.int32):
+        return np.int32(top).view(np.float32)
+    else:
+        return np.int64(top).view(np.float64)
+
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def _exp(x):
+    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
+
+    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits and
+    is shifted to where an exponent stands. ln 2 is subtracted in two parts. What would be subnormal
+    is 0, and what lies within a factor of √2 of the largest number may be infinity.
+    """
+    if isinstance(x, np.float32):
+        number = np.float32
+        x = number(-88) if x < number(-88) else x
+        x = number(89) if x > number(89) else x
+        shifted = x * number(1.4426950408889634) + number(12582912)
+        n = shifted - number(12582912)
+        r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
+        p = number(0.001381443214) * r + number(0.008368783612)
+        p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
+        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
+        power = np.int32(np.int32(number(shifted).view(np.int32) - 0x4B3FFF81) << 23)
+        return p * np.int32(power).view(np.float32)
+    else:
+        x = -709.2 if x < -709.2 else x
+        x = 710.0 if x > 710.0 else x
+        shifted = x * 1.4426950408889634 + 6755399441055744.0
+        n = shifted - 6755399441055744.0
+        r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
+        p = 2.082651476458843893e-9 * r + 2.511214729101388474e-8
+        p = (p * r + 2.755758288436365965e-7) * r + 2.755723454965092949e-6
+        p = (p * r + 2.480158692446705386e-5) * r + 0.0001984126989669158898
+        p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
+        p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
+        p = (p * r + 0.5) * r * r + r + 1.0
+        power = (np.float64(shifted).view(np.int64) - 0x4337FFFFFFFFFC01) << 52
+        return p * np.int64(power).view(np.float64)
 
 
 def attention_vjp(query, key, value, bias, grad):
-    B, heads, N, _ = query.shape
-    scores_grad = np.empty((B, heads, N, key.shape[2]), query.dtype)  # B H N M
-    return *_attention_grads(query, key, value, bias, grad, scores_grad), scores_grad
+    scores_grad = np.empty((*query.shape[:3], key.shape[2]), query.dtype)  # B H N M
+    return *attention_grads(query, key, value, bias, grad, scores_grad), scores_grad
 
 
-def _attention_grads(query, key, value, bias, grad, scores_grad):
-    if bias is None:
-        bias = _read_only(np.zeros(1, query.dtype))
-    bias = bias.reshape((1,) * (4 - bias.ndim) + bias.shape)  # an axis of 1 serves all
-    query_grad = np.empty(query.shape, query.dtype)
-    key_grad, value_grad = np.zeros(key.shape, key.dtype), np.zeros(value.shape, value.dtype)
-    _attention_vjp(query, key, value, bias, grad, query_grad, key_grad, value_grad, scores_grad)
-    return query_grad, key_grad, value_grad
+def attention_grads(query, key, value, bias, grad, scores_grad=None):
+    """The gradients of query, key and value alone; those of the scores are written where given."""
+    B, G, M, E = key.shape
+    heads, N = query.shape[1:3]
+    if scores_grad is None:
+        scores_grad = np.empty((0, 0, 0, 0), query.dtype)
+    scaled = _over_root(query)
+    mixed, tops, totals = _attention(scaled, key, value, bias)
+    grads = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
+    given = scaled, key, value, _four_axes(bias, query), grad, mixed, tops, totals
+    with one_blas_thread():
+        each = heads // max(G, 1) * N * M * (E + value.shape[3]) // 16
+        rows = _long(N, E, value.shape[3])
+        share(_attention_vjp, B * G, each, *given, *grads, scores_grad, rows)
+    return grads
+
+
+@njit(cache=True, nogil=True)
+def _attention_vjp(
+    first,
+    last,
+    scaled,
+    key,
+    value,
+    bias,
+    grad,
+    mixed,
+    tops,
+    totals,
+    query_grad,
+    key_grad,
+    value_grad,
+    scores_grad,
+    most,
+):
+    heads, N, E = scaled.shape[1:]
+    G, M, F = value.shape[1:]
+    number = scaled.dtype.type
+    shared = heads // G  # query heads 0 .. R-1 look at key head 0, and so on
+    factor = number(1) / np.sqrt(number(E))
+    memory = np.empty((2, most * SHORT), scaled.dtype)
+    turned = np.empty((2, max(E, F) * SHORT), scaled.dtype)
+    partial = np.empty(max(most, SHORT) * max(E, F), scaled.dtype)
+    averages = np.empty(N, scaled.dtype)
+    for task in range(first, last):
+        b, g = task // G, task % G
+        for h in range(g * shared, (g + 1) * shared):
+            for n in range(N):
+                averages[n] = _dot(grad[b, h, n], mixed[b, h, n])
+            for left in range(0, M, SHORT):
+                columns = min(SHORT, M - left)
+                right = left + columns
+                keys = turned[0, : E * columns].reshape(E, columns)
+                values = turned[1, : F * columns].reshape(F, columns)
+                _transpose(key[b, g, left:right], keys)
+                _transpose(value[b, g, left:right], values)
+                for start in range(0, N, most):
+                    end = min(start + most, N)
+                    rows = end - start
+                    own, asked = grad[b, h, start:end], scaled[b, h, start:end]  # N F, N E
+                    weights = memory[0, : rows * columns].reshape(rows, columns)
+                    slopes = memory[1, : rows * columns].reshape(rows, columns)
+                    np.dot(asked, keys, weights)  # N M
+                    _add_bias(bias, b, h, start, left, weights)
+                    np.dot(own, values, slopes)  # N M
+                    for n in range(rows):
+                        of_row = tops[b, h, start + n], totals[b, h, start + n], averages[start + n]
+                        _slopes_of_row(weights[n], slopes[n], of_row)
+                    if scores_grad.size:
+                        scores_grad[b, h, start:end, left:right] = slopes
+                    added = partial[: columns * F].reshape(columns, F)
+                    np.dot(weights.T, own, added)
+                    _add(value_grad[b, g, left:right], added)  # M F
+                    added = partial[: columns * E].reshape(columns, E)
+                    np.dot(slopes.T, asked, added)
+                    _add(key_grad[b, g, left:right], added)  # M E
+                    added = partial[: rows * E].reshape(rows, E)
+                    np.dot(slopes, key[b, g, left:right], added)
+                    _add(query_grad[b, h, start:end], added)  # N E
+            for n in range(N):
+                for e in range(E):
+                    query_grad[b, h, n, e] *= factor
 
 
 @njit(cache=True)
-def _attention_vjp(query, key, value, bias, grad, query_grad, key_grad, value_grad, scores_grad):
-    B, heads, N, E = query.shape
-    M, F = value.shape[2], value.shape[3]
-    shared = heads // key.shape[1]  # query heads 0 .. R-1 look at key head 0, and so on
-    root = np.sqrt(query.dtype.type(E))
-    for b in range(B):
-        for h in range(heads):
-            g = h // shared
-            weights = np.dot(query[b, h], key[b, g].T)  # N M
-            for n in range(N):
-                seen = bias[b % bias.shape[0], h % bias.shape[1], n % bias.shape[2]]
-                for m in range(M):
-                    weights[n, m] = weights[n, m] / root + seen[m % bias.shape[3]]
-                _softmax(weights[n])
-            mixed = np.dot(weights, value[b, g])  # N F
-            value_grad[b, g] += np.dot(weights.T, grad[b, h])  # M F
-            own = scores_grad[b % scores_grad.shape[0], h % scores_grad.shape[1]]  # N M
-            np.dot(grad[b, h], value[b, g].T, own)
-            for n in range(N):
-                average = query.dtype.type(0)
-                for f in range(F):
-                    average += grad[b, h, n, f] * mixed[n, f]
-                for m in range(M):
-                    own[n, m] = weights[n, m] * (own[n, m] - average)
-            query_grad[b, h] = np.dot(own, key[b, g]) / root  # N E
-            key_grad[b, g] += np.dot(own.T, query[b, h]) / root  # M E
+def _slopes_of_row(weights, slopes, of_row):
+    """Turn scores into weights, and the gradients of weights into those of scores."""
+    top, total, average = of_row
+    share = weights.dtype.type(1) / total
+    for m in range(weights.size):
+        weights[m] = _exp(weights[m] - top) * share
+        slopes[m] = weights[m] * (slopes[m] - average)
+
+
+@njit(cache=True)
+def _add(total, added):
+    for n in range(len(total)):
+        for d in range(total.shape[1]):
+            total[n, d] += added[n, d]
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _dot(x, y):
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k] * y[k]
+    return total
 
 
 def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
@@ -105,7 +337,7 @@ def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, he
 
 
 def multi_head_attention_vjp(x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
-    N, D = x.shape[1:]
+    D = x.shape[2]
     in_bias = np.zeros(3 * D, x.dtype) if in_bias is None else in_bias
     parts = slice(D), slice(D, 2 * D), slice(2 * D, 3 * D)
     query, key, value = (
@@ -114,8 +346,7 @@ def multi_head_attention_vjp(x, memory, in_weight, in_bias, out_weight, heads, b
     )  # B H N E, B H M E twice
     mixed = _join_heads(attention(query, key, value, bias))  # B N D
     mixed_grad, out_weight_grad, out_bias_grad = _linear_vjp(mixed, out_weight, grad)
-    one_head = np.empty((1, 1, N, memory.shape[1]), x.dtype)  # of the scores, used again and again
-    inner = _attention_grads(query, key, value, bias, _split_heads(mixed_grad, heads), one_head)
+    inner = attention_grads(query, key, value, bias, _split_heads(mixed_grad, heads))
     query_grad, key_grad, value_grad = (_join_heads(head_grad) for head_grad in inner)
     x_grad, w_q_grad, b_q_grad = _linear_vjp(x, in_weight[parts[0]], query_grad)
     by_keys, w_k_grad, b_k_grad = _linear_vjp(memory, in_weight[parts[1]], key_grad)

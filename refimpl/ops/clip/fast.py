@@ -1,16 +1,22 @@
 """Compiled twins of CLIP: same names, same arguments, same steps.
 
-The loss of a large batch never holds all its logits: they are made in blocks of rows, twice for
-the gradient. Several threads share the rows of a block, in kernels that take a range `first` to
-`last`; `contract` lets a product and a sum round once, `reassoc` lets a sum run in several lanes.
+The loss of a large batch never holds all its logits: they are made in square blocks, twice for the
+gradient. Where no exponential of a logit leaves the range of the float type, each is computed once
+for its row and its column; otherwise the logits of some rows at a time are taken below the largest
+of their row, and below that of their column. Several threads share the blocks, or their rows, in
+kernels that take a range `first` to `last`; `contract` lets a product and a sum round once,
+`reassoc` lets a sum run in several lanes.
 """
+
+import math
 
 import numpy as np
 from numba import njit
 
-from refimpl.threads import multiply, share
+from refimpl.threads import multiply, one_blas_thread, share
 
 BLOCK = 1 << 23  # logits that are held at a time
+SIDE = 512  # of a square block
 
 
 def clip_logits(image_features, text_features, log_scale):
@@ -65,8 +71,115 @@ def _across_rows(first, last, x, u, grad):
 def clip_loss(image_features, text_features, log_scale):
     images, texts = _l2_normalize(image_features), _l2_normalize(text_features)
     scale = np.exp(image_features.dtype.type(log_scale))
-    _, _, loss = _log_totals(images, texts, scale)
-    return loss
+    found = _plain_totals(images, texts, scale)
+    return found[2] if found else _log_totals(images, texts, scale)[2]
+
+
+def _plain_totals(images, texts, scale):
+    """The sums of 2^-k exp(logit) of each row and each column, the loss, k, and the held blocks.
+
+    k lets the largest logit that two unit vectors can have be as far below the largest number as
+    the smallest is above the smallest; None where an exponential is not normal all the same.
+    """
+    number, (N, D) = images.dtype.type, images.shape
+    widest = math.log(np.finfo(number).max) - math.log(max(N, 1)) - 1
+    if not (N and 0 < scale < 2 * widest):
+        return None
+    power = max(math.ceil((float(scale) - widest) / math.log(2)), 0)
+    side, scaled = _side(N), _read_only(scale * texts)
+    by_image, own, by_text = np.zeros(N), np.zeros(N), np.zeros(N)
+    held = np.empty(N * N if N * N <= BLOCK else 0, number)
+
+    def work(first, last):
+        columns, tile = np.zeros(N), np.empty(side * side, number)
+        given = images, scaled, power, by_image, own, columns, side
+        good = _total_blocks(first, last, *given, held, _bits(held), tile, _bits(tile))
+        partial.append((columns, good))
+
+    partial: list = []
+    with one_blas_thread():
+        share(work, -(-N // side), side * N * D // 16)
+    for columns, good in partial:
+        if not good:
+            return None
+        by_text += columns
+    loss = (np.mean(np.log(by_image)) + np.mean(np.log(by_text))) / 2 + power * math.log(2)
+    return by_image, by_text, number(loss - np.mean(own)), power, held
+
+
+def _side(N):
+    """The side of a block: N in equal parts."""
+    return -(-N // -(-N // SIDE))
+
+
+def _read_only(x):  # as all arguments are, so that a kernel is compiled once
+    x.flags.writeable = False
+    return x
+
+
+@njit(cache=True, nogil=True)
+def _total_blocks(
+    first,
+    last,
+    images,
+    scaled,
+    power,
+    by_image,
+    own,
+    by_text,
+    side,
+    held,
+    held_bits,
+    memory,
+    memory_bits,
+):
+    """Blocks of rows, added to the sums; False where an exponential is not a normal number."""
+    N = len(images)
+    for block in range(first, last):
+        start = block * side
+        rows = min(side, N - start)
+        for left in range(0, N, side):
+            size = min(side, N - left)
+            at = start * N + rows * left
+            if held.size:
+                tile, bits = held[at : at + rows * size], held_bits[at : at + rows * size]
+            else:
+                tile, bits = memory[: rows * size], memory_bits[: rows * size]
+            tile = tile.reshape(rows, size)
+            np.dot(images[start : start + rows], scaled[left : left + size].T, tile)  # rows size
+            if left == start:
+                for row in range(rows):
+                    own[start + row] = tile[row, row]  # the label of row n is n
+            columns = np.zeros(size, images.dtype)
+            for row in range(rows):
+                by_image[start + row] += _exp_of_row(tile[row], power, columns)
+            if not _normal(bits):
+                return False
+            for column in range(size):
+                by_text[left + column] += columns[column]
+    return True
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _exp_of_row(row, power, columns):
+    """Replace a row by its exponentials, which are added to the columns; returns their sum."""
+    total = row.dtype.type(0)
+    for k in range(row.size):
+        row[k] = _exp_less(row[k], power)
+        total += row[k]
+        columns[k] += row[k]
+    return total
+
+
+@njit(cache=True)
+def _normal(bits):
+    """Are all these positive floats normal numbers? Their bits rise with their size."""
+    least, most = bits[0], bits[0]
+    for k in range(1, bits.size):
+        least = bits[k] if bits[k] < least else least
+        most = bits[k] if bits[k] > most else most
+    fraction, infinity = (23, 255) if bits.itemsize == 4 else (52, 2047)
+    return least >> fraction >= 1 and most >> fraction < infinity
 
 
 def _log_totals(images, texts, scale):
@@ -143,31 +256,38 @@ def _sum(x):
     return total
 
 
-@njit(cache=True, forceinline=True, fastmath={"contract"})
+@njit(cache=True, forceinline=True)
 def _exp(x):
-    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
+    return _exp_less(x, 0)
 
-    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits;
-    ln 2 is subtracted in two parts, and 2^n multiplied in two, for results that are subnormal.
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def _exp_less(x, power):
+    """2^-power times the exponential, without a call, so that a loop of it runs wide.
+
+    It is 2^n e^r with |r| ≤ ln 2 / 2. Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n,
+    which then stands in the low bits and is shifted to where an exponent stands. ln 2 is subtracted
+    in two parts. What would be subnormal is 0, and what lies within a factor of √2 of the largest
+    number may be infinity.
     """
     if isinstance(x, np.float32):
         number = np.float32
-        x = number(-104) if x < number(-104) else x
-        x = number(89) if x > number(89) else x
+        low = number(number(power) * number(0.6931472) - number(88))
+        high = number(number(power) * number(0.6931472) + number(89))
+        x = low if x < low else x
+        x = high if x > high else x
         shifted = x * number(1.4426950408889634) + number(12582912)
         n = shifted - number(12582912)
         r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
         p = number(0.001381443214) * r + number(0.008368783612)
         p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
         p = (p * r + number(0.4999999341)) * r * r + r + number(1)
-        whole = np.int32(number(shifted).view(np.int32) - 0x4B400000)
-        half = np.int32(whole >> 1)
-        low = np.int32((half + 127) << 23)
-        high = np.int32((whole - half + 127) << 23)
-        return p * np.int32(low).view(np.float32) * np.int32(high).view(np.float32)
+        exponent = np.int32(number(shifted).view(np.int32) - np.int32(0x4B3FFF81 + power))
+        return p * np.int32(np.int32(exponent) << 23).view(np.float32)
     else:
-        x = -746.0 if x < -746.0 else x
-        x = 710.0 if x > 710.0 else x
+        low, high = power * 0.6931471805599453 - 709.2, power * 0.6931471805599453 + 710.0
+        x = low if x < low else x
+        x = high if x > high else x
         shifted = x * 1.4426950408889634 + 6755399441055744.0
         n = shifted - 6755399441055744.0
         r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
@@ -177,11 +297,8 @@ def _exp(x):
         p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
         p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
         p = (p * r + 0.5) * r * r + r + 1.0
-        whole = np.float64(shifted).view(np.int64) - 0x4338000000000000
-        half = whole >> 1
-        low = np.int64((half + 1023) << 52)
-        high = np.int64((whole - half + 1023) << 52)
-        return p * np.int64(low).view(np.float64) * np.int64(high).view(np.float64)
+        exponent = np.float64(shifted).view(np.int64) - np.int64(0x4337FFFFFFFFFC01 + power)
+        return p * np.int64(np.int64(exponent) << 52).view(np.float64)
 
 
 @njit(cache=True, nogil=True)
@@ -204,41 +321,138 @@ def _add_to_columns(first, last, logits, top, total):
 
 def clip_loss_vjp(image_features, text_features, log_scale, grad):
     number = image_features.dtype.type
-    scale, N = np.exp(number(log_scale)), number(len(image_features))
+    scale = np.exp(number(log_scale))
     images, texts = _l2_normalize(image_features), _l2_normalize(text_features)
-    by_image, by_text, _ = _log_totals(images, texts, scale)  # N, N
-    images_grad, texts_grad = np.empty_like(images), np.zeros_like(texts)
-    of_block = np.empty_like(texts)  # N D, what one block adds
-    along = np.zeros(len(images), number)  # logits times their gradients, summed along each row
-    factor = number(grad) / (number(2) * N)
-    for first, logits in _blocks(images, texts, scale):
-        rows = slice(first, first + len(logits))
-        share(_slopes, *logits.shape, first, logits, by_image, by_text, factor, along)
-        multiply(logits, texts, images_grad[rows])
-        texts_grad += multiply(logits.T, images[rows], of_block)
+    found = _plain_totals(images, texts, scale)
+    if found:
+        images_grad, texts_grad = _plain_slopes(images, texts, scale, number(grad), *found)
+    else:
+        images_grad, texts_grad = _careful_slopes(images, texts, scale, number(grad))
     images_grad *= scale
     texts_grad *= scale
+    log_scale_grad = _dot_of_rows(images, images_grad)  # of logits and their gradients
     _across(image_features, images, images_grad)
     _across(text_features, texts, texts_grad)
-    return images_grad, texts_grad, np.sum(along)
+    return images_grad, texts_grad, number(log_scale_grad)
+
+
+def _dot_of_rows(x, y):
+    products = np.empty(len(x), x.dtype)
+    share(_dots, *x.shape, x, y, products)
+    return np.sum(products, dtype=np.float64)
 
 
 @njit(cache=True, nogil=True)
-def _slopes(first, last, start, logits, by_image, by_text, factor, along):
+def _dots(first, last, x, y, products):
+    for n in range(first, last):
+        products[n] = _dot(x[n], y[n])
+
+
+def _plain_slopes(images, texts, scale, grad, by_image, by_text, _, power, held):
+    """What the gradients of logits make of texts and of images, from the sums."""
+    number, (N, D) = images.dtype.type, images.shape
+    factor, side = float(grad) / (2 * N), _side(N)
+    shares = (factor / by_image).astype(number), (factor / by_text).astype(number)
+    images_grad, scaled = np.zeros_like(images), _read_only(scale * texts)
+    spare: list = []  # sums over the blocks that a thread has done
+
+    def work(first, last):
+        try:
+            texts_grad = spare.pop()
+        except IndexError:
+            texts_grad = np.zeros_like(texts)
+        given = images, texts, scaled, power, *shares, number(factor)
+        _slope_blocks(first, last, *given, held, side, images_grad, texts_grad)
+        spare.append(texts_grad)
+
+    with one_blas_thread():
+        share(work, -(-N // side), side * N * D // 16)
+    texts_grad = spare.pop()
+    for other in spare:
+        texts_grad += other
+    return images_grad, texts_grad
+
+
+@njit(cache=True, nogil=True)
+def _slope_blocks(
+    first,
+    last,
+    images,
+    texts,
+    scaled,
+    power,
+    by_image,
+    by_text,
+    factor,
+    held,
+    side,
+    images_grad,
+    texts_grad,
+):
+    N, D = images.shape
+    memory, partial = np.empty(side * side, images.dtype), np.empty((side, D), images.dtype)
+    for block in range(first, last):
+        start = block * side
+        rows = min(side, N - start)
+        mine = images[start : start + rows]
+        for left in range(0, N, side):
+            size = min(side, N - left)
+            tile = memory[: rows * size].reshape(rows, size)
+            if held.size:
+                at = start * N + rows * left
+                tile = held[at : at + rows * size].reshape(rows, size)
+            else:
+                np.dot(mine, scaled[left : left + size].T, tile)  # rows size
+                for row in range(rows):
+                    for k in range(size):
+                        tile[row, k] = _exp_less(tile[row, k], power)
+            for row in range(rows):
+                of_row, of_columns = by_image[start + row], by_text[left : left + size]
+                for k in range(size):
+                    tile[row, k] *= of_row + of_columns[k]
+            if left == start:
+                for row in range(rows):
+                    tile[row, row] -= factor + factor
+            np.dot(tile, texts[left : left + size], partial[:rows])
+            _add(images_grad[start : start + rows], partial[:rows])
+            np.dot(tile.T, mine, partial[:size])
+            _add(texts_grad[left : left + size], partial[:size])
+
+
+@njit(cache=True)
+def _add(total, added):
+    for n in range(len(total)):
+        for d in range(total.shape[1]):
+            total[n, d] += added[n, d]
+
+
+def _careful_slopes(images, texts, scale, grad):
+    """The same from the logarithms of sums below the largest logit."""
+    number = images.dtype.type
+    by_image, by_text, _ = _log_totals(images, texts, scale)  # N, N
+    images_grad, texts_grad = np.empty_like(images), np.zeros_like(texts)
+    of_block = np.empty_like(texts)  # N D, what one block adds
+    factor = grad / (number(2) * number(len(images)))
+    for first, logits in _blocks(images, texts, scale):
+        rows = slice(first, first + len(logits))
+        share(_slopes, *logits.shape, first, logits, by_image, by_text, factor)
+        multiply(logits, texts, images_grad[rows])
+        texts_grad += multiply(logits.T, images[rows], of_block)
+    return images_grad, texts_grad
+
+
+@njit(cache=True, nogil=True)
+def _slopes(first, last, start, logits, by_image, by_text, factor):
     """Turn logits into their gradients: both softmaxes, less two on the diagonal."""
     number = logits.dtype.type
     N = logits.shape[1]
-    products = np.empty(N, logits.dtype)
     for row in range(first, last):
         z, own = logits[row], by_image[start + row]
         centre = z[start + row]
         for k in range(N):
-            weights = _exp(z[k] - own) + _exp(z[k] - by_text[k])
-            products[k] = z[k]
-            z[k] = factor * weights
+            z[k] = factor * (_exp(z[k] - own) + _exp(z[k] - by_text[k]))
         from_diagonal = _exp(centre - own) + _exp(centre - by_text[start + row]) - number(2)
         z[start + row] = factor * from_diagonal
-        along[start + row] = _dot(products, z)
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})

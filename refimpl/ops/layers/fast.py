@@ -323,12 +323,13 @@ def _top(bits):
 def _exp(x):
     """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
 
-    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits;
-    ln 2 is subtracted in two parts, and 2^n multiplied in two, for results that are subnormal.
+    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits and
+    is shifted to where an exponent stands. ln 2 is subtracted in two parts. What would be subnormal
+    is 0, and what lies within a factor of √2 of the largest number may be infinity.
     """
     if isinstance(x, np.float32):
         number = np.float32
-        x = number(-104) if x < number(-104) else x
+        x = number(-88) if x < number(-88) else x
         x = number(89) if x > number(89) else x
         shifted = x * number(1.4426950408889634) + number(12582912)
         n = shifted - number(12582912)
@@ -336,13 +337,10 @@ def _exp(x):
         p = number(0.001381443214) * r + number(0.008368783612)
         p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
         p = (p * r + number(0.4999999341)) * r * r + r + number(1)
-        whole = np.int32(number(shifted).view(np.int32) - 0x4B400000)
-        half = np.int32(whole >> 1)
-        low = np.int32((half + 127) << 23)
-        high = np.int32((whole - half + 127) << 23)
-        return p * np.int32(low).view(np.float32) * np.int32(high).view(np.float32)
+        power = np.int32(np.int32(number(shifted).view(np.int32) - 0x4B3FFF81) << 23)
+        return p * np.int32(power).view(np.float32)
     else:
-        x = -746.0 if x < -746.0 else x
+        x = -709.2 if x < -709.2 else x
         x = 710.0 if x > 710.0 else x
         shifted = x * 1.4426950408889634 + 6755399441055744.0
         n = shifted - 6755399441055744.0
@@ -353,11 +351,8 @@ def _exp(x):
         p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
         p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
         p = (p * r + 0.5) * r * r + r + 1.0
-        whole = np.float64(shifted).view(np.int64) - 0x4338000000000000
-        half = whole >> 1
-        low = np.int64((half + 1023) << 52)
-        high = np.int64((whole - half + 1023) << 52)
-        return p * np.int64(low).view(np.float64) * np.int64(high).view(np.float64)
+        power = (np.float64(shifted).view(np.int64) - 0x4337FFFFFFFFFC01) << 52
+        return p * np.int64(power).view(np.float64)
 
 
 def softmax_vjp(z, grad):
