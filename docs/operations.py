@@ -313,16 +313,29 @@ def golden(op: Op) -> list[str]:
     ]
 
 
+def derivation(name: str) -> str:
+    """Where the page of derivations treats a gradient."""
+    for section in (HERE / "gradients.md").read_text().split("\n## ")[1:]:
+        heading = section.partition("\n")[0]
+        if f"`{name}`" in section:
+            return f"[{heading}](../gradients.md#{heading.lower().replace(' ', '-')})"
+    return "[the general rule](../gradients.md)"
+
+
 def gradient(op: Op) -> list[str]:
     """The hand-written gradient, or the operation whose gradient this is."""
     if op.name.endswith("_vjp"):
         base = op.name.removesuffix("_vjp")
-        return [f"This is the gradient of [`{base}`]({base}.md), and it has none of its own here."]
+        return [
+            f"This is the gradient of [`{base}`]({base}.md), and it has none of its own here. It"
+            f" is derived under {derivation(op.name)}."
+        ]
     if f"{op.name}_vjp" not in OPS:
         return ["None is written by hand."]
     other = OPS[f"{op.name}_vjp"]
     return [
-        f"[`{other.name}`]({other.name}.md): {plain(sections(other)['sentence'])}",
+        f"[`{other.name}`]({other.name}.md): {plain(sections(other)['sentence'])} Derived under "
+        f"{derivation(other.name)}.",
         "",
         sections(other).get("equation", ""),
         "",
