@@ -121,8 +121,9 @@ def constraints(op: Op) -> list[str]:
     """What the annotations demand, a sentence each."""
     where: dict[str, list[str]] = {}
     for name, spec in op.specs.items():
-        for axis in spec.names():
-            where.setdefault(axis, []).append(f"`{name}`")
+        for axis in dict.fromkeys(part for dim in spec.dims for part in factors(dim)[1]):
+            if axis.isidentifier():  # not the dots, which several arguments share as well
+                where.setdefault(axis, []).append(f"`{name}`")
     found = [
         f"`{axis}` has one size in {', '.join(names[:-1])} and {names[-1]}."
         for axis, names in where.items()
