@@ -170,8 +170,10 @@ def golden_page() -> str:
 
 
 def point_inwards(app: Any, name: str, content: list[str]) -> None:
-    """What links to a file of the repository on a git host links to its page here."""
+    """What names or links to a file or an operation of the repository links to its page here."""
     content[0] = content[0].replace("](../golden/README.md)", "](golden.md)")
+    if name == "gradients":
+        content[0] = re.sub(r"`(\w+_vjp)`", r"[`\1`](ops/\1.md)", content[0])
 
 
 def generate(app: Any) -> None:

@@ -634,7 +634,7 @@ def without(fig: Any) -> None:
 @figure(
     (8, 3.4),
     "Over the guidance scale from 0 to 8, the share of samples with the label rises from 0.4 to 1 "
-    "and stays; the spread of the samples around their bump falls.",
+    "and stays; the spread of the samples around their bump rises a little and then falls.",
 )
 def sweep(fig: Any) -> None:
     """400 samples at each scale: the share that lands on the label, and how widely they scatter."""
