@@ -412,16 +412,16 @@ def run_doctor(_: argparse.Namespace) -> int:
     from refimpl.oracle.verify import environment
 
     for name, value in environment().items():
-        print(f"{name:<14} {value}")
+        print(f"{name:<20} {value}")
     for name in ("numba", "scipy", "hypothesis", "ml_dtypes"):
         try:
-            print(f"{name:<14} {version(name)}")
+            print(f"{name:<20} {version(name)}")
         except PackageNotFoundError:
-            print(f"{name:<14} not installed")
+            print(f"{name:<20} not installed")
     for name in KNOWN:
         found = name in installed(KNOWN)
-        print(f"{name:<14} {'can be judged' if found else 'not installed'}")
-    print(f"{'whole models':<14} {', '.join(libraries()) or 'of no library'}")
+        print(f"{name:<20} {'can be judged' if found else 'not installed'}")
+    print(f"{'whole models':<20} {', '.join(libraries()) or 'of no library'}")
     return CONFORMS
 
 

@@ -14,7 +14,7 @@ import pytest
 from refimpl.oracle.cases import Case, generate, rounded
 from refimpl.oracle.judge import expect, judge
 from refimpl.oracle.precision import PRECISIONS
-from refimpl.oracle.targets import KNOWN, LIBRARIES, installed
+from refimpl.oracle.targets import KNOWN, LIBRARIES, TargetError, installed
 from refimpl.oracle.verify import verify
 from refimpl.registry import OPS
 
@@ -293,3 +293,39 @@ def test_the_deviations_listed_are_explained_by_a_dialect_or_a_lossy_form(backen
     for finding in report.findings:
         causes = {cause["kind"] for cause in finding.causes}
         assert causes <= {"dialect", "precision"}, (finding.op, finding.causes)
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="needs torch")
+def test_a_target_on_another_device_gives_what_it_gives_at_home():
+    from refimpl.backends import tensors
+    from refimpl.backends import torch as home
+
+    placed = tensors.on_device(home, "cpu")
+    assert set(placed) == {name for name in OPS if hasattr(home, name)}
+    inputs = {"z": np.float32([[1.0, -2.0], [3.0, 0.5]])}
+    np.testing.assert_array_equal(placed["softmax"](**inputs), home.softmax(**inputs))
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="needs torch")
+def test_a_kernel_that_does_not_apply_refuses():
+    from torch.nn.attention import SDPBackend
+
+    from refimpl.backends import tensors
+    from refimpl.backends import torch as home
+
+    tokens = np.ones((1, 2, 3, 4), np.float32)
+    inputs = {"query": tokens, "key": tokens, "value": tokens, "bias": None}
+    plain = tensors.by_kernel(home, "cpu", SDPBackend.MATH)
+    np.testing.assert_array_equal(plain(**inputs), tokens)
+    with pytest.raises(NotImplementedError, match="CUDNN_ATTENTION"):
+        tensors.by_kernel(home, "cpu", SDPBackend.CUDNN_ATTENTION)(**inputs)
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="needs torch")
+def test_a_missing_device_is_named():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(TargetError, match=r"NVIDIA driver|CUDA device"):
+        verify("torch_cuda", ops=["softmax"])

@@ -20,18 +20,24 @@ from refimpl.op import Op
 from refimpl.oracle import wire
 from refimpl.oracle.cases import Case
 
-BACKENDS = {  # and the packages each needs
+BACKENDS = {  # and the packages or devices each needs
     "fast": ("numba",),
     "onnxruntime": ("onnxruntime", "onnx"),
     "torch": ("torch",),
     "jax": ("jax",),
 }
+CUDA = "/dev/nvidiactl"  # there wherever a driver is
 LIBRARIES = {  # made of the frameworks above, and judged where named
     "diffusers": ("diffusers", "torch"),
     "onnx_reference": ("onnx",),
     "open_clip": ("open_clip", "torch", "torchvision"),
     "timm": ("timm", "torch", "torchvision"),
     "torch_compile": ("torch",),
+    "torch_cuda": ("torch", CUDA),
+    "torch_cuda_cudnn": ("torch", CUDA),
+    "torch_cuda_efficient": ("torch", CUDA),
+    "torch_cuda_flash": ("torch", CUDA),
+    "torch_cuda_tf32": ("torch", CUDA),
     "torch_math": ("torch",),
     "transformers": ("transformers", "torch"),
 }
@@ -58,7 +64,10 @@ def installed(among: dict[str, tuple[str, ...]] = BACKENDS) -> list[str]:
     return [
         name
         for name, needs in among.items()
-        if all(importlib.util.find_spec(package) for package in needs)
+        if all(
+            Path(need).exists() if need.startswith("/") else importlib.util.find_spec(need)
+            for need in needs
+        )
     ]
 
 
@@ -74,7 +83,8 @@ class Session:
                 f"{target}: not a target; give a file ending in .py or one of {', '.join(KNOWN)}"
             )
         elif target not in installed(KNOWN):
-            raise TargetError(f"{target}: not installed, needs {' and '.join(KNOWN[target])}")
+            needs = " and ".join(n.replace(CUDA, "an NVIDIA driver") for n in KNOWN[target])
+            raise TargetError(f"{target}: not installed, needs {needs}")
         self.target = target
         self.limit = limit
         self.process: subprocess.Popen | None = None
