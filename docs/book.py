@@ -11,12 +11,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import exercises
 import figures
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from lectures import lecture_page
-from operations import HERE, ROOT, measured, model_page, models, page, plain, sections
+from operations import HERE, ROOT, measured, model_page, models, page, plain, sections, title
 
 from refimpl.axes import AXES
 from refimpl.registry import CHAPTERS, OPS
@@ -40,7 +41,10 @@ class Operations(Directive):
             sentence = plain(sections(op)["sentence"])
             lines.append(f"| [`{op.name}`](../ops/{op.name}.md) | {sentence} | {counts} |")
         lines += ["", "```{toctree}", ":hidden:", "", *(f"../ops/{op.name}" for op in ops), "```"]
-        return parse(self, lines)
+        found = parse(self, lines)
+        for table in found[0].findall(nodes.table):
+            table["classes"].append("operations")
+        return found
 
 
 class Drawing(Directive):
@@ -63,18 +67,53 @@ class Drawing(Directive):
 
 
 class Contents(Directive):
-    """The chapters, in the order of the registry."""
+    """The chapters, in the order of the registry, each with its first sentences."""
 
     def run(self) -> list[nodes.Node]:
-        """A table of contents."""
-        lines = [
-            "```{toctree}",
-            ":caption: Chapters",
-            ":maxdepth: 1",
-            "",
-            *(f"chapters/{c}" for c in CHAPTERS),
-            "```",
+        """Cards, and a table of contents for the margin."""
+        lines = ["::::{container} doors"]
+        for chapter in CHAPTERS:
+            path = HERE / "chapters" / f"{chapter}.md"
+            first = re.sub(r"[^.]*\Z", "", path.read_text().split("\n\n")[1])  # whole sentences
+            count = sum(op.chapter == chapter for op in OPS.values())
+            link = f"**[{title(chapter)}](chapters/{chapter}.md)** · {count} operations"
+            lines += [":::{container} door", link, "", *first.splitlines(), ":::"]
+        pages = [f"chapters/{chapter}" for chapter in CHAPTERS]
+        head = ["```{toctree}", ":caption: Chapters", ":hidden:", ""]
+        return parse(self, [*lines, "::::", "", *head, *pages, "```"])
+
+
+class Judged(Directive):
+    """A file, and what `refimpl verify` says about it; it is asked while the page is made."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """The code and the console."""
+        op, code = self.arguments[0], "\n".join(self.content)
+        _, said = exercises.verdict(op, code)
+        console = f"$ {exercises.COMMAND} {op}\n{said}"
+        return [
+            nodes.literal_block(code, code, language="python"),
+            nodes.literal_block(console, console, language="text"),
         ]
+
+
+class Exercises(Directive):
+    """All operations that can be written, short ones first, by chapter."""
+
+    def run(self) -> list[nodes.Node]:
+        """Markdown, parsed in place."""
+        lines = []
+        for chapter in CHAPTERS:
+            found = sorted(
+                (len(exercises.body(op)), f"[`{op.name}`](ops/{op.name}.md#exercise)")
+                for op in OPS.values()
+                if op.chapter == chapter
+            )
+            shown = [f"{link} {count}" for count, link in found]
+            lines += [f"- **{title(chapter)}**: {', '.join(shown)}"]
         return parse(self, lines)
 
 
@@ -131,8 +170,10 @@ def golden_page() -> str:
 
 
 def point_inwards(app: Any, name: str, content: list[str]) -> None:
-    """What links to a file of the repository on a git host links to its page here."""
+    """What names or links to a file or an operation of the repository links to its page here."""
     content[0] = content[0].replace("](../golden/README.md)", "](golden.md)")
+    if name == "gradients":
+        content[0] = re.sub(r"`(\w+_vjp)`", r"[`\1`](ops/\1.md)", content[0])
 
 
 def generate(app: Any) -> None:
@@ -159,6 +200,8 @@ def setup(app: Any) -> dict[str, bool]:
     app.add_directive("models", Models)
     app.add_directive("other-pages", OtherPages)
     app.add_directive("axes-table", AxesTable)
+    app.add_directive("judged", Judged)
+    app.add_directive("exercises", Exercises)
     app.connect("builder-inited", generate)
     app.connect("source-read", point_inwards)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

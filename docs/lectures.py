@@ -131,6 +131,16 @@ def lecture_row(row: dict[str, Any], language: str) -> list[str]:
     return [*lines, plain(row[f"note_{language}"]), ""]
 
 
+def counts() -> dict[str, tuple[int, int]]:
+    """For each priority the rows, and those with an operation, a page or a computation."""
+    found = {}
+    for priority in "0123X":
+        chosen = [row for row in lectures()["row"] if row["priority"] == priority]
+        here = [row for row in chosen if {"ops", "models", "page", "compute"} & set(row)]
+        found[priority] = len(chosen), len(here)
+    return found
+
+
 def lecture_page(language: str) -> str:
     """The map of the lectures in one language."""
     words, data = WORDS[language], lectures()
@@ -142,10 +152,8 @@ def lecture_page(language: str) -> str:
         f"| {words['priority']} | | {words['rows']} | {words['covered']} |",
         "|---|---|---:|---:|",
     ]
-    for priority in "0123X":
-        chosen = [row for row in rows if row["priority"] == priority]
-        here = [row for row in chosen if {"ops", "models", "page", "compute"} & set(row)]
-        lines.append(f"| {priority} | {words[priority]} | {len(chosen)} | {len(here)} |")
+    for priority, (count, here) in counts().items():
+        lines.append(f"| {priority} | {words[priority]} | {count} | {here} |")
     lines += ["", f"## {words['errata']}", ""]
     known = sorted((r for r in rows if "erratum" in r), key=lambda row: row["erratum"])
     for row in known:
@@ -161,3 +169,8 @@ def lecture_page(language: str) -> str:
         if row["priority"] == "X":
             lines += lecture_row(row, language)
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    for priority, (count, here) in counts().items():
+        print(f"priority {priority}: {here} of {count} rows ({WORDS['en'][priority]})")

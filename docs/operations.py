@@ -1,8 +1,8 @@
 """The pages of the operations, as Markdown: everything on them is read from the code.
 
-Each keeps one order: what it is for, the equation, the arguments, the constraints and laws, the
-text, an example, the gradient, conventions elsewhere, the bound, what goes wrong, dialects, golden
-cases, an exercise.
+Each keeps one order: a figure, what it is for, the equation, the arguments, the constraints and
+laws, the text, an example, the gradient, conventions elsewhere, the bound, what goes wrong,
+dialects, golden cases, an exercise.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import figures
 import numpy as np
 
 import refimpl.models
@@ -30,6 +31,7 @@ from refimpl.registry import OPS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+NAMES = {"torch", "diffusers", "transformers", "timm", "scipy", "sklearn", "onnx"}  # as written
 PARTS = ("Returns", "Raises", "Elsewhere:", "Paper:", ">>>")
 
 
@@ -38,6 +40,12 @@ def plain(text: str) -> str:
     pieces = re.split(r"(`[^`]*`)", " ".join(text.split()))
     pieces[::2] = [re.sub(r"([*_<|\\])", r"\\\1", piece) for piece in pieces[::2]]
     return "".join(pieces)
+
+
+def sentence(text: str) -> str:
+    """Prose that begins a paragraph: a capital letter, unless it begins with a name."""
+    word = text.partition(" ")[0]
+    return plain(text[:1].upper() + text[1:] if word.isalpha() and word not in NAMES else text)
 
 
 def sections(op: Op) -> dict[str, Any]:
@@ -113,8 +121,9 @@ def constraints(op: Op) -> list[str]:
     """What the annotations demand, a sentence each."""
     where: dict[str, list[str]] = {}
     for name, spec in op.specs.items():
-        for axis in spec.names():
-            where.setdefault(axis, []).append(f"`{name}`")
+        for axis in dict.fromkeys(part for dim in spec.dims for part in factors(dim)[1]):
+            if axis.isidentifier():  # not the dots, which several arguments share as well
+                where.setdefault(axis, []).append(f"`{name}`")
     found = [
         f"`{axis}` has one size in {', '.join(names[:-1])} and {names[-1]}."
         for axis, names in where.items()
@@ -133,7 +142,10 @@ def constraints(op: Op) -> list[str]:
             found.append(f"`{name}`: {numbers(spec)}.")
         elif np.isfinite(kind.low) or np.isfinite(kind.high) or kind.integer:
             whole = ", a whole number" if kind.name == "Size" else ""
-            found.append(f"`{name}`: {numbers(spec)}{whole}.")
+            says = numbers(spec)
+            plainly = kind.open_low or kind.integer or "[" in says or not np.isfinite(kind.low)
+            least = "" if plainly else f", at least {kind.low:g}"
+            found.append(f"`{name}`: {says}{whole or least}.")
     return found
 
 
@@ -283,7 +295,8 @@ def exercise(op: Op) -> list[str]:
         "```",
         "",
         "The report names the first wrong element and, where it can, the mistake as a diff; "
-        "exit code 0 means that you are right.",
+        "exit code 0 means that you are right. How that looks is shown under "
+        "[exercises](../exercises.md).",
     ]
 
 
@@ -301,16 +314,29 @@ def golden(op: Op) -> list[str]:
     ]
 
 
+def derivation(name: str) -> str:
+    """Where the page of derivations treats a gradient."""
+    for section in (HERE / "gradients.md").read_text().split("\n## ")[1:]:
+        heading = section.partition("\n")[0]
+        if f"`{name}`" in section:
+            return f"[{heading}](../gradients.md#{heading.lower().replace(' ', '-')})"
+    return "[the general rule](../gradients.md)"
+
+
 def gradient(op: Op) -> list[str]:
     """The hand-written gradient, or the operation whose gradient this is."""
     if op.name.endswith("_vjp"):
         base = op.name.removesuffix("_vjp")
-        return [f"This is the gradient of [`{base}`]({base}.md), and it has none of its own here."]
+        return [
+            f"This is the gradient of [`{base}`]({base}.md), and it has none of its own here. It"
+            f" is derived under {derivation(op.name)}."
+        ]
     if f"{op.name}_vjp" not in OPS:
         return ["None is written by hand."]
     other = OPS[f"{op.name}_vjp"]
     return [
-        f"[`{other.name}`]({other.name}.md): {plain(sections(other)['sentence'])}",
+        f"[`{other.name}`]({other.name}.md): {plain(sections(other)['sentence'])} Derived under "
+        f"{derivation(other.name)}.",
         "",
         sections(other).get("equation", ""),
         "",
@@ -326,6 +352,7 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
         for i, law in enumerate(op.laws, 1)
     ]
     rules = [f"**C{i}.** {rule}" for i, rule in enumerate(constraints(op), 1)]
+    drawn = figures.picture_of(op.name)
     parts: list[tuple[str, list[str]]] = [
         ("What it is for", [plain(doc["sentence"]), *map(plain, doc["notes"])]),
         (
@@ -340,7 +367,7 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
                 "",
                 plain(doc.get("Raises", "")),
                 "",
-                "Constraints, checked on every call:",
+                "Constraints, checked on every call:" if rules else "",
                 "",
                 *(f"- {x}" for x in rules),
                 "",
@@ -352,7 +379,7 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
         ("Text", text_of(op)),
         ("Example", ["```python", doc.get(">>>", ""), "```"]),
         ("Gradient", gradient(op)),
-        ("Elsewhere", [plain(doc.get("Elsewhere:", "No other convention is known."))]),
+        ("Elsewhere", [sentence(doc.get("Elsewhere:", "No other convention is known."))]),
         ("Bound", bound(op, audit)),
         ("What goes wrong", edits(op, op.mistakes)),
         ("Dialects", edits(op, op.dialects) if op.dialects else ["None is known."]),
@@ -363,9 +390,11 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
     lines = [
         f"# `{op.name}`",
         "",
-        f"Chapter [{title(op.chapter)}](../chapters/{op.chapter}.md)",
+        f"Chapter [{title(op.chapter)}](../chapters/{op.chapter}.md) · [Exercise](#exercise)",
         "",
     ]
+    if drawn:
+        lines += [f"```{{drawing}} {drawn}", "```", ""]
     for heading, content in parts:
         if content:
             lines += [f"## {heading}", "", *content, ""]

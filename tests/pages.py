@@ -1,4 +1,4 @@
-"""`python -m tests.pages` rewrites the generated parts of the README."""
+"""`python -m tests.pages` rewrites the generated parts of the README, and its picture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 from refimpl.registry import OPS
+from tests.textbook import DOCS, front
 
 README = Path(__file__).parent.parent / "README.md"
+PICTURE = DOCS / "front.svg"
 
 
 def operations() -> str:
@@ -47,3 +49,4 @@ def render(text: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(render(README.read_text()))
+    PICTURE.write_text(front.svg())

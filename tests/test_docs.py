@@ -9,9 +9,9 @@ import pytest
 
 import refimpl.testing  # noqa: F401  loaded before the examples use it
 from refimpl.registry import CHAPTERS, OPS
-from tests.pages import README, render
+from tests.pages import PICTURE, README, render
 from tests.textbook import DOCS as FOLDER
-from tests.textbook import GENERATED
+from tests.textbook import GENERATED, front
 
 CHAPTER_PAGES = [FOLDER / "chapters" / f"{name}.md" for name in CHAPTERS]
 PAGES = [path for path in sorted(FOLDER.glob("*.md")) if path.name not in GENERATED]
@@ -45,6 +45,11 @@ def test_the_file_of_the_guide_conforms(tmp_path, page, file, op):
 def test_the_generated_parts_of_the_readme_are_current():
     text = README.read_text()
     assert render(text) == text, "run: make pages"
+
+
+def test_the_picture_of_the_readme_is_current():
+    assert PICTURE.read_text() == front.svg(), "run: make pages"
+    assert PICTURE.stat().st_size < 20_000
 
 
 def test_links_within_the_repository_lead_somewhere():

@@ -47,6 +47,16 @@ def test_a_row_says_who_what_and_where_in_both_languages(row):
         assert {"ops", "models", "compute", "page"} & set(row), "an important row without a place"
 
 
+def test_every_row_down_to_the_systems_that_are_named_has_a_place():
+    counts = lectures.counts()
+    assert sum(count for count, _ in counts.values()) == len(DATA["row"])
+    assert all(count == here > 0 for count, here in map(counts.get, "012"))
+
+
+def test_every_erratum_of_the_decks_is_carried():
+    assert {row["erratum"] for row in DATA["row"] if "erratum" in row} == set(range(1, 21))
+
+
 def test_rows_are_listed_once():
     names = [row["id"] for row in DATA["row"]]
     assert len(set(names)) == len(names)

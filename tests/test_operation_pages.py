@@ -43,6 +43,12 @@ def test_a_page_keeps_the_order(op):
     assert page.count("\n- **L") == len(op.laws)
 
 
+def test_every_gradient_is_derived_somewhere():
+    for name in OPS:
+        if name.endswith("_vjp"):
+            assert "the general rule" not in operations.derivation(name), name
+
+
 def test_the_text_of_a_page_is_complete():
     source = "\n".join(operations.text_of(OPS["q_posterior"]))
     assert "def q_posterior(" in source

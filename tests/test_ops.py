@@ -14,9 +14,9 @@ from tests.harness import cases, disagreement, law_sides, twin, witness, worst_r
 
 ALL = [pytest.param(op, id=f"{op.chapter}-{op.name}") for op in OPS.values()]
 LAWS = [
-    pytest.param(op, law, id=f"{op.chapter}-{op.name}-{law.says.replace(' ', '_')}")
+    pytest.param(op, law, id=f"{op.chapter}-{op.name}-L{i}-{law.says.replace(' ', '_')}")
     for op in OPS.values()
-    for law in op.laws
+    for i, law in enumerate(op.laws, 1)
 ]
 MISTAKES = [
     pytest.param(op, edit, id=f"{op.chapter}-{edit.id}")

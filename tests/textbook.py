@@ -7,8 +7,20 @@ DOCS = Path(__file__).parent.parent / "docs"
 GENERATED = ("lectures.md", "clases.md", "golden.md")  # pages that the build writes into docs
 sys.path.insert(0, str(DOCS))
 
+import exercises  # noqa: E402
+import figures  # noqa: E402
+import front  # noqa: E402
 import lecture_numbers  # noqa: E402
 import lectures  # noqa: E402
 import operations  # noqa: E402
 
-__all__ = ["DOCS", "GENERATED", "lecture_numbers", "lectures", "operations"]
+__all__ = [
+    "DOCS",
+    "GENERATED",
+    "exercises",
+    "figures",
+    "front",
+    "lecture_numbers",
+    "lectures",
+    "operations",
+]
