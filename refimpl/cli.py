@@ -145,14 +145,20 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="torch, torch.compile, jax, onnxruntime; default: those installed here",
     )
-    bench.add_argument("--work", nargs="+", default=[], metavar="NAME", help="default: most")
+    bench.add_argument(
+        "--work", nargs="+", default=[], metavar="NAME", help="default: most; none: none"
+    )
     bench.add_argument("--threads", type=int, default=0, help="default: all processors")
     bench.add_argument(
         "--seconds", type=float, default=1.0, help="a pair is repeated for; default: 1"
     )
     bench.add_argument("--growth", action="store_true", help="exponents of time and memory")
     bench.add_argument("--json", metavar="FILE", type=Path)
-    bench.add_argument("--plot", metavar="FILE", type=Path, help="needs matplotlib")
+    bench.add_argument("--starts", action="store_true", help="import, first calls, verification")
+    bench.add_argument(
+        "--plot", metavar="FILE", type=Path, help="growth, and the ratios; needs matplotlib"
+    )
+    bench.add_argument("--page", metavar="FILE", type=Path, help="a Markdown page with marks")
     bench.set_defaults(run=run_bench)
 
     commands.add_parser("list", help="the operations").set_defaults(run=run_list)
@@ -363,24 +369,27 @@ def run_explain(options: argparse.Namespace) -> int:
 
 def run_bench(options: argparse.Namespace) -> int:
     """Measure, print the table, write the files."""
-    import importlib.util
-
     from refimpl import bench, threads
     from refimpl.oracle.targets import TargetError
 
-    for path in (options.json, options.plot):
+    for path in (options.json, options.plot, options.page):
         if path and not path.parent.is_dir():
             raise TargetError(f"{path}: there is no such folder")
     if options.threads < 0:
         raise TargetError(f"--threads is {options.threads}, expected at least 1")
-    works = bench.choose(options.work)
+    if options.page and not options.page.is_file():
+        raise TargetError(f"{options.page}: there is no such page")
+    works = [] if options.work == ["none"] else bench.choose(options.work)
     peers = options.against.split(",") if options.against else list(bench.PEERS)
-    if not options.against:
-        peers = [p for p in peers if importlib.util.find_spec(p.partition(".")[0])]
     threads.use(options.threads or threads.count())
     try:
         result = bench.run(
-            works, peers, options.growth, options.seconds, progress=_progress(len(works))
+            works,
+            peers,
+            grow=options.growth or bool(options.plot),
+            seconds=options.seconds,
+            progress=_progress(len(works)),
+            start=options.starts,
         )
         _clear_progress()
         print(result.table())
@@ -388,6 +397,8 @@ def run_bench(options: argparse.Namespace) -> int:
             bench.write(result, options.json)
         if options.plot:
             result.plot(options.plot)
+        if options.page:
+            bench.write_page(result, options.page)
     except bench.Unavailable as error:
         raise TargetError(str(error)) from None
     return CONFORMS

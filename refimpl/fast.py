@@ -13,10 +13,34 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.op import Op
+from refimpl.axes import Spec
 from refimpl.registry import OPS
 
 PRECISIONS = ("float32", "float64")
+
+
+def guided_ddim_step(
+    x_t: Any,
+    t: Any,
+    t_prev: Any,
+    eps_uncond: Any,
+    eps_cond: Any,
+    scale: float,
+    noise: Any,
+    alpha_bar: Any,
+    eta: float,
+) -> Any:
+    """`classifier_free_guidance`, then `ddim_step` with what it gives, in one pass over memory.
+
+    Raises what these two raise.
+    """
+    from refimpl.ops.diffusion.fast import guided_ddim_step as kernel
+
+    guide, step = OPS["classifier_free_guidance"], OPS["ddim_step"]
+    inputs = guide.read(eps_uncond, eps_cond, scale, keep_dtype=True)
+    inputs |= step.read(x_t, t, t_prev, eps_cond, noise, alpha_bar, eta, keep_dtype=True)
+    del inputs["eps"]
+    return kernel(**prepare(guide.specs | step.specs, inputs))
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
@@ -36,12 +60,12 @@ def _twin(name: str) -> Callable[..., Any]:
 
     @functools.wraps(op.text)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return kernel(**prepare(op, op.read(*args, **kwargs, keep_dtype=True)))
+        return kernel(**prepare(op.specs, op.read(*args, **kwargs, keep_dtype=True)))
 
     return call
 
 
-def prepare(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
+def prepare(specs: dict[str, Spec], inputs: dict[str, Any]) -> dict[str, Any]:
     """One float dtype, contiguous, read-only: a kernel meets one type and compiles once.
 
     A mask of zeros and -inf is as exact in float32, and asks for no wider one; neither does a
@@ -50,7 +74,7 @@ def prepare(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
     arrays = [
         x
         for name, x in inputs.items()
-        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not _is_mask(op, name, x)
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not _is_mask(specs[name], x)
     ]
     arrays = [x for x in arrays if x.ndim] or arrays
     wide = not arrays or any(x.dtype.itemsize > 4 for x in arrays)
@@ -58,12 +82,12 @@ def prepare(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
     prepared = {}
     for name, value in inputs.items():
         if isinstance(value, np.ndarray):
-            kind = np.dtype(np.int64) if op.specs[name].kind.integer else dtype
+            kind = np.dtype(np.int64) if specs[name].kind.integer else dtype
             value = np.asarray(value, dtype=kind, order="C").view()
             value.flags.writeable = False
         prepared[name] = value
     return prepared
 
 
-def _is_mask(op: Op, name: str, x: np.ndarray) -> bool:
-    return op.specs[name].kind.name == "Bias" and bool(np.all((x == 0) | (x == -np.inf)))
+def _is_mask(spec: Spec, x: np.ndarray) -> bool:
+    return spec.kind.name == "Bias" and bool(np.all((x == 0) | (x == -np.inf)))

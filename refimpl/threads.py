@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 PIECES = 4  # of a range, for each thread
+ROWS = 384  # of a matrix in its product, or copying the other factor costs more
 WORTHWHILE = 1 << 15  # numbers that a thread should find in its piece, or waking it costs more
 
 _lock = threading.Lock()
@@ -78,6 +79,11 @@ def share(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> None:
         for helper in helpers:
             if not helper.cancel():  # one that has not begun is not needed any more
                 helper.result()
+
+
+def parts(rows: int) -> int:
+    """Into how many parts a matrix product is cut: as many for each thread, long ones."""
+    return count() * max(rows // (count() * ROWS), 1)
 
 
 def _start(work: Callable[[], None], helpers: int) -> list[Future[None]]:

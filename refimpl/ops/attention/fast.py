@@ -20,17 +20,17 @@ PRODUCT = 10**6  # multiplications up to which OpenBLAS packs nothing
 
 
 def attention(query, key, value, bias):
-    return _attention(_over_root(query), key, value, bias)[0]
+    return _attention(query, key, value, bias)[0]
 
 
-def _attention(scaled, key, value, bias):
+def _attention(query, key, value, bias):
     """What attention returns, with the top and the total that each row of weights came from."""
-    B, heads, N, E = scaled.shape
+    B, heads, N, E = query.shape
     M, F = value.shape[2:]
-    mixed = np.zeros((B, heads, N, F), scaled.dtype)  # B H N F
-    tops = np.full((B, heads, N), -np.inf, scaled.dtype)  # B H N
-    totals = np.zeros((B, heads, N), scaled.dtype)  # B H N
-    given = scaled, key, value, _four_axes(bias, scaled), mixed, tops, totals
+    mixed = np.zeros((B, heads, N, F), query.dtype)  # B H N F
+    tops = np.full((B, heads, N), -np.inf, query.dtype)  # B H N
+    totals = np.zeros((B, heads, N), query.dtype)  # B H N
+    given = query, key, value, _four_axes(bias, query), mixed, tops, totals
     with one_blas_thread():
         tasks, each = B * heads * -(-N // ROWS), min(ROWS, N) * M * (E + F) // 16
         share(_attend, tasks, each, *given, _long(M, E, F))
@@ -51,53 +51,39 @@ def _four_axes(bias, query):
     return bias.reshape((1,) * (4 - bias.ndim) + bias.shape)
 
 
-def _over_root(query):
-    """Queries over the root of their width: what a key is multiplied with."""
-    scaled = np.empty(query.shape, query.dtype)
-    factor = query.dtype.type(1) / np.sqrt(query.dtype.type(query.shape[3]))
-    share(_scale, query.size, 1, query.reshape(-1), factor, scaled.reshape(-1))
-    return _read_only(scaled)
-
-
-@njit(cache=True, nogil=True)
-def _scale(first, last, x, factor, product):
-    x, product = x[first:last], product[first:last]
-    for i in range(x.size):
-        product[i] = x[i] * factor
-
-
 def _bits(x):
     """The same memory, read as integers."""
     return x.view(np.int32 if x.dtype == np.float32 else np.int64)
 
 
-def _attend(first, last, scaled, key, value, bias, mixed, tops, totals, keys):
-    scores = np.empty(SHORT * keys, scaled.dtype)
-    given = scaled, key, value, bias, mixed, tops, totals, keys
+def _attend(first, last, query, key, value, bias, mixed, tops, totals, keys):
+    scores = np.empty(SHORT * keys, query.dtype)
+    given = query, key, value, bias, mixed, tops, totals, keys
     _attend_blocks(first, last, *given, scores, _bits(scores))
 
 
 @njit(cache=True, nogil=True)
-def _attend_blocks(first, last, scaled, key, value, bias, mixed, tops, totals, keys, scores, bits):
-    heads, N, E = scaled.shape[1:]
+def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, keys, scores, bits):
+    heads, N, E = query.shape[1:]
     M, F = value.shape[2:]
-    zero, one = scaled.dtype.type(0), scaled.dtype.type(1)
+    zero, one = query.dtype.type(0), query.dtype.type(1)
     shared = heads // key.shape[1]  # query heads 0 .. R-1 look at key head 0, and so on
     blocks = -(-N // ROWS)
-    turned, partial = np.empty(E * keys, scaled.dtype), np.empty(SHORT * F, scaled.dtype)
+    factor = one / np.sqrt(query.dtype.type(E))
+    turned, partial = np.empty(E * keys, query.dtype), np.empty(SHORT * F, query.dtype)
     for task in range(first, last):
         b, h, begin = task // blocks // heads, task // blocks % heads, task % blocks * ROWS
         g, end = h // shared, min(begin + ROWS, N)
         for left in range(0, M, keys):
             size = min(keys, M - left)
             across = turned[: E * size].reshape(E, size)
-            _transpose(key[b, g, left : left + size], across)
+            _transpose(key[b, g, left : left + size], factor, across)
             for start in range(begin, end, SHORT):
                 rows = min(SHORT, end - start)
                 tile = scores[: rows * size].reshape(rows, size)
                 added = partial[: rows * F].reshape(rows, F)
                 own = mixed[b, h, start : start + rows]
-                np.dot(scaled[b, h, start : start + rows], across, tile)  # N M
+                np.dot(query[b, h, start : start + rows], across, tile)  # N M
                 _add_bias(bias, b, h, start, left, tile)
                 for n in range(rows):
                     top, new = tops[b, h, start + n], _top(bits[n * size : (n + 1) * size])
@@ -123,10 +109,10 @@ def _attend_blocks(first, last, scaled, key, value, bias, mixed, tops, totals, k
 
 
 @njit(cache=True)
-def _transpose(x, turned):
+def _transpose(x, factor, turned):
     for m in range(x.shape[0]):
         for e in range(x.shape[1]):
-            turned[e, m] = x[m, e]
+            turned[e, m] = x[m, e] * factor
 
 
 @njit(cache=True)
@@ -221,10 +207,9 @@ def attention_grads(query, key, value, bias, grad, scores_grad=None):
     heads, N = query.shape[1:3]
     if scores_grad is None:
         scores_grad = np.empty((0, 0, 0, 0), query.dtype)
-    scaled = _over_root(query)
-    mixed, tops, totals = _attention(scaled, key, value, bias)
+    mixed, tops, totals = _attention(query, key, value, bias)
     grads = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
-    given = scaled, key, value, _four_axes(bias, query), grad, mixed, tops, totals
+    given = query, key, value, _four_axes(bias, query), grad, mixed, tops, totals
     with one_blas_thread():
         each = heads // max(G, 1) * N * M * (E + value.shape[3]) // 16
         rows = _long(N, E, value.shape[3])
@@ -236,7 +221,7 @@ def attention_grads(query, key, value, bias, grad, scores_grad=None):
 def _attention_vjp(
     first,
     last,
-    scaled,
+    query,
     key,
     value,
     bias,
@@ -250,15 +235,15 @@ def _attention_vjp(
     scores_grad,
     most,
 ):
-    heads, N, E = scaled.shape[1:]
+    heads, N, E = query.shape[1:]
     G, M, F = value.shape[1:]
-    number = scaled.dtype.type
+    number = query.dtype.type
     shared = heads // G  # query heads 0 .. R-1 look at key head 0, and so on
     factor = number(1) / np.sqrt(number(E))
-    memory = np.empty((2, most * SHORT), scaled.dtype)
-    turned = np.empty((2, max(E, F) * SHORT), scaled.dtype)
-    partial = np.empty(max(most, SHORT) * max(E, F), scaled.dtype)
-    averages = np.empty(N, scaled.dtype)
+    memory = np.empty((2, most * SHORT), query.dtype)
+    turned = np.empty((2, max(E, F) * SHORT), query.dtype)
+    partial = np.empty(max(most, SHORT) * max(E, F), query.dtype)
+    averages = np.empty(N, query.dtype)
     for task in range(first, last):
         b, g = task // G, task % G
         for h in range(g * shared, (g + 1) * shared):
@@ -269,12 +254,12 @@ def _attention_vjp(
                 right = left + columns
                 keys = turned[0, : E * columns].reshape(E, columns)
                 values = turned[1, : F * columns].reshape(F, columns)
-                _transpose(key[b, g, left:right], keys)
-                _transpose(value[b, g, left:right], values)
+                _transpose(key[b, g, left:right], factor, keys)
+                _transpose(value[b, g, left:right], number(1), values)
                 for start in range(0, N, most):
                     end = min(start + most, N)
                     rows = end - start
-                    own, asked = grad[b, h, start:end], scaled[b, h, start:end]  # N F, N E
+                    own, asked = grad[b, h, start:end], query[b, h, start:end]  # N F, N E
                     weights = memory[0, : rows * columns].reshape(rows, columns)
                     slopes = memory[1, : rows * columns].reshape(rows, columns)
                     np.dot(asked, keys, weights)  # N M
@@ -294,9 +279,15 @@ def _attention_vjp(
                     added = partial[: rows * E].reshape(rows, E)
                     np.dot(slopes, key[b, g, left:right], added)
                     _add(query_grad[b, h, start:end], added)  # N E
-            for n in range(N):
-                for e in range(E):
-                    query_grad[b, h, n, e] *= factor
+            _multiply(query_grad[b, h], factor)
+        _multiply(key_grad[b, g], factor)
+
+
+@njit(cache=True)
+def _multiply(x, factor):
+    for n in range(len(x)):
+        for e in range(x.shape[1]):
+            x[n, e] *= factor
 
 
 @njit(cache=True)

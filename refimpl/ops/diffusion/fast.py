@@ -394,39 +394,59 @@ def _exp(x):
 
 def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     x_prev = np.empty(x_t.shape, x_t.dtype)
-    eta = x_t.dtype.type(eta)
-    share, share_prev = alpha_bar[t], _before(alpha_bar, t_prev + 1)  # B, B
-    sigma = eta * np.sqrt((1 - share_prev) / (1 - share)) * np.sqrt(1 - share / share_prev)
-    direction = np.sqrt(1 - share_prev - sigma * sigma)  # B
-    share_out(
-        _ddim_step,
-        x_t.size,
-        1,
-        _rows(x_t),
-        _rows(eps),
-        _rows(noise),
-        np.sqrt(share),
-        np.sqrt(1 - share),
-        np.sqrt(share_prev),
-        direction,
-        sigma,
-        _rows(x_prev),
-    )
+    factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
+    given = _rows(x_t), _rows(eps), _rows(noise), factors, _rows(x_prev)
+    share_out(_ddim_step, x_t.size, 1, *given)
     return x_prev
 
 
+def _ddim_factors(t, t_prev, alpha_bar, eta):
+    """What a step multiplies with: noise and signal of x_t, then of x_prev, and new noise."""
+    share, share_prev = alpha_bar[t], _before(alpha_bar, t_prev + 1)  # B, B
+    sigma = eta * np.sqrt((1 - share_prev) / (1 - share)) * np.sqrt(1 - share / share_prev)
+    direction = np.sqrt(1 - share_prev - sigma * sigma)  # B
+    roots = np.sqrt(1 - share), np.sqrt(share), np.sqrt(share_prev)
+    return np.stack((*roots, direction, sigma))  # 5 B
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _ddim_step(first, last, x_t, eps, noise, root, root_noise, root_prev, direction, sigma, x_prev):
+def _ddim_step(first, last, x_t, eps, noise, factors, x_prev):
     n = x_t.shape[1]
     for row in range(first // n, -(-last // n)):
-        of_x, of_eps, of_start = root[row], root_noise[row], root_prev[row]
-        towards, of_noise = direction[row], sigma[row]
+        of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
+        towards, of_noise = factors[3, row], factors[4, row]
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
         into = x_prev[row, begin:end]
         for i in range(into.size):
             x_start = (x[i] - of_eps * e[i]) / of_x
             into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
+
+
+def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_bar, eta):
+    """Classifier-free guidance, then a DDIM step, in one pass."""
+    x_prev = np.empty(x_t.shape, x_t.dtype)
+    factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
+    batches = _rows(x_t), _rows(eps_uncond), _rows(eps_cond), _rows(noise)
+    share_out(
+        _guided_ddim_step, x_t.size, 1, *batches, x_t.dtype.type(scale), factors, _rows(x_prev)
+    )
+    return x_prev
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _guided_ddim_step(first, last, x_t, eps_uncond, eps_cond, noise, scale, factors, x_prev):
+    n = x_t.shape[1]
+    for row in range(first // n, -(-last // n)):
+        of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
+        towards, of_noise = factors[3, row], factors[4, row]
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        x, z, into = x_t[row, begin:end], noise[row, begin:end], x_prev[row, begin:end]
+        uncond, cond = eps_uncond[row, begin:end], eps_cond[row, begin:end]
+        for i in range(into.size):
+            eps = uncond[i] + scale * (cond[i] - uncond[i])
+            x_start = (x[i] - of_eps * eps) / of_x
+            into[i] = of_start * x_start + towards * eps + of_noise * z[i]
 
 
 def respaced_timesteps(steps, counts):

@@ -10,18 +10,29 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.threads import share
+from refimpl.threads import one_blas_thread, parts, share
 
 
 def linear(x, weight, bias):
     *rest, D = x.shape
-    y = x.reshape(-1, D) @ weight.T
+    rows = x.reshape(math.prod(rest), D)
+    y = np.empty((len(rows), len(weight)), x.dtype)
+    block = max(-(-len(rows) // parts(len(rows))), 1)
+    with one_blas_thread():
+        share(
+            _linear, -(-len(rows) // block), block * weight.size // 16, block, rows, weight, bias, y
+        )
+    return y.reshape((*rest, len(weight)))
+
+
+def _linear(first, last, block, x, weight, bias, y):
+    x, y = x[first * block : last * block], y[first * block : last * block]
+    np.matmul(x, weight.T, out=y)
     if bias is not None:
         _add_bias(y, bias)
-    return y.reshape((*rest, weight.shape[0]))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_bias(y, bias):
     for row in range(y.shape[0]):
         for o in range(y.shape[1]):
@@ -56,16 +67,16 @@ def layer_norm(x, gain, bias, eps):
     return y
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _layer_norm(first, last, x, gain, bias, eps, y):
     D = x.shape[1]
     size = x.dtype.type(D)
     for row in range(first, last):
         mean = _sum(x[row]) / size
         variance = _sum_of_squares(x[row], mean) / size
-        root = np.sqrt(variance + eps)
+        share = x.dtype.type(1) / np.sqrt(variance + eps)
         for d in range(D):
-            y[row, d] = gain[d] * ((x[row, d] - mean) / root) + bias[d]
+            y[row, d] = gain[d] * ((x[row, d] - mean) * share) + bias[d]
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
@@ -148,14 +159,14 @@ def rms_norm(x, gain, eps):
     return y
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _rms_norm(first, last, x, gain, eps, y):
     D = x.shape[1]
     for row in range(first, last):
         mean_square = _dot(x[row], x[row]) / x.dtype.type(D)
-        root = np.sqrt(mean_square + eps)
+        share = x.dtype.type(1) / np.sqrt(mean_square + eps)
         for d in range(D):
-            y[row, d] = gain[d] * (x[row, d] / root)
+            y[row, d] = gain[d] * (x[row, d] * share)
 
 
 def rms_norm_vjp(x, gain, eps, grad):
@@ -286,6 +297,16 @@ def _bits(x):
     return x.view(np.int32 if x.dtype == np.float32 else np.int64)
 
 
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _exp_of_row(z, top, into):
+    """The exponentials of a row below its top, and their sum."""
+    total = z.dtype.type(0)
+    for k in range(z.size):
+        into[k] = _exp(z[k] - top)
+        total += into[k]
+    return total
+
+
 @njit(cache=True, nogil=True)
 def _softmax(first, last, z, bits, p):
     K = z.shape[1]
@@ -294,12 +315,10 @@ def _softmax(first, last, z, bits, p):
         top = _top(bits[row])
         if top == -np.inf:  # a row of -inf alone has weights 0
             top = zero
+        total = _exp_of_row(z[row], top, p[row])
+        share = one / (one if total < one else total)
         for k in range(K):
-            p[row, k] = _exp(z[row, k] - top)
-        total = _sum(p[row])
-        total = one if total < one else total
-        for k in range(K):
-            p[row, k] /= total
+            p[row, k] *= share
 
 
 @njit(cache=True)
@@ -392,9 +411,7 @@ def _log_softmax(first, last, z, bits, log_probs):
         top = _top(bits[row])
         if top == -np.inf:
             top = zero
-        for k in range(K):
-            log_probs[row, k] = _exp(z[row, k] - top)
-        total = _sum(log_probs[row])
+        total = _exp_of_row(z[row], top, log_probs[row])
         log_total = top + np.log(one if total < one else total)
         for k in range(K):
             log_probs[row, k] = z[row, k] - log_total
@@ -491,52 +508,62 @@ def gelu(x):
     return y
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def _gelu(first, last, x, y):
-    one, two = x.dtype.type(1), x.dtype.type(2)
-    root = np.sqrt(two)
     x, y = x[first:last], y[first:last]
     for i in range(x.size):
-        y[i] = x[i] / two * (one + _erf(x[i] / root))
+        y[i] = x[i] * _probability(x[i])
+
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def _probability(x):
+    """That a standard normal number is below x, (1 + erf(x / √2)) / 2.
+
+    In float32 it is 2^P(|x|) for negative x, 1 - 2^P(|x|) for positive ones, where P falls for all
+    larger |x|. As in the exponential, adding 1.5·2^23 rounds P to the integer n.
+    """
+    if isinstance(x, np.float32):
+        number = np.float32
+        t = abs(x)
+        q = number(-2.772050038e-06) * t + number(3.862075391e-05)
+        q = (q * t + number(-0.0001825476211)) * t + number(-0.0001458701154)
+        q = (q * t + number(0.007075471804)) * t + number(-0.0525050275)
+        q = ((q * t + number(-0.4592049122)) * t + number(-1.151105762)) * t - number(1)
+        q = number(-127) if q < number(-127) else q
+        shifted = q + number(12582912)
+        r = q - (shifted - number(12582912))
+        p = number(0.0001535336196) * r + number(0.001339887502)
+        p = (p * r + number(0.009618436918)) * r + number(0.05550332367)
+        p = ((p * r + number(0.2402264774)) * r + number(0.6931471825)) * r + number(1)
+        power = np.int32(np.int32(number(shifted).view(np.int32) - 0x4B3FFF81) << 23)
+        tail = p * np.int32(power).view(np.float32)
+        return tail if x < 0 else number(1) - tail
+    else:
+        return (1.0 + _erf(x * 0.7071067811865476)) * 0.5
 
 
 @njit(cache=True, forceinline=True, fastmath={"contract"})
 def _erf(x):
-    """The error function without a call: x + x P(x²) up to 1, then 1 - e^Q(|x|), both computed."""
-    if isinstance(x, np.float32):
-        number = np.float32
-        size = abs(x)
-        s = x * x
-        p = number(7.889067934e-05) * s + number(-0.0008020825837)
-        p = (p * s + number(0.005189533607)) * s + number(-0.0268544437)
-        p = (p * s + number(0.1128360016)) * s + number(-0.3761262713)
-        near = (p * s + number(0.1283791659)) * x + x
-        t = number(4) if size > number(4) else size
-        q = number(-2.168793692e-05) * t + number(0.0004413495939)
-        q = (q * t + number(-0.004204629228)) * t + number(0.02520844323)
-        q = (q * t + number(-0.1084188804)) * t + number(-0.6332196039)
-        q = (q * t + number(-1.129578574)) * t + number(0.0001880728993)
-        far = number(1) - _exp(q)
-    else:
-        size = abs(x)
-        s = x * x
-        p = 5.960671135209801197e-11 * s + -1.137494649264754017e-9
-        p = (p * s + 1.466032608866684423e-8) * s + -1.63503957911662416e-7
-        p = (p * s + 1.646100843286986942e-6) * s + -1.492559576908633552e-5
-        p = (p * s + 0.0001205533113281333536) * s + -0.0008548326981421212161
-        p = (p * s + 0.005223977624828346994) * s + -0.02686617064507786557
-        p = (p * s + 0.1128379167095488442) * s + -0.3761263890318374818
-        near = (p * s + 0.1283791670955125738) * x + x
-        t = 6.0 if size > 6.0 else size
-        q = 1.723502987143301734e-11 * t + -6.356175746140496988e-10
-        q = (q * t + 1.064494526162000819e-8) * t + -1.056921054655553867e-7
-        q = (q * t + 6.707600173873661957e-7) * t + -2.589870080357540719e-6
-        q = (q * t + 3.304869811144660146e-6) * t + 2.88635251562928969e-5
-        q = (q * t + -0.0002325476154441310106) * t + 0.0009231932976797767988
-        q = (q * t + -0.002103096524329642249) * t + 0.0005884838154734219753
-        q = (q * t + 0.01886197561179773444) * t + -0.1026357334314065232
-        q = (q * t + -0.6366683194353407478) * t + -1.128368536355812911
-        far = 1.0 - _exp(q * t + -1.082915227132480273e-6)
+    """The error function in float64: x + x P(x²) up to 1, then 1 - e^Q(|x|), both computed."""
+    size = abs(x)
+    s = x * x
+    p = 5.960671135209801197e-11 * s + -1.137494649264754017e-9
+    p = (p * s + 1.466032608866684423e-8) * s + -1.63503957911662416e-7
+    p = (p * s + 1.646100843286986942e-6) * s + -1.492559576908633552e-5
+    p = (p * s + 0.0001205533113281333536) * s + -0.0008548326981421212161
+    p = (p * s + 0.005223977624828346994) * s + -0.02686617064507786557
+    p = (p * s + 0.1128379167095488442) * s + -0.3761263890318374818
+    near = (p * s + 0.1283791670955125738) * x + x
+    t = 6.0 if size > 6.0 else size
+    q = 1.723502987143301734e-11 * t + -6.356175746140496988e-10
+    q = (q * t + 1.064494526162000819e-8) * t + -1.056921054655553867e-7
+    q = (q * t + 6.707600173873661957e-7) * t + -2.589870080357540719e-6
+    q = (q * t + 3.304869811144660146e-6) * t + 2.88635251562928969e-5
+    q = (q * t + -0.0002325476154441310106) * t + 0.0009231932976797767988
+    q = (q * t + -0.002103096524329642249) * t + 0.0005884838154734219753
+    q = (q * t + 0.01886197561179773444) * t + -0.1026357334314065232
+    q = (q * t + -0.6366683194353407478) * t + -1.128368536355812911
+    far = 1.0 - _exp(q * t + -1.082915227132480273e-6)
     far = -far if x < 0 else far
     return far if size > 1 else near
 
@@ -549,13 +576,11 @@ def gelu_vjp(x, grad):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gelu_vjp(first, last, x, grad, x_grad):
-    one, two = x.dtype.type(1), x.dtype.type(2)
-    root, peak = np.sqrt(two), x.dtype.type(math.sqrt(2 * math.pi))
+    two, peak = x.dtype.type(2), x.dtype.type(math.sqrt(2 * math.pi))
     x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
     for i in range(x.size):
-        probability = (one + _erf(x[i] / root)) / two
         density = _exp(-(x[i] * x[i]) / two) / peak
-        x_grad[i] = grad[i] * (probability + x[i] * density)
+        x_grad[i] = grad[i] * (_probability(x[i]) + x[i] * density)
 
 
 def gelu_tanh(x):

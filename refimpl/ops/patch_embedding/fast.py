@@ -3,27 +3,31 @@
 import numpy as np
 from numba import njit
 
+from refimpl.threads import one_blas_thread, parts, share
+
 
 def patchify(images, patch):
     B, channels, height, width = images.shape
     rows, cols = height // patch, width // patch
-    grid = np.empty((B, rows, cols, channels, patch, patch), images.dtype)
-    _patchify(images, grid)
-    return grid.reshape(B, rows * cols, channels * patch * patch)
+    patches = np.empty((B * rows, cols, channels, patch, patch), images.dtype)
+    share(_patchify, B * rows, channels * width * patch, images, patches)
+    return patches.reshape(B, rows * cols, channels * patch * patch)
 
 
-@njit(cache=True)
-def _patchify(images, grid):
-    B, rows, cols, channels, patch, _ = grid.shape
-    for b in range(B):
-        for row in range(rows):
-            for col in range(cols):
-                for channel in range(channels):
-                    for i in range(patch):
-                        for j in range(patch):
-                            grid[b, row, col, channel, i, j] = images[
-                                b, channel, row * patch + i, col * patch + j
-                            ]
+@njit(cache=True, nogil=True)
+def _patchify(first, last, images, patches):
+    """Rows of patches, counted through all images; line by line, as pixels lie."""
+    _, cols, channels, patch, _ = patches.shape
+    rows = images.shape[2] // patch
+    for k in range(first, last):
+        b, row = k // rows, k % rows
+        for channel in range(channels):
+            for i in range(patch):
+                line = images[b, channel, row * patch + i]
+                for col in range(cols):
+                    into, start = patches[k, col, channel, i], col * patch
+                    for j in range(patch):
+                        into[j] = line[start + j]
 
 
 def unpatchify(patches, patch, rows, channels):
@@ -53,10 +57,26 @@ def patch_embed(images, weight, bias):
     width = channels * patch * patch
     patches = patchify(images, patch)  # B N channels*P*P
     B, N, _ = patches.shape
-    tokens = patches.reshape(B * N, width) @ weight.reshape(D, width).T
-    if bias is not None:
-        tokens += bias
+    tokens = np.empty((B * N, D), images.dtype)
+    block = max(-(-B * N // parts(B * N)), 1)
+    given = block, patches.reshape(B * N, width), weight.reshape(D, width), bias, tokens
+    with one_blas_thread():
+        share(_embed, -(-B * N // block), block * width * D // 16, *given)
     return tokens.reshape(B, N, D)
+
+
+def _embed(first, last, block, patches, weight, bias, tokens):
+    patches, tokens = patches[first * block : last * block], tokens[first * block : last * block]
+    np.matmul(patches, weight.T, out=tokens)
+    if bias is not None:
+        _add_to_rows(tokens, bias)
+
+
+@njit(cache=True, nogil=True)
+def _add_to_rows(tokens, bias):
+    for n in range(tokens.shape[0]):
+        for d in range(tokens.shape[1]):
+            tokens[n, d] += bias[d]
 
 
 def patch_embed_vjp(images, weight, grad):
