@@ -191,7 +191,8 @@ def is_noise(op: Op, precision: str, ask: Ask, unit: float) -> bool:
     The error of a wrong formula is a smooth function of the input and hardly changes; that of
     roundings does. Where the error is allowed, nothing needs an explanation.
     """
-    here, there = [], []
+    here: list[np.ndarray] = []
+    there: list[np.ndarray] = []
     for i in range(TRIED):
         if len(here) == PAIRS:
             break
