@@ -144,3 +144,15 @@ def test_an_array_is_split_along_the_axis_named(axis):
     found = bounded(lambda x: tuple(np.split(x, [1, size], axis=axis)), {"x": x}, "float32")
     for part, expected in zip(found, np.split(x, [1, size], axis=axis), strict=True):
         np.testing.assert_array_equal(part.value, expected)
+
+
+def test_a_difference_of_equal_numbers_may_be_kept_apart_by_what_is_added_to_it():
+    """x s + (b - m s) for s (x - m) + b: b loses digits where m s is large, if x is m or not."""
+    x, scale, bias = np.float64([-1.0]), np.float64([101500.908203125]), np.float64([-1.5820312])
+    inputs = {"x": x, "mean": x, "scale": scale, "bias": np.float64(np.float32(bias))}
+    text = lambda x, mean, scale, bias: scale * (x - mean) + bias  # noqa: E731
+    (found,) = bounded(text, inputs, "float32")
+    a, m, s, b = (np.float32(value) for value in inputs.values())
+    folded = a * s + (b - m * s)
+    assert folded != b, "the example shows nothing"
+    assert np.abs(folded - found.value) <= found.error

@@ -203,9 +203,6 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
     error = x.error + y.error
     untouched = _is_nothing(x) | _is_nothing(y)
-    # equal powers of two cancel even after a factor has been folded into each of them
-    powers = _is_exact(x, _is_power_of_two) & _is_exact(y, _is_power_of_two) & (value == 0)
-    untouched = untouched | powers
     terms = np.where(untouched, np.abs(value) + error, _magnitude(x) + _magnitude(y))
     rounded = _round(value, error, p)
     # a neighbour in the sum may have come first: every later addition rounds it too
