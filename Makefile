@@ -11,7 +11,7 @@ VERIFY := $(BIN)/refimpl verify $(KNOWN)
 TARGETS ?= fast torch jax onnxruntime
 HALVES := --precision float64 --precision float32 --precision bfloat16 --precision float16
 
-.PHONY: verify verify-all test check golden audit rules planted mutants known-answer libraries accuracy pages docs browse clean
+.PHONY: verify verify-all test check golden audit rules planted mutants known-answer libraries accuracy bench pages docs browse clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -56,6 +56,9 @@ accuracy: $(VENV)/.libraries $(VENV)/.test   ## judge every library at length; w
 	    || test $$? -eq 1 || exit; \
 	done
 	$(BIN)/python -m tests.audit.accuracy $(TARGETS:%=build/accuracy/%.json) --page docs/accuracy.md
+
+bench: $(VENV)/.all $(VENV)/.test  ## how fast the twins are; writes docs/fast.md and its plot, in half an hour
+	$(BIN)/refimpl bench --work all --starts --page docs/fast.md --plot docs/_static/fast.png $(BENCH)
 
 pages: $(VENV)/.test               ## rewrite the generated parts and the picture of the README
 	$(BIN)/python -m tests.pages

@@ -33,7 +33,7 @@ from refimpl.bench_works import SIDES, Call, Unavailable, Work, attention, choos
 
 PEERS = tuple(SIDES)
 SECONDS = 1.0  # that a pair may be repeated for
-PAIRS = 7  # at least so many
+PAIRS = 5  # at least so many
 ALONE = "-"  # the peer of a row that has none
 LENGTHS = (1024, 2048, 4096, 8192)  # of attention
 BATCHES = (3072, 4096, 6144, 8192, 12288)  # of the CLIP loss, all too large to hold the logits

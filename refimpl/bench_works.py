@@ -197,9 +197,14 @@ WORKS = (
 
 
 def choose(names: Sequence[str]) -> list[Work]:
-    """The works whose name begins with one of these; all that are not slow without any."""
+    """The works whose name begins with one of these; without any, all that are not slow.
+
+    `all` stands for all, the slow ones as well, `none` for none.
+    """
     if not names:
         return [work for work in WORKS if not work.slow]
+    if list(names) in (["all"], ["none"]):
+        return list(WORKS) if names[0] == "all" else []
     for name in names:
         if not any(work.name.startswith(name) for work in WORKS):
             known = ", ".join(dict.fromkeys(work.op for work in WORKS))
@@ -217,10 +222,8 @@ def ours(work: Work, inputs: Inputs) -> Call:
     if work.op in MODELS:
         return MODELS[work.op](**inputs)
     if work.op == "attention_vjp":  # without the N M gradient of the scores, as all peers
-        from refimpl.ops.attention.fast import attention_grads
-
         given = fast.prepare(refimpl.OPS[work.op].specs, inputs)
-        return functools.partial(attention_grads, **given)
+        return functools.partial(fast.kernels("attention").attention_grads, **given)
     return functools.partial(getattr(fast, work.op), **inputs)
 
 

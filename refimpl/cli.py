@@ -379,7 +379,7 @@ def run_bench(options: argparse.Namespace) -> int:
         raise TargetError(f"--threads is {options.threads}, expected at least 1")
     if options.page and not options.page.is_file():
         raise TargetError(f"{options.page}: there is no such page")
-    works = [] if options.work == ["none"] else bench.choose(options.work)
+    works = bench.choose(options.work)
     peers = options.against.split(",") if options.against else list(bench.PEERS)
     threads.use(options.threads or threads.count())
     try:
@@ -418,6 +418,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     """Versions, and what can be judged here."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from refimpl import fast, threads
     from refimpl.oracle.layerwise import libraries
     from refimpl.oracle.targets import KNOWN, installed
     from refimpl.oracle.verify import environment
@@ -433,6 +434,13 @@ def run_doctor(_: argparse.Namespace) -> int:
         found = name in installed(KNOWN)
         print(f"{name:<20} {'can be judged' if found else 'not installed'}")
     print(f"{'whole models':<20} {', '.join(libraries()) or 'of no library'}")
+    folder = fast.cache()
+    kept = [path for path in folder.rglob("*.nbc") if path.is_file()]
+    size = sum(path.stat().st_size for path in kept) / 2**20
+    print(f"{'kernels':<20} {folder}: {len(kept)} compiled, {size:.1f} MiB")
+    print(f"{'threads':<20} {threads.count()} share a kernel or a matrix product")
+    for library in threads.openblas():
+        print(f"{'BLAS':<20} {library.package}: {library.file}, {library.get()} threads")
     return CONFORMS
 
 

@@ -1,14 +1,20 @@
 """The compiled twins: the operations of the reference, in Numba, in float32 or float64.
 
 `refimpl.fast.softmax(x)` has the signature of `refimpl.softmax`, computes in the precision of its
-arguments and returns it. Kernels are compiled on first use and cached.
+arguments and returns it. Kernels are compiled on first use and cached in a folder of their own for
+each version of the package and of its kernels, or where NUMBA_CACHE_DIR says.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
+import os
+import threading
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,8 +40,7 @@ def guided_ddim_step(
 
     Raises what these two raise.
     """
-    from refimpl.ops.diffusion.fast import guided_ddim_step as kernel
-
+    kernel = kernels("diffusion").guided_ddim_step
     guide, step = OPS["classifier_free_guidance"], OPS["ddim_step"]
     inputs = guide.read(eps_uncond, eps_cond, scale, keep_dtype=True)
     inputs |= step.read(x_t, t, t_prev, eps_cond, noise, alpha_bar, eta, keep_dtype=True)
@@ -56,13 +61,44 @@ def __dir__() -> list[str]:
 @functools.cache
 def _twin(name: str) -> Callable[..., Any]:
     op = OPS[name]
-    kernel = getattr(importlib.import_module(f"refimpl.ops.{op.chapter}.fast"), name)
+    kernel = getattr(kernels(op.chapter), name)
 
     @functools.wraps(op.text)
     def call(*args: Any, **kwargs: Any) -> Any:
         return kernel(**prepare(op.specs, op.read(*args, **kwargs, keep_dtype=True)))
 
+    call.__module__ = __name__  # where it is found when a process sends it to another
     return call
+
+
+_lock = threading.Lock()
+
+
+def kernels(chapter: str) -> ModuleType:
+    """The module of a chapter's kernels, its cache in a folder of our own."""
+    from numba import config
+
+    with _lock:
+        before = config.CACHE_DIR
+        config.CACHE_DIR = before or str(cache())
+        try:
+            return importlib.import_module(f"refimpl.ops.{chapter}.fast")
+        finally:
+            config.CACHE_DIR = before
+
+
+def cache() -> Path:
+    """Where compiled kernels are kept, by version and by a digest of all sources of kernels."""
+    told = os.environ.get("NUMBA_CACHE_DIR", "")
+    if told:
+        return Path(told)
+    import refimpl
+
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("ops/*/fast.py")):
+        digest.update(path.read_bytes())
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "refimpl" / f"{refimpl.__version__}-{digest.hexdigest()[:16]}"
 
 
 def prepare(specs: dict[str, Spec], inputs: dict[str, Any]) -> dict[str, Any]:

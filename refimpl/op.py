@@ -15,6 +15,8 @@ import numpy as np
 
 from refimpl.axes import AxesError, Spec, bind, check_limits, convert, shape_of
 
+REMEMBERED = 256  # combinations of shapes for each operation
+
 
 class DomainError(ValueError):
     """The arguments have the right shapes, but the operation is not defined for their values."""
@@ -127,17 +129,32 @@ class Op:
 
     def read(self, *args: Any, keep_dtype: bool = False, **kwargs: Any) -> dict[str, Any]:
         """Check the arguments against the annotations; arrays come back as float64 or int64."""
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self.name}: {error}") from None
+        given = dict(zip(self.specs, args)) | kwargs
+        if given.keys() != self.specs.keys() or len(args) + len(kwargs) != len(given):
+            try:
+                given = self.signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                raise TypeError(f"{self.name}: {error}") from None
         read = {
-            name: convert(self.name, name, spec, bound.arguments[name], keep_dtype)
+            name: convert(self.name, name, spec, given[name], keep_dtype)
             for name, spec in self.specs.items()
         }
-        sizes = bind(self.name, self.specs, read)
-        check_limits(self.name, self.specs, read, sizes)
+        check_limits(self.name, self.specs, read, self._sizes(read))
         return read
+
+    @functools.cached_property
+    def _known(self) -> dict[tuple, dict[str, int]]:
+        """The sizes of axes for shapes that were accepted before."""
+        return {}
+
+    def _sizes(self, read: dict[str, Any]) -> dict[str, int]:
+        """What `bind` says, remembered: it depends on shapes and numbers of things alone."""
+        key = tuple(x if x is None or isinstance(x, int) else np.shape(x) for x in read.values())
+        if key not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = bind(self.name, self.specs, read)
+        return self._known[key]
 
     def evaluate(self, inputs: dict[str, Any]) -> Any:
         """Run the text in float64 on arguments that `read` has checked."""

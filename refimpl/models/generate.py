@@ -10,7 +10,7 @@ import numpy as np
 
 import refimpl
 from refimpl import fast
-from refimpl.models import sampling
+from refimpl.models import recorder, sampling
 from refimpl.models.clip import clip_image
 from refimpl.models.denoiser import denoise, label_condition, text_condition
 from refimpl.models.gradients import clip_image_vjp
@@ -154,10 +154,12 @@ def gradient_of(
 
     def gradient(x_t, t):
         images = x_t.astype(np.float32)
-        features = clip_image(images, params, config, fast)  # B embed
+        kept: dict[str, np.ndarray] = {}
+        features = clip_image(images, params, config, fast, recorder(kept))  # B embed
         logits = fast.clip_logits(features, text_features, log_scale)  # B K
         grads = fast.clip_logits_vjp(features, text_features, log_scale, pull(logits))
-        return clip_image_vjp(images, params, config, grads[0], fast).astype(x_t.dtype)
+        image_grad = clip_image_vjp(images, params, config, grads[0], fast, kept=kept)
+        return image_grad.astype(x_t.dtype)
 
     return gradient
 

@@ -6,6 +6,7 @@ same names: the gradient with respect to the value `visual.ln_pre` is called `vi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,9 @@ def norm_vjp(x: Any, params: Params, name: str, eps: float, grad: Any, ops: Any)
     return ops.layer_norm_vjp(x, params[f"{name}.weight"], eps, grad)[0]
 
 
-def dense_vjp(x: Any, params: Params, name: str, grad: Any, ops: Any) -> Any:
-    """Back through the linear layer whose weight carries this name."""
-    return ops.linear_vjp(x, params[f"{name}.weight"], grad)[0]
+def dense_vjp(params: Params, name: str, grad: Any, ops: Any) -> Any:
+    """Back through the linear layer whose weight carries this name: a linear layer as well."""
+    return ops.linear(grad, np.swapaxes(params[f"{name}.weight"], 0, 1), None)
 
 
 def keeper(kept: dict[str, Any], tap: Tap) -> Tap:
@@ -45,7 +46,7 @@ def block_vjp(
     config: Vit | Text,
     bias: Any,
     grad: Any,
-    kept: dict[str, Any],
+    kept: Mapping[str, Any],
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
@@ -66,12 +67,10 @@ def block_vjp(
 
     activation_vjp = getattr(ops, f"{config.activation}_vjp")
     g = back("mlp.c_proj", grad * params.get(f"{name}.ls_2.gamma", 1))
-    hidden, inner = kept[f"{name}.mlp.activation"], kept[f"{name}.mlp.c_fc"]  # B N hidden
-    g = back("mlp.activation", dense_vjp(hidden, params, f"{name}.mlp.c_proj", g, ops))
-    g = back("mlp.c_fc", activation_vjp(inner, g))
-    normal, middle = kept[f"{name}.ln_2"], kept[f"{name}.middle"]
-    g = back("ln_2", dense_vjp(normal, params, f"{name}.mlp.c_fc", g, ops))  # B N D
-    g = norm_vjp(middle, params, f"{name}.ln_2", config.eps, g, ops)
+    g = back("mlp.activation", dense_vjp(params, f"{name}.mlp.c_proj", g, ops))  # B N hidden
+    g = back("mlp.c_fc", activation_vjp(kept[f"{name}.mlp.c_fc"], g))
+    g = back("ln_2", dense_vjp(params, f"{name}.mlp.c_fc", g, ops))  # B N D
+    g = norm_vjp(kept[f"{name}.middle"], params, f"{name}.ln_2", config.eps, g, ops)
     through = back("middle", grad + g)
 
     g = back("attn", through * params.get(f"{name}.ls_1.gamma", 1))
@@ -85,19 +84,19 @@ def self_attention_vjp(
     config: Vit | Text,
     bias: Any,
     grad: Any,
-    kept: dict[str, Any],
+    kept: Mapping[str, Any],
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
     """Back through the attention of tokens among themselves: the sum of what asks and answers."""
-    mixed, heads = kept[f"{name}.mixed"], config.heads
-    g = tap(f"{name}.mixed.grad", dense_vjp(mixed, params, f"{name}.out_proj", grad, ops))
+    heads = config.heads
+    g = tap(f"{name}.mixed.grad", dense_vjp(params, f"{name}.out_proj", grad, ops))
     query, key, value = (split(kept[f"{name}.{part}"], heads) for part in PARTS)  # B H N E
     grads = ops.attention_vjp(query, key, value, bias, split(g, heads))[:3]
     named = zip(PARTS, grads, strict=True)
     joint = np.concatenate([tap(f"{name}.{part}.grad", join(g)) for part, g in named], axis=-1)
-    normal = kept[name.removesuffix("attn") + "ln_1"]
-    return ops.linear_vjp(normal, params[f"{name}.in_proj_weight"], joint)[0]  # B N D
+    turned = np.swapaxes(params[f"{name}.in_proj_weight"], 0, 1)  # D 3*D
+    return ops.linear(joint, turned, None)  # B N D
 
 
 def vit_vjp(
@@ -108,10 +107,12 @@ def vit_vjp(
     ops: Any = TEXT,
     tap: Tap = untouched,
     at: str = "",
+    kept: Mapping[str, Any] | None = None,
 ) -> Any:
     """Back through the Vision Transformer, from its pooled vector to the pixels.
 
     grad: B D, the gradient with respect to what `vit` returns.
+    kept: what a `recorder` kept of `vit` on these images; it runs once more without.
 
     Returns B channels image image, the gradient with respect to the images.
 
@@ -120,8 +121,9 @@ def vit_vjp(
     Paper: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words: Transformers for Image
     Recognition at Scale", equations 1 to 4 differentiated.
     """
-    kept: dict[str, Any] = {}
-    vit(images, params, config, ops, keeper(kept, tap), at)
+    if kept is None:
+        kept = {}
+        vit(images, params, config, ops, keeper(kept, tap), at)
     blocks = [f"{at}transformer.resblocks.{i}" for i in range(config.layers)]
     first = f"{at}ln_pre" if config.pre_norm else f"{at}tokens"
     grad = tap(f"{at}ln_post.grad", pool_vjp(grad, config.tokens, config.class_token))  # B N+1 D
@@ -216,7 +218,7 @@ def bottleneck_vjp(
     stride: int,
     eps: float,
     grad: Any,
-    kept: dict[str, Any],
+    kept: Mapping[str, Any],
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
@@ -246,22 +248,21 @@ def attention_pool_vjp(
     at: str,
     heads: int,
     grad: Any,
-    kept: dict[str, Any],
+    kept: Mapping[str, Any],
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
     """Back through the attention pool, to the pixels and to their mean: B embed -> as x."""
     B, D, rows, cols = x.shape
-    tokens = kept[f"{at}tokens"]  # B M+1 D
-    g = dense_vjp(kept[f"{at}mixed"], params, f"{at}c_proj", grad[:, None], ops)  # B 1 D
+    g = dense_vjp(params, f"{at}c_proj", grad[:, None], ops)  # B 1 D
     query, key, value = (split(kept[f"{at}{part}"], heads) for part in PARTS)
     grads = ops.attention_vjp(query, key, value, None, split(tap(f"{at}mixed.grad", g), heads))
     query, key, value = (
         tap(f"{at}{part}.grad", join(g)) for part, g in zip(PARTS, grads[:3], strict=True)
     )
-    asks = dense_vjp(tokens[:, :1], params, f"{at}q_proj", query, ops)  # B 1 D
-    answers = dense_vjp(tokens, params, f"{at}k_proj", key, ops)
-    answers = answers + dense_vjp(tokens, params, f"{at}v_proj", value, ops)  # B M+1 D
+    asks = dense_vjp(params, f"{at}q_proj", query, ops)  # B 1 D
+    answers = dense_vjp(params, f"{at}k_proj", key, ops)
+    answers = answers + dense_vjp(params, f"{at}v_proj", value, ops)  # B M+1 D
     mean = answers[:, :1] + asks
     g = tap(f"{at}tokens.grad", np.concatenate((mean, answers[:, 1:]), axis=1))
     pixels = g[:, 1:] + g[:, :1] / (rows * cols)  # B M D
@@ -311,11 +312,14 @@ def clip_image_vjp(
     grad: Any,
     ops: Any = TEXT,
     tap: Tap = untouched,
+    kept: Mapping[str, Any] | None = None,
 ) -> Any:
     """Back through the image tower of CLIP, from its features to the pixels.
 
     grad: B embed, the gradient with respect to what `clip_image` returns; that of the logits of
         image and text is the first result of `clip_logits_vjp`.
+    kept: what a `recorder` kept of `clip_image` on these images; it runs once more without, and
+        where the tower is a ResNet.
 
     Returns B channels image image, the gradient with respect to the normalised images.
 
@@ -327,4 +331,4 @@ def clip_image_vjp(
     if not isinstance(config.vision, Vit):
         return resnet_vjp(images, params, config.vision, grad, ops, tap, "visual.")
     grad = tap("visual.pooled.grad", grad @ params["visual.proj"].T)  # B D
-    return vit_vjp(images, params, config.vision, grad, ops, tap, "visual.")
+    return vit_vjp(images, params, config.vision, grad, ops, tap, "visual.", kept)
