@@ -123,7 +123,8 @@ def _divide(x: Simulated, y: Simulated) -> Simulated:
 def _sqrt(x: Simulated) -> Simulated:
     if x.style.reciprocal and not x.known:
         inverse = x.accumulated(1 / np.sqrt(x.value))
-        return x.rounded(np.where(x.value == 0, 0.0, x.value * inverse))
+        special = (x.value == 0) | np.isinf(x.value)  # which every library sets apart
+        return x.rounded(np.where(special, x.value, x.value * inverse))
     return x.function(np.sqrt(x.value)) if x.known else x.rounded(np.sqrt(x.value))
 
 
