@@ -71,18 +71,23 @@ def _twin(name: str) -> Callable[..., Any]:
     return call
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a module of kernels may import another
 
 
 def kernels(chapter: str) -> ModuleType:
-    """The module of a chapter's kernels, its cache in a folder of our own."""
+    """The module of a chapter's kernels."""
+    return compiled(f"refimpl.ops.{chapter}.fast")
+
+
+def compiled(module: str) -> ModuleType:
+    """A module of kernels, its cache in a folder of our own."""
     from numba import config
 
     with _lock:
         before = config.CACHE_DIR
         config.CACHE_DIR = before or str(cache())
         try:
-            return importlib.import_module(f"refimpl.ops.{chapter}.fast")
+            return importlib.import_module(module)
         finally:
             config.CACHE_DIR = before
 
@@ -95,10 +100,11 @@ def cache() -> Path:
     import refimpl
 
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("ops/*/fast.py")):
+    home = Path(__file__).parent
+    for path in (home / "native.py", *sorted(home.glob("ops/*/fast.py"))):
         digest.update(path.read_bytes())
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "refimpl" / f"{refimpl.__version__}-{digest.hexdigest()[:16]}"
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "refimpl" / f"{refimpl.__version__}-{digest.hexdigest()[:16]}"
 
 
 def prepare(specs: dict[str, Spec], inputs: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Several threads for one kernel, and one thread for each matrix product inside it.
 
 A kernel takes `(first, last, …)` and works on that range alone, without the interpreter's lock.
-`share` cuts a large range into pieces that a few threads take one after the other, so that a
-thread which the system holds up delays nobody; small ranges stay on the calling thread. The
-threads are Python's: they may be used from several threads at once, and a forked child makes its
-own. Numba's layers are not used: its `omp` dies in forked children, its `workqueue` when two
-threads call it.
+`share` cuts a large range into pieces that the caller and its helpers take one after the other, so
+that a thread which the system holds up delays few; small ranges stay with the caller. Helpers are
+Python's threads: a forked child makes its own, and a helper serves one caller at a time. After a
+job they stay awake for a moment, since to wake a thread takes as long as a small layer. Numba's
+layers are not used: its `omp` dies in forked children, its `workqueue` when two threads call it.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import contextvars
 import ctypes
@@ -18,19 +19,22 @@ import importlib.util
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PIECES = 4  # of a range, for each thread
-ROWS = 384  # of a matrix in its product, or copying the other factor costs more
-WORTHWHILE = 1 << 15  # numbers that a thread should find in its piece, or waking it costs more
+PIECES = 4  # of a range at most, for each thread
+PIECE = 1 << 18  # numbers in each of several pieces, or to take the next one costs more
+WORTHWHILE = 1 << 15  # numbers that a thread should find to do, or to ask it costs more
+ROWS = 768  # of a matrix in its product, or copying the other factor costs more
+AWAKE = 1000  # microseconds that a helper waits before it sleeps, or a caller that waits for it
+COURTESY = 6  # microseconds until somebody who posted a job has let go of the interpreter's lock
 
 _lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
+_helpers: list[_Helper] = []
 _count = 0
 
 
@@ -50,7 +54,7 @@ def use(threads: int) -> None:
     """Let this many threads share a kernel, and as many a matrix product, from now on."""
     global _count
     _count = threads
-    _forget()
+    _stop()
     for library in openblas():
         library.set(threads)
 
@@ -63,7 +67,8 @@ def share(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> None:
     if threads < 2:
         kernel(0, size, *args)
         return
-    step = max(-(-size // (threads * PIECES)), -(-WORTHWHILE // max(each, 1)))
+    pieces_each = min(max(size * each // (threads * PIECE), 1), PIECES)
+    step = -(-size // (threads * pieces_each))
     pieces = itertools.count(0, step)
 
     def work() -> None:
@@ -72,13 +77,16 @@ def share(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> None:
                 return
             kernel(first, min(first + step, size), *args)
 
-    helpers = _start(work, threads - 1)
+    helpers = _free(threads - 1)
     try:
+        for helper in helpers:
+            helper.post(functools.partial(contextvars.copy_context().run, work))
         work()
     finally:
         for helper in helpers:
-            if not helper.cancel():  # one that has not begun is not needed any more
-                helper.result()
+            helper.finish()
+    for helper in helpers:
+        helper.release()
 
 
 def parts(rows: int) -> int:
@@ -86,21 +94,113 @@ def parts(rows: int) -> int:
     return count() * max(rows // (count() * ROWS), 1)
 
 
-def _start(work: Callable[[], None], helpers: int) -> list[Future[None]]:
-    """Begin the work on threads of the pool, in the caller's context."""
-    global _pool
+class _Helper(threading.Thread):
+    """A thread that does one job after another, for one caller at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(name="refimpl", daemon=True)
+        self.native = _native()
+        self.turns = int(AWAKE * _turns_per_microsecond())
+        self.courtesy = int(COURTESY * _turns_per_microsecond())
+        self.taken = threading.Lock()
+        self.changed = threading.Condition()
+        self.cells = np.zeros(16, np.int64)  # posted and done, for eyes without the lock
+        self.posted, self.asleep, self.stopped = 0, False, False
+        self.job: Callable[[], None] | None = None
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        done = 0
+        while not self.stopped:
+            if not self.native.rest(self.cells, done, self.turns, self.courtesy):
+                with self.changed:
+                    self.asleep = True
+                    while self.posted == done:
+                        self.changed.wait()
+                    self.asleep = False
+            with self.changed:
+                done, job, self.job = self.posted, self.job, None
+            try:
+                if job:
+                    job()
+            except BaseException as error:  # whoever asked shall see it
+                self.error = error
+
+    def post(self, job: Callable[[], None] | None) -> None:
+        with self.changed:
+            self.job, self.posted = job, self.posted + 1
+            self.cells[self.native.POSTED] = self.posted
+            if self.asleep:
+                self.changed.notify()
+
+    def finish(self) -> None:
+        """Wait until the job is done; one that has not begun is not needed any more."""
+        with self.changed:
+            begun, self.job = self.job is None, None
+        while begun and not self.native.wait(self.cells, self.posted, self.turns):
+            time.sleep(AWAKE / 1e6)
+
+    def release(self) -> None:
+        """Serve somebody else; raises what the job raised."""
+        error, self.error = self.error, None
+        self.taken.release()
+        if error is not None:
+            raise error
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.post(None)
+        self.join()
+
+
+def _free(wanted: int) -> list[_Helper]:
+    """Helpers that nobody has taken, new ones up to the number of threads."""
+    from numba import config
+
+    if config.DISABLE_JIT:
+        return []
+    found: list[_Helper] = []
     with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max(count() - 1, 1), thread_name_prefix="refimpl")
-        return [_pool.submit(contextvars.copy_context().run, work) for _ in range(helpers)]
+        while len(_helpers) < min(wanted, count() - 1):
+            _helpers.append(_Helper())
+        for helper in _helpers:
+            if len(found) < wanted and helper.taken.acquire(blocking=False):
+                found.append(helper)
+    return found
+
+
+def _native() -> Any:
+    from refimpl import fast
+
+    return fast.compiled("refimpl.native")
+
+
+@functools.cache
+def _turns_per_microsecond() -> float:
+    """How often a waiting loop goes round."""
+    native, cells, turns = _native(), np.zeros(16, np.int64), 10_000
+    native.rest(cells, 0, 1, 0)  # compiled
+    native.wait(cells, 1, 1)
+    started = time.perf_counter()
+    native.wait(cells, 1, turns)
+    return turns / (time.perf_counter() - started) / 1e6
 
 
 def _forget() -> None:
     """Threads do not survive a fork: a child starts its own."""
-    global _pool, _lock, _blas
-    _pool, _lock, _blas = None, threading.Lock(), _Alone()
+    global _helpers, _lock, _blas
+    _helpers, _lock, _blas = [], threading.Lock(), _Alone()
 
 
+def _stop() -> None:
+    """Let no thread run while the interpreter ends."""
+    with _lock:
+        while _helpers:
+            _helpers.pop().stop()
+
+
+atexit.register(_stop)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
@@ -168,25 +268,26 @@ def one_blas_thread() -> Iterator[None]:
         blas.leave()
 
 
-def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """The matrix product a @ b, its longer side cut into pieces of at least 128 rows or columns.
 
-    A library's own threads wait for each other in every product, and so for whatever else the
-    system runs; pieces wait for nobody but the last.
+    A library's own threads would stay awake after the product, and keep our own from working.
     """
-    rows, columns = out.shape
-    each = WORTHWHILE // 128
+    if out is None:
+        out = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    side = max(out.shape)
+    work = _some_columns if out.shape[1] > out.shape[0] else _some_rows
+    each = 128 * min(out.shape) * a.shape[1] // 16
     with one_blas_thread():
-        if columns > rows:
-            share(_some_columns, columns, each, a, b, out)
-        else:
-            share(_some_rows, rows, each, a, b, out)
+        share(work, -(-side // 128), each, a, b, out)
     return out
 
 
 def _some_rows(first: int, last: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    np.matmul(a[first:last], b, out=out[first:last])
+    rows = slice(128 * first, 128 * last)
+    np.matmul(a[rows], b, out=out[rows])
 
 
 def _some_columns(first: int, last: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    np.matmul(a, b[:, first:last], out=out[:, first:last])
+    columns = slice(128 * first, 128 * last)
+    np.matmul(a, b[:, columns], out=out[:, columns])

@@ -7,10 +7,14 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import refimpl
 from refimpl import bench, fast, threads
@@ -136,6 +140,43 @@ def test_a_failure_in_one_piece_reaches_the_caller(two_threads):
     assert np.isfinite(fast.softmax(floats(300, 300))).all()
 
 
+@pytest.mark.parametrize("pause", [0.0, 20 * threads.AWAKE / 1e6])
+def test_a_helper_takes_its_piece_awake_or_out_of_its_sleep(two_threads, pause):
+    met = threading.Barrier(2, timeout=60)  # passed by two threads alone
+    names = []
+
+    def work(first, last):
+        names.append(threading.current_thread().name)
+        met.wait()
+
+    for _ in range(3):
+        threads.share(work, 2, threads.PIECE)
+        time.sleep(pause)
+    assert names.count("refimpl") == 3
+
+
+def test_a_program_ends_after_its_last_piece_without_a_word():
+    program = """
+import numpy as np
+from refimpl import fast, threads
+threads.use(2)
+assert fast.softmax(np.ones((400, 1000), np.float32)).shape == (400, 1000)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@given(st.integers(0, 40), st.integers(0, 200), st.sampled_from([np.float32, np.float64]))
+def test_a_store_past_the_caches_writes_its_target_and_nothing_else(start, size, dtype):
+    source, memory = np.arange(1, size + 1, dtype=dtype), np.zeros(300, dtype)
+    fast.compiled("refimpl.native").stream(source, memory[start : start + size])
+    assert np.array_equal(memory[start : start + size], source)
+    assert not memory[:start].any()
+    assert not memory[start + size :].any()
+
+
 def test_the_cache_is_one_for_each_version_of_the_kernels(monkeypatch, tmp_path):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -145,6 +186,7 @@ def test_the_cache_is_one_for_each_version_of_the_kernels(monkeypatch, tmp_path)
     copy = tmp_path / "package"
     (copy / "ops" / "layers").mkdir(parents=True)
     (copy / "ops" / "layers" / "fast.py").write_text("changed = True\n")
+    (copy / "native.py").touch()
     monkeypatch.setattr(fast, "__file__", str(copy / "fast.py"))
     assert fast.cache() != before
 

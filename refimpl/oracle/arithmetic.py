@@ -147,9 +147,12 @@ def bounded(text: Callable, inputs: dict[str, Any], precision: str | Precision) 
 
 def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> ErrorArray:
     """Flush, overflow and infinities, the same for every operation."""
-    small = np.abs(value) - error < p.smallest
+    size = np.abs(value)
+    small, fits = size - error < p.smallest, size + error <= p.largest
+    if np.all(fits) and not np.any(small):  # as nearly always
+        return ErrorArray(value, np.broadcast_to(error, np.shape(value)), p, **tags)
     error = np.where(small & ((error > 0) | (value != 0)), error + p.smallest, error)
-    error = np.where(np.isnan(error) | (np.abs(value) + error > p.largest), np.inf, error)
+    error = np.where(np.isnan(error) | (size + error > p.largest), np.inf, error)
     error = np.where(np.isfinite(value), error, 0.0)
     return ErrorArray(value, error, p, **tags)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle.arithmetic import bounded
+from refimpl.oracle.arithmetic import ErrorArray, bounded
 from refimpl.oracle.precision import Precision
 
 
@@ -49,20 +49,30 @@ class Verdict:
         )
 
 
+def reference(op: Op, inputs: dict[str, Any], text: Callable | None = None) -> list[ErrorArray]:
+    """What the text gives in float64, with its own error bound."""
+    with np.errstate(all="ignore"):
+        return bounded(text or op.text, inputs, "float64")
+
+
 def expect(
-    op: Op, inputs: dict[str, Any], precision: str | Precision, text: Callable | None = None
+    op: Op,
+    inputs: dict[str, Any],
+    precision: str | Precision,
+    text: Callable | None = None,
+    own: list[ErrorArray] | None = None,
 ) -> list[Expected]:
     """Reference values and allowed errors: the target's bound, and the reference's own.
 
-    `text` is an edited text to expect from instead of the operation's own.
+    `text` is an edited text to expect from instead of the operation's own; `own` what `reference`
+    gave for it already.
     """
-    text = text or op.text
+    own = own or reference(op, inputs, text)
     with np.errstate(all="ignore"):
-        ours = bounded(text, inputs, "float64")
-        theirs = ours if precision == "float64" else bounded(text, inputs, precision)
+        theirs = own if precision == "float64" else bounded(text or op.text, inputs, precision)
     return [
-        Expected(name, own.value, own.error + other.error)
-        for name, own, other in zip(op.outputs, ours, theirs, strict=True)
+        Expected(name, ours.value, ours.error + other.error)
+        for name, ours, other in zip(op.outputs, own, theirs, strict=True)
     ]
 
 

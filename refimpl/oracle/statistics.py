@@ -26,7 +26,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases import Case, long_case
-from refimpl.oracle.judge import Expected, expect
+from refimpl.oracle.judge import Expected, expect, reference
 from refimpl.oracle.precision import PRECISIONS
 from refimpl.oracle.rounding import WAYS, Ask, Way, as_cause, finest
 from refimpl.registry import OPS
@@ -74,7 +74,8 @@ def statistics(op: Op, precision: str, ask: Ask) -> tuple[Statistics | None, lis
     """
     if precision == "float64":
         return None, []
-    answered = [(case, outputs) for case in _cases(op, precision) if (outputs := ask(case))]
+    cases = _cases(op.name, precision)
+    answered = [(case, outputs) for case in cases if (outputs := ask(case))]
     found = measure(answered, lambda case: _judged(op.name, precision, case.number))
     if found is None or found.conforms:
         return found, []
@@ -87,8 +88,9 @@ def statistics(op: Op, precision: str, ask: Ask) -> tuple[Statistics | None, lis
     return found, causes or ([ONE_SIDED] if found.bias > 1 else [UNEXPLAINED])
 
 
-def _cases(op: Op, precision: str) -> list[Case]:
-    return [long_case(op, precision, SEED, i) for i in range(CASES)]
+@functools.lru_cache(maxsize=4)
+def _cases(name: str, precision: str) -> list[Case]:
+    return [long_case(OPS[name], precision, SEED, i) for i in range(CASES)]
 
 
 def _both(op: Op, way: Way | None, case: Case) -> tuple[list[Expected], list[Expected]]:
@@ -97,14 +99,15 @@ def _both(op: Op, way: Way | None, case: Case) -> tuple[list[Expected], list[Exp
     some, none = replace(p, spread=1.0), replace(p, spread=0.0)
     if way:
         return way.expect(op, case, some), way.expect(op, case, none)
-    return expect(op, case.inputs, some), expect(op, case.inputs, none)
+    own = reference(op, case.inputs)
+    return expect(op, case.inputs, some, own=own), expect(op, case.inputs, none, own=own)
 
 
 @functools.lru_cache(maxsize=CASES)
 def _judged(name: str, precision: str, number: str) -> tuple[list[Expected], list[Expected]]:
     """The same for the text itself, kept while several targets are judged side by side."""
     op = OPS[name]
-    case = next(case for case in _cases(op, precision) if case.number == number)
+    case = next(case for case in _cases(name, precision) if case.number == number)
     return _both(op, None, case)
 
 

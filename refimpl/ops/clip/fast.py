@@ -21,7 +21,7 @@ SIDE = 512  # of a square block
 
 def clip_logits(image_features, text_features, log_scale):
     number = image_features.dtype.type
-    cosines = _l2_normalize(image_features) @ _l2_normalize(text_features).T  # N M
+    cosines = multiply(_l2_normalize(image_features), _l2_normalize(text_features).T)  # N M
     return np.exp(number(log_scale)) * cosines
 
 
@@ -45,10 +45,10 @@ def _normalize_rows(first, last, x, u):
 def clip_logits_vjp(image_features, text_features, log_scale, grad):
     scale = np.exp(image_features.dtype.type(log_scale))
     images, texts = _l2_normalize(image_features), _l2_normalize(text_features)
-    images_grad, texts_grad = scale * (grad @ texts), scale * (grad.T @ images)  # N D, M D
+    images_grad, texts_grad = scale * multiply(grad, texts), scale * multiply(grad.T, images)
     _across(image_features, images, images_grad)
     _across(text_features, texts, texts_grad)
-    log_scale_grad = np.sum(grad * (scale * (images @ texts.T)))
+    log_scale_grad = np.sum(grad * (scale * multiply(images, texts.T)))
     return images_grad, texts_grad, log_scale_grad
 
 

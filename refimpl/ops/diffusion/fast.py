@@ -3,7 +3,8 @@
 What depends on time alone is computed once per step or once per sample; a batch is then read and
 written in one pass, one row per sample. The kernels of a pass take the range `first` to `last` of
 all numbers of the batch, which several threads share; `contract` lets a product and a sum round
-once.
+once. A step makes its result in blocks and sends them past the caches: a line of memory that is
+written in full need not be read before.
 """
 
 import math
@@ -12,7 +13,10 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
+from refimpl.native import stream
 from refimpl.threads import share as share_out
+
+BLOCK = 2048  # numbers that are made in the first cache before they go to memory
 
 
 def linear_schedule(steps, beta_start, beta_end):
@@ -114,12 +118,16 @@ def _blend(a, x, b, y):
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _blend_rows(first, last, a, x, b, y, total):
     n = x.shape[1]
+    block = np.empty(BLOCK, x.dtype)
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
-        of_x, of_y, into = a[row], b[row], total[row, begin:end]
-        one, other = x[row, begin:end], y[row, begin:end]
-        for i in range(into.size):
-            into[i] = of_x * one[i] + of_y * other[i]
+        of_x, of_y = a[row], b[row]
+        for start in range(begin, end, BLOCK):
+            stop = min(start + BLOCK, end)
+            one, other, into = x[row, start:stop], y[row, start:stop], block[: stop - start]
+            for i in range(into.size):
+                into[i] = of_x * one[i] + of_y * other[i]
+            stream(into, total[row, start:stop])
 
 
 def _rows(x):
@@ -325,21 +333,24 @@ def _p_sample(
     clip,
     x_prev,
 ):
-    n = x_t.shape[1]
+    n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
     zero, two = x_t.dtype.type(0), x_t.dtype.type(2)
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         shares = sigma[row], signal[row], from_start[row], from_x_t[row]
-        x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
-        into = x_prev[row, begin:end]
-        if noisy[row] and log_variance.shape[1] > 1:  # one for each element
-            own = log_variance[row, begin:end]
-            for i in range(into.size):
-                into[i] = _mean(x[i], e[i], shares, clip) + _exp(own[i] / two) * z[i]
-        else:
-            deviation = np.exp(log_variance[row, 0] / two) if noisy[row] else zero
-            for i in range(into.size):
-                into[i] = _mean(x[i], e[i], shares, clip) + deviation * z[i]
+        deviation = np.exp(log_variance[row, 0] / two) if noisy[row] else zero
+        for start in range(begin, end, BLOCK):
+            stop = min(start + BLOCK, end)
+            x, e, z = x_t[row, start:stop], eps[row, start:stop], noise[row, start:stop]
+            into = block[: stop - start]
+            if noisy[row] and log_variance.shape[1] > 1:  # one for each element
+                own = log_variance[row, start:stop]
+                for i in range(into.size):
+                    into[i] = _mean(x[i], e[i], shares, clip) + _exp(own[i] / two) * z[i]
+            else:
+                for i in range(into.size):
+                    into[i] = _mean(x[i], e[i], shares, clip) + deviation * z[i]
+            stream(into, x_prev[row, start:stop])
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -411,16 +422,19 @@ def _ddim_factors(t, t_prev, alpha_bar, eta):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _ddim_step(first, last, x_t, eps, noise, factors, x_prev):
-    n = x_t.shape[1]
+    n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
     for row in range(first // n, -(-last // n)):
         of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
         towards, of_noise = factors[3, row], factors[4, row]
         begin, end = max(first - row * n, 0), min(last - row * n, n)
-        x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
-        into = x_prev[row, begin:end]
-        for i in range(into.size):
-            x_start = (x[i] - of_eps * e[i]) / of_x
-            into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
+        for start in range(begin, end, BLOCK):
+            stop = min(start + BLOCK, end)
+            x, e, z = x_t[row, start:stop], eps[row, start:stop], noise[row, start:stop]
+            into = block[: stop - start]
+            for i in range(into.size):
+                x_start = (x[i] - of_eps * e[i]) / of_x
+                into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
+            stream(into, x_prev[row, start:stop])
 
 
 def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_bar, eta):
@@ -436,17 +450,20 @@ def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_b
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _guided_ddim_step(first, last, x_t, eps_uncond, eps_cond, noise, scale, factors, x_prev):
-    n = x_t.shape[1]
+    n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
     for row in range(first // n, -(-last // n)):
         of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
         towards, of_noise = factors[3, row], factors[4, row]
         begin, end = max(first - row * n, 0), min(last - row * n, n)
-        x, z, into = x_t[row, begin:end], noise[row, begin:end], x_prev[row, begin:end]
-        uncond, cond = eps_uncond[row, begin:end], eps_cond[row, begin:end]
-        for i in range(into.size):
-            eps = uncond[i] + scale * (cond[i] - uncond[i])
-            x_start = (x[i] - of_eps * eps) / of_x
-            into[i] = of_start * x_start + towards * eps + of_noise * z[i]
+        for start in range(begin, end, BLOCK):
+            stop = min(start + BLOCK, end)
+            uncond, cond = eps_uncond[row, start:stop], eps_cond[row, start:stop]
+            x, z, into = x_t[row, start:stop], noise[row, start:stop], block[: stop - start]
+            for i in range(into.size):
+                eps = uncond[i] + scale * (cond[i] - uncond[i])
+                x_start = (x[i] - of_eps * eps) / of_x
+                into[i] = of_start * x_start + towards * eps + of_noise * z[i]
+            stream(into, x_prev[row, start:stop])
 
 
 def respaced_timesteps(steps, counts):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.threads import share
+from refimpl.threads import multiply, share
 
 
 def classifier_guidance(mean, variance, gradient, scale):
@@ -69,30 +69,33 @@ def _classifier_free_guidance(first, last, eps_uncond, eps_cond, scale, guided):
 
 
 def dynamic_threshold(x_start, quantile):
-    limited = np.empty(x_start.shape, x_start.dtype)
-    _dynamic_threshold(_rows(x_start), quantile, _rows(limited))
+    rows, limited = _rows(x_start), np.empty(x_start.shape, x_start.dtype)
+    place = quantile * (rows.shape[1] - 1)
+    below = int(place)
+    ordered = np.partition(np.abs(rows), below, axis=1)  # B n, in place up to `below`
+    largest, above = ordered[:, below], ordered[:, below + 1 :]
+    if above.shape[1]:
+        weight = x_start.dtype.type(place - below)
+        largest = largest + weight * (np.min(above, axis=1) - largest)
+    limits = np.maximum(largest, x_start.dtype.type(1))  # B
+    share(_dynamic_threshold, rows.size, 1, rows, limits, _rows(limited))
     return limited
 
 
-@njit(cache=True)
-def _dynamic_threshold(x_start, quantile, limited):
-    B, n = x_start.shape
-    place = quantile * (n - 1)
-    below = int(place)
-    weight = x_start.dtype.type(place - below)
-    for row in range(B):
-        ordered = np.partition(np.abs(x_start[row]), below)
-        largest = ordered[below]
-        if below + 1 < n:
-            largest += weight * (np.min(ordered[below + 1 :]) - largest)
-        limit = max(largest, x_start.dtype.type(1))
-        for i in range(n):
-            limited[row, i] = min(max(x_start[row, i], -limit), limit) / limit
+@njit(cache=True, nogil=True, error_model="numpy")
+def _dynamic_threshold(first, last, x_start, limits, limited):
+    n = x_start.shape[1]
+    for row in range(first // n, -(-last // n)):
+        begin, end = max(first - row * n, 0), min(last - row * n, n)
+        limit, x, into = limits[row], x_start[row, begin:end], limited[row, begin:end]
+        for i in range(into.size):
+            inside = -limit if x[i] < -limit else x[i]
+            into[i] = (limit if inside > limit else inside) / limit
 
 
 def cosine_distance(image_features, text_features):
     one = image_features.dtype.type(1)
-    return one - _l2_normalize(image_features) @ _l2_normalize(text_features).T  # N M
+    return one - multiply(_l2_normalize(image_features), _l2_normalize(text_features).T)  # N M
 
 
 @njit(cache=True)
@@ -114,7 +117,7 @@ def _l2_normalize(x):
 
 def cosine_distance_vjp(image_features, text_features, grad):
     images, texts = _l2_normalize(image_features), _l2_normalize(text_features)
-    images_grad, texts_grad = -(grad @ texts), -(grad.T @ images)  # N D, M D
+    images_grad, texts_grad = -multiply(grad, texts), -multiply(grad.T, images)  # N D, M D
     _across(image_features, images, images_grad)
     _across(text_features, texts, texts_grad)
     return images_grad, texts_grad

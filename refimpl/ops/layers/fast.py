@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.threads import one_blas_thread, parts, share
+from refimpl.threads import multiply, one_blas_thread, parts, share
 
 
 def linear(x, weight, bias):
@@ -25,25 +25,21 @@ def linear(x, weight, bias):
     return y.reshape((*rest, len(weight)))
 
 
-def _linear(first, last, block, x, weight, bias, y):
-    x, y = x[first * block : last * block], y[first * block : last * block]
-    np.matmul(x, weight.T, out=y)
-    if bias is not None:
-        _add_bias(y, bias)
-
-
 @njit(cache=True, nogil=True)
-def _add_bias(y, bias):
-    for row in range(y.shape[0]):
-        for o in range(y.shape[1]):
-            y[row, o] += bias[o]
+def _linear(first, last, block, x, weight, bias, y):
+    part = y[first * block : last * block]
+    np.dot(x[first * block : last * block], weight.T, part)
+    if bias is not None:
+        for row in range(part.shape[0]):
+            for o in range(part.shape[1]):
+                part[row, o] += bias[o]
 
 
 def linear_vjp(x, weight, grad):
     inputs = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # rows D
     outputs_grad = grad.reshape(len(inputs), grad.shape[-1])  # rows O
-    x_grad = outputs_grad @ weight
-    return x_grad.reshape(x.shape), outputs_grad.T @ inputs, _sum_of_rows(outputs_grad)
+    x_grad = multiply(outputs_grad, weight)
+    return x_grad.reshape(x.shape), multiply(outputs_grad.T, inputs), _sum_of_rows(outputs_grad)
 
 
 def _sum_of_rows(rows):
@@ -123,32 +119,31 @@ def layer_norm_vjp(x, gain, eps, grad):
     return x_grad, gain_grad, bias_grad
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _layer_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
     rows, D = x.shape
-    size, zero = x.dtype.type(D), x.dtype.type(0)
+    size = x.dtype.type(D)
     for row in range(rows):
-        mean = zero
+        mean = _sum(x[row]) / size
+        variance = _sum_of_squares(x[row], mean) / size
+        share = x.dtype.type(1) / np.sqrt(variance + eps)
+        average, along = _averages(x[row], mean, share, gain, grad[row])
         for d in range(D):
-            mean += x[row, d]
-        mean /= size
-        variance = zero
-        for d in range(D):
-            centred = x[row, d] - mean
-            variance += centred * centred
-        root = np.sqrt(variance / size + eps)
-        average, along = zero, zero
-        for d in range(D):
-            normal, inner = (x[row, d] - mean) / root, gain[d] * grad[row, d]
-            average += inner
-            along += inner * normal
+            normal, inner = (x[row, d] - mean) * share, gain[d] * grad[row, d]
             gain_grad[d] += grad[row, d] * normal
             bias_grad[d] += grad[row, d]
-        average /= size
-        along /= size
-        for d in range(D):
-            normal, inner = (x[row, d] - mean) / root, gain[d] * grad[row, d]
-            x_grad[row, d] = (inner - average - normal * along) / root
+            x_grad[row, d] = (inner - average - normal * along) * share
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _averages(x, mean, share, gain, grad):
+    """Of the gradient behind the gain, and of that times the normalised numbers."""
+    total, along = x.dtype.type(0), x.dtype.type(0)
+    for d in range(x.size):
+        inner = gain[d] * grad[d]
+        total += inner
+        along += inner * ((x[d] - mean) * share)
+    return total / x.dtype.type(x.size), along / x.dtype.type(x.size)
 
 
 def rms_norm(x, gain, eps):

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from refimpl.threads import one_blas_thread, parts, share
+from refimpl.threads import multiply, one_blas_thread, parts, share
 
 
 def patchify(images, patch):
@@ -85,9 +85,9 @@ def patch_embed_vjp(images, weight, grad):
     B, N, _ = grad.shape
     patches = patchify(images, patch).reshape(B * N, width)
     tokens_grad = grad.reshape(B * N, D)
-    patches_grad = (tokens_grad @ weight.reshape(D, width)).reshape(B, N, width)
+    patches_grad = multiply(tokens_grad, weight.reshape(D, width)).reshape(B, N, width)
     images_grad = unpatchify(patches_grad, patch, images.shape[2] // patch, channels)
-    weight_grad = (tokens_grad.T @ patches).reshape(weight.shape)
+    weight_grad = multiply(tokens_grad.T, patches).reshape(weight.shape)
     return images_grad, weight_grad, _sum_over_first(grad.reshape(B * N, 1, D))[0]
 
 
