@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.axes import Spec
+from refimpl.memory import empty
 from refimpl.registry import OPS
 
 PRECISIONS = ("float32", "float64")
@@ -125,7 +126,10 @@ def prepare(specs: dict[str, Spec], inputs: dict[str, Any]) -> dict[str, Any]:
     for name, value in inputs.items():
         if isinstance(value, np.ndarray):
             kind = np.dtype(np.int64) if specs[name].kind.integer else dtype
-            value = np.asarray(value, dtype=kind, order="C").view()
+            if value.dtype != kind or not value.flags.c_contiguous:
+                value, given = empty(value.shape, kind), value
+                np.copyto(value, given, casting="unsafe")
+            value = value.view()
             value.flags.writeable = False
         prepared[name] = value
     return prepared

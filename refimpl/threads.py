@@ -26,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.memory import empty
+
 PIECES = 4  # of a range at most, for each thread
 PIECE = 1 << 18  # numbers in each of several pieces, or to take the next one costs more
 WORTHWHILE = 1 << 15  # numbers that a thread should find to do, or to ask it costs more
@@ -274,7 +276,7 @@ def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.
     A library's own threads would stay awake after the product, and keep our own from working.
     """
     if out is None:
-        out = np.empty((a.shape[0], b.shape[1]), a.dtype)
+        out = empty((a.shape[0], b.shape[1]), a.dtype)
     side = max(out.shape)
     work = _some_columns if out.shape[1] > out.shape[0] else _some_rows
     each = 128 * min(out.shape) * a.shape[1] // 16

@@ -14,7 +14,7 @@ import numpy as np
 from refimpl.models import TEXT, Params, Tap, untouched, zeros
 from refimpl.models.configs import Clip, ResNet, Text, Vit
 from refimpl.models.resnet import conv2d, resnet
-from refimpl.models.vit import join, split, vit
+from refimpl.models.vit import join, layer_scale, split, vit
 
 PARTS = ("query", "key", "value")
 
@@ -66,14 +66,14 @@ def block_vjp(
         return tap(f"{name}.{part}.grad", grad)
 
     activation_vjp = getattr(ops, f"{config.activation}_vjp")
-    g = back("mlp.c_proj", grad * params.get(f"{name}.ls_2.gamma", 1))
+    g = back("mlp.c_proj", layer_scale(grad, params, f"{name}.ls_2"))
     g = back("mlp.activation", dense_vjp(params, f"{name}.mlp.c_proj", g, ops))  # B N hidden
     g = back("mlp.c_fc", activation_vjp(kept[f"{name}.mlp.c_fc"], g))
     g = back("ln_2", dense_vjp(params, f"{name}.mlp.c_fc", g, ops))  # B N D
     g = norm_vjp(kept[f"{name}.middle"], params, f"{name}.ln_2", config.eps, g, ops)
     through = back("middle", grad + g)
 
-    g = back("attn", through * params.get(f"{name}.ls_1.gamma", 1))
+    g = back("attn", layer_scale(through, params, f"{name}.ls_1"))
     g = back("ln_1", self_attention_vjp(params, f"{name}.attn", config, bias, g, kept, ops, tap))
     return through + norm_vjp(x, params, f"{name}.ln_1", config.eps, g, ops)
 

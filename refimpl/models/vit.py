@@ -20,6 +20,12 @@ def dense(x: Any, params: Params, name: str, ops: Any) -> Any:
     return ops.linear(x, params[f"{name}.weight"], params[f"{name}.bias"])
 
 
+def layer_scale(x: Any, params: Params, name: str) -> Any:
+    """Each channel times the scale that carries this name; most models have none."""
+    gamma = params.get(f"{name}.gamma")
+    return x if gamma is None else gamma * x
+
+
 def self_attention(
     x: Any,
     params: Params,
@@ -85,13 +91,13 @@ def block(
     """
     y = tap(f"{name}.ln_1", norm(x, params, f"{name}.ln_1", config.eps, ops))
     y = tap(f"{name}.attn", self_attention(y, params, f"{name}.attn", config.heads, bias, ops, tap))
-    x = tap(f"{name}.middle", x + y * params.get(f"{name}.ls_1.gamma", 1))
+    x = tap(f"{name}.middle", x + layer_scale(y, params, f"{name}.ls_1"))
 
     y = tap(f"{name}.ln_2", norm(x, params, f"{name}.ln_2", config.eps, ops))
     y = tap(f"{name}.mlp.c_fc", dense(y, params, f"{name}.mlp.c_fc", ops))  # B N hidden
     y = tap(f"{name}.mlp.activation", getattr(ops, config.activation)(y))
     y = tap(f"{name}.mlp.c_proj", dense(y, params, f"{name}.mlp.c_proj", ops))  # B N D
-    return tap(name, x + y * params.get(f"{name}.ls_2.gamma", 1))
+    return tap(name, x + layer_scale(y, params, f"{name}.ls_2"))
 
 
 def transformer(

@@ -12,6 +12,7 @@ once, `reassoc` lets a sum run in several lanes.
 import numpy as np
 from numba import njit
 
+from refimpl.memory import empty, zeros
 from refimpl.threads import multiply, one_blas_thread, share
 
 SHORT = 64  # queries in a block of scores, or keys in one of their gradients
@@ -27,7 +28,7 @@ def _attention(query, key, value, bias):
     """What attention returns, with the top and the total that each row of weights came from."""
     B, heads, N, E = query.shape
     M, F = value.shape[2:]
-    mixed = np.zeros((B, heads, N, F), query.dtype)  # B H N F
+    mixed = zeros((B, heads, N, F), query.dtype)  # B H N F
     tops = np.full((B, heads, N), -np.inf, query.dtype)  # B H N
     totals = np.zeros((B, heads, N), query.dtype)  # B H N
     given = query, key, value, _four_axes(bias, query), mixed, tops, totals
@@ -197,7 +198,7 @@ def _exp(x):
 
 
 def attention_vjp(query, key, value, bias, grad):
-    scores_grad = np.empty((*query.shape[:3], key.shape[2]), query.dtype)  # B H N M
+    scores_grad = empty((*query.shape[:3], key.shape[2]), query.dtype)  # B H N M
     return *attention_grads(query, key, value, bias, grad, scores_grad), scores_grad
 
 
@@ -208,7 +209,7 @@ def attention_grads(query, key, value, bias, grad, scores_grad=None):
     if scores_grad is None:
         scores_grad = np.empty((0, 0, 0, 0), query.dtype)
     mixed, tops, totals = _attention(query, key, value, bias)
-    grads = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
+    grads = tuple(zeros(x.shape, x.dtype) for x in (query, key, value))
     given = query, key, value, _four_axes(bias, query), grad, mixed, tops, totals
     with one_blas_thread():
         each = heads // max(G, 1) * N * M * (E + value.shape[3]) // 16

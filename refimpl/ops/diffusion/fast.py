@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
+from refimpl.memory import empty
 from refimpl.native import stream
 from refimpl.threads import share as share_out
 
@@ -110,7 +111,7 @@ def q_step(x_prev, t, noise, betas):
 
 def _blend(a, x, b, y):
     """Add two batches, each with a factor per sample."""
-    total = np.empty(x.shape, x.dtype)
+    total = empty(x.shape, x.dtype)
     share_out(_blend_rows, x.size, 1, a, _rows(x), b, _rows(y), _rows(total))
     return total
 
@@ -190,7 +191,7 @@ def fixed_large_log_variance(betas):
 
 
 def learned_range_log_variance(v, t, betas):
-    log_variance = np.empty(v.shape, v.dtype)
+    log_variance = empty(v.shape, v.dtype)
     small = fixed_small_log_variance(betas)[t]  # B
     large = np.log(betas[t])  # B
     share_out(_learned_range, v.size, 1, _rows(v), small, large, _rows(log_variance))
@@ -227,7 +228,7 @@ def eps_from_x0(x_t, t, x_start, alpha_bar):
 
 def _remove(x_t, a, known, b):
     """Solve x_t = a known + b unknown for the unknown, with factors per sample."""
-    unknown = np.empty(x_t.shape, x_t.dtype)
+    unknown = empty(x_t.shape, x_t.dtype)
     share_out(_remove_rows, x_t.size, 1, _rows(x_t), a, _rows(known), b, _rows(unknown))
     return unknown
 
@@ -268,7 +269,7 @@ def eps_from_score(score, t, alpha_bar):
 
 def _scale(factor, x):
     """Multiply a batch by a factor per sample."""
-    product = np.empty(x.shape, x.dtype)
+    product = empty(x.shape, x.dtype)
     share_out(_scale_rows, x.size, 1, factor, _rows(x), _rows(product))
     return product
 
@@ -284,7 +285,7 @@ def _scale_rows(first, last, factor, x, product):
 
 
 def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
-    x_prev = np.empty(x_t.shape, x_t.dtype)
+    x_prev = empty(x_t.shape, x_t.dtype)
     share = alpha_bar(betas)[t]  # B
     from_start, from_x_t = _posterior_mean(t, betas)  # B, B
     share_out(
@@ -404,7 +405,7 @@ def _exp(x):
 
 
 def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
-    x_prev = np.empty(x_t.shape, x_t.dtype)
+    x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
     given = _rows(x_t), _rows(eps), _rows(noise), factors, _rows(x_prev)
     share_out(_ddim_step, x_t.size, 1, *given)
@@ -439,7 +440,7 @@ def _ddim_step(first, last, x_t, eps, noise, factors, x_prev):
 
 def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_bar, eta):
     """Classifier-free guidance, then a DDIM step, in one pass."""
-    x_prev = np.empty(x_t.shape, x_t.dtype)
+    x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
     batches = _rows(x_t), _rows(eps_uncond), _rows(eps_cond), _rows(noise)
     share_out(

@@ -5,11 +5,12 @@ import math
 import numpy as np
 from numba import njit
 
+from refimpl.memory import empty
 from refimpl.threads import multiply, share
 
 
 def classifier_guidance(mean, variance, gradient, scale):
-    guided = np.empty(mean.shape, mean.dtype)
+    guided = empty(mean.shape, mean.dtype)
     scale = mean.dtype.type(scale)
     flat = mean.ravel(), variance.ravel(), gradient.ravel()
     share(_classifier_guidance, mean.size, 1, *flat, scale, guided.ravel())
@@ -25,7 +26,7 @@ def _classifier_guidance(first, last, mean, variance, gradient, scale, guided):
 
 
 def classifier_guidance_score(eps, gradient, t, alpha_bar, scale):
-    guided = np.empty(eps.shape, eps.dtype)
+    guided = empty(eps.shape, eps.dtype)
     factor = np.sqrt(1 - alpha_bar[t]) * eps.dtype.type(scale)  # B
     _against(eps, gradient, factor, guided)
     return guided
@@ -53,7 +54,7 @@ def _rows(x):
 
 
 def classifier_free_guidance(eps_uncond, eps_cond, scale):
-    guided = np.empty(eps_cond.shape, eps_cond.dtype)
+    guided = empty(eps_cond.shape, eps_cond.dtype)
     scale = eps_cond.dtype.type(scale)
     flat = eps_uncond.ravel(), eps_cond.ravel(), scale, guided.ravel()
     share(_classifier_free_guidance, eps_cond.size, 1, *flat)
@@ -69,7 +70,7 @@ def _classifier_free_guidance(first, last, eps_uncond, eps_cond, scale, guided):
 
 
 def dynamic_threshold(x_start, quantile):
-    rows, limited = _rows(x_start), np.empty(x_start.shape, x_start.dtype)
+    rows, limited = _rows(x_start), empty(x_start.shape, x_start.dtype)
     place = quantile * (rows.shape[1] - 1)
     below = int(place)
     ordered = np.partition(np.abs(rows), below, axis=1)  # B n, in place up to `below`
@@ -141,7 +142,7 @@ def _across(x, u, grad):
 
 
 def spherical_distance(image_features, text_features):
-    distance = np.empty((len(image_features), len(text_features)), image_features.dtype)
+    distance = empty((len(image_features), len(text_features)), image_features.dtype)
     _spherical_distance(_l2_normalize(image_features), _l2_normalize(text_features), distance)
     return distance
 
@@ -194,13 +195,13 @@ def clip_guidance_loss(distances, weights):
 def clip_guidance_loss_vjp(distances, weights, grad):
     B, N, M = distances.shape
     share = distances.dtype.type(grad) / distances.dtype.type(N)
-    distances_grad = np.empty(distances.shape, distances.dtype)
+    distances_grad = empty(distances.shape, distances.dtype)
     distances_grad[:] = share * weights
     return distances_grad, share * np.sum(distances.reshape(B * N, M), axis=0)
 
 
 def classifier_guidance_velocity(v, gradient, t, alpha_bar, scale):
-    guided = np.empty(v.shape, v.dtype)
+    guided = empty(v.shape, v.dtype)
     share = alpha_bar[t]  # B
     some = np.where(share > 0, share, share.dtype.type(1))
     ratio = np.where(share > 0, np.sqrt((1 - share) / some), share.dtype.type(0))

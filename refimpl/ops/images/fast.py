@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
+from refimpl.memory import empty
 
 
 @njit(cache=True)
@@ -64,7 +65,7 @@ def _middle(size, kept):
 
 def center_crop(images, tall, wide):
     B, channels, height, width = images.shape
-    crop = np.empty((B, channels, tall, wide), images.dtype)
+    crop = empty((B, channels, tall, wide), images.dtype)
     _copy(images, _middle(height, tall), _middle(width, wide), crop)
     return crop
 
@@ -97,7 +98,7 @@ def _paste(grad, top, left, images_grad):
 
 
 def normalize_image(images, mean, std):
-    result = np.empty(images.shape, images.dtype)
+    result = empty(images.shape, images.dtype)
     _normalize_image(images, mean, std, result)
     return result
 
@@ -114,7 +115,7 @@ def _normalize_image(images, mean, std, result):
 
 
 def normalize_image_vjp(images, mean, std, grad):
-    images_grad = np.empty(images.shape, images.dtype)
+    images_grad = empty(images.shape, images.dtype)
     mean_grad = np.zeros(mean.shape, images.dtype)
     std_grad = np.zeros(std.shape, images.dtype)
     _normalize_image_vjp(images, mean, std, grad, images_grad, mean_grad, std_grad)
@@ -150,7 +151,7 @@ def _check_inside(op, images, top, left, size):
 def cutouts(images, top, left, size, side):
     _check_inside("cutouts", images, top, left, size)
     B, channels, _, _ = images.shape
-    pooled = np.empty((len(top), B, channels, side, side), images.dtype)
+    pooled = empty((len(top), B, channels, side, side), images.dtype)
     _cutouts(images, top, left, size, pooled)
     return pooled.reshape(len(top) * B, channels, side, side)
 

@@ -10,13 +10,14 @@ import math
 import numpy as np
 from numba import njit
 
+from refimpl.memory import empty
 from refimpl.threads import multiply, one_blas_thread, parts, share
 
 
 def linear(x, weight, bias):
     *rest, D = x.shape
     rows = x.reshape(math.prod(rest), D)
-    y = np.empty((len(rows), len(weight)), x.dtype)
+    y = empty((len(rows), len(weight)), x.dtype)
     block = max(-(-len(rows) // parts(len(rows))), 1)
     with one_blas_thread():
         share(
@@ -57,7 +58,7 @@ def _add_rows(rows, total):
 
 def layer_norm(x, gain, bias, eps):
     D = x.shape[-1]
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     rows = x.reshape(math.prod(x.shape[:-1]), D)
     share(_layer_norm, len(rows), D, rows, gain, bias, x.dtype.type(eps), y.reshape(rows.shape))
     return y
@@ -103,7 +104,7 @@ def layer_norm_vjp(x, gain, eps, grad):
     D = x.shape[-1]
     rows = (math.prod(x.shape[:-1]), D)
     x_grad, gain_grad, bias_grad = (
-        np.empty(x.shape, x.dtype),
+        empty(x.shape, x.dtype),
         np.zeros_like(gain),
         np.zeros_like(gain),
     )
@@ -148,7 +149,7 @@ def _averages(x, mean, share, gain, grad):
 
 def rms_norm(x, gain, eps):
     D = x.shape[-1]
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     rows = x.reshape(math.prod(x.shape[:-1]), D)
     share(_rms_norm, len(rows), D, rows, gain, x.dtype.type(eps), y.reshape(rows.shape))
     return y
@@ -166,7 +167,7 @@ def _rms_norm(first, last, x, gain, eps, y):
 
 def rms_norm_vjp(x, gain, eps, grad):
     rows = (math.prod(x.shape[:-1]), x.shape[-1])
-    x_grad, gain_grad = np.empty(x.shape, x.dtype), np.zeros_like(gain)
+    x_grad, gain_grad = empty(x.shape, x.dtype), np.zeros_like(gain)
     flat = x.reshape(rows), gain, x.dtype.type(eps), grad.reshape(rows), x_grad.reshape(rows)
     _rms_norm_vjp(*flat, gain_grad)
     return x_grad, gain_grad
@@ -194,7 +195,7 @@ def _rms_norm_vjp(x, gain, eps, grad, x_grad, gain_grad):
 def group_norm(x, gain, bias, groups, eps):
     B, channels, height, width = x.shape
     grouped = (B, groups, channels // groups, height * width)  # B G C pixels
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     _group_norm(x.reshape(grouped), gain, bias, x.dtype.type(eps), y.reshape(grouped))
     return y
 
@@ -227,7 +228,7 @@ def group_norm_vjp(x, gain, groups, eps, grad):
     B, channels, height, width = x.shape
     grouped = (B, groups, channels // groups, height * width)  # B G C pixels
     x_grad, gain_grad, bias_grad = (
-        np.empty(x.shape, x.dtype),
+        empty(x.shape, x.dtype),
         np.zeros_like(gain),
         np.zeros_like(gain),
     )
@@ -281,7 +282,7 @@ def _group_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
 
 
 def softmax(z):
-    p = np.empty(z.shape, z.dtype)
+    p = empty(z.shape, z.dtype)
     rows = z.reshape(math.prod(z.shape[:-1]), z.shape[-1])
     share(_softmax, len(rows), rows.shape[1], rows, _bits(rows), p.reshape(rows.shape))
     return p
@@ -371,7 +372,7 @@ def _exp(x):
 
 def softmax_vjp(z, grad):
     weights = softmax(z)
-    z_grad = np.empty(z.shape, z.dtype)
+    z_grad = empty(z.shape, z.dtype)
     rows = (math.prod(z.shape[:-1]), z.shape[-1])
     flat = weights.reshape(rows), grad.reshape(rows), z_grad.reshape(rows)
     share(_softmax_vjp, *rows, *flat)
@@ -388,7 +389,7 @@ def _softmax_vjp(first, last, weights, grad, z_grad):
 
 
 def log_softmax(z):
-    log_probs = np.empty(z.shape, z.dtype)
+    log_probs = empty(z.shape, z.dtype)
     rows = (math.prod(z.shape[:-1]), z.shape[-1])
     _log_softmax_of(z.reshape(rows), log_probs.reshape(rows))
     return log_probs
@@ -414,7 +415,7 @@ def _log_softmax(first, last, z, bits, log_probs):
 
 def log_softmax_vjp(z, grad):
     log_probs = log_softmax(z)
-    z_grad = np.empty(z.shape, z.dtype)
+    z_grad = empty(z.shape, z.dtype)
     rows = (math.prod(z.shape[:-1]), z.shape[-1])
     flat = log_probs.reshape(rows), grad.reshape(rows), z_grad.reshape(rows)
     share(_log_softmax_vjp, *rows, *flat)
@@ -431,7 +432,7 @@ def _log_softmax_vjp(first, last, log_probs, grad, z_grad):
 
 
 def cross_entropy(logits, labels):
-    log_probs = np.empty(logits.shape, logits.dtype)
+    log_probs = empty(logits.shape, logits.dtype)
     _log_softmax_of(logits, log_probs)
     return np.asarray(_mean_picked(log_probs, labels), logits.dtype)
 
@@ -446,9 +447,9 @@ def _mean_picked(log_probs, labels):
 
 
 def cross_entropy_vjp(logits, labels, grad):
-    log_probs = np.empty(logits.shape, logits.dtype)
+    log_probs = empty(logits.shape, logits.dtype)
     _log_softmax_of(logits, log_probs)
-    logits_grad = np.empty(logits.shape, logits.dtype)
+    logits_grad = empty(logits.shape, logits.dtype)
     _cross_entropy_vjp(log_probs, labels, logits.dtype.type(grad), logits_grad)
     return logits_grad
 
@@ -465,7 +466,7 @@ def _cross_entropy_vjp(log_probs, labels, grad, logits_grad):
 
 
 def sigmoid(z):
-    p = np.empty(z.shape, z.dtype)
+    p = empty(z.shape, z.dtype)
     share(_sigmoid, z.size, 1, z.reshape(-1), p.reshape(-1))
     return p
 
@@ -483,7 +484,7 @@ def _logistic(z, one):
 
 
 def sigmoid_vjp(z, grad):
-    z_grad = np.empty(z.shape, z.dtype)
+    z_grad = empty(z.shape, z.dtype)
     share(_sigmoid_vjp, z.size, 1, z.reshape(-1), grad.reshape(-1), z_grad.reshape(-1))
     return z_grad
 
@@ -498,7 +499,7 @@ def _sigmoid_vjp(first, last, z, grad, z_grad):
 
 
 def gelu(x):
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     share(_gelu, x.size, 1, x.reshape(-1), y.reshape(-1))
     return y
 
@@ -564,7 +565,7 @@ def _erf(x):
 
 
 def gelu_vjp(x, grad):
-    x_grad = np.empty(x.shape, x.dtype)
+    x_grad = empty(x.shape, x.dtype)
     share(_gelu_vjp, x.size, 1, x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
     return x_grad
 
@@ -579,7 +580,7 @@ def _gelu_vjp(first, last, x, grad, x_grad):
 
 
 def gelu_tanh(x):
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     share(_gelu_tanh, x.size, 1, x.reshape(-1), y.reshape(-1))
     return y
 
@@ -595,7 +596,7 @@ def _gelu_tanh(first, last, x, y):
 
 
 def gelu_tanh_vjp(x, grad):
-    x_grad = np.empty(x.shape, x.dtype)
+    x_grad = empty(x.shape, x.dtype)
     share(_gelu_tanh_vjp, x.size, 1, x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
     return x_grad
 
@@ -630,7 +631,7 @@ def silu_vjp(x, grad):
 
 
 def _gated_of(x, slope):
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     share(_gated, x.size, 1, x.reshape(-1), slope, y.reshape(-1))
     return y
 
@@ -644,7 +645,7 @@ def _gated(first, last, x, slope, y):
 
 
 def _gated_vjp_of(x, slope, grad):
-    x_grad = np.empty(x.shape, x.dtype)
+    x_grad = empty(x.shape, x.dtype)
     flat = x.reshape(-1), slope, grad.reshape(-1), x_grad.reshape(-1)
     share(_gated_vjp, x.size, 1, *flat)
     return x_grad
@@ -661,7 +662,7 @@ def _gated_vjp(first, last, x, slope, grad, x_grad):
 
 def l2_normalize(x):
     D = x.shape[-1]
-    u = np.empty(x.shape, x.dtype)
+    u = empty(x.shape, x.dtype)
     _l2_normalize(x.reshape(-1, D), u.reshape(-1, D))
     return u
 
@@ -682,7 +683,7 @@ def _l2_normalize(x, u):
 
 def l2_normalize_vjp(x, grad):
     rows = (math.prod(x.shape[:-1]), x.shape[-1])
-    x_grad = np.empty(x.shape, x.dtype)
+    x_grad = empty(x.shape, x.dtype)
     _l2_normalize_vjp(x.reshape(rows), grad.reshape(rows), x_grad.reshape(rows))
     return x_grad
 

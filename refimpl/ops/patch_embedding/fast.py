@@ -3,13 +3,14 @@
 import numpy as np
 from numba import njit
 
+from refimpl.memory import empty
 from refimpl.threads import multiply, one_blas_thread, parts, share
 
 
 def patchify(images, patch):
     B, channels, height, width = images.shape
     rows, cols = height // patch, width // patch
-    patches = np.empty((B * rows, cols, channels, patch, patch), images.dtype)
+    patches = empty((B * rows, cols, channels, patch, patch), images.dtype)
     share(_patchify, B * rows, channels * width * patch, images, patches)
     return patches.reshape(B, rows * cols, channels * patch * patch)
 
@@ -33,7 +34,7 @@ def _patchify(first, last, images, patches):
 def unpatchify(patches, patch, rows, channels):
     B, N, _ = patches.shape
     cols = N // max(rows, 1)
-    images = np.empty((B, channels, rows * patch, cols * patch), patches.dtype)
+    images = empty((B, channels, rows * patch, cols * patch), patches.dtype)
     _unpatchify(patches.reshape(B, rows, cols, channels, patch, patch), images)
     return images
 
@@ -57,7 +58,7 @@ def patch_embed(images, weight, bias):
     width = channels * patch * patch
     patches = patchify(images, patch)  # B N channels*P*P
     B, N, _ = patches.shape
-    tokens = np.empty((B * N, D), images.dtype)
+    tokens = empty((B * N, D), images.dtype)
     block = max(-(-B * N // parts(B * N)), 1)
     given = block, patches.reshape(B * N, width), weight.reshape(D, width), bias, tokens
     with one_blas_thread():
@@ -108,7 +109,7 @@ def _add_over_first(tokens, total):
 
 def vit_tokens(patches, class_token, positions):
     B, N, D = patches.shape
-    tokens = np.empty((B, N + 1, D), patches.dtype)
+    tokens = empty((B, N + 1, D), patches.dtype)
     _vit_tokens(patches, class_token, positions, tokens)
     return tokens
 
@@ -131,7 +132,7 @@ def vit_tokens_vjp(grad):
 
 def sinusoidal_positions(positions, half):
     N = len(positions)
-    pairs = np.empty((N, half, 2), positions.dtype)
+    pairs = empty((N, half, 2), positions.dtype)
     _sinusoidal_positions(positions, pairs)
     return pairs.reshape(N, 2 * half)
 
@@ -150,7 +151,7 @@ def _sinusoidal_positions(positions, pairs):
 
 
 def timestep_embedding(t, half):
-    embedding = np.empty((len(t), 2 * half), t.dtype)
+    embedding = empty((len(t), 2 * half), t.dtype)
     _timestep_embedding(t, half, embedding)
     return embedding
 
