@@ -80,6 +80,7 @@ def _store(typing_context: Any, cells: Any, place: Any, value: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = _start(context, builder, signature.args[0], arguments[0]).data
+        builder.fence("seq_cst")  # stores past the caches keep to no other order
         builder.store_atomic(arguments[2], builder.gep(data, [arguments[1]]), "release", 8)
         return context.get_dummy_value()
 
