@@ -57,6 +57,28 @@ def fixed_large_log() -> Iterator[Pair]:
         yield f"noise added at t = 500 under {kind}", round(moved.item(), 6), 0.154560
 
 
+def all_noise() -> Iterator[Pair]:
+    """diffusers: the first DDIM step from pure noise with eta = 1 takes the root of a rounding."""
+    import torch
+    from diffusers import DDIMScheduler
+
+    x, nan = torch.ones(1, 1, 1, 1), []
+    for steps in range(1, 101):
+        scheduler = DDIMScheduler(
+            prediction_type="v_prediction",
+            rescale_betas_zero_snr=True,
+            timestep_spacing="trailing",
+            clip_sample=False,
+        )
+        scheduler.set_timesteps(steps)
+        first = scheduler.timesteps[0]
+        moved = scheduler.step(x, first, x, eta=1.0, variance_noise=0 * x).prev_sample
+        if not torch.isfinite(moved).all():
+            nan.append(steps)
+    yield "the least number of steps whose first one is NaN", min(nan, default="none"), "none"
+    yield "numbers of steps up to 100 whose first one is NaN", len(nan), 0
+
+
 def no_noise() -> Iterator[Pair]:
     """diffusers: add_noise holds the shares of signal in the samples' half format."""
     import torch
@@ -156,6 +178,7 @@ FOUND = {
         linspace_steps,
         neighbours,
         fixed_large_log,
+        all_noise,
         no_noise,
         default_threshold,
         flat_threshold,

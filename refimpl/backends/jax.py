@@ -480,7 +480,8 @@ def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     share, share_prev = _at(shares, t, x_t), _at(shares, t_prev, x_t)
     sigma = eta * jnp.sqrt((1 - share_prev) / (1 - share)) * jnp.sqrt(1 - share / share_prev)
     x_start = (x_t - jnp.sqrt(1 - share) * eps) / jnp.sqrt(share)
-    direction = jnp.sqrt(1 - share_prev - jnp.square(sigma)) * eps
+    rest = jnp.maximum(1 - share_prev - jnp.square(sigma), 0)  # rounding may leave less
+    direction = jnp.sqrt(rest) * eps
     return jnp.sqrt(share_prev) * x_start + direction + sigma * noise
 
 

@@ -527,7 +527,8 @@ def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     share, share_prev = _at(shares, t, x_t), _at(shares, t_prev, x_t)
     sigma = eta * _sqrt((1 - share_prev) / (1 - share)) * _sqrt(1 - share / share_prev)
     x_start = (x_t - _sqrt(1 - share) * eps) / _sqrt(share)
-    direction = _sqrt(1 - share_prev - sigma * sigma) * eps
+    rest = _node("Relu", 1 - share_prev - sigma * sigma)  # rounding may leave less than nothing
+    direction = _sqrt(rest) * eps
     return _sqrt(share_prev) * x_start + direction + sigma * noise
 
 

@@ -435,7 +435,8 @@ def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     share, share_prev = _at(shares, t, x_t), _at(shares, t_prev, x_t)
     sigma = eta * torch.sqrt((1 - share_prev) / (1 - share)) * torch.sqrt(1 - share / share_prev)
     x_start = (x_t - torch.sqrt(1 - share) * eps) / torch.sqrt(share)
-    direction = torch.sqrt(1 - share_prev - sigma.square()) * eps
+    rest = (1 - share_prev - sigma.square()).clamp(min=0)  # rounding may leave less than nothing
+    direction = torch.sqrt(rest) * eps
     return torch.sqrt(share_prev) * x_start + direction + sigma * noise
 
 

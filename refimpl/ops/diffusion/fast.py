@@ -416,9 +416,9 @@ def _ddim_factors(t, t_prev, alpha_bar, eta):
     """What a step multiplies with: noise and signal of x_t, then of x_prev, and new noise."""
     share, share_prev = alpha_bar[t], _before(alpha_bar, t_prev + 1)  # B, B
     sigma = eta * np.sqrt((1 - share_prev) / (1 - share)) * np.sqrt(1 - share / share_prev)
-    direction = np.sqrt(1 - share_prev - sigma * sigma)  # B
+    rest = np.maximum(1 - share_prev - sigma * sigma, 0)  # B, rounding may leave less than nothing
     roots = np.sqrt(1 - share), np.sqrt(share), np.sqrt(share_prev)
-    return np.stack((*roots, direction, sigma))  # 5 B
+    return np.stack((*roots, np.sqrt(rest), sigma))  # 5 B
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

@@ -2779,6 +2779,18 @@ DDIM_STEP = Op(
                 "eta": 1.0,
             },
         ),
+        Probe(
+            "fresh noise that rounds to more than all there is",
+            lambda: {
+                "x_t": np.zeros((1, 2)),
+                "t": np.array([1]),
+                "t_prev": np.array([0]),
+                "eps": np.zeros((1, 2)),
+                "noise": np.array([[1.0, -2.0]]),
+                "alpha_bar": np.array([0.36, 1e-12]),
+                "eta": 1.0,
+            },
+        ),
     ),
     mistakes=(
         Edit(

@@ -172,8 +172,10 @@ def _cutouts(images, top, left, size, pooled):
                     for channel in range(channels):
                         total = number(0)
                         for y in range(y0, y1):
+                            of_row = number(0)
                             for x in range(x0, x1):
-                                total += images[b, channel, y, x]
+                                of_row += images[b, channel, y, x]
+                            total += of_row
                         pooled[n, b, channel, i, j] = total / pixels
 
 
@@ -187,19 +189,25 @@ def cutouts_vjp(images, top, left, size, side, grad):
 
 @njit(cache=True)
 def _cutouts_vjp(grad, top, left, size, images_grad):
+    """Each cut on its own, first along its rows: few additions stand one behind the other."""
     number = grad.dtype.type
     cuts, B, channels, side, _ = grad.shape
     for n in range(cuts):
-        for i in range(side):
-            y0 = top[n] + i * size[n] // side
-            y1 = top[n] + ((i + 1) * size[n] + side - 1) // side
-            for j in range(side):
-                x0 = left[n] + j * size[n] // side
-                x1 = left[n] + ((j + 1) * size[n] + side - 1) // side
-                pixels = number((y1 - y0) * (x1 - x0))
-                for b in range(B):
-                    for channel in range(channels):
-                        share = grad[n, b, channel, i, j] / pixels
-                        for y in range(y0, y1):
-                            for x in range(x0, x1):
-                                images_grad[b, channel, y, x] += share
+        y0, x0, edge = top[n], left[n], size[n]
+        for b in range(B):
+            for channel in range(channels):
+                of_cut = np.zeros((edge, edge), grad.dtype)
+                for i in range(side):
+                    of_row = np.zeros(edge, grad.dtype)
+                    for j in range(side):
+                        first, last = j * edge // side, ((j + 1) * edge + side - 1) // side
+                        share = grad[n, b, channel, i, j] / number(last - first)
+                        for x in range(first, last):
+                            of_row[x] += share
+                    first, last = i * edge // side, ((i + 1) * edge + side - 1) // side
+                    for y in range(first, last):
+                        for x in range(edge):
+                            of_cut[y, x] += of_row[x] / number(last - first)
+                for y in range(edge):
+                    for x in range(edge):
+                        images_grad[b, channel, y0 + y, x0 + x] += of_cut[y, x]
