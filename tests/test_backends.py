@@ -88,6 +88,14 @@ def starts(inputs: dict[str, Any]) -> bool:
     return 0 in inputs.get("t", [0])
 
 
+def spends_all(inputs: dict[str, Any]) -> bool:
+    """Some sample gets as much fresh noise as its next time holds, to a rounding."""
+    shares = np.append(inputs["alpha_bar"], 1.0)
+    share, earlier = shares[inputs["t"]], shares[inputs["t_prev"]]
+    fresh = inputs["eta"] ** 2 * (1 - earlier) / (1 - share) * (1 - share / earlier)
+    return bool(np.any(1 - earlier - fresh < 1e-6 * (1 - earlier)))
+
+
 HIDDEN = np.array([[-np.inf, -np.inf], [0.0, 1.0]])
 HIDDEN_GRADIENT = {"z": HIDDEN, "grad": np.eye(2)}
 ONE_SIDED = np.array([[1.0, 1.01, 0.99, 1.02]])
@@ -130,7 +138,18 @@ STEPS = {
     "betas": np.array([0.1, 0.2]),
 }
 
+ALL_NOISE = {
+    "x_t": np.zeros((1, 1)),
+    "t": np.array([1]),
+    "t_prev": np.array([0]),
+    "eps": np.zeros((1, 1)),
+    "noise": np.ones((1, 1)),
+    "alpha_bar": np.array([0.36, 1e-12]),
+    "eta": 1.0,
+}
+
 DEVIATIONS = [
+    Deviation("diffusers", "ddim_step", "the root of a negative rounding", spends_all, ALL_NOISE),
     Deviation(
         "transformers", "attention", "a query without keys is NaN", hides_a_row("bias"), HEADS
     ),
