@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 import refimpl
-from refimpl import threads
+from refimpl import memory, threads
 from refimpl.bench_works import SIDES, Call, Unavailable, Work, attention, choose, clip, ours
 
 PEERS = tuple(SIDES)
@@ -214,7 +214,8 @@ def growth(kind: str, sizes: Sequence[int]) -> Growth:
 def peak(call: Call) -> float:
     """The bytes by which the resident memory of this process rises during a call; Linux alone."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # what is free already would hide the rise
+        memory.clear()  # what is free already would hide the rise
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
         before = _status("VmRSS")
         call()
