@@ -245,7 +245,7 @@ for op in OPS.values():
 
 def starts() -> list[Start]:
     """What an import, the first calls of all twins and a verification of them take."""
-    verify = [sys.executable, "-m", "refimpl", "verify", "fast"]
+    verify = [sys.executable, "-m", "refimpl.cli", "verify", "fast"]
     with tempfile.TemporaryDirectory() as folder:
         cold = _first_calls(folder)
         warm = _first_calls(folder)
