@@ -34,7 +34,7 @@ from refimpl.bench_works import SIDES, Call, Unavailable, Work, attention, choos
 PEERS = tuple(SIDES)
 SECONDS = 1.0  # that a pair may be repeated for
 PAIRS = 5  # at least so many
-SETTLING = 0.02  # seconds that a side runs untimed when its turn comes
+SETTLING = 0.1  # seconds that a side runs untimed when its turn comes
 ALONE = "-"  # the peer of a row that has none
 LENGTHS = (1024, 2048, 4096, 8192)  # of attention
 BATCHES = (3072, 4096, 6144, 8192, 12288)  # of the CLIP loss, all too large to hold the logits
@@ -154,9 +154,9 @@ def pairs(mine: Call, theirs: Call, seconds: float, least: int) -> list[tuple[fl
 def _settled(call: Call) -> float:
     """The seconds of a call when it has the machine to itself.
 
-    Threads of a framework go on spinning for some milliseconds after their work, and would take
-    a processor from whoever comes next; its numbers fill the caches. So the side whose turn it is
-    runs untimed until that is over.
+    Threads of a framework go on spinning after their work, those of ONNX Runtime for 60 ms, and
+    would take a processor from whoever comes next; its numbers fill the caches. So the side whose
+    turn it is runs untimed until that is over.
     """
     started = time.perf_counter()
     while time.perf_counter() - started < SETTLING:

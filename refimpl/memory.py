@@ -23,7 +23,9 @@ def empty(shape: Any, dtype: Any) -> np.ndarray:
     """An array as `np.empty` makes it, in memory that may have served before."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    return np.asarray(_Lent(size, shape, dtype)) if size >= LARGE else np.empty(shape, dtype)
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    return np.asarray(_Lent(_take(size + LINE), shape, dtype))
 
 
 def zeros(shape: Any, dtype: Any) -> np.ndarray:
@@ -41,9 +43,8 @@ def clear() -> None:
 class _Lent:
     """Memory that goes back to the shelf when the last array that looks at it is gone."""
 
-    def __init__(self, size: int, shape: Any, dtype: np.dtype) -> None:
-        self.memory = _take(size)
-        address = self.memory.ctypes.data
+    def __init__(self, memory: np.ndarray, shape: Any, dtype: np.dtype) -> None:
+        self.memory, address = memory, memory.ctypes.data
         self.__array_interface__ = {
             "data": (address + -address % LINE, False),
             "shape": tuple(shape),
@@ -65,6 +66,6 @@ class _Lent:
 
 def _take(size: int) -> np.ndarray:
     try:
-        return _shelf[size + LINE].pop()
+        return _shelf[size].pop()
     except (KeyError, IndexError):
-        return np.empty(size + LINE, np.uint8)
+        return np.empty(size, np.uint8)
