@@ -240,6 +240,16 @@ for op in OPS.values():
     started = perf_counter()
     call(**given)
     spent += perf_counter() - started
+
+import numpy as np
+from refimpl.models import compiled
+from refimpl.models.shipped import small_denoiser
+(config, params), ops = small_denoiser(), compiled.Remembering()
+tokens = np.zeros((4, 3, config.trunk.width), np.float32)
+started = perf_counter()
+ops.transformer(tokens, params, "", config.trunk, None, None)
+ops.transformer_vjp(tokens)
+spent += perf_counter() - started
 """
 
 

@@ -80,6 +80,7 @@ def kernels(chapter: str) -> ModuleType:
     return compiled(f"refimpl.ops.{chapter}.fast")
 
 
+@functools.cache
 def compiled(module: str) -> ModuleType:
     """A module of kernels, its cache in a folder of our own."""
     from numba import config
@@ -102,7 +103,8 @@ def cache() -> Path:
 
     digest = hashlib.sha256()
     home = Path(__file__).parent
-    for path in (home / "native.py", *sorted(home.glob("ops/*/fast.py"))):
+    sources = ("native.py", "models/kernels.py", "ops/*/fast.py")
+    for path in sorted(path for source in sources for path in home.glob(source)):
         digest.update(path.read_bytes())
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(caches) / "refimpl" / f"{refimpl.__version__}-{digest.hexdigest()[:16]}"

@@ -52,13 +52,13 @@ class _Lent:
             "version": 3,
         }
 
-    def __del__(self, shelf: dict = _shelf) -> None:  # still there when the interpreter ends
+    def __del__(self, shelf: dict = _shelf, most: int = KEPT) -> None:  # there when all else ends
         size = self.memory.nbytes
         alike = shelf.pop(size, [])
         alike.append(self.memory)
         shelf[size] = alike
         for other, memories in list(shelf.items()):
-            if sum(n * len(kept) for n, kept in list(shelf.items())) <= KEPT:
+            if sum(n * len(kept) for n, kept in list(shelf.items())) <= most:
                 break
             memories.clear()
             shelf.pop(other, None)

@@ -37,16 +37,19 @@ COURTESY = 6  # microseconds until somebody who posted a job has let go of the i
 
 _lock = threading.Lock()
 _helpers: list[_Helper] = []
-_count = 0
+_count = 0  # until somebody asks
 
 
 def count() -> int:
     """How many threads share a kernel: what `use` said, NUMBA_NUM_THREADS, or all processors."""
-    if _count:
-        return _count
-    told = os.environ.get("NUMBA_NUM_THREADS", "")
-    if told.isdigit() and int(told):
-        return int(told)
+    global _count
+    if not _count:
+        told = os.environ.get("NUMBA_NUM_THREADS", "")
+        _count = int(told) if told.isdigit() and int(told) else _processors()
+    return _count
+
+
+def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

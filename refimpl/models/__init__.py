@@ -2,7 +2,8 @@
 
 Every model takes a namespace of operations and a tap. With `TEXT` it runs on the textbook
 functions, also on error-carrying arrays; with `refimpl` itself on the checked ones; with
-`refimpl.fast` on the compiled twins. The model says the name of each of its intermediate values to
+`refimpl.fast` on the compiled twins; with `refimpl.models.compiled` a whole Transformer runs on
+each thread, for some of the images. The model says the name of each of its intermediate values to
 the tap, `x = tap("visual.ln_pre", x)`, and goes on from what the tap returns: that is how values
 are recorded, judged one layer at a time, or replaced.
 """

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refimpl import fast
-from refimpl.models import weights
+from refimpl.models import compiled, weights
 from refimpl.models.clip import clip_image, clip_text
 from refimpl.models.configs import Clip
 from refimpl.models.preprocess import CLIP_MEAN, CLIP_STD, load_image, preprocess
@@ -44,8 +43,8 @@ def zero_shot(
             raise weights.WeightsError(f"{checkpoint}: has no text tower, so it is no CLIP")
         config, ids = found, tokenize(texts, found.text.context)
     images = pixels(load_image(image), config)[None].astype(np.float32)
-    image_features = clip_image(images, params, config, fast)
-    text_features = clip_text(ids, params, config, fast)
+    image_features = clip_image(images, params, config, compiled)
+    text_features = clip_text(ids, params, config, compiled)
     directions = zero_shot_weights(text_features[:, None])
     return zero_shot_table(image_features, directions, float(np.exp(params["logit_scale"])))[0]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import refimpl
 from refimpl import fast
-from refimpl.models import recorder, sampling
+from refimpl.models import compiled, recorder, sampling
 from refimpl.models.clip import clip_image
 from refimpl.models.denoiser import denoise, label_condition, text_condition
 from refimpl.models.gradients import clip_image_vjp
@@ -122,7 +122,7 @@ def predicts(condition: Callable[[int], np.ndarray]) -> sampling.Denoiser:
 
     def eps(x_t, t):
         low, time = x_t.astype(np.float32), t.astype(np.float32)
-        x_start = denoise(low, time, condition(len(x_t)), params, config, fast)
+        x_start = denoise(low, time, condition(len(x_t)), params, config, compiled)
         return fast.eps_from_x0(x_t, t, np.clip(x_start, -1, 1), shares)
 
     return eps
@@ -153,12 +153,12 @@ def gradient_of(
     text_features, log_scale = model.text_features(texts, fast), params["logit_scale"]
 
     def gradient(x_t, t):
-        images = x_t.astype(np.float32)
+        images, ops = x_t.astype(np.float32), compiled.Remembering()
         kept: dict[str, np.ndarray] = {}
-        features = clip_image(images, params, config, fast, recorder(kept))  # B embed
+        features = clip_image(images, params, config, ops, recorder(kept))  # B embed
         logits = fast.clip_logits(features, text_features, log_scale)  # B K
         grads = fast.clip_logits_vjp(features, text_features, log_scale, pull(logits))
-        image_grad = clip_image_vjp(images, params, config, grads[0], fast, kept=kept)
+        image_grad = clip_image_vjp(images, params, config, grads[0], ops, kept=kept)
         return image_grad.astype(x_t.dtype)
 
     return gradient

@@ -126,10 +126,13 @@ def vit_vjp(
         vit(images, params, config, ops, keeper(kept, tap), at)
     blocks = [f"{at}transformer.resblocks.{i}" for i in range(config.layers)]
     first = f"{at}ln_pre" if config.pre_norm else f"{at}tokens"
-    grad = tap(f"{at}ln_post.grad", pool_vjp(grad, config.tokens, config.class_token))  # B N+1 D
-    last = kept[blocks[-1] if blocks else first]
+    last = kept[blocks[-1] if blocks else first]  # B N+1 D
+    grad = tap(f"{at}ln_post.grad", pool_vjp(grad, last.shape[1], config.class_token))  # B N+1 D
     grad = norm_vjp(last, params, f"{at}ln_post", config.eps, grad, ops)
-    for name, before in zip(reversed(blocks), reversed([first, *blocks[:-1]]), strict=True):
+    whole = getattr(ops, "transformer_vjp", None)
+    if whole is not None:  # `compiled.Remembering`, which has kept what the blocks need
+        grad, blocks = whole(grad), []
+    for name, before in zip(reversed(blocks), reversed([first, *blocks][:-1]), strict=True):
         grad = tap(f"{name}.grad", grad)
         grad = block_vjp(kept[before], params, name, config, None, grad, kept, ops, tap)
     if config.pre_norm:

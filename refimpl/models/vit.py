@@ -108,8 +108,17 @@ def transformer(
     bias: Any = None,
     ops: Any = TEXT,
     tap: Tap = untouched,
+    wanted: int | None = None,
 ) -> Any:
-    """One block after the other; `at` is written before the names of all parameters."""
+    """One block after the other; `at` is written before the names of all parameters.
+
+    Where `ops` has a `transformer` of its own, as `refimpl.models.compiled` has, it is asked, and
+    may leave out the tokens behind the first `wanted` of the last block.
+    """
+    whole = getattr(ops, "transformer", None)
+    if whole is not None:
+        last = f"{at}transformer.resblocks.{config.layers - 1}"
+        return tap(last, whole(x, params, at, config, bias, wanted))
     for i in range(config.layers):
         x = block(x, params, f"{at}transformer.resblocks.{i}", config, bias, ops, tap)
     return x
@@ -153,7 +162,7 @@ def vit(
     x = tap(f"{at}tokens", x)
     if config.pre_norm:
         x = tap(f"{at}ln_pre", norm(x, params, f"{at}ln_pre", config.eps, ops))
-    x = transformer(x, params, at, config, None, ops, tap)
+    x = transformer(x, params, at, config, None, ops, tap, 1 if config.class_token else None)
     x = tap(f"{at}ln_post", norm(x, params, f"{at}ln_post", config.eps, ops))
     return tap(f"{at}pooled", x[:, 0] if config.class_token else np.mean(x, axis=1))  # B D
 

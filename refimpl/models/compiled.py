@@ -1,0 +1,211 @@
+"""The compiled twins, and whole Transformers: a namespace of operations for the models.
+
+`vit(images, params, config, compiled)` gives what the same call with `refimpl.fast` gives, sooner:
+some images go through all blocks on one thread, others on another, and the threads meet at the end.
+What blocks have inside is not told to the tap; with `refimpl.fast` it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from refimpl import fast
+from refimpl.axes import AxesError
+from refimpl.memory import empty
+from refimpl.models import Params
+from refimpl.models import vit as text
+from refimpl.models.configs import Text, Vit, block_shapes
+from refimpl.threads import count, one_blas_thread, parts, share
+
+BALANCED = 0.8  # of the threads' time that is used where each takes whole images
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(fast, name)
+
+
+def transformer(
+    x: Any, params: Params, at: str, config: Vit | Text, bias: Any, wanted: int | None
+) -> Any:
+    """All blocks of a Transformer; the arguments are those of the text, `vit.transformer`.
+
+    A few images on many threads are shared layer by layer, as `refimpl.fast` does it.
+
+    Returns B wanted D, the first tokens, or all.
+
+    Raises AxesError for tokens, a bias or parameters that do not fit the configuration.
+    """
+    blocks = _Blocks(x, params, at, config, bias, wanted)
+    turns = -(-len(blocks.x) // count())
+    if len(blocks.x) < BALANCED * turns * count():
+        return text.transformer(x, params, at, config, bias, fast)[:, : blocks.wanted]
+    return blocks.forward(keep=False)
+
+
+class Remembering:
+    """The same namespace for one walk forward and one back: it keeps what the way back needs."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(fast, name)
+
+    def transformer(self, *args: Any) -> Any:
+        """All blocks of a Transformer."""
+        self._blocks = _Blocks(*args)
+        return self._blocks.forward(keep=True)
+
+    def transformer_vjp(self, grad: Any) -> Any:
+        """The gradient with respect to what came out, led back to the tokens that went in."""
+        return self._blocks.back(grad)
+
+
+class _Blocks:
+    """The blocks of one Transformer, and some tokens on their way through them."""
+
+    def __init__(
+        self,
+        x: Any,
+        params: Params,
+        at: str,
+        config: Vit | Text,
+        bias: Any,
+        wanted: int | None,
+    ) -> None:
+        self.kernels, self.config = fast.compiled("refimpl.models.kernels"), config
+        x = np.asarray(x)
+        if x.ndim != 3 or x.shape[2] != config.width:
+            raise AxesError(f"transformer: x has shape {x.shape}, expected (B, N, {config.width})")
+        if config.activation not in self.kernels.ACTIVATIONS or config.width % config.heads:
+            known = ", ".join(self.kernels.ACTIVATIONS)
+            raise AxesError(
+                f"transformer: {config.heads} heads in a width of {config.width} and the "
+                f"activation {config.activation}; expected a divisor, and one of {known}"
+            )
+        shapes = block_shapes("", config.width, config.hidden, layer_scale=True)
+        expected = {part: shapes[f".{part}"] for part in self.kernels.PARTS}
+        names = [f"{at}transformer.resblocks.{i}" for i in range(config.layers)]
+        layers = [list(_parameters(params, name, expected)) for name in names]
+        wide = any(p.dtype.itemsize > 4 for p in (x, *(p for layer in layers for p in layer)))
+        self.dtype = np.dtype(np.float64 if wide else np.float32)
+        self.x, self.mask = self._given(x), self._given(_mask(bias, x.shape, config.heads))
+        self.layers = [tuple(map(self._given, layer)) for layer in layers]
+        self.how = self.dtype.type(config.eps), config.activation
+        self.wanted = x.shape[1] if wanted is None else min(wanted, x.shape[1])
+        self.kept: dict[int, list] = {}
+
+    def _given(self, x: np.ndarray) -> np.ndarray:
+        """In the one form in which a kernel meets what it only reads."""
+        if x.dtype == self.dtype and x.flags.c_contiguous:
+            if not x.flags.writeable:
+                return x
+            x = x.view()
+        else:
+            x = x.astype(self.dtype, order="C")
+        x.flags.writeable = False
+        return x
+
+    def forward(self, keep: bool) -> np.ndarray:
+        """The tokens behind the last block that are wanted."""
+        if not self.layers:
+            return self.x[:, : self.wanted]
+        B, _, D = self.x.shape
+        y = empty((B, self.wanted, D), self.dtype)
+        self._share(self._forward, y, keep)
+        return y
+
+    def back(self, grad: Any) -> np.ndarray:
+        """The gradient before the first block, after a way forward that was kept."""
+        grad, (B, N, D) = np.asarray(grad), self.x.shape
+        if grad.shape != (B, self.wanted, D):
+            raise AxesError(
+                f"transformer_vjp: grad has shape {grad.shape}, expected {(B, self.wanted, D)}"
+            )
+        if not self.layers:
+            return np.concatenate((grad, np.zeros((B, N - self.wanted, D), grad.dtype)), axis=1)
+        x_grad = empty(self.x.shape, self.dtype)
+        self._share(self._back, self._given(grad), x_grad)
+        return x_grad
+
+    def _share(self, walk: Any, *args: Any) -> None:
+        B, N, D = self.x.shape
+        each = max(-(-B // max(parts(B * N), 1)), 1)  # images that go together
+        numbers = each * N * D * (4 * D + 2 * self.config.hidden) * len(self.layers) // 16
+        with one_blas_thread():
+            share(walk, -(-B // each), numbers, each, *args)
+
+    def _forward(self, first: int, last: int, each: int, y: np.ndarray, keep: bool) -> None:
+        for group, images in _groups(first, last, each):
+            x, into, made = self.x[images], y[images], None
+            self.kept[group] = []
+            for layer in self.layers:
+                sizes, after = self._sizes(x, layer), into
+                if keep or sizes != made:
+                    values = self.kernels.values(sizes, self.dtype)
+                if sizes != made:
+                    room, made = self.kernels.room(sizes, self.dtype), sizes
+                if layer is not self.layers[-1]:
+                    after = empty(x.shape, self.dtype)
+                given = x, self._seen(images), layer, *self.how, values
+                self.kernels.block(*given, room, after)
+                if keep:
+                    self.kept[group].append(given)
+                x = self._given(after)
+
+    def _back(self, first: int, last: int, each: int, grad: np.ndarray, x_grad: np.ndarray) -> None:
+        for group, images in _groups(first, last, each):
+            above, into, made = grad[images], x_grad[images], None
+            for given in reversed(self.kept[group]):
+                (x, _, layer, *_), below = given, into
+                sizes = self._sizes(x, layer)
+                if sizes != made:
+                    grads, room = (
+                        make(sizes, self.dtype) for make in (self.kernels.values, self.kernels.room)
+                    )
+                    made = sizes
+                if layer is not self.layers[0]:
+                    below = empty(x.shape, self.dtype)
+                self.kernels.block_vjp(*given, room, above, grads, below)
+                above = self._given(below)
+
+    def _sizes(self, x: np.ndarray, layer: tuple) -> tuple[int, ...]:
+        """What memory depends on; the last block gives what is wanted alone."""
+        B, N, D = x.shape
+        heads, wanted = self.config.heads, self.wanted if layer is self.layers[-1] else N
+        return B, N, wanted, heads, D // heads, self.config.hidden
+
+    def _seen(self, images: slice) -> np.ndarray:
+        """The mask of some images."""
+        return self.mask if len(self.mask) == 1 else self.mask[images]
+
+
+def _groups(first: int, last: int, each: int) -> Iterator[tuple[int, slice]]:
+    for group in range(first, last):
+        yield group, slice(group * each, (group + 1) * each)
+
+
+def _parameters(params: Params, name: str, expected: dict[str, tuple]) -> Iterator[np.ndarray]:
+    """The parameters of a block in the order of the kernels; a scale that is missing is 1."""
+    for part, shape in expected.items():
+        parameter = params.get(f"{name}.{part}")
+        if parameter is None and part.endswith("gamma"):
+            parameter = np.ones(shape, np.float32)
+        parameter = np.asarray(parameter)
+        if parameter.shape != shape or parameter.dtype.kind != "f":
+            raise AxesError(
+                f"transformer: {name}.{part} has shape {parameter.shape} and dtype "
+                f"{parameter.dtype}, expected {shape} and real numbers"
+            )
+        yield parameter
+
+
+def _mask(bias: Any, shape: tuple[int, ...], heads: int) -> np.ndarray:
+    """What is added to the scores, on four axes: an axis of 1 serves all, and 0 hides nothing."""
+    B, N, _ = shape
+    mask = np.zeros(1) if bias is None else np.asarray(bias)
+    full = (B, heads, N, N)
+    fits = all(has in (1, most) for has, most in zip(mask.shape[::-1], full[::-1], strict=False))
+    if mask.ndim > 4 or not fits:
+        raise AxesError(f"transformer: bias has shape {mask.shape}, expected it to fit {full}")
+    return mask.reshape((1,) * (4 - mask.ndim) + mask.shape)

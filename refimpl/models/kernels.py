@@ -1,0 +1,262 @@
+"""A Transformer block on one thread, forward and back, in memory that is given.
+
+It does what the text of the block does, with the kernels of the operations and without what stands
+around them: nothing is checked, shared among threads or put into new memory. The parameters of a
+block, `layer`, come in the order of `PARTS`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from refimpl.memory import empty
+from refimpl.ops.attention.fast import ROWS, SHORT, _attend_blocks, _attention_vjp, _bits, _long
+from refimpl.ops.layers.fast import (
+    _gated,
+    _gated_vjp,
+    _gelu,
+    _gelu_tanh,
+    _gelu_tanh_vjp,
+    _gelu_vjp,
+    _layer_norm,
+    _layer_norm_vjp,
+    _linear,
+)
+
+PARTS = (
+    "ln_1.weight",
+    "ln_1.bias",
+    "attn.in_proj_weight",
+    "attn.in_proj_bias",
+    "attn.out_proj.weight",
+    "attn.out_proj.bias",
+    "ls_1.gamma",
+    "ln_2.weight",
+    "ln_2.bias",
+    "mlp.c_fc.weight",
+    "mlp.c_fc.bias",
+    "mlp.c_proj.weight",
+    "mlp.c_proj.bias",
+    "ls_2.gamma",
+)
+LANES = 16  # numbers of one line in the cache, or of two
+
+
+def _on_all(kernel: Any, *constants: float) -> Callable[..., None]:
+    """The kernel of an activation on all numbers; a constant comes behind the first array."""
+
+    def call(x: np.ndarray, *rest: np.ndarray) -> None:
+        kernel(0, x.size, x, *map(x.dtype.type, constants), *rest)
+
+    return call
+
+
+ACTIVATIONS = {  # and their gradients
+    "gelu": (_on_all(_gelu), _on_all(_gelu_vjp)),
+    "gelu_tanh": (_on_all(_gelu_tanh), _on_all(_gelu_tanh_vjp)),
+    "quick_gelu": (_on_all(_gated, 1.702), _on_all(_gated_vjp, 1.702)),
+    "silu": (_on_all(_gated, 1.0), _on_all(_gated_vjp, 1.0)),
+}
+
+
+class Values(NamedTuple):
+    """What a block gives a name to on the way, and needs to come back; or their gradients.
+
+    W are the first of the N tokens: those whose output is asked for.
+    """
+
+    query: np.ndarray  # B H W E
+    key: np.ndarray  # B H N E
+    value: np.ndarray  # B H N E
+    mixed: np.ndarray  # B H W E
+    tops: np.ndarray  # B H W
+    totals: np.ndarray  # B H W
+    middle: np.ndarray  # B W D
+    hidden: np.ndarray  # B*W hidden
+
+
+class Room(NamedTuple):
+    """Where a block works."""
+
+    normed: np.ndarray  # B*N D
+    joint: np.ndarray  # B*N 3*D
+    few: np.ndarray  # B*W D
+    active: np.ndarray  # B*W hidden
+    scores: np.ndarray  # a block of them
+    bits: np.ndarray  # the same memory, read as integers
+
+
+Sizes = tuple[int, int, int, int, int, int]  # B N W H E hidden
+
+
+@functools.cache
+def _shapes(sizes: Sizes) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Those of the values and of the room."""
+    B, N, W, H, E, hidden = sizes
+    few, all_ = (B, H, W, E), (B, H, N, E)
+    values = [few, all_, all_, few, few[:3], few[:3], (B, W, H * E), (B * W, hidden)]
+    room = [(B * N, H * E), (B * N, 3 * H * E), (B * W, H * E), (B * W, hidden)]
+    return values, [*room, (SHORT * _long(N, E, E),)]
+
+
+def values(sizes: Sizes, dtype: np.dtype) -> Values:
+    """Memory for the values of so many tokens."""
+    return Values(*_pieces(_shapes(sizes)[0], dtype))
+
+
+def room(sizes: Sizes, dtype: np.dtype) -> Room:
+    """Memory to work in for so many tokens."""
+    normed, joint, few, active, scores = _pieces(_shapes(sizes)[1], dtype)
+    return Room(normed, joint, few, active, scores, _bits(scores))
+
+
+def _pieces(shapes: list[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
+    """Arrays of these shapes out of one memory."""
+    sizes = [math.prod(shape) for shape in shapes]
+    memory, at, pieces = empty((sum(sizes) + LANES * len(sizes),), dtype), 0, []
+    for shape, size in zip(shapes, sizes):
+        pieces.append(memory[at : at + size].reshape(shape))
+        at += -(-size // LANES) * LANES
+    return pieces
+
+
+def block(
+    x: np.ndarray,
+    mask: np.ndarray,
+    layer: tuple[np.ndarray, ...],
+    eps: np.floating,
+    activation: str,
+    values: Values,
+    room: Room,
+    y: np.ndarray,
+) -> None:
+    """Tokens B N D through a block, the first B W D of them into y."""
+    gain_1, bias_1, in_weight, in_bias, out_weight, out_bias, scale_1 = layer[:7]
+    gain_2, bias_2, fc_weight, fc_bias, proj_weight, proj_bias, scale_2 = layer[7:]
+    B, N, D = x.shape
+    H, W = values.query.shape[1:3]
+    rows, middle = (B * W, D), _seen(values.middle)
+    _layer_norm(0, B * N, x.reshape(B * N, D), gain_1, bias_1, eps, room.normed)
+    np.matmul(room.normed, in_weight.T, out=room.joint)
+    _split(room.joint, in_bias, *values[:6])
+    keys = room.scores.size // SHORT
+    given = (*map(_seen, values[:3]), mask, *values[3:6])
+    _attend_blocks(0, B * H * -(-W // ROWS), *given, keys, room.scores, room.bits)
+    _join(values.mixed, room.few, 0)
+    np.matmul(room.few, out_weight.T, out=values.middle.reshape(rows))
+    _add_scaled(x, scale_1, out_bias, values.middle)
+
+    _layer_norm(0, B * W, middle.reshape(rows), gain_2, bias_2, eps, room.few)
+    _linear(0, 1, B * W, _seen(room.few), fc_weight, fc_bias, values.hidden)
+    ACTIVATIONS[activation][0](_seen(values.hidden.reshape(-1)), room.active.reshape(-1))
+    np.matmul(room.active, proj_weight.T, out=y.reshape(rows))
+    _add_scaled(middle, scale_2, proj_bias, y)
+
+
+def block_vjp(
+    x: np.ndarray,
+    mask: np.ndarray,
+    layer: tuple[np.ndarray, ...],
+    eps: np.floating,
+    activation: str,
+    values: Values,
+    room: Room,
+    grad: np.ndarray,
+    grads: Values,
+    x_grad: np.ndarray,
+) -> None:
+    """The gradient of what came out of a block, B W D, led back to what went in, B N D.
+
+    `values` are as the block left them; `grads` is where their gradients go.
+    """
+    gain_1, _, in_weight, _, out_weight, _, scale_1 = layer[:7]
+    gain_2, _, fc_weight, _, proj_weight, _, scale_2 = layer[7:]
+    B, N, D = x.shape
+    H, W = values.query.shape[1:3]
+    rows, unused = (B * W, D), np.zeros((2, D), x.dtype)
+    np.multiply(grad.reshape(rows), scale_2, out=room.few)
+    np.matmul(room.few, proj_weight, out=room.active)
+    flat = values.hidden.reshape(-1), room.active.reshape(-1)
+    ACTIVATIONS[activation][1](*map(_seen, flat), grads.hidden.reshape(-1))
+    np.matmul(grads.hidden, fc_weight, out=room.few)
+    normed = _seen(values.middle.reshape(rows)), gain_2, eps, _seen(room.few)
+    _layer_norm_vjp(*normed, grads.middle.reshape(rows), *unused)
+    np.add(grads.middle, grad, out=grads.middle)
+
+    scaled = room.normed[: B * W]
+    np.multiply(grads.middle.reshape(rows), scale_1, out=scaled)
+    np.matmul(scaled, out_weight, out=room.few)
+    np.copyto(grads.mixed.swapaxes(1, 2), room.few.reshape(B, W, H, D // H))
+    for part in grads[:3]:
+        part.fill(0)
+    given = (*map(_seen, values[:3]), mask, _seen(grads.mixed), *values[3:6])
+    nowhere = np.empty((0, 0, 0, 0), x.dtype)
+    _attention_vjp(0, B * H, *given, *grads[:3], nowhere, room.scores.size // SHORT)
+    if W < N:
+        room.joint.fill(0)
+    for part, left in zip(grads[:3], (0, D, 2 * D)):
+        _join(part, room.joint, left)
+    np.matmul(room.joint, in_weight, out=room.normed)
+    normed = x.reshape(B * N, D), gain_1, eps, _seen(room.normed)
+    _layer_norm_vjp(*normed, x_grad.reshape(B * N, D), *unused)
+    np.add(x_grad[:, :W], grads.middle, out=x_grad[:, :W])
+
+
+def _seen(x: np.ndarray) -> np.ndarray:
+    """The same memory as a kernel of an operation gets it, which is compiled for that."""
+    x = x.view()
+    x.flags.writeable = False
+    return x
+
+
+@njit(cache=True, nogil=True)
+def _split(joint, bias, query, key, value, mixed, tops, totals):
+    """Queries, keys and values side by side, and their bias: each head to a place of its own.
+
+    What attention adds to is made ready as well.
+    """
+    B, H, N, E = key.shape
+    for b in range(B):
+        for h in range(H):
+            for n in range(N):
+                row, left = joint[b * N + n], h * E
+                if n < query.shape[2]:
+                    tops[b, h, n], totals[b, h, n] = -np.inf, 0
+                    for e in range(E):
+                        query[b, h, n, e] = row[left + e] + bias[left + e]
+                        mixed[b, h, n, e] = 0
+                left += H * E
+                for e in range(E):
+                    key[b, h, n, e] = row[left + e] + bias[left + e]
+                left += H * E
+                for e in range(E):
+                    value[b, h, n, e] = row[left + e] + bias[left + e]
+
+
+@njit(cache=True, nogil=True)
+def _join(by_head, rows, left):
+    """Heads put side by side again, from a column on."""
+    B, H, W, E = by_head.shape
+    N = rows.shape[0] // max(B, 1)
+    for b in range(B):
+        for h in range(H):
+            for n in range(W):
+                into = rows[b * N + n, left + h * E : left + (h + 1) * E]
+                for e in range(E):
+                    into[e] = by_head[b, h, n, e]
+
+
+@njit(cache=True, nogil=True)
+def _add_scaled(stream, scale, bias, x):
+    """What a layer gives, its bias and its scale, added to the tokens: W of N."""
+    for b in range(x.shape[0]):
+        for n in range(x.shape[1]):
+            into, own = x[b, n], stream[b, n]
+            for d in range(into.size):
+                into[d] = own[d] + scale[d] * (into[d] + bias[d])
