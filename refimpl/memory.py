@@ -7,14 +7,18 @@ from there to the next result of the same size.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 LARGE = 1 << 16  # bytes; the allocator of the system keeps smaller ones itself
 KEPT = 1 << 27  # bytes on the shelf, at most
-LINE = 64  # bytes of a line in the cache, at which an array begins
+CACHE = 1 << 23  # bytes of the last cache, at least
+PAGE = 4096  # bytes; a result a little behind its argument, counted from a page, delays the loads
 
 _shelf: dict[int, list[np.ndarray]] = {}  # by size, the one used last at the end
 
@@ -25,7 +29,7 @@ def empty(shape: Any, dtype: Any) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:
         return np.empty(shape, dtype)
-    return np.asarray(_Lent(_take(size + LINE), shape, dtype))
+    return np.asarray(_Lent(_take(size + PAGE), shape, dtype))
 
 
 def zeros(shape: Any, dtype: Any) -> np.ndarray:
@@ -33,6 +37,21 @@ def zeros(shape: Any, dtype: Any) -> np.ndarray:
     array = empty(shape, dtype)
     array.fill(0)
     return array
+
+
+def overflow_caches(*arrays: np.ndarray) -> bool:
+    """Whether most of these would not stay in the last cache, read and written again and again."""
+    return sum(array.nbytes for array in arrays) > cache_size() * 5 // 4  # as was measured
+
+
+@functools.cache
+def cache_size() -> int:
+    """Bytes of the last cache, where the system tells them."""
+    sizes = [CACHE]
+    for told in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        with contextlib.suppress(OSError, ValueError):
+            sizes.append(int(told.read_text().strip().removesuffix("K")) << 10)
+    return max(sizes)
 
 
 def clear() -> None:
@@ -46,7 +65,7 @@ class _Lent:
     def __init__(self, memory: np.ndarray, shape: Any, dtype: np.dtype) -> None:
         self.memory, address = memory, memory.ctypes.data
         self.__array_interface__ = {
-            "data": (address + -address % LINE, False),
+            "data": (address + -address % PAGE, False),
             "shape": tuple(shape),
             "typestr": dtype.str,
             "version": 3,

@@ -29,7 +29,7 @@ import numpy as np
 from refimpl.memory import empty
 
 PIECES = 4  # of a range at most, for each thread
-PIECE = 1 << 18  # numbers in each of several pieces, or to take the next one costs more
+PIECE = 1 << 21  # numbers in each of several pieces, or the lock to take the next one costs more
 WORTHWHILE = 1 << 15  # numbers that a thread should find to do, or to ask it costs more
 ROWS = 768  # of a matrix in its product, or copying the other factor costs more
 AWAKE = 1000  # microseconds that a helper waits before it sleeps, or a caller that waits for it

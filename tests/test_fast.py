@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refimpl
-from refimpl import bench, fast, memory, threads
+from refimpl import bench, bench_works, fast, memory, threads
 from refimpl.axes import AxesError
 from refimpl.bench_works import WORKS, attention, ours
 from refimpl.cli import main
@@ -190,6 +190,23 @@ def test_a_store_past_the_caches_writes_its_target_and_nothing_else(start, size,
     assert np.array_equal(memory[start : start + size], source)
     assert not memory[:start].any()
     assert not memory[start + size :].any()
+
+
+STEPS = [bench_works.WORKS[i] for i in range(4)]
+
+
+@pytest.mark.parametrize("work", STEPS, ids=lambda work: work.op)
+def test_a_step_gives_the_same_numbers_through_the_caches_and_past_them(work, monkeypatch):
+    inputs = {
+        name: x[:, :, :50, :50].copy() if np.ndim(x) == 4 and np.size(x) > 16 else x
+        for name, x in work.inputs(np.random.default_rng(0)).items()
+    }
+    results = []
+    for size in (0, 1 << 40):
+        monkeypatch.setattr(memory, "cache_size", lambda size=size: size)
+        results.append(getattr(fast, work.op)(**inputs))
+    assert np.array_equal(*results)
+    assert np.isfinite(results[0]).all()
 
 
 @given(st.integers(0, 3 * memory.LARGE), st.sampled_from([np.float32, np.float64]))

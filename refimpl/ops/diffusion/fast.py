@@ -3,8 +3,8 @@
 What depends on time alone is computed once per step or once per sample; a batch is then read and
 written in one pass, one row per sample. The kernels of a pass take the range `first` to `last` of
 all numbers of the batch, which several threads share; `contract` lets a product and a sum round
-once. A step makes its result in blocks and sends them past the caches: a line of memory that is
-written in full need not be read before.
+once. A large step makes its result in blocks and sends them past the caches: a line of memory that
+is written in full need not be read before. A small one leaves it in the caches.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
-from refimpl.memory import empty
+from refimpl.memory import empty, overflow_caches
 from refimpl.native import stream
 from refimpl.threads import share as share_out
 
@@ -112,12 +112,13 @@ def q_step(x_prev, t, noise, betas):
 def _blend(a, x, b, y):
     """Add two batches, each with a factor per sample."""
     total = empty(x.shape, x.dtype)
-    share_out(_blend_rows, x.size, 1, a, _rows(x), b, _rows(y), _rows(total))
+    past = overflow_caches(x, y, total)
+    share_out(_blend_rows, x.size, 1, a, _rows(x), b, _rows(y), _rows(total), past)
     return total
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _blend_rows(first, last, a, x, b, y, total):
+def _blend_rows(first, last, a, x, b, y, total, past):
     n = x.shape[1]
     block = np.empty(BLOCK, x.dtype)
     for row in range(first // n, -(-last // n)):
@@ -125,10 +126,12 @@ def _blend_rows(first, last, a, x, b, y, total):
         of_x, of_y = a[row], b[row]
         for start in range(begin, end, BLOCK):
             stop = min(start + BLOCK, end)
-            one, other, into = x[row, start:stop], y[row, start:stop], block[: stop - start]
+            one, other, made = x[row, start:stop], y[row, start:stop], total[row, start:stop]
+            into = block[: made.size] if past else made
             for i in range(into.size):
                 into[i] = of_x * one[i] + of_y * other[i]
-            stream(into, total[row, start:stop])
+            if past:
+                stream(into, made)
 
 
 def _rows(x):
@@ -303,6 +306,7 @@ def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
         _rows(_widened(log_variance, x_t.shape)),
         x_t.dtype.type(clip),
         _rows(x_prev),
+        overflow_caches(x_t, eps, noise, x_prev),
     )
     return x_prev
 
@@ -333,6 +337,7 @@ def _p_sample(
     log_variance,
     clip,
     x_prev,
+    past,
 ):
     n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
     zero, two = x_t.dtype.type(0), x_t.dtype.type(2)
@@ -343,7 +348,8 @@ def _p_sample(
         for start in range(begin, end, BLOCK):
             stop = min(start + BLOCK, end)
             x, e, z = x_t[row, start:stop], eps[row, start:stop], noise[row, start:stop]
-            into = block[: stop - start]
+            made = x_prev[row, start:stop]
+            into = block[: made.size] if past else made
             if noisy[row] and log_variance.shape[1] > 1:  # one for each element
                 own = log_variance[row, start:stop]
                 for i in range(into.size):
@@ -351,7 +357,8 @@ def _p_sample(
             else:
                 for i in range(into.size):
                     into[i] = _mean(x[i], e[i], shares, clip) + deviation * z[i]
-            stream(into, x_prev[row, start:stop])
+            if past:
+                stream(into, made)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -407,7 +414,8 @@ def _exp(x):
 def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
-    given = _rows(x_t), _rows(eps), _rows(noise), factors, _rows(x_prev)
+    past = overflow_caches(x_t, eps, noise, x_prev)
+    given = _rows(x_t), _rows(eps), _rows(noise), factors, _rows(x_prev), past
     share_out(_ddim_step, x_t.size, 1, *given)
     return x_prev
 
@@ -422,7 +430,7 @@ def _ddim_factors(t, t_prev, alpha_bar, eta):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _ddim_step(first, last, x_t, eps, noise, factors, x_prev):
+def _ddim_step(first, last, x_t, eps, noise, factors, x_prev, past):
     n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
     for row in range(first // n, -(-last // n)):
         of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
@@ -431,11 +439,13 @@ def _ddim_step(first, last, x_t, eps, noise, factors, x_prev):
         for start in range(begin, end, BLOCK):
             stop = min(start + BLOCK, end)
             x, e, z = x_t[row, start:stop], eps[row, start:stop], noise[row, start:stop]
-            into = block[: stop - start]
+            made = x_prev[row, start:stop]
+            into = block[: made.size] if past else made
             for i in range(into.size):
                 x_start = (x[i] - of_eps * e[i]) / of_x
                 into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
-            stream(into, x_prev[row, start:stop])
+            if past:
+                stream(into, made)
 
 
 def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_bar, eta):
@@ -443,14 +453,14 @@ def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_b
     x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
     batches = _rows(x_t), _rows(eps_uncond), _rows(eps_cond), _rows(noise)
-    share_out(
-        _guided_ddim_step, x_t.size, 1, *batches, x_t.dtype.type(scale), factors, _rows(x_prev)
-    )
+    past = overflow_caches(x_t, eps_uncond, eps_cond, noise, x_prev)
+    given = *batches, x_t.dtype.type(scale), factors, _rows(x_prev), past
+    share_out(_guided_ddim_step, x_t.size, 1, *given)
     return x_prev
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _guided_ddim_step(first, last, x_t, eps_uncond, eps_cond, noise, scale, factors, x_prev):
+def _guided_ddim_step(first, last, x_t, eps_uncond, eps_cond, noise, scale, factors, x_prev, past):
     n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
     for row in range(first // n, -(-last // n)):
         of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
@@ -459,12 +469,14 @@ def _guided_ddim_step(first, last, x_t, eps_uncond, eps_cond, noise, scale, fact
         for start in range(begin, end, BLOCK):
             stop = min(start + BLOCK, end)
             uncond, cond = eps_uncond[row, start:stop], eps_cond[row, start:stop]
-            x, z, into = x_t[row, start:stop], noise[row, start:stop], block[: stop - start]
+            x, z, made = x_t[row, start:stop], noise[row, start:stop], x_prev[row, start:stop]
+            into = block[: made.size] if past else made
             for i in range(into.size):
                 eps = uncond[i] + scale * (cond[i] - uncond[i])
                 x_start = (x[i] - of_eps * eps) / of_x
                 into[i] = of_start * x_start + towards * eps + of_noise * z[i]
-            stream(into, x_prev[row, start:stop])
+            if past:
+                stream(into, made)
 
 
 def respaced_timesteps(steps, counts):
