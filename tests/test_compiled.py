@@ -134,6 +134,24 @@ def test_the_result_has_the_precision_of_what_was_given():
         assert compiled.transformer(x, params, "", TRUNK, None, None).dtype == dtype
 
 
+def test_a_bias_that_float32_does_not_have_is_added_in_float64():
+    params, x = random_params(TRUNK), tokens(dtype=np.float32)
+    for bias, dtype in (
+        (refimpl.causal_bias(7, 7), np.float32),
+        (np.full((7, 7), 0.1), np.float64),
+        (np.full((7, 7), -1e300), np.float64),
+    ):
+        assert compiled.transformer(x, params, "", TRUNK, bias, None).dtype == dtype
+
+
+def test_a_gradient_asks_the_namespace_to_remember():
+    params, images = random_params(TRUNK, dtype=np.float64), np.zeros((4, 3, 28, 28))
+    grad = np.random.default_rng(2).normal(size=(4, 24))
+    whole = bounded(vit_vjp, params, "float64", images=images, grad=grad, config=TRUNK)
+    found = vit_vjp(images, params, TRUNK, grad, compiled)
+    assert (np.abs(found - whole.value) <= 2 * whole.error).all()
+
+
 def test_a_transformer_without_blocks_passes_tokens_and_gradients_on():
     config, x = dataclasses.replace(TRUNK, layers=0), tokens()
     ops = compiled.Remembering()

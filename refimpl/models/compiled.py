@@ -87,9 +87,10 @@ class _Blocks:
         expected = {part: shapes[f".{part}"] for part in self.kernels.PARTS}
         names = [f"{at}transformer.resblocks.{i}" for i in range(config.layers)]
         layers = [list(_parameters(params, name, expected)) for name in names]
+        mask = _mask(bias, x.shape, config.heads)
         wide = any(p.dtype.itemsize > 4 for p in (x, *(p for layer in layers for p in layer)))
-        self.dtype = np.dtype(np.float64 if wide else np.float32)
-        self.x, self.mask = self._given(x), self._given(_mask(bias, x.shape, config.heads))
+        self.dtype = np.dtype(np.float64 if wide or not _is_narrow(mask) else np.float32)
+        self.x, self.mask = self._given(x), self._given(mask)
         self.layers = [tuple(map(self._given, layer)) for layer in layers]
         self.how = self.dtype.type(config.eps), config.activation
         self.wanted = x.shape[1] if wanted is None else min(wanted, x.shape[1])
@@ -209,3 +210,9 @@ def _mask(bias: Any, shape: tuple[int, ...], heads: int) -> np.ndarray:
     if mask.ndim > 4 or not fits:
         raise AxesError(f"transformer: bias has shape {mask.shape}, expected it to fit {full}")
     return mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+
+
+def _is_narrow(mask: np.ndarray) -> bool:
+    """Whether float32 has all its numbers, as it has 0 and -inf."""
+    with np.errstate(over="ignore"):
+        return bool((mask.astype(np.float32) == mask).all())

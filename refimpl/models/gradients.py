@@ -122,7 +122,7 @@ def vit_vjp(
     Recognition at Scale", equations 1 to 4 differentiated.
     """
     if kept is None:
-        kept = {}
+        kept, ops = {}, getattr(ops, "Remembering", lambda: ops)()
         vit(images, params, config, ops, keeper(kept, tap), at)
     blocks = [f"{at}transformer.resblocks.{i}" for i in range(config.layers)]
     first = f"{at}ln_pre" if config.pre_norm else f"{at}tokens"
