@@ -103,7 +103,7 @@ def cache() -> Path:
 
     digest = hashlib.sha256()
     home = Path(__file__).parent
-    sources = ("native.py", "models/kernels.py", "ops/*/fast.py")
+    sources = ("native.py", "kernels.py", "models/kernels.py", "ops/*/fast.py")
     for path in sorted(path for source in sources for path in home.glob(source)):
         digest.update(path.read_bytes())
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from refimpl.kernels import as_bits
 from refimpl.memory import empty
-from refimpl.ops.attention.fast import ROWS, SHORT, _attend_blocks, _attention_vjp, _bits, _long
+from refimpl.ops.attention.fast import ROWS, SHORT, _attend_blocks, _attention_vjp, _long
 from refimpl.ops.layers.fast import (
     _gated,
     _gated_vjp,
@@ -113,7 +114,7 @@ def values(sizes: Sizes, dtype: np.dtype) -> Values:
 def room(sizes: Sizes, dtype: np.dtype) -> Room:
     """Memory to work in for so many tokens."""
     normed, joint, few, active, scores = _pieces(_shapes(sizes)[1], dtype)
-    return Room(normed, joint, few, active, scores, _bits(scores))
+    return Room(normed, joint, few, active, scores, as_bits(scores))
 
 
 def _pieces(shapes: list[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:

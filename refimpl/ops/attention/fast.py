@@ -12,6 +12,7 @@ once, `reassoc` lets a sum run in several lanes.
 import numpy as np
 from numba import njit
 
+from refimpl.kernels import add, as_bits, dot, exponential, largest, read_only
 from refimpl.memory import empty, zeros
 from refimpl.threads import multiply, one_blas_thread, share
 
@@ -48,19 +49,14 @@ def _long(N, E, F):
 def _four_axes(bias, query):
     """An axis of 1 serves all; no bias is a single 0."""
     if bias is None:
-        bias = _read_only(np.zeros(1, query.dtype))
+        bias = read_only(np.zeros(1, query.dtype))
     return bias.reshape((1,) * (4 - bias.ndim) + bias.shape)
-
-
-def _bits(x):
-    """The same memory, read as integers."""
-    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
 
 
 def _attend(first, last, query, key, value, bias, mixed, tops, totals, keys):
     scores = np.empty(SHORT * keys, query.dtype)
     given = query, key, value, bias, mixed, tops, totals, keys
-    _attend_blocks(first, last, *given, scores, _bits(scores))
+    _attend_blocks(first, last, *given, scores, as_bits(scores))
 
 
 @njit(cache=True, nogil=True)
@@ -87,7 +83,7 @@ def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, ke
                 np.dot(query[b, h, start : start + rows], across, tile)  # N M
                 _add_bias(bias, b, h, start, left, tile)
                 for n in range(rows):
-                    top, new = tops[b, h, start + n], _top(bits[n * size : (n + 1) * size])
+                    top, new = tops[b, h, start + n], largest(bits[n * size : (n + 1) * size])
                     if not new <= top:
                         scale = np.exp(top - new)
                         tops[b, h, start + n] = top = new
@@ -98,7 +94,7 @@ def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, ke
                         top = zero
                     totals[b, h, start + n] += _exp_of_row(tile[n], top)
                 np.dot(tile, value[b, g, left : left + size], added)  # N F
-                _add(own, added)
+                add(own, added)
         for n in range(begin, end):
             if tops[b, h, n] == -np.inf:
                 tops[b, h, n] = zero
@@ -139,62 +135,9 @@ def _exp_of_row(row, top):
     """Replace a row by its exponentials below the top; returns their sum."""
     total = row.dtype.type(0)
     for m in range(row.size):
-        row[m] = _exp(row[m] - top)
+        row[m] = exponential(row[m] - top)
         total += row[m]
     return total
-
-
-@njit(cache=True)
-def _top(bits):
-    """The largest number of a row from its bits: integers compare in wide registers, NaN or not.
-
-    The bits of floats rise with their size, as integers: upwards from 0, downwards below.
-    """
-    most, least = bits[0], bits[0]
-    for k in range(1, bits.size):
-        most = bits[k] if bits[k] > most else most
-        least = bits[k] if bits[k] < least else least
-    top = most if most >= 0 else least
-    if isinstance(top, np.int32):
-        return np.int32(top).view(np.float32)
-    else:
-        return np.int64(top).view(np.float64)
-
-
-@njit(cache=True, forceinline=True, fastmath={"contract"})
-def _exp(x):
-    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
-
-    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits and
-    is shifted to where an exponent stands. ln 2 is subtracted in two parts. What would be subnormal
-    is 0, and what lies within a factor of √2 of the largest number may be infinity.
-    """
-    if isinstance(x, np.float32):
-        number = np.float32
-        x = number(-88) if x < number(-88) else x
-        x = number(89) if x > number(89) else x
-        shifted = x * number(1.4426950408889634) + number(12582912)
-        n = shifted - number(12582912)
-        r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
-        p = number(0.001381443214) * r + number(0.008368783612)
-        p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
-        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
-        power = np.int32(np.int32(number(shifted).view(np.int32) - 0x4B3FFF81) << 23)
-        return p * np.int32(power).view(np.float32)
-    else:
-        x = -709.2 if x < -709.2 else x
-        x = 710.0 if x > 710.0 else x
-        shifted = x * 1.4426950408889634 + 6755399441055744.0
-        n = shifted - 6755399441055744.0
-        r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
-        p = 2.082651476458843893e-9 * r + 2.511214729101388474e-8
-        p = (p * r + 2.755758288436365965e-7) * r + 2.755723454965092949e-6
-        p = (p * r + 2.480158692446705386e-5) * r + 0.0001984126989669158898
-        p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
-        p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
-        p = (p * r + 0.5) * r * r + r + 1.0
-        power = (np.float64(shifted).view(np.int64) - 0x4337FFFFFFFFFC01) << 52
-        return p * np.int64(power).view(np.float64)
 
 
 def attention_vjp(query, key, value, bias, grad):
@@ -249,7 +192,7 @@ def _attention_vjp(
         b, g = task // G, task % G
         for h in range(g * shared, (g + 1) * shared):
             for n in range(N):
-                averages[n] = _dot(grad[b, h, n], mixed[b, h, n])
+                averages[n] = dot(grad[b, h, n], mixed[b, h, n])
             for left in range(0, M, SHORT):
                 columns = min(SHORT, M - left)
                 right = left + columns
@@ -273,13 +216,13 @@ def _attention_vjp(
                         _copy(slopes, scores_grad[b, h, start:end], left)
                     added = partial[: columns * F].reshape(columns, F)
                     np.dot(weights.T, own, added)
-                    _add(value_grad[b, g, left:right], added)  # M F
+                    add(value_grad[b, g, left:right], added)  # M F
                     added = partial[: columns * E].reshape(columns, E)
                     np.dot(slopes.T, asked, added)
-                    _add(key_grad[b, g, left:right], added)  # M E
+                    add(key_grad[b, g, left:right], added)  # M E
                     added = partial[: rows * E].reshape(rows, E)
                     np.dot(slopes, key[b, g, left:right], added)
-                    _add(query_grad[b, h, start:end], added)  # N E
+                    add(query_grad[b, h, start:end], added)  # N E
             _multiply(query_grad[b, h], factor)
         _multiply(key_grad[b, g], factor)
 
@@ -304,23 +247,8 @@ def _slopes_of_row(weights, slopes, of_row):
     top, total, average = of_row
     share = weights.dtype.type(1) / total
     for m in range(weights.size):
-        weights[m] = _exp(weights[m] - top) * share
+        weights[m] = exponential(weights[m] - top) * share
         slopes[m] = weights[m] * (slopes[m] - average)
-
-
-@njit(cache=True)
-def _add(total, added):
-    for n in range(len(total)):
-        for d in range(total.shape[1]):
-            total[n, d] += added[n, d]
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _dot(x, y):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k] * y[k]
-    return total
 
 
 def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
@@ -376,12 +304,7 @@ def _linear(x, weight, bias):
 def _split_heads(x, heads):
     B, N, D = x.shape
     x = np.swapaxes(x.reshape(B, N, heads, D // heads), 1, 2)  # B H N E
-    return _read_only(np.ascontiguousarray(x))
-
-
-def _read_only(x):  # as all arguments are, so that a kernel is compiled once
-    x.flags.writeable = False
-    return x
+    return read_only(np.ascontiguousarray(x))
 
 
 def causal_bias(queries, keys):

@@ -13,6 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
+from refimpl.kernels import add, as_bits, dot, largest, read_only, sum_of
 from refimpl.threads import multiply, one_blas_thread, share
 
 BLOCK = 1 << 23  # logits that are held at a time
@@ -35,7 +36,7 @@ def _l2_normalize(x):
 def _normalize_rows(first, last, x, u):
     D = x.shape[1]
     for n in range(first, last):
-        norm = np.sqrt(_dot(x[n], x[n]))
+        norm = np.sqrt(dot(x[n], x[n]))
         if norm == 0:  # the zero vector stays zero
             norm = x.dtype.type(1)
         for d in range(D):
@@ -61,7 +62,7 @@ def _across(x, u, grad):
 def _across_rows(first, last, x, u, grad):
     D = x.shape[1]
     for n in range(first, last):
-        along, norm = _dot(u[n], grad[n]), np.sqrt(_dot(x[n], x[n]))
+        along, norm = dot(u[n], grad[n]), np.sqrt(dot(x[n], x[n]))
         if norm == 0:  # the zero vector passes grad on
             norm = x.dtype.type(1)
         for d in range(D):
@@ -86,14 +87,14 @@ def _plain_totals(images, texts, scale):
     if not (N and 0 < scale < 2 * widest):
         return None
     power = max(math.ceil((float(scale) - widest) / math.log(2)), 0)
-    side, scaled = _side(N), _read_only(scale * texts)
+    side, scaled = _side(N), read_only(scale * texts)
     by_image, own, by_text = np.zeros(N), np.zeros(N), np.zeros(N)
     held = np.empty(N * N if N * N <= BLOCK else 0, number)
 
     def work(first, last):
         columns, tile = np.zeros(N), np.empty(side * side, number)
         given = images, scaled, power, by_image, own, columns, side
-        good = _total_blocks(first, last, *given, held, _bits(held), tile, _bits(tile))
+        good = _total_blocks(first, last, *given, held, as_bits(held), tile, as_bits(tile))
         partial.append((columns, good))
 
     partial: list = []
@@ -110,11 +111,6 @@ def _plain_totals(images, texts, scale):
 def _side(N):
     """The side of a block: N in equal parts."""
     return -(-N // -(-N // SIDE))
-
-
-def _read_only(x):  # as all arguments are, so that a kernel is compiled once
-    x.flags.writeable = False
-    return x
 
 
 @njit(cache=True, nogil=True)
@@ -188,7 +184,7 @@ def _log_totals(images, texts, scale):
     by_image, own = np.empty(N, number), np.empty(N, number)  # N, N
     top, total = np.full(N, -np.inf, number), np.zeros(N, number)  # N, N, of the rows so far
     for first, logits in _blocks(images, texts, scale):
-        share(_log_total_of_rows, *logits.shape, first, logits, _bits(logits), by_image, own)
+        share(_log_total_of_rows, *logits.shape, first, logits, as_bits(logits), by_image, own)
         share(_add_to_columns, N, len(logits), logits, top, total)
     by_text = top + np.log(total)  # N
     loss = (np.sum(by_image - own) / number(N) + np.sum(by_text - own) / number(N)) / number(2)
@@ -205,34 +201,12 @@ def _blocks(images, texts, scale):
         yield first, multiply(block, scaled, memory[: len(block)])  # rows N
 
 
-def _bits(x):
-    """The same memory, read as integers."""
-    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
-
-
 @njit(cache=True, nogil=True)
 def _log_total_of_rows(first, last, start, logits, bits, log_totals, own):
     for row in range(first, last):
-        top = _top(bits[row])
+        top = largest(bits[row])
         log_totals[start + row] = top + np.log(_sum_of_exp(logits[row], top))
         own[start + row] = logits[row, start + row]  # the label of row n is n
-
-
-@njit(cache=True)
-def _top(bits):
-    """The largest number of a row from its bits: integers compare in wide registers, NaN or not.
-
-    The bits of floats rise with their size, as integers: upwards from 0, downwards below.
-    """
-    most, least = bits[0], bits[0]
-    for k in range(1, bits.size):
-        most = bits[k] if bits[k] > most else most
-        least = bits[k] if bits[k] < least else least
-    top = most if most >= 0 else least
-    if isinstance(top, np.int32):
-        return np.int32(top).view(np.float32)
-    else:
-        return np.int64(top).view(np.float64)
 
 
 @njit(cache=True)
@@ -244,15 +218,7 @@ def _sum_of_exp(z, top):
         part = z[start : start + 256]
         for k in range(part.size):
             piece[k] = _exp(part[k] - top)
-        total += _sum(piece[: part.size])
-    return total
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _sum(x):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k]
+        total += sum_of(piece[: part.size])
     return total
 
 
@@ -345,7 +311,7 @@ def _dot_of_rows(x, y):
 @njit(cache=True, nogil=True)
 def _dots(first, last, x, y, products):
     for n in range(first, last):
-        products[n] = _dot(x[n], y[n])
+        products[n] = dot(x[n], y[n])
 
 
 def _plain_slopes(images, texts, scale, grad, by_image, by_text, _, power, held):
@@ -353,7 +319,7 @@ def _plain_slopes(images, texts, scale, grad, by_image, by_text, _, power, held)
     number, (N, D) = images.dtype.type, images.shape
     factor, side = float(grad) / (2 * N), _side(N)
     shares = (factor / by_image).astype(number), (factor / by_text).astype(number)
-    images_grad, scaled = np.zeros_like(images), _read_only(scale * texts)
+    images_grad, scaled = np.zeros_like(images), read_only(scale * texts)
     spare: list = []  # sums over the blocks that a thread has done
 
     def work(first, last):
@@ -414,16 +380,9 @@ def _slope_blocks(
                 for row in range(rows):
                     tile[row, row] -= factor + factor
             np.dot(tile, texts[left : left + size], partial[:rows])
-            _add(images_grad[start : start + rows], partial[:rows])
+            add(images_grad[start : start + rows], partial[:rows])
             np.dot(tile.T, mine, partial[:size])
-            _add(texts_grad[left : left + size], partial[:size])
-
-
-@njit(cache=True)
-def _add(total, added):
-    for n in range(len(total)):
-        for d in range(total.shape[1]):
-            total[n, d] += added[n, d]
+            add(texts_grad[left : left + size], partial[:size])
 
 
 def _careful_slopes(images, texts, scale, grad):
@@ -453,14 +412,6 @@ def _slopes(first, last, start, logits, by_image, by_text, factor):
             z[k] = factor * (_exp(z[k] - own) + _exp(z[k] - by_text[k]))
         from_diagonal = _exp(centre - own) + _exp(centre - by_text[start + row]) - number(2)
         z[start + row] = factor * from_diagonal
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _dot(x, y):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k] * y[k]
-    return total
 
 
 def siglip_loss(image_features, text_features, log_scale, bias):

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
+from refimpl.kernels import by_row
 from refimpl.memory import empty, overflow_caches
 from refimpl.native import stream
 from refimpl.threads import share as share_out
@@ -113,7 +114,7 @@ def _blend(a, x, b, y):
     """Add two batches, each with a factor per sample."""
     total = empty(x.shape, x.dtype)
     past = overflow_caches(x, y, total)
-    share_out(_blend_rows, x.size, 1, a, _rows(x), b, _rows(y), _rows(total), past)
+    share_out(_blend_rows, x.size, 1, a, by_row(x), b, by_row(y), by_row(total), past)
     return total
 
 
@@ -132,11 +133,6 @@ def _blend_rows(first, last, a, x, b, y, total, past):
                 into[i] = of_x * one[i] + of_y * other[i]
             if past:
                 stream(into, made)
-
-
-def _rows(x):
-    """One row per sample, however many axes a sample has."""
-    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def q_posterior(x_start, x_t, t, betas):
@@ -197,7 +193,7 @@ def learned_range_log_variance(v, t, betas):
     log_variance = empty(v.shape, v.dtype)
     small = fixed_small_log_variance(betas)[t]  # B
     large = np.log(betas[t])  # B
-    share_out(_learned_range, v.size, 1, _rows(v), small, large, _rows(log_variance))
+    share_out(_learned_range, v.size, 1, by_row(v), small, large, by_row(log_variance))
     return log_variance
 
 
@@ -232,7 +228,7 @@ def eps_from_x0(x_t, t, x_start, alpha_bar):
 def _remove(x_t, a, known, b):
     """Solve x_t = a known + b unknown for the unknown, with factors per sample."""
     unknown = empty(x_t.shape, x_t.dtype)
-    share_out(_remove_rows, x_t.size, 1, _rows(x_t), a, _rows(known), b, _rows(unknown))
+    share_out(_remove_rows, x_t.size, 1, by_row(x_t), a, by_row(known), b, by_row(unknown))
     return unknown
 
 
@@ -273,7 +269,7 @@ def eps_from_score(score, t, alpha_bar):
 def _scale(factor, x):
     """Multiply a batch by a factor per sample."""
     product = empty(x.shape, x.dtype)
-    share_out(_scale_rows, x.size, 1, factor, _rows(x), _rows(product))
+    share_out(_scale_rows, x.size, 1, factor, by_row(x), by_row(product))
     return product
 
 
@@ -295,17 +291,17 @@ def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
         _p_sample,
         x_t.size,
         1,
-        _rows(x_t),
-        _rows(eps),
-        _rows(noise),
+        by_row(x_t),
+        by_row(eps),
+        by_row(noise),
         np.sqrt(share),
         np.sqrt(1 - share),
         from_start,
         from_x_t,
         t > 0,
-        _rows(_widened(log_variance, x_t.shape)),
+        by_row(_widened(log_variance, x_t.shape)),
         x_t.dtype.type(clip),
-        _rows(x_prev),
+        by_row(x_prev),
         overflow_caches(x_t, eps, noise, x_prev),
     )
     return x_prev
@@ -415,7 +411,7 @@ def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
     past = overflow_caches(x_t, eps, noise, x_prev)
-    given = _rows(x_t), _rows(eps), _rows(noise), factors, _rows(x_prev), past
+    given = by_row(x_t), by_row(eps), by_row(noise), factors, by_row(x_prev), past
     share_out(_ddim_step, x_t.size, 1, *given)
     return x_prev
 
@@ -452,9 +448,9 @@ def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_b
     """Classifier-free guidance, then a DDIM step, in one pass."""
     x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
-    batches = _rows(x_t), _rows(eps_uncond), _rows(eps_cond), _rows(noise)
+    batches = by_row(x_t), by_row(eps_uncond), by_row(eps_cond), by_row(noise)
     past = overflow_caches(x_t, eps_uncond, eps_cond, noise, x_prev)
-    given = *batches, x_t.dtype.type(scale), factors, _rows(x_prev), past
+    given = *batches, x_t.dtype.type(scale), factors, by_row(x_prev), past
     share_out(_guided_ddim_step, x_t.size, 1, *given)
     return x_prev
 

@@ -1,10 +1,9 @@
 """Compiled twins of guidance: same names, same arguments, same steps, one pass over a batch."""
 
-import math
-
 import numpy as np
 from numba import njit
 
+from refimpl.kernels import by_row
 from refimpl.memory import empty
 from refimpl.threads import multiply, share
 
@@ -33,7 +32,7 @@ def classifier_guidance_score(eps, gradient, t, alpha_bar, scale):
 
 
 def _against(eps, gradient, factor, guided):
-    rows = _rows(eps), _rows(gradient), factor, _rows(guided)
+    rows = by_row(eps), by_row(gradient), factor, by_row(guided)
     share(_classifier_guidance_score, eps.size, 1, *rows)
 
 
@@ -46,11 +45,6 @@ def _classifier_guidance_score(first, last, eps, gradient, factor, guided):
         e, g = eps[row, begin:end], gradient[row, begin:end]
         for i in range(into.size):
             into[i] = e[i] - strength * g[i]
-
-
-def _rows(x):
-    """One row per sample, however many axes a sample has."""
-    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def classifier_free_guidance(eps_uncond, eps_cond, scale):
@@ -70,7 +64,7 @@ def _classifier_free_guidance(first, last, eps_uncond, eps_cond, scale, guided):
 
 
 def dynamic_threshold(x_start, quantile):
-    rows, limited = _rows(x_start), empty(x_start.shape, x_start.dtype)
+    rows, limited = by_row(x_start), empty(x_start.shape, x_start.dtype)
     place = quantile * (rows.shape[1] - 1)
     below = int(place)
     ordered = np.partition(np.abs(rows), below, axis=1)  # B n, in place up to `below`
@@ -79,7 +73,7 @@ def dynamic_threshold(x_start, quantile):
         weight = x_start.dtype.type(place - below)
         largest = largest + weight * (np.min(above, axis=1) - largest)
     limits = np.maximum(largest, x_start.dtype.type(1))  # B
-    share(_dynamic_threshold, rows.size, 1, rows, limits, _rows(limited))
+    share(_dynamic_threshold, rows.size, 1, rows, limits, by_row(limited))
     return limited
 
 

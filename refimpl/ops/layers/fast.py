@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
+from refimpl.kernels import as_bits, dot, exponential, largest, sum_of
 from refimpl.memory import empty
 from refimpl.threads import multiply, one_blas_thread, parts, share
 
@@ -69,7 +70,7 @@ def _layer_norm(first, last, x, gain, bias, eps, y):
     D = x.shape[1]
     size = x.dtype.type(D)
     for row in range(first, last):
-        mean = _sum(x[row]) / size
+        mean = sum_of(x[row]) / size
         variance = _sum_of_squares(x[row], mean) / size
         share = x.dtype.type(1) / np.sqrt(variance + eps)
         for d in range(D):
@@ -77,26 +78,10 @@ def _layer_norm(first, last, x, gain, bias, eps, y):
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
-def _sum(x):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k]
-    return total
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
 def _sum_of_squares(x, mean):
     total = x.dtype.type(0)
     for k in range(x.size):
         total += (x[k] - mean) * (x[k] - mean)
-    return total
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _dot(x, y):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k] * y[k]
     return total
 
 
@@ -125,7 +110,7 @@ def _layer_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
     rows, D = x.shape
     size = x.dtype.type(D)
     for row in range(rows):
-        mean = _sum(x[row]) / size
+        mean = sum_of(x[row]) / size
         variance = _sum_of_squares(x[row], mean) / size
         share = x.dtype.type(1) / np.sqrt(variance + eps)
         average, along = _averages(x[row], mean, share, gain, grad[row])
@@ -159,7 +144,7 @@ def rms_norm(x, gain, eps):
 def _rms_norm(first, last, x, gain, eps, y):
     D = x.shape[1]
     for row in range(first, last):
-        mean_square = _dot(x[row], x[row]) / x.dtype.type(D)
+        mean_square = dot(x[row], x[row]) / x.dtype.type(D)
         share = x.dtype.type(1) / np.sqrt(mean_square + eps)
         for d in range(D):
             y[row, d] = gain[d] * (x[row, d] * share)
@@ -284,13 +269,8 @@ def _group_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
 def softmax(z):
     p = empty(z.shape, z.dtype)
     rows = z.reshape(math.prod(z.shape[:-1]), z.shape[-1])
-    share(_softmax, len(rows), rows.shape[1], rows, _bits(rows), p.reshape(rows.shape))
+    share(_softmax, len(rows), rows.shape[1], rows, as_bits(rows), p.reshape(rows.shape))
     return p
-
-
-def _bits(x):
-    """The same memory, read as integers."""
-    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
@@ -298,7 +278,7 @@ def _exp_of_row(z, top, into):
     """The exponentials of a row below its top, and their sum."""
     total = z.dtype.type(0)
     for k in range(z.size):
-        into[k] = _exp(z[k] - top)
+        into[k] = exponential(z[k] - top)
         total += into[k]
     return total
 
@@ -308,66 +288,13 @@ def _softmax(first, last, z, bits, p):
     K = z.shape[1]
     zero, one = z.dtype.type(0), z.dtype.type(1)
     for row in range(first, last):
-        top = _top(bits[row])
+        top = largest(bits[row])
         if top == -np.inf:  # a row of -inf alone has weights 0
             top = zero
         total = _exp_of_row(z[row], top, p[row])
         share = one / (one if total < one else total)
         for k in range(K):
             p[row, k] *= share
-
-
-@njit(cache=True)
-def _top(bits):
-    """The largest number of a row from its bits: integers compare in wide registers, NaN or not.
-
-    The bits of floats rise with their size, as integers: upwards from 0, downwards below.
-    """
-    most, least = bits[0], bits[0]
-    for k in range(1, bits.size):
-        most = bits[k] if bits[k] > most else most
-        least = bits[k] if bits[k] < least else least
-    top = most if most >= 0 else least
-    if isinstance(top, np.int32):
-        return np.int32(top).view(np.float32)
-    else:
-        return np.int64(top).view(np.float64)
-
-
-@njit(cache=True, forceinline=True, fastmath={"contract"})
-def _exp(x):
-    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
-
-    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits and
-    is shifted to where an exponent stands. ln 2 is subtracted in two parts. What would be subnormal
-    is 0, and what lies within a factor of √2 of the largest number may be infinity.
-    """
-    if isinstance(x, np.float32):
-        number = np.float32
-        x = number(-88) if x < number(-88) else x
-        x = number(89) if x > number(89) else x
-        shifted = x * number(1.4426950408889634) + number(12582912)
-        n = shifted - number(12582912)
-        r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
-        p = number(0.001381443214) * r + number(0.008368783612)
-        p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
-        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
-        power = np.int32(np.int32(number(shifted).view(np.int32) - 0x4B3FFF81) << 23)
-        return p * np.int32(power).view(np.float32)
-    else:
-        x = -709.2 if x < -709.2 else x
-        x = 710.0 if x > 710.0 else x
-        shifted = x * 1.4426950408889634 + 6755399441055744.0
-        n = shifted - 6755399441055744.0
-        r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
-        p = 2.082651476458843893e-9 * r + 2.511214729101388474e-8
-        p = (p * r + 2.755758288436365965e-7) * r + 2.755723454965092949e-6
-        p = (p * r + 2.480158692446705386e-5) * r + 0.0001984126989669158898
-        p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
-        p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
-        p = (p * r + 0.5) * r * r + r + 1.0
-        power = (np.float64(shifted).view(np.int64) - 0x4337FFFFFFFFFC01) << 52
-        return p * np.int64(power).view(np.float64)
 
 
 def softmax_vjp(z, grad):
@@ -383,7 +310,7 @@ def softmax_vjp(z, grad):
 def _softmax_vjp(first, last, weights, grad, z_grad):
     K = weights.shape[1]
     for row in range(first, last):
-        average = _dot(grad[row], weights[row])
+        average = dot(grad[row], weights[row])
         for k in range(K):
             z_grad[row, k] = weights[row, k] * (grad[row, k] - average)
 
@@ -396,7 +323,7 @@ def log_softmax(z):
 
 
 def _log_softmax_of(z, log_probs):
-    share(_log_softmax, *z.shape, z, _bits(z), log_probs)
+    share(_log_softmax, *z.shape, z, as_bits(z), log_probs)
 
 
 @njit(cache=True, nogil=True)
@@ -404,7 +331,7 @@ def _log_softmax(first, last, z, bits, log_probs):
     K = z.shape[1]
     zero, one = z.dtype.type(0), z.dtype.type(1)
     for row in range(first, last):
-        top = _top(bits[row])
+        top = largest(bits[row])
         if top == -np.inf:
             top = zero
         total = _exp_of_row(z[row], top, log_probs[row])
@@ -426,9 +353,9 @@ def log_softmax_vjp(z, grad):
 def _log_softmax_vjp(first, last, log_probs, grad, z_grad):
     K = log_probs.shape[1]
     for row in range(first, last):
-        total = _sum(grad[row])
+        total = sum_of(grad[row])
         for k in range(K):
-            z_grad[row, k] = grad[row, k] - _exp(log_probs[row, k]) * total
+            z_grad[row, k] = grad[row, k] - exponential(log_probs[row, k]) * total
 
 
 def cross_entropy(logits, labels):
@@ -480,7 +407,7 @@ def _sigmoid(first, last, z, p):
 
 @njit(cache=True, error_model="numpy")
 def _logistic(z, one):
-    return one / (one + _exp(-z))
+    return one / (one + exponential(-z))
 
 
 def sigmoid_vjp(z, grad):
@@ -559,7 +486,7 @@ def _erf(x):
     q = (q * t + -0.002103096524329642249) * t + 0.0005884838154734219753
     q = (q * t + 0.01886197561179773444) * t + -0.1026357334314065232
     q = (q * t + -0.6366683194353407478) * t + -1.128368536355812911
-    far = 1.0 - _exp(q * t + -1.082915227132480273e-6)
+    far = 1.0 - exponential(q * t + -1.082915227132480273e-6)
     far = -far if x < 0 else far
     return far if size > 1 else near
 
@@ -575,7 +502,7 @@ def _gelu_vjp(first, last, x, grad, x_grad):
     two, peak = x.dtype.type(2), x.dtype.type(math.sqrt(2 * math.pi))
     x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
     for i in range(x.size):
-        density = _exp(-(x[i] * x[i]) / two) / peak
+        density = exponential(-(x[i] * x[i]) / two) / peak
         x_grad[i] = grad[i] * (_probability(x[i]) + x[i] * density)
 
 

@@ -1,0 +1,101 @@
+"""What the kernels of several chapters have in common."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def exponential(x):
+    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
+
+    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits and
+    is shifted to where an exponent stands. ln 2 is subtracted in two parts. What would be subnormal
+    is 0, and what lies within a factor of √2 of the largest number may be infinity.
+    """
+    if isinstance(x, np.float32):
+        number = np.float32
+        x = number(-88) if x < number(-88) else x
+        x = number(89) if x > number(89) else x
+        shifted = x * number(1.4426950408889634) + number(12582912)
+        n = shifted - number(12582912)
+        r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
+        p = number(0.001381443214) * r + number(0.008368783612)
+        p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
+        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
+        power = np.int32(np.int32(number(shifted).view(np.int32) - 0x4B3FFF81) << 23)
+        return p * np.int32(power).view(np.float32)
+    else:
+        x = -709.2 if x < -709.2 else x
+        x = 710.0 if x > 710.0 else x
+        shifted = x * 1.4426950408889634 + 6755399441055744.0
+        n = shifted - 6755399441055744.0
+        r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
+        p = 2.082651476458843893e-9 * r + 2.511214729101388474e-8
+        p = (p * r + 2.755758288436365965e-7) * r + 2.755723454965092949e-6
+        p = (p * r + 2.480158692446705386e-5) * r + 0.0001984126989669158898
+        p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
+        p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
+        p = (p * r + 0.5) * r * r + r + 1.0
+        wide = (np.float64(shifted).view(np.int64) - 0x4337FFFFFFFFFC01) << 52
+        return p * np.int64(wide).view(np.float64)
+
+
+@njit(cache=True)
+def largest(bits):
+    """The largest number of a row from its bits: integers compare in wide registers, NaN or not.
+
+    The bits of floats rise with their size, as integers: upwards from 0, downwards below.
+    """
+    most, least = bits[0], bits[0]
+    for k in range(1, bits.size):
+        most = bits[k] if bits[k] > most else most
+        least = bits[k] if bits[k] < least else least
+    top = most if most >= 0 else least
+    if isinstance(top, np.int32):
+        return np.int32(top).view(np.float32)
+    else:
+        return np.int64(top).view(np.float64)
+
+
+def as_bits(x):
+    """The same memory, read as integers."""
+    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def sum_of(x):
+    """All numbers of a row together, in several lanes."""
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k]
+    return total
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def dot(x, y):
+    """The inner product of two rows, in several lanes."""
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k] * y[k]
+    return total
+
+
+@njit(cache=True)
+def add(total, added):
+    """Add one matrix to another."""
+    for n in range(len(total)):
+        for d in range(total.shape[1]):
+            total[n, d] += added[n, d]
+
+
+def read_only(x):
+    """The array as all arguments are, so that a kernel is compiled once."""
+    x.flags.writeable = False
+    return x
+
+
+def by_row(x):
+    """One row per sample, however many axes a sample has."""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
