@@ -8,27 +8,40 @@ from numba import njit
 
 @njit(cache=True, forceinline=True, fastmath={"contract"})
 def exponential(x):
-    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
+    """The exponential without a call, so that a loop of it runs wide.
 
-    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits and
-    is shifted to where an exponent stands. ln 2 is subtracted in two parts. What would be subnormal
-    is 0, and what lies within a factor of √2 of the largest number may be infinity.
+    What would be subnormal is 0, and what lies within a factor of √2 of the largest number may be
+    infinity.
+    """
+    if isinstance(x, np.float32):
+        x = np.float32(-88) if x < np.float32(-88) else x
+        x = np.float32(89) if x > np.float32(89) else x
+        p, n = mantissa_and_exponent(x)
+        return p * np.int32(np.int32(n + 127) << 23).view(np.float32)
+    else:
+        x = -709.2 if x < -709.2 else x
+        x = 710.0 if x > 710.0 else x
+        p, n = mantissa_and_exponent(x)
+        return p * np.int64((n + 1023) << 52).view(np.float64)
+
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def mantissa_and_exponent(x):
+    """The p and the integer n of e^x = 2^n p, for an x that was clipped: p = e^r, |r| ≤ ln 2 / 2.
+
+    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits.
+    ln 2 is subtracted in two parts.
     """
     if isinstance(x, np.float32):
         number = np.float32
-        x = number(-88) if x < number(-88) else x
-        x = number(89) if x > number(89) else x
         shifted = x * number(1.4426950408889634) + number(12582912)
         n = shifted - number(12582912)
         r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
         p = number(0.001381443214) * r + number(0.008368783612)
         p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
         p = (p * r + number(0.4999999341)) * r * r + r + number(1)
-        power = np.int32(np.int32(number(shifted).view(np.int32) - 0x4B3FFF81) << 23)
-        return p * np.int32(power).view(np.float32)
+        return p, np.int32(number(shifted).view(np.int32) - np.int32(0x4B400000))
     else:
-        x = -709.2 if x < -709.2 else x
-        x = 710.0 if x > 710.0 else x
         shifted = x * 1.4426950408889634 + 6755399441055744.0
         n = shifted - 6755399441055744.0
         r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
@@ -38,8 +51,7 @@ def exponential(x):
         p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
         p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
         p = (p * r + 0.5) * r * r + r + 1.0
-        wide = (np.float64(shifted).view(np.int64) - 0x4337FFFFFFFFFC01) << 52
-        return p * np.int64(wide).view(np.float64)
+        return p, np.int64(np.float64(shifted).view(np.int64) - np.int64(0x4338000000000000))
 
 
 @njit(cache=True)

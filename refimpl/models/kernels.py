@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from refimpl.kernels import as_bits
+from refimpl.kernels import as_bits, read_only
 from refimpl.memory import empty
 from refimpl.ops.attention.fast import ROWS, SHORT, _attend_blocks, _attention_vjp, _long
 from refimpl.ops.layers.fast import (
@@ -211,9 +211,7 @@ def block_vjp(
 
 def _seen(x: np.ndarray) -> np.ndarray:
     """The same memory as a kernel of an operation gets it, which is compiled for that."""
-    x = x.view()
-    x.flags.writeable = False
-    return x
+    return read_only(x.view())
 
 
 @njit(cache=True, nogil=True)

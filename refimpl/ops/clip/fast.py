@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.kernels import add, as_bits, dot, largest, read_only, sum_of
+from refimpl.kernels import add, as_bits, dot, largest, mantissa_and_exponent, read_only, sum_of
 from refimpl.threads import multiply, one_blas_thread, share
 
 BLOCK = 1 << 23  # logits that are held at a time
@@ -231,10 +231,8 @@ def _exp(x):
 def _exp_less(x, power):
     """2^-power times the exponential, without a call, so that a loop of it runs wide.
 
-    It is 2^n e^r with |r| ≤ ln 2 / 2. Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n,
-    which then stands in the low bits and is shifted to where an exponent stands. ln 2 is subtracted
-    in two parts. What would be subnormal is 0, and what lies within a factor of √2 of the largest
-    number may be infinity.
+    What would be subnormal is 0, and what lies within a factor of √2 of the largest number may be
+    infinity.
     """
     if isinstance(x, np.float32):
         number = np.float32
@@ -242,29 +240,14 @@ def _exp_less(x, power):
         high = number(number(power) * number(0.6931472) + number(89))
         x = low if x < low else x
         x = high if x > high else x
-        shifted = x * number(1.4426950408889634) + number(12582912)
-        n = shifted - number(12582912)
-        r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
-        p = number(0.001381443214) * r + number(0.008368783612)
-        p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
-        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
-        exponent = np.int32(number(shifted).view(np.int32) - np.int32(0x4B3FFF81 + power))
-        return p * np.int32(np.int32(exponent) << 23).view(np.float32)
+        p, n = mantissa_and_exponent(x)
+        return p * np.int32(np.int32(n + 127 - power) << 23).view(number)
     else:
         low, high = power * 0.6931471805599453 - 709.2, power * 0.6931471805599453 + 710.0
         x = low if x < low else x
         x = high if x > high else x
-        shifted = x * 1.4426950408889634 + 6755399441055744.0
-        n = shifted - 6755399441055744.0
-        r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
-        p = 2.082651476458843893e-9 * r + 2.511214729101388474e-8
-        p = (p * r + 2.755758288436365965e-7) * r + 2.755723454965092949e-6
-        p = (p * r + 2.480158692446705386e-5) * r + 0.0001984126989669158898
-        p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
-        p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
-        p = (p * r + 0.5) * r * r + r + 1.0
-        exponent = np.float64(shifted).view(np.int64) - np.int64(0x4337FFFFFFFFFC01 + power)
-        return p * np.int64(np.int64(exponent) << 52).view(np.float64)
+        p, n = mantissa_and_exponent(x)
+        return p * np.int64((n + 1023 - power) << 52).view(np.float64)
 
 
 @njit(cache=True, nogil=True)

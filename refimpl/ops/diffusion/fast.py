@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
-from refimpl.kernels import by_row
+from refimpl.kernels import by_row, mantissa_and_exponent
 from refimpl.memory import empty, overflow_caches
 from refimpl.native import stream
 from refimpl.threads import share as share_out
@@ -368,42 +368,23 @@ def _mean(x_t, eps, shares, clip):
 
 @njit(cache=True, forceinline=True, fastmath={"contract"})
 def _exp(x):
-    """The exponential without a call: 2^n e^r with |r| ≤ ln 2 / 2, so that a loop of it runs wide.
-
-    Adding 1.5·2^23 (or ^52) rounds x / ln 2 to the integer n, which then stands in the low bits;
-    ln 2 is subtracted in two parts, and 2^n multiplied in two, for results that are subnormal.
-    """
+    """The exponential without a call; 2^n is multiplied in two parts, for subnormal results."""
     if isinstance(x, np.float32):
         number = np.float32
         x = number(-104) if x < number(-104) else x
         x = number(89) if x > number(89) else x
-        shifted = x * number(1.4426950408889634) + number(12582912)
-        n = shifted - number(12582912)
-        r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
-        p = number(0.001381443214) * r + number(0.008368783612)
-        p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
-        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
-        whole = np.int32(number(shifted).view(np.int32) - 0x4B400000)
-        half = np.int32(whole >> 1)
+        p, n = mantissa_and_exponent(x)
+        half = np.int32(n >> 1)
         low = np.int32((half + 127) << 23)
-        high = np.int32((whole - half + 127) << 23)
+        high = np.int32((n - half + 127) << 23)
         return p * np.int32(low).view(np.float32) * np.int32(high).view(np.float32)
     else:
         x = -746.0 if x < -746.0 else x
         x = 710.0 if x > 710.0 else x
-        shifted = x * 1.4426950408889634 + 6755399441055744.0
-        n = shifted - 6755399441055744.0
-        r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
-        p = 2.082651476458843893e-9 * r + 2.511214729101388474e-8
-        p = (p * r + 2.755758288436365965e-7) * r + 2.755723454965092949e-6
-        p = (p * r + 2.480158692446705386e-5) * r + 0.0001984126989669158898
-        p = (p * r + 0.001388888888911736259) * r + 0.008333333333316911899
-        p = (p * r + 0.0416666666666660888) * r + 0.1666666666666668358
-        p = (p * r + 0.5) * r * r + r + 1.0
-        whole = np.float64(shifted).view(np.int64) - 0x4338000000000000
-        half = whole >> 1
+        p, n = mantissa_and_exponent(x)
+        half = n >> 1
         low = np.int64((half + 1023) << 52)
-        high = np.int64((whole - half + 1023) << 52)
+        high = np.int64((n - half + 1023) << 52)
         return p * np.int64(low).view(np.float64) * np.int64(high).view(np.float64)
 
 
