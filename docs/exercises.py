@@ -21,7 +21,11 @@ def verdict(op: str, code: str) -> tuple[int, str]:
     """The exit code and the words of the command, run in an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "mine.py").write_text(code + "\n")
-        command = [sys.executable, "-m", *f"refimpl.cli {COMMAND.partition(' ')[2]} {op}".split()]
+        command = [
+            sys.executable,
+            "-m",
+            *f"refimpl {COMMAND.partition(' ')[2]} {op}".split(),
+        ]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stderr)

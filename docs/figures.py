@@ -247,8 +247,8 @@ def lookup(fig: Any) -> None:
 def planted(fig: Any) -> None:
     """Error ÷ allowed, on one input in float32: attention divided by the root of the model's width
     (`examples/bad_attention.py`), and an honest computation. 1 is the limit."""
-    from refimpl.oracle.cases import rounded
-    from refimpl.oracle.judge import error_ratio, expect
+    from refimpl.oracle.cases.drawn import rounded
+    from refimpl.oracle.judging.judge import error_ratio, expect
 
     op = OPS["attention"]
     draws = noise(4, 12, 8)

@@ -11,9 +11,9 @@ from html import escape
 import numpy as np
 
 import refimpl
-from refimpl.oracle.cases import rounded
-from refimpl.oracle.diagnose import diff
-from refimpl.oracle.judge import error_ratio, expect
+from refimpl.oracle.cases.drawn import rounded
+from refimpl.oracle.diagnosis.causes import diff
+from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.registry import OPS
 
 OP, MISTAKE = "attention", "attention/scale-by-model-width"

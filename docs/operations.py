@@ -24,9 +24,9 @@ import numpy as np
 import refimpl.models
 from refimpl.axes import AXES, Spec, factors
 from refimpl.op import Edit, Op
-from refimpl.oracle.cases import rounded
-from refimpl.oracle.diagnose import diff
-from refimpl.oracle.judge import expect
+from refimpl.oracle.cases.drawn import rounded
+from refimpl.oracle.diagnosis.causes import diff
+from refimpl.oracle.judging.judge import expect
 from refimpl.registry import OPS
 
 HERE = Path(__file__).parent

@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"refimpl.{name}")
     if name == "verify":
-        return importlib.import_module("refimpl.oracle.verify").verify
+        return importlib.import_module("refimpl.oracle.runs.verify").verify
     if name.startswith("_"):
         raise AttributeError(f"module 'refimpl' has no attribute {name!r}")
     registry = importlib.import_module("refimpl.registry")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.axes import Spec
-from refimpl.memory import empty
+from refimpl.compiled.memory import empty
 from refimpl.registry import OPS
 
 PRECISIONS = ("float32", "float64")
@@ -103,7 +103,7 @@ def cache() -> Path:
 
     digest = hashlib.sha256()
     home = Path(__file__).parent
-    sources = ("native.py", "kernels.py", "models/kernels.py", "ops/*/fast.py")
+    sources = ("compiled/*.py", "models/kernels.py", "ops/*/fast.py")
     for path in sorted(path for source in sources for path in home.glob(source)):
         digest.update(path.read_bytes())
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from refimpl.op import Edit, Op
-    from refimpl.oracle.cases import Case
-    from refimpl.oracle.judge import Expected
-    from refimpl.oracle.targets import Session
+    from refimpl.oracle.cases.drawn import Case
+    from refimpl.oracle.judging.judge import Expected
+    from refimpl.oracle.targets.sessions import Session
 
 OPEN = pytest.StashKey[contextlib.ExitStack]()  # the processes of the targets
 
@@ -71,8 +71,8 @@ class Target(pytest.Collector):
 
     def collect(self) -> Iterator[CaseItem]:
         """An item for each case; the cases themselves are drawn when they run."""
-        from refimpl.oracle.targets import Session, TargetError
-        from refimpl.oracle.verify import PROFILES
+        from refimpl.oracle.runs.verify import PROFILES
+        from refimpl.oracle.targets.sessions import Session, TargetError
         from refimpl.registry import OPS
 
         try:
@@ -112,7 +112,7 @@ class Trial:
 
     def case(self, place: int) -> Case:
         """The case at a place: the probes, then the random ones."""
-        from refimpl.oracle.cases import generate, random_case
+        from refimpl.oracle.cases.drawn import generate, random_case
 
         if place >= len(self.op.probes):
             return random_case(self.op, self.precision, 0, place - len(self.op.probes))
@@ -122,8 +122,8 @@ class Trial:
         self, case: Case, outputs: list[np.ndarray], expected: list[Expected], conforms: bool
     ) -> None:
         """From the first deviation on, keep the known edits that fit every case."""
-        from refimpl.oracle.diagnose import fits
-        from refimpl.oracle.precision import PRECISIONS
+        from refimpl.oracle.diagnosis.causes import fits
+        from refimpl.oracle.numbers.precisions import PRECISIONS
 
         self.seen.append((case, outputs, expected))
         if not self.deviates and not conforms:
@@ -150,7 +150,7 @@ class Trial:
 
     def explain(self) -> Iterator[str]:
         """The known mistakes that fit, as a failing test shows them."""
-        from refimpl.oracle.diagnose import diff
+        from refimpl.oracle.diagnosis.causes import diff
 
         for kind, edit, _ in self.suspects:
             if kind == self.suspects[0][0]:
@@ -171,9 +171,9 @@ class CaseItem(pytest.Item):
 
     def runtest(self) -> None:
         """Call the target and judge it; a refusal skips, a dialect is an expected failure."""
-        from refimpl.oracle.judge import expect
-        from refimpl.oracle.precision import PRECISIONS
-        from refimpl.oracle.verify import CALLED_TWICE, try_once
+        from refimpl.oracle.judging.judge import expect
+        from refimpl.oracle.numbers.precisions import PRECISIONS
+        from refimpl.oracle.runs.verify import CALLED_TWICE, try_once
 
         trial = self.trial
         if trial.ended:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from refimpl.op import Law
-from refimpl.oracle.cases import Case, HypothesisSource, draw, rounded
-from refimpl.oracle.judge import Verdict, expect, judge
-from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw, rounded
+from refimpl.oracle.judging.judge import Verdict, expect, judge
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import find
 
 if TYPE_CHECKING:

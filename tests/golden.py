@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from refimpl.op import DomainError, Edit, Op
-from refimpl.oracle.balls import certified
-from refimpl.oracle.cases import RandomSource, draw, rounded
-from refimpl.oracle.golden import array_entry, digest, encode
-from refimpl.oracle.judge import Expected, error_ratio, expect
+from refimpl.oracle.cases.drawn import RandomSource, draw, rounded
+from refimpl.oracle.judging.judge import Expected, error_ratio, expect
+from refimpl.oracle.numbers.balls import certified
+from refimpl.oracle.vectors.golden import array_entry, digest, encode
 from refimpl.registry import OPS
 from tests.harness import disagreement, law_sides, witness
 
@@ -255,7 +255,7 @@ def _printed(candidate: Candidate, wants: list[Expected]) -> float:
 
 
 def _case(op: Op, inputs: dict[str, Any]) -> Any:
-    from refimpl.oracle.cases import Case
+    from refimpl.oracle.cases.drawn import Case
 
     return Case(op.name, "float64", "golden", "", inputs)
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from refimpl.op import Law, Op
-from refimpl.oracle.arithmetic import ErrorArray, bounded, exact, lift
-from refimpl.oracle.cases import Case, generate
-from refimpl.oracle.judge import error_ratio, expect
-from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.cases.drawn import Case, generate
+from refimpl.oracle.judging.judge import error_ratio, expect
+from refimpl.oracle.numbers.errors import ErrorArray, bounded, exact, lift
+from refimpl.oracle.numbers.precisions import PRECISIONS
 
 
 def witness(op: Op) -> Callable[..., Any]:

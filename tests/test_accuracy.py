@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from refimpl.oracle.verify import verify
+from refimpl.oracle.runs.verify import verify
 from tests.audit.accuracy import cell, load, page
 
 WRONG = """

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import Case, generate, rounded
-from refimpl.oracle.judge import expect, judge
-from refimpl.oracle.precision import PRECISIONS
-from refimpl.oracle.targets import KNOWN, LIBRARIES, TargetError, installed
-from refimpl.oracle.verify import verify
+from refimpl.oracle.cases.drawn import Case, generate, rounded
+from refimpl.oracle.judging.judge import expect, judge
+from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.runs.verify import verify
+from refimpl.oracle.targets.sessions import KNOWN, LIBRARIES, TargetError, installed
 from refimpl.registry import OPS
 
 FRAMEWORKS = ("torch", "jax", "onnxruntime")

@@ -6,10 +6,10 @@ import datetime
 
 import pytest
 
-from refimpl import cli
-from refimpl.oracle import baseline
-from refimpl.oracle.targets import TargetError
-from refimpl.oracle.verify import Finding, Report
+from refimpl.commands import main as cli
+from refimpl.oracle.runs import baseline
+from refimpl.oracle.runs.verify import Finding, Report
+from refimpl.oracle.targets.sessions import TargetError
 
 ENTRY = """
 [[known]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl.oracle.arithmetic import ErrorArray, bounded, gamma, lift
-from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.numbers.errors import ErrorArray, bounded, gamma, lift
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
 from tests.audit.audits import audit_op
 

@@ -12,9 +12,9 @@ import pytest
 
 distributed = pytest.importorskip("distributed")
 
-from refimpl.oracle import campaign as campaigns  # noqa: E402  after Dask was found
-from refimpl.oracle.campaign import Result, Store, Unit, campaign, judge_unit  # noqa: E402
-from refimpl.oracle.targets import TargetError  # noqa: E402
+from refimpl.oracle.runs import campaign as campaigns  # noqa: E402  after Dask was found
+from refimpl.oracle.runs.campaign import Result, Store, Unit, campaign, judge_unit  # noqa: E402
+from refimpl.oracle.targets.sessions import TargetError  # noqa: E402
 
 FRAIL = """
 import os

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import refimpl
-from refimpl import threads
 from refimpl.axes import AxesError
+from refimpl.compiled import threads
 from refimpl.models import compiled, recorder
 from refimpl.models.clip import clip_image
 from refimpl.models.configs import Text, Vit
 from refimpl.models.gradients import clip_image_vjp, vit_vjp
 from refimpl.models.vit import transformer, vit
-from refimpl.oracle.layerwise import bounded
+from refimpl.oracle.judging.layers import bounded
 
 from .small import SMALL, random_params
 

@@ -17,11 +17,11 @@ from refimpl.models import TEXT, recorder
 from refimpl.models.denoiser import denoise, infer, label_condition, text_condition
 from refimpl.models.shipped import folder, small_clip, small_denoiser
 from refimpl.op import Op
-from refimpl.oracle.arithmetic import SLACK
-from refimpl.oracle.judge import Expected, compare
-from refimpl.oracle.layerwise import Lifted, exact, judge_layers
-from refimpl.oracle.models import Recording
-from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.judging.judge import Expected, compare
+from refimpl.oracle.judging.layers import Lifted, exact, judge_layers
+from refimpl.oracle.numbers.errors import SLACK
+from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.targets.models import Recording
 
 FLOAT32 = PRECISIONS["float32"]
 BLOCK = re.compile(r"(.*resblocks\.\d+)(\.(ln_1|attn|ln_2|mlp\.c_fc|mlp\.gelu|mlp\.c_proj))?")

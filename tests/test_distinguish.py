@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from refimpl.oracle.cases import Case
-from refimpl.oracle.diagnose import Explanation, causes
-from refimpl.oracle.distinguish import differ, narrow, predict
-from refimpl.oracle.verify import find_case
+from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.diagnosis.ask_back import differ, narrow, predict
+from refimpl.oracle.diagnosis.causes import Explanation, causes
+from refimpl.oracle.runs.verify import find_case
 from refimpl.registry import OPS
 
 OP = OPS["attention"]

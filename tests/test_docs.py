@@ -32,7 +32,7 @@ def test_the_examples_run(path: Path):
 def test_the_file_of_the_guide_conforms(tmp_path, page, file, op):
     import re
 
-    from refimpl.oracle.verify import verify
+    from refimpl.oracle.runs.verify import verify
 
     guide = (FOLDER / f"{page}.md").read_text()
     (block,) = re.findall(rf"```python\n(# {file}\n.*?)```", guide, re.S)

@@ -18,11 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refimpl
-from refimpl import bench, bench_works, fast, memory, threads
+from refimpl import fast
 from refimpl.axes import AxesError
-from refimpl.bench_works import WORKS, attention, ours
-from refimpl.cli import main
-from refimpl.oracle.judge import error_ratio, expect
+from refimpl.bench import works as bench_works
+from refimpl.bench.run import run as bench
+from refimpl.bench.works import WORKS, attention, ours
+from refimpl.commands.main import main
+from refimpl.compiled import memory, threads
+from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.registry import OPS
 from tests.harness import outputs
 
@@ -173,7 +176,8 @@ def test_a_helper_keeps_nothing_of_what_it_worked_on(two_threads):
 def test_a_program_ends_after_its_last_piece_without_a_word():
     program = """
 import numpy as np
-from refimpl import fast, threads
+from refimpl import fast
+from refimpl.compiled import threads
 threads.use(2)
 assert fast.softmax(np.ones((400, 1000), np.float32)).shape == (400, 1000)
 """
@@ -186,7 +190,7 @@ assert fast.softmax(np.ones((400, 1000), np.float32)).shape == (400, 1000)
 @given(st.integers(0, 40), st.integers(0, 200), st.sampled_from([np.float32, np.float64]))
 def test_a_store_past_the_caches_writes_its_target_and_nothing_else(start, size, dtype):
     source, memory = np.arange(1, size + 1, dtype=dtype), np.zeros(300, dtype)
-    fast.compiled("refimpl.native").stream(source, memory[start : start + size])
+    fast.compiled("refimpl.compiled.native").stream(source, memory[start : start + size])
     assert np.array_equal(memory[start : start + size], source)
     assert not memory[:start].any()
     assert not memory[start + size :].any()
@@ -351,7 +355,7 @@ def test_the_plot_shows_growth(monkeypatch, tmp_path):
 @pytest.mark.parametrize("op", ["vit_b16", "clip_guided_step", "guided_ddim_step"])
 def test_a_peer_computes_what_the_twin_does(op):
     pytest.importorskip("torch")
-    from refimpl.bench_works import SIDES
+    from refimpl.bench.works import SIDES
 
     work = next(work for work in WORKS if work.op == op)
     inputs = work.inputs(np.random.default_rng(0))
@@ -375,7 +379,7 @@ def test_an_unknown_work_or_peer_is_a_usage_error(arguments, capsys):
 
 def test_memory_of_the_clip_loss_grows_with_n_not_with_its_square():
     code = (
-        "import resource, numpy as np\nfrom refimpl.bench_works import clip, ours\n"
+        "import resource, numpy as np\nfrom refimpl.bench.works import clip, ours\n"
         "def peak(n):\n"
         "    call = ours((w := clip(n, 8)), w.inputs(np.random.default_rng(0)))\n"
         "    call()\n"

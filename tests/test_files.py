@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from refimpl.oracle import files
-from refimpl.oracle.cases import Case
-from refimpl.oracle.recorded import verify_recorded
-from refimpl.oracle.targets import TargetError
-from refimpl.oracle.verify import Finding, Report, Smallest, verify
+from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.reports import files
+from refimpl.oracle.runs.verify import Finding, Report, Smallest, verify
+from refimpl.oracle.targets.foreign_outputs import verify_recorded
+from refimpl.oracle.targets.sessions import TargetError
 from tests.test_verify import GOOD_SILU, cli
 
 NASTY = '</pre></failure>]]>&amp;<script>alert("1")</script>|`x`\x00\x1b[31m\x85\ud800\uffff\r\n*é*'

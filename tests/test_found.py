@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refimpl.oracle import stored
-from refimpl.oracle.judge import expect, judge
-from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.cases import failing_cases
+from refimpl.oracle.judging.judge import expect, judge
+from refimpl.oracle.numbers.precisions import PRECISIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "examples" / "found"
@@ -38,7 +38,7 @@ def test_the_page_has_a_command_for_every_finding():
 @pytest.mark.parametrize(("name", "target"), REPLAYED)
 def test_the_stored_input_still_deviates(name, target):
     pytest.importorskip(target.partition("_")[0])
-    op, case, _ = stored.read(PLACE / f"{name}.json")
+    op, case, _ = failing_cases.read(PLACE / f"{name}.json")
     backend = importlib.import_module(f"refimpl.backends.{target}")
     expected = expect(op, case.inputs, case.precision)
     try:

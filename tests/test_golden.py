@@ -12,12 +12,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from refimpl.oracle import golden
-from refimpl.oracle.balls import ball, certified
-from refimpl.oracle.golden import VectorError
-from refimpl.oracle.large import LARGE, compute, counter
-from refimpl.oracle.recorded import read_folder, verify_recorded
-from refimpl.oracle.targets import TargetError
+from refimpl.oracle.judging.large import LARGE, compute, counter
+from refimpl.oracle.numbers.balls import ball, certified
+from refimpl.oracle.targets.foreign_outputs import read_folder, verify_recorded
+from refimpl.oracle.targets.sessions import TargetError
+from refimpl.oracle.vectors import golden
+from refimpl.oracle.vectors.golden import VectorError
 from refimpl.registry import OPS
 from tests.golden import ROOT, round_up
 

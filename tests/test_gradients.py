@@ -19,10 +19,10 @@ import pytest
 
 from refimpl.gradients import among, base, base_inputs, differentiated
 from refimpl.op import Op
-from refimpl.oracle.arithmetic import bounded
-from refimpl.oracle.balls import Balls, each, input_ball
-from refimpl.oracle.cases import Case, random_case
-from refimpl.oracle.reading import run
+from refimpl.oracle.cases.drawn import Case, random_case
+from refimpl.oracle.numbers.balls import Balls, each, input_ball
+from refimpl.oracle.numbers.errors import bounded
+from refimpl.oracle.numbers.reading import run
 from refimpl.registry import OPS
 from tests.harness import outputs
 

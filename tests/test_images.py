@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refimpl.axes import AxesError
-from refimpl.oracle.judge import error_ratio, expect
+from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.registry import OPS
 
 IMAGES = np.sin(np.arange(2 * 3 * 9 * 7)).reshape(2, 3, 9, 7)

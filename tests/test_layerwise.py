@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import refimpl
-from refimpl.cli import main
+from refimpl.commands.main import main
 from refimpl.models.vit import vit_logits
 from refimpl.models.weights import check
-from refimpl.oracle.layerwise import LayerError, dialects, findings, judge_layers
-from refimpl.oracle.models import LIBRARIES, record
+from refimpl.oracle.judging.layers import LayerError, dialects, findings, judge_layers
+from refimpl.oracle.targets.models import LIBRARIES, record
 
 from .small import SMALL
 from .test_models import record as recorded
@@ -170,7 +170,7 @@ import numpy as np
 import refimpl
 from refimpl.models import recorder
 from refimpl.models.vit import vit_logits
-from refimpl.oracle.models import Recording, inputs_for
+from refimpl.oracle.targets.models import Recording, inputs_for
 
 def record(config, seed):
     {first}

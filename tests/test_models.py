@@ -14,8 +14,8 @@ from refimpl.models.clip import clip, clip_image, clip_text
 from refimpl.models.configs import MODELS, Vit, count
 from refimpl.models.resnet import attention_pool, avg_pool, conv2d
 from refimpl.models.vit import block, vit
-from refimpl.oracle.layerwise import bounded, forward, judge_layers
-from refimpl.oracle.models import Recording, inputs_for
+from refimpl.oracle.judging.layers import bounded, forward, judge_layers
+from refimpl.oracle.targets.models import Recording, inputs_for
 
 from .small import SMALL, WORDS, random_params
 

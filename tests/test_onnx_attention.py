@@ -13,7 +13,7 @@ pytest.importorskip("onnx", reason="the cases come with the package onnx")
 pytest.importorskip("ml_dtypes", reason="some of the cases are in bfloat16")
 pytest.importorskip("flint", reason="off-cases are certified with python-flint")
 
-from refimpl.oracle.arithmetic import bounded
+from refimpl.oracle.numbers.errors import bounded
 from tests.audit import onnx_attention as audit
 
 REFUSED = {  # the right answer, rounded once, is not within rtol 1e-3 and atol 1e-7 of these

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from refimpl.axes import AXES
-from refimpl.oracle.balls import certified
-from refimpl.oracle.judge import error_ratio, expect
+from refimpl.oracle.judging.judge import error_ratio, expect
+from refimpl.oracle.numbers.balls import certified
 from refimpl.registry import OPS
 from tests.audit.simulated import STYLES, simulate
 from tests.harness import cases, disagreement, law_sides, twin, witness, worst_ratio

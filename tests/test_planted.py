@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import generate
-from refimpl.oracle.diagnose import causes, explanations
-from refimpl.oracle.distinguish import predict
-from refimpl.oracle.search import of_catalogue, single_edits
+from refimpl.oracle.cases.drawn import generate
+from refimpl.oracle.diagnosis.ask_back import predict
+from refimpl.oracle.diagnosis.causes import causes, explanations
+from refimpl.oracle.diagnosis.search import of_catalogue, single_edits
 from refimpl.registry import OPS
 from tests.planted.corpus import KINDS, LANGUAGES, corpus, session
 from tests.planted.trials import Judged, try_planted, try_withheld

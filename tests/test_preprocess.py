@@ -27,7 +27,7 @@ from refimpl.models.preprocess import (
     resized_to,
     shrinks_rows_first,
 )
-from refimpl.oracle.judge import error_ratio, expect
+from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.registry import OPS
 
 OLD = int(PIL.__version__.partition(".")[0]) < 13  # resizes columns first, always

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import LONG, generate, long_case
-from refimpl.oracle.judge import expect, judge
-from refimpl.oracle.precision import PRECISIONS
-from refimpl.oracle.rounding import WAYS, finest, roundings
-from refimpl.oracle.statistics import Statistics, statistics
+from refimpl.oracle.cases.drawn import LONG, generate, long_case
+from refimpl.oracle.diagnosis.roundings import WAYS, finest, roundings
+from refimpl.oracle.diagnosis.statistics import Statistics, statistics
+from refimpl.oracle.judging.judge import expect, judge
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
 from tests.harness import outputs, twin
 

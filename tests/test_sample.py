@@ -11,7 +11,7 @@ pytest.importorskip("ftfy", reason="the small models read texts")
 
 from PIL import Image
 
-from refimpl.cli import main
+from refimpl.commands.main import main
 from refimpl.models import picture
 from refimpl.models.classify import zero_shot
 from refimpl.models.clip import clip_image

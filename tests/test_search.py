@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from refimpl.op import Op
-from refimpl.oracle.cases import Case
-from refimpl.oracle.diagnose import causes, fits
-from refimpl.oracle.search import NUMPY, Candidate, explain, matches, single_edits
+from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.diagnosis.causes import causes, fits
+from refimpl.oracle.diagnosis.search import NUMPY, Candidate, explain, matches, single_edits
 from refimpl.registry import OPS
 from tests.harness import cases, twin
 

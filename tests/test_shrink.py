@@ -11,13 +11,15 @@ import pytest
 
 import refimpl
 from refimpl.op import DomainError
-from refimpl.oracle import golden, shrink, stored
-from refimpl.oracle.cases import Case, generate
-from refimpl.oracle.judge import expect, judge
-from refimpl.oracle.shrink import SameCause, numbers, small_sizes, smallest
-from refimpl.oracle.steps import first_wrong, line_of
-from refimpl.oracle.targets import Outcome, Session, TargetError
-from refimpl.oracle.verify import Trial, replay, verify
+from refimpl.oracle.cases import failing_cases
+from refimpl.oracle.cases.drawn import Case, generate
+from refimpl.oracle.diagnosis import shrink
+from refimpl.oracle.diagnosis.shrink import SameCause, numbers, small_sizes, smallest
+from refimpl.oracle.diagnosis.steps import first_wrong, line_of
+from refimpl.oracle.judging.judge import expect, judge
+from refimpl.oracle.runs.verify import Trial, replay, verify
+from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
+from refimpl.oracle.vectors import golden
 from refimpl.registry import OPS
 from tests.test_verify import cli
 
@@ -201,7 +203,7 @@ def test_every_argument_can_be_pasted(precision):
         if precision not in op.precisions:
             continue
         for case in generate(op, precision, 12):
-            kept = eval(stored.call(op, case), {"np": np, op.name: lambda **inputs: inputs})
+            kept = eval(failing_cases.call(op, case), {"np": np, op.name: lambda **inputs: inputs})
             for name, value in case.typed(op).items():
                 assert np.array_equal(kept[name], value)
                 assert np.asarray(kept[name]).dtype == np.asarray(value).dtype
@@ -264,14 +266,16 @@ def signed(content):
 
 
 def huge(op, **inputs):
-    content = stored.entry(OPS["silu"], Case("silu", "float32", "0", "", {"x": np.ones(1)}), "", ())
+    content = failing_cases.entry(
+        OPS["silu"], Case("silu", "float32", "0", "", {"x": np.ones(1)}), "", ()
+    )
     content |= {"op": op, "inputs": {k: golden.array_entry(np.int64(n)) for k, n in inputs.items()}}
     return signed({"format": 1, "op": op, "cases": [content]})
 
 
 def changed(**entries):
     case = Case("silu", "float32", "0", "", {"x": np.ones(1)})
-    content = stored.entry(OPS["silu"], case, "", ()) | entries
+    content = failing_cases.entry(OPS["silu"], case, "", ()) | entries
     return signed({"format": 1, "op": "silu", "cases": [content]})
 
 
@@ -297,7 +301,7 @@ def test_a_hostile_case_file_is_refused_in_words(kind, tmp_path):
     path = tmp_path / "case.json"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     with pytest.raises(golden.VectorError, match=says):
-        stored.read(path)
+        failing_cases.read(path)
 
 
 def test_the_command_stores_and_replays(tmp_path):

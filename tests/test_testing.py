@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from refimpl import testing
-from refimpl.oracle.cases import Case
+from refimpl.oracle.cases.drawn import Case
 from refimpl.registry import OPS
 from tests.harness import twin, worst_ratio
 

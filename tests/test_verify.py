@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refimpl.oracle.targets import Session, TargetError
-from refimpl.oracle.verify import Finding, Report, find_case, replay, verify
+from refimpl.oracle.runs.verify import Finding, Report, find_case, replay, verify
+from refimpl.oracle.targets.sessions import Session, TargetError
 
 GOOD_SILU = "def silu(x):\n    return x / (1 + np.exp(-x))\n"
 HOSTILE = {
@@ -140,7 +140,7 @@ def test_inputs_reach_the_target_in_their_memory_layout(tmp_path):
 
 def cli(*arguments, **options):
     return subprocess.run(
-        [sys.executable, "-m", "refimpl.cli", *arguments],
+        [sys.executable, "-m", "refimpl", *arguments],
         capture_output=True,
         text=True,
         timeout=120,

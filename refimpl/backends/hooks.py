@@ -11,7 +11,7 @@ import torch
 
 from refimpl.models.configs import Clip, Vit
 from refimpl.models.weights import rename, translate
-from refimpl.oracle.models import Recording, inputs_for
+from refimpl.oracle.targets.models import Recording, inputs_for
 
 F = torch.nn.functional
 PARTS = ("query", "key", "value", "mixed")

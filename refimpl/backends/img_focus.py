@@ -18,7 +18,7 @@ from PIL import Image
 
 from refimpl.models.configs import DINOV2_S_14
 from refimpl.models.weights import rename, translate
-from refimpl.oracle.models import Recording
+from refimpl.oracle.targets.models import Recording
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png")
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

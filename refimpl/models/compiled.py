@@ -14,11 +14,11 @@ import numpy as np
 
 from refimpl import fast
 from refimpl.axes import AxesError
-from refimpl.memory import empty
+from refimpl.compiled.memory import empty
+from refimpl.compiled.threads import count, one_blas_thread, parts, share
 from refimpl.models import Params
 from refimpl.models import vit as text
 from refimpl.models.configs import Text, Vit, block_shapes
-from refimpl.threads import count, one_blas_thread, parts, share
 
 BALANCED = 0.8  # of the threads' time that is used where each takes whole images
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from refimpl.kernels import as_bits, read_only
-from refimpl.memory import empty
+from refimpl.compiled.arithmetic import as_bits, read_only
+from refimpl.compiled.memory import empty
 from refimpl.ops.attention.fast import ROWS, SHORT, _attend_blocks, _attention_vjp, _long
 from refimpl.ops.layers.fast import (
     _gated,

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from refimpl.oracle.report import number
+from refimpl.oracle.reports.text import number
 from refimpl.registry import OPS
 from tests.audit.audits import Audit, audit_op
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from refimpl.oracle.report import number
+from refimpl.oracle.reports.text import number
 
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 HEAD = """# How accurate the libraries are
@@ -21,7 +21,7 @@ HEAD = """# How accurate the libraries are
 Written by `make accuracy`; do not edit. Each number is the largest error ÷ the error allowed
 ([bound.md](bound.md)): up to 1 is what an honest implementation may come to, whatever its order of
 summation. In brackets, where the operation has long sums: the spread and the bias of its errors ÷
-what independent roundings come to (`refimpl/oracle/statistics.py`), 1 at most as well.
+what independent roundings come to (`refimpl/oracle/diagnosis/statistics.py`), 1 at most as well.
 
 *dialect*: differs, exactly as a known convention does. *refused*: the target takes no such input.
 What deviates is explained in [found.md](found.md).

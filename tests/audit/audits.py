@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle.cases import Case, generate, rounded
-from refimpl.oracle.judge import error_ratio, expect
-from refimpl.oracle.precision import PRECISIONS
+from refimpl.oracle.cases.drawn import Case, generate, rounded
+from refimpl.oracle.judging.judge import error_ratio, expect
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
 from tests.audit.rewrites import FLOAT32_ONLY, REWRITES
 from tests.audit.simulated import STYLES, Style, simulate

@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle import golden
-from refimpl.oracle.cases import Case, generate
-from refimpl.oracle.judge import Expected, expect
-from refimpl.oracle.search import single_edits
+from refimpl.oracle.cases.drawn import Case, generate
+from refimpl.oracle.diagnosis.search import single_edits
+from refimpl.oracle.judging.judge import Expected, expect
+from refimpl.oracle.vectors import golden
 from refimpl.registry import OPS
 from tests.audit.audits import LARGEST_CASE, size
 from tests.audit.rules import RULES, accepted

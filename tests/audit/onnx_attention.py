@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.constants import constant
 from refimpl.ops.attention.reference import attention, split_heads
 from refimpl.ops.layers.reference import softmax
-from refimpl.oracle.arithmetic import bounded
-from refimpl.oracle.balls import certified
-from refimpl.oracle.judge import Expected, error_ratio
-from refimpl.oracle.precision import PRECISIONS
-from refimpl.oracle.report import number
-from refimpl.special import constant
+from refimpl.oracle.judging.judge import Expected, error_ratio
+from refimpl.oracle.numbers.balls import certified
+from refimpl.oracle.numbers.errors import bounded
+from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.reports.text import number
 
 OUTPUTS = ("Y", "present_key", "present_value", "qk_matmul_output")
 SOFTMAX = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}  # softmax_precision

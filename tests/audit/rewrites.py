@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.constants import constant, erf, pi
 from refimpl.op import values
 from refimpl.ops.attention import reference as attention_page
 from refimpl.ops.clip import reference as clip_page
 from refimpl.ops.diffusion import reference as diffusion_page
 from refimpl.ops.layers import reference as layers
-from refimpl.special import constant, erf, pi
 
 at = diffusion_page.at
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle.cases import Case, generate
-from refimpl.oracle.judge import Expected, error_ratio, expect
+from refimpl.oracle.cases.drawn import Case, generate
+from refimpl.oracle.judging.judge import Expected, error_ratio, expect
 from refimpl.registry import OPS
 from tests.audit.audits import LARGEST_CASE, compute, size, ways
 from tests.audit.simulated import STYLES, simulate

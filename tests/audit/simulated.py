@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.precision import PRECISIONS, Precision
-from refimpl.oracle.reading import COMPARISONS, Reading, compare, run
+from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
+from refimpl.oracle.numbers.reading import COMPARISONS, Reading, compare, run
 
 
 @dataclass(frozen=True)

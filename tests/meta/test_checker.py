@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import generate
-from refimpl.oracle.judge import expect, judge
+from refimpl.oracle.cases.drawn import generate
+from refimpl.oracle.judging.judge import expect, judge
 from refimpl.registry import OPS
 from tests.harness import outputs
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from refimpl.op import Op
-from refimpl.oracle.targets import Session
+from refimpl.oracle.targets.sessions import Session
 from refimpl.registry import OPS
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from refimpl.oracle.diagnose import BUDGET
+from refimpl.oracle.diagnosis.causes import BUDGET
 from tests.planted.trials import FRESH, Judged, entries
 
 KINDS = {

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from refimpl.op import Edit, Op
-from refimpl.oracle.cases import Case, generate, random_case
-from refimpl.oracle.diagnose import Explanation, explanations
-from refimpl.oracle.distinguish import differ, predict, weigh
-from refimpl.oracle.judge import expect
-from refimpl.oracle.targets import Outcome
-from refimpl.oracle.verify import PROFILES, Answering, Trial
+from refimpl.oracle.cases.drawn import Case, generate, random_case
+from refimpl.oracle.diagnosis.ask_back import differ, predict, weigh
+from refimpl.oracle.diagnosis.causes import Explanation, explanations
+from refimpl.oracle.judging.judge import expect
+from refimpl.oracle.runs.verify import PROFILES, Answering, Trial
+from refimpl.oracle.targets.sessions import Outcome
 from refimpl.registry import OPS
 from tests.planted.corpus import Planted
 

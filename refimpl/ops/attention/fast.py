@@ -12,9 +12,9 @@ once, `reassoc` lets a sum run in several lanes.
 import numpy as np
 from numba import njit
 
-from refimpl.kernels import add, as_bits, dot, exponential, largest, read_only
-from refimpl.memory import empty, zeros
-from refimpl.threads import multiply, one_blas_thread, share
+from refimpl.compiled.arithmetic import add, as_bits, dot, exponential, largest, read_only
+from refimpl.compiled.memory import empty, zeros
+from refimpl.compiled.threads import multiply, one_blas_thread, share
 
 SHORT = 64  # queries in a block of scores, or keys in one of their gradients
 ROWS = 1024  # queries that a thread takes at a time

@@ -3,8 +3,8 @@
 import numpy as np
 
 from refimpl.axes import Array, Bias, Count, Float, Label, Size
+from refimpl.constants import constant
 from refimpl.ops.layers.reference import linear, linear_vjp, softmax
-from refimpl.special import constant
 
 
 def attention(

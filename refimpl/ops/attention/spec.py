@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from refimpl.constants import constant
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.attention import reference as text
 from refimpl.ops.layers.reference import linear, softmax
-from refimpl.special import constant
 
 EXACT = ("float64", "float32")  # a mask holds nothing but 0 and -inf
 

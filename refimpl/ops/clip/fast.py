@@ -13,8 +13,16 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.kernels import add, as_bits, dot, largest, mantissa_and_exponent, read_only, sum_of
-from refimpl.threads import multiply, one_blas_thread, share
+from refimpl.compiled.arithmetic import (
+    add,
+    as_bits,
+    dot,
+    largest,
+    mantissa_and_exponent,
+    read_only,
+    sum_of,
+)
+from refimpl.compiled.threads import multiply, one_blas_thread, share
 
 BLOCK = 1 << 23  # logits that are held at a time
 SIDE = 512  # of a square block

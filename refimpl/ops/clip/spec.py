@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from refimpl.constants import constant
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.clip import reference as text
 from refimpl.ops.layers import reference as layers
-from refimpl.special import constant
 
 INITIAL_LOG_SCALE = 2.659260036932778  # log(1 / 0.07)
 FINAL_LOG_SCALE = 4.605170185988092  # log(100)

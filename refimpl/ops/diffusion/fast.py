@@ -13,10 +13,10 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
-from refimpl.kernels import by_row, mantissa_and_exponent
-from refimpl.memory import empty, overflow_caches
-from refimpl.native import stream
-from refimpl.threads import share as share_out
+from refimpl.compiled.arithmetic import by_row, mantissa_and_exponent
+from refimpl.compiled.memory import empty, overflow_caches
+from refimpl.compiled.native import stream
+from refimpl.compiled.threads import share as share_out
 
 BLOCK = 2048  # numbers that are made in the first cache before they go to memory
 

@@ -20,7 +20,7 @@ from refimpl.axes import (
     Previous,
     Size,
 )
-from refimpl.special import constant, pi
+from refimpl.constants import constant, pi
 
 
 def linear_schedule(

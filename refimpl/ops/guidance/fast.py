@@ -3,9 +3,9 @@
 import numpy as np
 from numba import njit
 
-from refimpl.kernels import by_row
-from refimpl.memory import empty
-from refimpl.threads import multiply, share
+from refimpl.compiled.arithmetic import by_row
+from refimpl.compiled.memory import empty
+from refimpl.compiled.threads import multiply, share
 
 
 def classifier_guidance(mean, variance, gradient, scale):

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from refimpl.constants import pi
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.diffusion import reference as diffusion
 from refimpl.ops.guidance import reference as text
 from refimpl.ops.layers.reference import l2_normalize
-from refimpl.special import pi
 
 S = 0.8 * np.sin(np.arange(1, 5))[None]  # small formulas whose every digit can be printed
 C = 0.5 * np.cos(np.arange(1, 5))[None]

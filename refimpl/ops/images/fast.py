@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
-from refimpl.memory import empty
+from refimpl.compiled.memory import empty
 
 
 @njit(cache=True)

@@ -6,7 +6,7 @@ The shape of an image is all that the gradient of a resize or a crop needs of it
 import numpy as np
 
 from refimpl.axes import Array, AxesError, Count, Deviation, Float, Index, Size
-from refimpl.special import constant
+from refimpl.constants import constant
 
 
 def check_pixels(op, images):

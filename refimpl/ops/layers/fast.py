@@ -10,9 +10,9 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.kernels import as_bits, dot, exponential, largest, sum_of
-from refimpl.memory import empty
-from refimpl.threads import multiply, one_blas_thread, parts, share
+from refimpl.compiled.arithmetic import as_bits, dot, exponential, largest, sum_of
+from refimpl.compiled.memory import empty
+from refimpl.compiled.threads import multiply, one_blas_thread, parts, share
 
 
 def linear(x, weight, bias):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refimpl.axes import Array, Epsilon, Float, Index, Size
-from refimpl.special import constant, erf, pi
+from refimpl.constants import constant, erf, pi
 
 
 def linear(

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from refimpl.constants import constant, erf, pi
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.layers import reference as text
-from refimpl.special import constant, erf, pi
 
 SAFE = 80  # e to this power is still finite in float32
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numba import njit
 
-from refimpl.memory import empty
-from refimpl.threads import multiply, one_blas_thread, parts, share
+from refimpl.compiled.memory import empty
+from refimpl.compiled.threads import multiply, one_blas_thread, parts, share
 
 
 def patchify(images, patch):

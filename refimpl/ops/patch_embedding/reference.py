@@ -3,8 +3,8 @@
 import numpy as np
 
 from refimpl.axes import Array, Float, Size, Time
+from refimpl.constants import constant
 from refimpl.ops.layers.reference import linear, linear_vjp
-from refimpl.special import constant
 
 
 def patchify(

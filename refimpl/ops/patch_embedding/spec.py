@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from refimpl.constants import constant
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.patch_embedding import reference as text
-from refimpl.special import constant
 
 
 def waves(*shape):

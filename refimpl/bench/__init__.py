@@ -1,0 +1,1 @@
+"""How fast the twins are beside the libraries."""

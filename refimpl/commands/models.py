@@ -1,0 +1,168 @@
+"""The commands that run whole models: `refimpl sample` and `refimpl zero-shot`."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GUIDANCE = ("clip", "classifier", "cfg", "none")
+STRIPS, MOMENTS = 3, 12  # samples whose way is shown, and how many moments of it
+
+
+def add(commands: Any) -> None:
+    """The two commands and their options."""
+    sample = commands.add_parser("sample", help="guided sampling with the shipped weights")
+    sample.add_argument("text", help='such as "a handwritten seven"')
+    sample.add_argument("--guidance", choices=GUIDANCE, default="clip")
+    sample.add_argument("--scale", type=float, help="strength; each guidance has its own default")
+    sample.add_argument(
+        "--sweep", type=float, nargs="+", metavar="SCALE", help="one picture, a row for each scale"
+    )
+    sample.add_argument("--steps", type=int, default=50, help="2 to 1000, default 50")
+    sample.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--count", type=int, help="pictures, default 16, or 8 for each scale")
+    sample.add_argument("--out", type=Path, default=Path("sample.png"), metavar="PNG")
+    sample.set_defaults(run=run_sample)
+
+    shot = commands.add_parser("zero-shot", help="how well each text fits an image")
+    shot.add_argument("image", type=Path, metavar="IMAGE")
+    shot.add_argument("texts", nargs="+", metavar="TEXT")
+    shot.add_argument(
+        "--weights", type=Path, metavar="FILE", help="a CLIP as safetensors; default: the small one"
+    )
+    shot.add_argument("--plot", type=Path, metavar="PNG", help="the probabilities as bars")
+    shot.set_defaults(run=run_zero_shot)
+
+
+def said_in_a_line(run: Callable[[argparse.Namespace], int]) -> Callable[..., int]:
+    """What is wrong with arguments and files is said in a line, not as a traceback."""
+
+    @functools.wraps(run)
+    def command(options: argparse.Namespace) -> int:
+        from refimpl.oracle.targets.sessions import TargetError
+
+        try:
+            return run(options)
+        except ImportError as error:
+            if "refimpl[" not in str(error):
+                raise
+            raise TargetError(str(error)) from None
+        except (ValueError, OSError) as error:
+            if not type(error).__module__.startswith("refimpl") and not isinstance(error, OSError):
+                raise
+            raise TargetError(str(error)) from None
+
+    return command
+
+
+@said_in_a_line
+def run_sample(options: argparse.Namespace) -> int:
+    """Sample, and write a picture of the samples and of the way to them."""
+    from refimpl.models import generate, picture
+    from refimpl.op import DomainError
+
+    _writable(options.out)
+    scales = options.sweep or [options.scale]
+    if options.sweep and options.scale is not None:
+        raise DomainError("sample: give --scale or --sweep")
+    if options.scale is None and not options.sweep:
+        scales = [generate.SCALES[options.guidance]]
+    count = options.count
+    if count is None:
+        count = 8 if options.sweep else 16
+    walks = [
+        generate.generate(
+            options.text,
+            options.guidance,
+            scale,
+            options.steps,
+            options.sampler,
+            options.seed,
+            count,
+        )
+        for scale in scales
+    ]
+    what = f"{options.text}, {options.guidance}"
+    panels: list[tuple[str, np.ndarray]] = []
+    for scale, walk in zip(scales, walks, strict=True):
+        steps = list(_shown(walk, options.steps, f"scale {scale:g}"))
+        words = f"{what} {scale:g}, seed {options.seed}"
+        panels += [(words, steps[-1].x[None, :, 0])] if options.sweep else _way(words, steps)
+    picture.write(options.out, panels)
+    strengths = ", ".join(f"{scale:g}" for scale in scales)
+    walked = f"{options.sampler}, {options.steps} steps, seed {options.seed}"
+    print(f"{options.out}: {count} samples of {what}, scale {strengths}; {walked}")
+    return 0
+
+
+def _way(words: str, steps: list[Any]) -> list[tuple[str, np.ndarray]]:
+    """Two panels: the samples, and the clean images predicted on the way to some of them."""
+    from refimpl.models import picture
+
+    moments = np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int)
+    way = np.stack([steps[i].x_start[:STRIPS, 0] for i in moments], axis=1)
+    return [
+        (words, picture.in_rows(steps[-1].x[:, 0])),
+        ("the clean image as predicted on the way", way),
+    ]
+
+
+def _writable(path: Path) -> None:
+    if not path.resolve().parent.is_dir():
+        raise NotADirectoryError(f"{path}: there is no such folder")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder")
+
+
+def _shown(steps: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    """The same steps; on a terminal a line tells how far they are."""
+
+    def line(says: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{says}", end="", file=sys.stderr, flush=True)
+
+    try:
+        line(f"{what}: step 0/{total}")  # the first one may have to compile
+        for number, step in enumerate(steps, start=1):
+            line(f"{what}: step {number}/{total}")
+            yield step
+    finally:
+        line("")
+
+
+@said_in_a_line
+def run_zero_shot(options: argparse.Namespace) -> int:
+    """Print how probable each text is for the image, the most probable one first."""
+    from refimpl.models import classify
+
+    probabilities = classify.zero_shot(options.image, options.texts, options.weights)
+    order = np.argsort(-probabilities, kind="stable")
+    for i in order:
+        print(f"{probabilities[i]:.4f}  {options.texts[i]}")
+    if options.plot:
+        _writable(options.plot)
+        _plot(options.plot, [options.texts[i] for i in order], probabilities[order])
+    return 0
+
+
+def _plot(path: Path, texts: list[str], probabilities: np.ndarray) -> None:
+    """Bars, the most probable text at the top."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            '--plot needs matplotlib; pip install "refimpl[plot]" brings it'
+        ) from None
+    figure = Figure(figsize=(7, 1 + 0.35 * len(texts)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(texts, probabilities)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="probability")
+    figure.savefig(path, format="png")

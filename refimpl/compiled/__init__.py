@@ -1,0 +1,1 @@
+"""What kernels stand on: threads, memory, native code and shared arithmetic."""

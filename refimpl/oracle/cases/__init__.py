@@ -1,0 +1,1 @@
+"""Inputs: drawn, and stored because they failed."""

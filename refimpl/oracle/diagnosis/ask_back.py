@@ -1,0 +1,129 @@
+"""Ask back: new inputs that refute explanations, or tell several apart, until the rest agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from refimpl.op import Op
+from refimpl.oracle.cases.drawn import Case, random_case
+from refimpl.oracle.judging.judge import Expected, error_ratio, expect, judge
+
+QUESTIONS = 100  # inputs looked at; the target is asked where it may tell something
+CONFIRMED = 24  # inputs that change under an explanation, on each of which it must be right
+PATIENCE = 2.0  # seconds for them, where nothing else is to be told apart
+SEED = 1009  # none that a run of verify uses by default
+
+Ask = Callable[[Case], list[np.ndarray] | None]
+
+
+class Suspect(Protocol):
+    """Anything that says what the target computes."""
+
+    @property
+    def text(self) -> Callable | None:
+        """What the target is thought to compute; None for the right text."""
+
+
+S = TypeVar("S", bound=Suspect)
+
+
+def predict(op: Op, text: Callable | None, case: Case) -> list[Expected] | None:
+    """What an edited text expects of a case, or None where it does not run."""
+    try:
+        return expect(op, case.inputs, case.precision, text)
+    except Exception:
+        return None  # an edited text may meet any error on inputs it was not made for
+
+
+def weigh(
+    expected: list[Expected] | None,
+    own: list[Expected],
+    op: Op,
+    outputs: list[np.ndarray],
+    storage: np.dtype,
+) -> bool | None:
+    """Whether an edited text explains what was returned; None where its bound allows anything.
+
+    `own` is what the unedited text expects of the same case.
+    """
+    if expected is None:  # the edited text does not run on what the target answered
+        return None if all(output.size == 0 for output in outputs) else False
+    actual = outputs[0] if len(outputs) == 1 else outputs
+    if not judge(op, expected, actual, storage).conforms:
+        # numbers that the edit brought in arrive rounded to what the target stores
+        with np.errstate(all="ignore"):
+            expected = [
+                Expected(e.name, e.value.astype(storage).astype(np.float64), e.allowed)
+                for e in expected
+            ]
+        if not judge(op, expected, actual, storage).conforms:
+            return False
+    tells = all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs))
+    return True if tells else None
+
+
+def _tells(edited: Expected, own: Expected, found: np.ndarray) -> bool:
+    """Whether an infinite bound of an edited text is borne out: what it allows has overflowed."""
+    if edited.value.shape != own.value.shape or own.value.shape != np.shape(found):
+        return True
+    free = np.isinf(edited.allowed) & np.isfinite(own.allowed)
+    found = np.asarray(found, dtype=np.float64)
+    return bool(np.all((error_ratio(own, found) <= 1) | ~np.isfinite(found), where=free))
+
+
+def differ(one: list[Expected] | None, other: list[Expected] | None) -> bool:
+    """Whether no output can be within the bounds of both."""
+    if one is None or other is None:
+        return (one is None) != (other is None)
+    for a, b in zip(one, other, strict=True):
+        if a.value.shape != b.value.shape:
+            return True
+        with np.errstate(all="ignore"):
+            apart = np.abs(a.value - b.value) > a.allowed + b.allowed
+        if np.any(apart | (np.isnan(a.value) != np.isnan(b.value))):
+            return True
+    return False
+
+
+def narrow(
+    op: Op,
+    suspects: Sequence[S],
+    ask: Ask,
+    precision: str,
+    storage: np.dtype,
+    seen: list | None = None,
+    deadline: float = float("inf"),
+) -> list[S]:
+    """The explanations that still fit after the target was asked where they are put to a test.
+
+    What is left agrees on every input looked at: nothing here tells it apart. If nothing is left,
+    none of them was right. What the target answered is added to `seen`.
+    """
+    left, put, patient = list(suspects), 0, time.monotonic() + PATIENCE
+    for i in range(QUESTIONS):
+        sure = put >= CONFIRMED or time.monotonic() > patient
+        if not left or time.process_time() > deadline or (len(left) == 1 and sure):
+            break
+        case = random_case(op, precision, SEED, i)
+        expected = [predict(op, suspect.text, case) for suspect in left]
+        own = expect(op, case.inputs, precision)
+        apart = any(differ(a, b) for a, b in combinations(expected, 2))
+        if not apart and (sure or not any(differ(own, e) for e in expected)):
+            continue
+        outputs = ask(case)
+        if outputs is None:
+            continue
+        put += 1
+        if seen is not None:
+            seen.append((case, outputs))
+        left = [
+            suspect
+            for suspect, want in zip(left, expected, strict=True)
+            if weigh(want, own, op, outputs, storage) is not False
+        ]
+    return left

@@ -1,0 +1,150 @@
+"""What explains a deviation: the edits of the text that give what the target returned."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refimpl.op import Edit, Op
+from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.diagnosis.ask_back import Ask, narrow, predict, weigh
+from refimpl.oracle.judging.judge import Expected, expect, judge
+
+Seen = list[tuple[Case, list[np.ndarray]]]
+BUDGET = 8.0  # seconds of computing that one diagnosis may take
+ROUNDS = 3  # times that the search begins again with the answers that refuted its finds
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One text that gives everything the target returned, and how it differs from the right one."""
+
+    kind: str
+    id: str
+    says: str
+    text: Callable | None = field(repr=False)  # None where the right text loses digits
+    shown: Callable[[], str] = field(repr=False)
+
+    def as_cause(self) -> dict[str, Any]:
+        """The explanation as reports carry it."""
+        shown = {"kind": self.kind, "id": self.id, "says": self.says, "diff": self.shown()}
+        return {**shown, "text": self.text} if self.text else shown
+
+
+UNKNOWN = {"kind": "unknown", "id": "", "says": "no known edit of the text fits", "diff": ""}
+
+
+def causes(
+    op: Op, seen: Seen, storage: np.dtype, precision: str, ask: Ask | None = None
+) -> list[dict[str, Any]]:
+    """What explains everything seen; several causes cannot be told apart on any input tried."""
+    found = explanations(op, seen, storage, precision, ask)
+    return [explanation.as_cause() for explanation in found] or [dict(UNKNOWN)]
+
+
+def explanations(
+    op: Op, seen: Seen, storage: np.dtype, precision: str, ask: Ask | None = None
+) -> list[Explanation]:
+    """The dialects, else the mistakes, else the loss of digits, else the small edits that fit.
+
+    `ask` calls the target again: each explanation is put to the test on new inputs, and where
+    several fit, on inputs that tell them apart. Those that are left agree on everything tried.
+    """
+    from refimpl.oracle.diagnosis.roundings import roundings
+    from refimpl.oracle.diagnosis.search import explain
+
+    seen, deadline = list(seen), time.process_time() + BUDGET
+    if not seen:
+        return []
+
+    def asked(found: list[Explanation]) -> list[Explanation]:
+        return narrow(op, found, ask, precision, storage, seen, deadline) if ask else found
+
+    own = [expect(op, case.inputs, precision) for case, _ in seen]
+    known = [
+        _listed(op, edit, kind)
+        for kind, edits in (("dialect", op.dialects), ("mistake", op.mistakes))
+        for edit in edits
+    ]
+    found = asked([e for e in known if _explains(op, e, seen, own, storage)])
+    if found:
+        return [e for e in found if e.kind == "dialect"] or found
+    lossy = [_listed(op, edit, "precision") for edit in op.lossy]
+    found = [e for e in lossy if _explains(op, e, seen, [], storage)]
+    if found:
+        return found
+    ways = roundings(op, seen, storage, precision, ask)
+    if ways:
+        return [Explanation(w["kind"], w["id"], w["says"], None, str) for w in ways]
+    for _ in range(ROUNDS):
+        known_before = len(seen)
+        found = explain(op, seen, storage, precision, deadline - time.process_time())
+        if not ask or not found:
+            return found
+        found = asked(found)
+        if found or len(seen) == known_before or time.process_time() > deadline:
+            return found
+    return []
+
+
+def _listed(op: Op, edit: Edit, kind: str) -> Explanation:
+    return Explanation(kind, edit.id, edit.says, op.edited(edit), lambda: diff(op, edit))
+
+
+def _explains(
+    op: Op, suspect: Explanation, seen: Seen, own: Sequence[list[Expected]], storage: np.dtype
+) -> bool:
+    """Whether an edited text fits every case, and says something of one that deviates.
+
+    Without `own`, what the unedited text expects, it may lose all digits.
+    """
+    says_something = not own
+    for i, (case, outputs) in enumerate(seen):
+        right = own[i] if own else []
+        fits_it = weigh(predict(op, suspect.text, case), right, op, outputs, storage)
+        if fits_it is False:
+            return False
+        if fits_it and not says_something:
+            actual = outputs[0] if len(outputs) == 1 else outputs
+            says_something = not judge(op, right, actual, storage).conforms
+    return says_something
+
+
+def fits(
+    op: Op,
+    text: Callable,
+    case: Case,
+    outputs: list[np.ndarray],
+    own: list[Expected],
+    storage: np.dtype,
+) -> bool:
+    """Whether an edited text explains one case; `own` is what the unedited one expects.
+
+    A bound that allows everything explains nothing.
+    """
+    return bool(weigh(predict(op, text, case), own, op, outputs, storage))
+
+
+def diff(op: Op, edit: Edit) -> str:
+    """The edit as a diff of the text."""
+    lines: list[str] = []
+    for where, old, new in edit.places:
+        home, changed = op.home(where)
+        before = body(inspect.getsource(getattr(home, changed)))
+        after = before.replace(old, new)
+        lines += difflib.unified_diff(
+            before.splitlines(), after.splitlines(), changed, edit.id, lineterm="", n=1
+        )
+    return "\n".join(lines)
+
+
+def body(source: str) -> str:
+    """The source without its docstring."""
+    head, quotes, rest = source.partition('r"""')
+    return head.rstrip(" ") + rest.partition('"""')[2].lstrip("\n") if quotes else source

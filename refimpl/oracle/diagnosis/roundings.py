@@ -1,0 +1,246 @@
+"""Too large an error from the right text: which roundings explain it.
+
+A *way* is the unchanged text in an arithmetic that loses more digits than the precision that is
+asked for: matrix products that see TF32 operands, inputs cast to a half format, tables of a
+schedule in float32, an accumulator in float16, everything in bfloat16. A way whose arithmetic says
+which numbers are shortened predicts them, and fits where the target's outputs lie within the bound
+around its own values. The others only predict how large the error may become; they count where the
+error is noise, that is, where it changes at random when the input changes by a little. Of the ways
+that fit, those that lose least are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from refimpl.op import Op
+from refimpl.oracle.cases.drawn import TABLES, Case, random_case, rounded
+from refimpl.oracle.judging.judge import Expected, expect, judge
+from refimpl.oracle.numbers.errors import bounded, lift
+from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
+
+PAIRS = 12  # of neighbouring inputs on which too large an error is looked at
+TRIED = 48  # inputs, in search of such
+SEED = 2003  # of the inputs that are looked at
+APART = 16  # roundoffs between neighbouring inputs: enough to change every rounding
+ALIKE = 0.9  # cosine of two errors from which they count as the same function
+RELATED = 0.5  # and their correlation about the mean
+
+Ask = Callable[[Case], list[np.ndarray] | None]
+
+
+@dataclass(frozen=True)
+class Way:
+    """An arithmetic that loses digits, and what to say of it."""
+
+    id: str
+    says: str
+    precision: Precision
+    inputs: Precision | None = None  # arrays are rounded to it on entry
+    tables: Precision | None = None  # tables, and what is computed from them alone, are held in it
+
+    @property
+    def loss(self) -> tuple[float, ...]:
+        """Roundoffs of steps, sums, products, inputs and tables; smaller means finer."""
+        p = self.precision
+        short = 2.0**-p.product_bits * (1 + p.truncates) if p.product_bits else 0.0
+        entry = self.inputs.unit if self.inputs else p.unit
+        table = self.tables.unit if self.tables else p.unit
+        return p.unit, max(p.sum_unit, p.unit), max(short, p.unit), entry, max(table, p.unit)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether it says which numbers are shortened, and so where the outputs must lie."""
+        return bool(self.precision.product_bits or self.inputs)
+
+    def expect(self, op: Op, case: Case, precision: Precision | None = None) -> list[Expected]:
+        """What the text gives this way, within the bound of the rest of its arithmetic."""
+        p = precision or self.precision
+        given = dict(case.inputs)
+        for name, value in given.items():
+            spec, array = op.specs[name], np.asarray(value)
+            if value is None or array.dtype.kind != "f":
+                continue
+            if self.inputs and not spec.scalar and spec.kind.name not in TABLES:
+                given[name] = value = self.inputs.round(value)
+            if self.tables and spec.kind.name in TABLES:
+                given[name] = lift(value, self.tables)
+        if not self.predicts and not self.tables:
+            return expect(op, given, p)
+        with np.errstate(all="ignore"):
+            return [
+                Expected(name, own.value, own.error)
+                for name, own in zip(op.outputs, bounded(op.text, given, p), strict=True)
+            ]
+
+
+SINGLE, DOUBLE = PRECISIONS["float32"], PRECISIONS["float64"]
+HALF, BRAIN = PRECISIONS["float16"], PRECISIONS["bfloat16"]
+
+WAYS = {
+    "float64": (
+        Way("float32-tables", "holds the tables of the schedule in float32", DOUBLE, tables=SINGLE),
+        Way("float32-inputs", "casts its inputs to float32", DOUBLE, inputs=SINGLE),
+        Way("float32", "computes in float32", SINGLE),
+    ),
+    "float32": (
+        Way(
+            "tf32-products",
+            "rounds the operands of matrix products to TF32 or float16, 11 bits",
+            replace(SINGLE, product_bits=11),
+        ),
+        Way(
+            "truncated-tf32-products",
+            "cuts the operands of matrix products to TF32, 11 bits",
+            replace(SINGLE, product_bits=11, truncates=True),
+        ),
+        Way(
+            "bfloat16-products",
+            "rounds the operands of matrix products to bfloat16, 8 bits",
+            replace(SINGLE, product_bits=8),
+        ),
+        Way("float16-inputs", "casts its inputs to float16", SINGLE, inputs=HALF),
+        Way("bfloat16-inputs", "casts its inputs to bfloat16", SINGLE, inputs=BRAIN),
+        Way(
+            "float16-accumulation",
+            "computes sums and elementary functions in float16",
+            replace(SINGLE, accumulator=HALF.unit),
+        ),
+        Way(
+            "bfloat16-accumulation",
+            "computes sums and elementary functions in bfloat16",
+            replace(SINGLE, accumulator=BRAIN.unit),
+        ),
+        Way("float16", "computes in float16", HALF),
+        Way("bfloat16", "computes in bfloat16", BRAIN),
+    ),
+    "float16": (
+        Way(
+            "float16-accumulation",
+            "computes sums and elementary functions in float16",
+            replace(HALF, accumulator=0.0),
+        ),
+    ),
+    "bfloat16": (
+        Way(
+            "bfloat16-accumulation",
+            "computes sums and elementary functions in bfloat16",
+            replace(BRAIN, accumulator=0.0),
+        ),
+    ),
+}
+
+
+def roundings(
+    op: Op,
+    seen: Sequence[tuple[Case, list[np.ndarray]]],
+    storage: np.dtype,
+    precision: str,
+    ask: Ask | None,
+) -> list[dict[str, str]]:
+    """The ways to lose digits that fit every case, those that lose least, as causes."""
+    fitting = [w for w in WAYS.get(precision, ()) if _explains(op, w, seen, storage, precision)]
+    predicting = [way for way in fitting if way.predicts]
+    if predicting or not ask:
+        return [as_cause(way) for way in finest(predicting)]
+    noisy = {unit: is_noise(op, precision, ask, unit) for unit in {max(w.loss) for w in fitting}}
+    return [as_cause(way) for way in finest([w for w in fitting if noisy[max(w.loss)]])]
+
+
+def finest(ways: Sequence[Way]) -> list[Way]:
+    """The ways that none of the others is finer than."""
+
+    def finer(one: Way, other: Way) -> bool:
+        return one.loss != other.loss and all(a <= b for a, b in zip(one.loss, other.loss))
+
+    return [way for way in ways if not any(finer(other, way) for other in ways)]
+
+
+def as_cause(way: Way) -> dict[str, str]:
+    """A way as the report has it."""
+    return {"kind": "precision", "id": f"precision/{way.id}", "says": way.says, "diff": ""}
+
+
+def _explains(
+    op: Op,
+    way: Way,
+    seen: Sequence[tuple[Case, list[np.ndarray]]],
+    storage: np.dtype,
+    precision: str,
+) -> bool:
+    """Whether a way fits every case, at least one of them by more than an infinite bound."""
+    told = False
+    for case, outputs in seen:
+        expected = way.expect(op, case)
+        actual: Any = outputs[0] if len(outputs) == 1 else outputs
+        if not judge(op, expected, actual, storage).conforms:
+            return False
+        own = expect(op, case.inputs, precision)
+        deviates = not judge(op, own, actual, storage).conforms
+        told = told or (deviates and all(np.isfinite(e.allowed).all() for e in expected))
+    return told
+
+
+def is_noise(op: Op, precision: str, ask: Ask, unit: float) -> bool:
+    """Whether the target's error changes at random between inputs a few roundoffs apart.
+
+    The error of a wrong formula is a smooth function of the input and hardly changes; that of
+    roundings does. Where the error is allowed, nothing needs an explanation.
+    """
+    here: list[np.ndarray] = []
+    there: list[np.ndarray] = []
+    for i in range(TRIED):
+        if len(here) == PAIRS:
+            break
+        case = random_case(op, precision, SEED, i)
+        error = _error(op, case, ask)
+        if error is None or not np.any(np.abs(error) > 1):
+            continue
+        near = _error(op, _neighbour(op, case, i, unit), ask)
+        if near is not None:
+            length = np.sqrt(np.sum(error * error) + np.sum(near * near))
+            here.append(error / length)
+            there.append(near / length)
+    if not here:
+        return False
+    a, b = np.concatenate(here), np.concatenate(there)
+    moving = (a != 0) | (b != 0)
+    a, b = a[moving], b[moving]
+    return _cosine(a, b) < ALIKE and _cosine(a - np.mean(a), b - np.mean(b)) < RELATED
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    lengths = np.sqrt(np.sum(a * a) * np.sum(b * b))
+    return float(np.sum(a * b) / lengths) if lengths > 0 else 1.0
+
+
+def _neighbour(op: Op, case: Case, i: int, unit: float) -> Case:
+    """The same case with every float array changed by a little, within its range."""
+    rng = np.random.default_rng([SEED, i])
+    near = {}
+    for name, value in case.inputs.items():
+        spec = op.specs[name]
+        if value is not None and not spec.scalar and np.asarray(value).dtype.kind == "f":
+            value = value * (1 - APART * unit * rng.uniform(0, 1, np.shape(value)))
+        near[name] = value
+    return replace(case, inputs=rounded(op, near, case.precision))
+
+
+def _error(op: Op, case: Case, ask: Ask) -> np.ndarray | None:
+    """Error ÷ allowed of every finite element, signed towards and away from zero."""
+    outputs = ask(case)
+    if outputs is None:
+        return None
+    parts = []
+    for want, found in zip(expect(op, case.inputs, case.precision), outputs):
+        found = np.asarray(found, dtype=np.float64)
+        if found.shape != want.value.shape:
+            return None
+        with np.errstate(all="ignore"):
+            signed = (found - want.value) * np.sign(want.value) / want.allowed
+        parts.append(np.where(np.isfinite(signed), signed, 0.0).reshape(-1))
+    return np.concatenate(parts)

@@ -1,0 +1,138 @@
+"""Is this output right? Compare it with the reference, element by element, within the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refimpl.op import Op
+from refimpl.oracle.numbers.errors import ErrorArray, bounded
+from refimpl.oracle.numbers.precisions import Precision
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One output: its reference value and the error allowed to each element."""
+
+    name: str
+    value: np.ndarray
+    allowed: np.ndarray
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one output of one case. `worst` is error ÷ allowed where that is largest."""
+
+    worst: float
+    output: str
+    index: tuple[int, ...] = ()
+    found: float = 0.0
+    expected: float = 0.0
+    allowed: float = 0.0
+    reason: str = ""
+    op: str = ""
+
+    @property
+    def conforms(self) -> bool:
+        """Whether the output is within the bound."""
+        return self.worst <= 1 and not self.reason
+
+    def __str__(self) -> str:
+        if self.reason:
+            return self.reason
+        return (
+            f"{self.op}: {self.output}{list(self.index)} is {self.found:.9g}, expected "
+            f"{self.expected:.9g} ± {self.allowed:.2g}: {self.worst:.3g} × the allowed error"
+        )
+
+
+def reference(op: Op, inputs: dict[str, Any], text: Callable | None = None) -> list[ErrorArray]:
+    """What the text gives in float64, with its own error bound."""
+    with np.errstate(all="ignore"):
+        return bounded(text or op.text, inputs, "float64")
+
+
+def expect(
+    op: Op,
+    inputs: dict[str, Any],
+    precision: str | Precision,
+    text: Callable | None = None,
+    own: list[ErrorArray] | None = None,
+) -> list[Expected]:
+    """Reference values and allowed errors: the target's bound, and the reference's own.
+
+    `text` is an edited text to expect from instead of the operation's own; `own` what `reference`
+    gave for it already.
+    """
+    own = own or reference(op, inputs, text)
+    with np.errstate(all="ignore"):
+        theirs = own if precision == "float64" else bounded(text or op.text, inputs, precision)
+    return [
+        Expected(name, ours.value, ours.error + other.error)
+        for name, ours, other in zip(op.outputs, own, theirs, strict=True)
+    ]
+
+
+def judge(op: Op, expected: list[Expected], actual: Any, storage: np.dtype) -> Verdict:
+    """The worst verdict over the outputs of one call."""
+    if len(expected) == 1:
+        outputs = [actual]
+    elif isinstance(actual, (tuple, list)) and len(actual) == len(expected):
+        outputs = list(actual)
+    else:
+        found = f"{len(actual)} outputs" if isinstance(actual, (tuple, list)) else "one output"
+        return _reject(op, op.outputs[0], f"returned {found}, expected {len(expected)}")
+    verdicts = [
+        compare(op, want, output, storage) for want, output in zip(expected, outputs, strict=True)
+    ]
+    return max(verdicts, key=lambda v: v.worst)
+
+
+def compare(op: Op, want: Expected, actual: Any, storage: np.dtype) -> Verdict:
+    """Judge one output."""
+    try:
+        found = np.asarray(actual)
+    except (TypeError, ValueError) as error:
+        return _reject(op, want.name, f"returned no array: {error}")
+    if found.dtype.kind not in "fiuV" or (found.dtype.kind == "V" and found.dtype.fields):
+        return _reject(op, want.name, f"has dtype {found.dtype}, expected {storage}")
+    exact = not want.allowed.any()
+    if found.dtype.itemsize < storage.itemsize and not exact:
+        return _reject(op, want.name, f"has dtype {found.dtype}, expected {storage} or wider")
+    if found.dtype.kind in "iu" and not exact:
+        return _reject(op, want.name, f"has dtype {found.dtype}, expected {storage}")
+    if found.shape != want.value.shape:
+        return _reject(op, want.name, f"has shape {found.shape}, expected {want.value.shape}")
+    ratio = error_ratio(want, found.astype(np.float64))
+    if not ratio.size:
+        return Verdict(0.0, want.name, op=op.name)
+    index = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    return Verdict(
+        float(ratio[index]),
+        want.name,
+        tuple(int(i) for i in index),
+        float(found[index]),
+        float(want.value[index]),
+        float(want.allowed[index]),
+        op=op.name,
+    )
+
+
+def error_ratio(want: Expected, found: np.ndarray) -> np.ndarray:
+    """Error ÷ allowed: 0 where right, infinite where nothing is allowed or a number is missing."""
+    with np.errstate(all="ignore"):
+        error = np.abs(found - want.value)
+        ratio = np.where(error == 0, 0.0, error / want.allowed)
+    finite = np.isfinite(want.value)
+    same = (found == want.value) | (np.isnan(found) & np.isnan(want.value))
+    unbounded = np.isinf(want.allowed)
+    ratio = np.where(np.isfinite(found), ratio, np.inf)
+    ratio = np.where(unbounded, 0.0, ratio)
+    return np.where(finite, ratio, np.where(same, 0.0, np.inf))
+
+
+def _reject(op: Op, output: str, what: str) -> Verdict:
+    return Verdict(np.inf, output, reason=f"{op.name}: {output} {what}", op=op.name)

@@ -1,0 +1,1 @@
+"""The readings of a text: precisions, errors and balls."""

@@ -1,0 +1,295 @@
+"""Balls: the unchanged text in interval arithmetic of any precision, for certified values.
+
+A `Balls` array holds Arb balls (python-flint): a midpoint of some hundred bits and a proven radius.
+The text runs on it through the same dispatch as the error-carrying arrays, and each result is
+narrowed until it decides which float64 is the nearest. A float that was rounded before it entered
+the text would make the proof worthless, so it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import flint
+import numpy as np
+
+from refimpl.oracle.numbers.reading import Reading, run
+
+BITS = 200
+MIDDLE_BITS = 3200  # from which a ball about the middle of two float64s counts as the middle
+MOST_BITS = 12_800
+SHORT = 15  # decimal digits that a float always keeps; a longer one was rounded
+
+
+class Undecided(ArithmeticError):
+    """The balls are too wide to decide; more bits are needed."""
+
+
+def ball(x: Any) -> flint.arb:
+    """One number of the text as a ball: integers as they are, short decimals as they are written.
+
+    >>> ball(0.5).is_exact()
+    True
+    """
+    if isinstance(x, flint.arb):
+        return x
+    if isinstance(x, (bool, int, np.integer, np.bool_)):
+        return flint.arb(int(x))
+    number = float(x)
+    if number in (np.inf, -np.inf):
+        return flint.arb(number)
+    numerator, denominator = number.as_integer_ratio()
+    if denominator <= 1 << 20:
+        return flint.arb(numerator) / denominator
+    digits = repr(number).replace("-", "").replace(".", "").split("e")[0].strip("0")
+    if len(digits) > SHORT:
+        raise TypeError(
+            f"{number!r} was rounded before it entered the text; lift its parts with constant()"
+        )
+    exact = Fraction(repr(number))
+    return flint.arb(exact.numerator) / exact.denominator
+
+
+def input_ball(x: float) -> flint.arb:
+    """An argument: the float64 number itself, every bit of it."""
+    if x in (np.inf, -np.inf):
+        return flint.arb(x)
+    numerator, denominator = float(x).as_integer_ratio()
+    return flint.arb(numerator) / denominator
+
+
+class Balls(Reading):
+    """An array of balls."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = np.asarray(value, dtype=object)
+
+    def __repr__(self) -> str:
+        return f"Balls({self.value!r})"
+
+    def moved(self, move: Callable) -> Balls:
+        return Balls(move(self.value))
+
+    def join(self, parts: list, join: Callable) -> Balls:
+        return Balls(join([part.value for part in parts]))
+
+    def lift(self, x: Any) -> Balls:
+        return x if isinstance(x, Balls) else Balls(each(ball, np.asarray(x)))
+
+    def lift_constant(self, number: int) -> Balls:
+        """An integer, exactly."""
+        return Balls(flint.arb(number))
+
+
+def each(function: Callable, *arrays: Any) -> np.ndarray:
+    """Apply a function of numbers to arrays of them."""
+    if any(np.size(a) == 0 for a in arrays):
+        return np.zeros(np.broadcast_shapes(*(np.shape(a) for a in arrays)), dtype=object)
+    return np.asarray(np.frompyfunc(function, len(arrays), 1)(*arrays), dtype=object)
+
+
+def elementwise(function: Callable) -> Callable:
+    """A rule that works number by number."""
+    return lambda *operands: Balls(each(function, *(x.value for x in operands)))
+
+
+def comparison(certain: Callable, opposite: Callable) -> Callable:
+    """A comparison that must be certain for every number."""
+
+    def decide(a: flint.arb, b: flint.arb) -> bool:
+        if certain(a, b):
+            return True
+        if opposite(a, b):
+            return False
+        raise Undecided
+
+    return lambda x, y: each(decide, x.value, y.value).astype(bool)
+
+
+def _add(a: flint.arb, b: flint.arb) -> flint.arb:
+    if not (a.is_finite() and b.is_finite()):
+        return flint.arb(float(a.mid()) + float(b.mid()))
+    return a + b
+
+
+def _exp(a: flint.arb) -> flint.arb:
+    return a.exp()
+
+
+def _sqrt(a: flint.arb) -> flint.arb:
+    if not a >= 0:
+        a = a.nonnegative_part() if a.contains(0) else a
+    return a.sqrt()
+
+
+def _divide(a: flint.arb, b: flint.arb) -> flint.arb:
+    if b.contains(0):
+        raise Undecided
+    return a / b
+
+
+def _power(x: Balls, y: Balls) -> Balls:
+    n = int(float(y.value.item()))
+    return Balls(each(lambda a: a**n, x.value))
+
+
+def _total(numbers: np.ndarray) -> flint.arb:
+    total = flint.arb(0)
+    for number in numbers:
+        total = _add(total, number)
+    return total
+
+
+def _largest(numbers: np.ndarray) -> flint.arb:
+    most = numbers[0]
+    for number in numbers[1:]:
+        most = most.max(number)
+    return most
+
+
+def reduction(function: Callable) -> Callable:
+    """A rule that turns the numbers along some axes into one."""
+
+    def rule(x: Balls, axis: Any = None, keepdims: bool = False) -> Balls:
+        axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.ravel(axis))
+        kept = [a for a in range(x.ndim) if a not in axes]
+        count = int(np.prod([x.shape[a] for a in axes]))
+        rows = np.transpose(x.value, (*kept, *axes)).reshape(*(x.shape[a] for a in kept), count)
+        result = np.empty(rows.shape[:-1], dtype=object)
+        for place in np.ndindex(result.shape):
+            result[place] = function(rows[place])
+        return Balls(np.expand_dims(result, axes) if keepdims else result)
+
+    return rule
+
+
+def _matmul(x: Balls, y: Balls) -> Balls:
+    if 0 in x.shape or 0 in y.shape:
+        shape = (*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1])
+        return Balls(np.full(shape, flint.arb(0), dtype=object))
+    return Balls(np.matmul(x.value, y.value))
+
+
+def _cumprod(x: Balls) -> Balls:
+    products, product = [], flint.arb(1)
+    for number in x.value:
+        product = product * number
+        products.append(product)
+    return Balls(products)
+
+
+def _linspace(start: Balls, stop: Balls, num: int) -> Balls:
+    a, b = start.value.item(), stop.value.item()
+    return Balls([a + (b - a) * i / max(num - 1, 1) for i in range(num)])
+
+
+def _quantile(x: Balls, q: Any, axis: int = -1) -> Balls:
+    share = q.value.item() if isinstance(q, Balls) else ball(q)
+
+    def along(numbers: np.ndarray) -> flint.arb:
+        ordered = np.sort(numbers)
+        place = share * (len(numbers) - 1)
+        below = int(float(place.floor().mid()))
+        above = min(below + 1, len(numbers) - 1)
+        return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+    return reduction(along)(x, axis=axis)
+
+
+Balls.rules = {
+    "add": elementwise(_add),
+    "subtract": elementwise(lambda a, b: _add(a, -b)),
+    "multiply": elementwise(lambda a, b: a * b),
+    "divide": elementwise(_divide),
+    "negative": elementwise(lambda a: -a),
+    "power": _power,
+    "maximum": elementwise(lambda a, b: a.max(b)),
+    "minimum": elementwise(lambda a, b: a.min(b)),
+    "absolute": elementwise(abs),
+    "exp": elementwise(_exp),
+    "log": elementwise(lambda a: a.log()),
+    "log1p": elementwise(lambda a: a.log1p()),
+    "sqrt": elementwise(_sqrt),
+    "tanh": elementwise(lambda a: a.tanh()),
+    "erf": elementwise(lambda a: a.erf()),
+    "sin": elementwise(lambda a: a.sin()),
+    "cos": elementwise(lambda a: a.cos()),
+    "arcsin": elementwise(lambda a: a.asin()),
+    "arctan": elementwise(lambda a: a.atan()),
+    "matmul": _matmul,
+    "sum": reduction(_total),
+    "mean": reduction(lambda numbers: _total(numbers) / len(numbers)),
+    "max": reduction(_largest),
+    "amax": reduction(_largest),
+    "cumprod": _cumprod,
+    "linspace": _linspace,
+    "quantile": _quantile,
+    "greater": comparison(lambda a, b: a > b, lambda a, b: a <= b),
+    "greater_equal": comparison(lambda a, b: a >= b, lambda a, b: a < b),
+    "less": comparison(lambda a, b: a < b, lambda a, b: a >= b),
+    "less_equal": comparison(lambda a, b: a <= b, lambda a, b: a > b),
+}
+
+
+def nearest(number: flint.arb) -> tuple[float, float]:
+    """The float64 nearest to every number of a ball, and the ball's radius; else `Undecided`.
+
+    A sum of a few products of float32 numbers may lie just in the middle between two float64s. No
+    ball can prove it; from many bits on the even one of the two is taken.
+    """
+    if not number.is_finite():
+        middle = float(number.mid())
+        if np.isnan(middle):
+            raise Undecided
+        return middle, 0.0
+    lower, upper = (_as_fraction(end) for end in (number.lower(), number.upper()))
+    low, high = _rounded(lower), _rounded(upper)
+    if low != high and flint.ctx.prec >= MIDDLE_BITS and np.nextafter(low, high) == high:
+        low = high = _rounded((Fraction(low) + Fraction(high)) / 2)
+    if low != high:
+        raise Undecided
+    return low, float(number.rad())
+
+
+def _as_fraction(exact: flint.arb) -> Fraction:
+    mantissa, exponent = (int(part) for part in exact.man_exp())
+    return Fraction(mantissa << max(exponent, 0), 1 << max(-exponent, 0))
+
+
+def _rounded(x: Fraction) -> float:
+    try:
+        return float(x)
+    except OverflowError:
+        return float("inf") if x > 0 else float("-inf")
+
+
+def certified(text: Callable, inputs: dict[str, Any]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Every output of a text, each number the float64 nearest to the exact one.
+
+    Returns pairs of an array and the proven radius of each number before that rounding. The
+    precision doubles until every ball decides.
+    """
+    bits = BITS
+    while bits <= MOST_BITS:
+        before, flint.ctx.prec = flint.ctx.prec, bits
+        try:
+            result = run(text, lambda x: Balls(each(input_ball, np.asarray(x))), inputs)
+            outputs = result if isinstance(result, tuple) else (result,)
+            return [_decide(output) for output in outputs]
+        except Undecided:
+            bits *= 2
+        finally:
+            flint.ctx.prec = before
+    raise Undecided(f"not decided with {MOST_BITS} bits")
+
+
+def _decide(output: Any) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(output, Balls):
+        plain = np.asarray(output, dtype=np.float64)
+        return plain, np.zeros(plain.shape)
+    decided = [nearest(number) for number in output.value.ravel()]
+    values = np.array([value for value, _ in decided], dtype=np.float64)
+    radii = np.array([radius for _, radius in decided], dtype=np.float64)
+    return values.reshape(output.shape), radii.reshape(output.shape)

@@ -1,0 +1,344 @@
+"""Campaigns: very many cases, spread over processes or machines, that survive interruptions.
+
+A case is its operation, precision, seed and index, and is drawn anew wherever it is judged. A unit
+is a run of neighbouring cases; its result is kept under a name made of all that it depends on, so
+that a campaign that is started again repeats nothing, and the results of any number of workers in
+any order come to the same report. A worker that is killed costs its unit, which another repeats; a
+target that dies costs the case it died on.
+
+What explains a deviation is looked for at the end, on the probes, some random cases and some of
+those that deviate; it must explain all of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import refimpl
+from refimpl.op import Op
+from refimpl.oracle.cases.drawn import Case, generate, random_case
+from refimpl.oracle.diagnosis.causes import causes
+from refimpl.oracle.judging.judge import expect
+from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.runs.verify import PROFILES, SEVERITY, Finding, Report, Trial, try_once
+from refimpl.oracle.targets.sessions import Session, TargetError, installed
+from refimpl.registry import OPS
+
+UNIT = 2000  # cases: a target starts in the time of some hundred
+KEPT = 4  # deviating cases that a unit remembers
+ASKED = 32  # deviating cases on which a cause is looked for
+AHEAD = 4  # units for each worker that are handed out at a time
+DEATHS = 20  # of workers under one unit, before the unit is blamed
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Neighbouring cases of one operation of one target in one precision."""
+
+    target: str
+    identity: str  # of the target: its version, or a digest of its file
+    op: str
+    precision: str
+    seed: int
+    first: int
+    count: int
+    limit: float
+
+    @property
+    def key(self) -> str:
+        """A digest of everything that the result depends on."""
+        about = {**asdict(self), "target": Path(self.target).name}
+        text = inspect.getsource(OPS[self.op].text)
+        return digest([refimpl.__version__, np.__version__, text, about])
+
+    def cases(self) -> Iterator[Case]:
+        """The probes, if it is the first unit, and the random cases."""
+        op = OPS[self.op]
+        if not self.first:
+            yield from generate(op, self.precision, 0)
+        for i in range(self.first, self.first + self.count):
+            yield random_case(op, self.precision, self.seed, i)
+
+
+@dataclass
+class Result:
+    """What some cases came to."""
+
+    cases: int = 0
+    refused: int = 0
+    crashed: int = 0
+    deviating: int = 0
+    worst: float = 0.0
+    status: str = "conforms"
+    case: str = ""
+    says: str = ""
+    kept: list[str] = field(default_factory=list)  # numbers of deviating cases
+
+    def add(self, other: Result) -> None:
+        """Take in the cases that come after these."""
+        for name in ("cases", "refused", "crashed", "deviating"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        rank = (SEVERITY.index(self.status), self.worst)
+        if not self.case or (SEVERITY.index(other.status), other.worst) > rank:
+            for name in ("worst", "status", "case", "says"):
+                setattr(self, name, getattr(other, name))
+        self.kept = (self.kept + other.kept)[:ASKED]
+
+
+def digest(content: Any) -> str:
+    """A name for what JSON can hold."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def identity(target: str, version: str) -> str:
+    """The digest of a file, or the version of a library."""
+    if target.endswith(".py"):
+        return hashlib.sha256(Path(target).read_bytes()).hexdigest()[:32]
+    return version
+
+
+@contextlib.contextmanager
+def opened(target: str, known: str, limit: float) -> Iterator[Session]:
+    """A target's process; TargetError if it is another target here than where it was planned."""
+    with Session(target, limit) as session:
+        if identity(target, session.about["version"]) != known:
+            raise TargetError(f"{target}: is not the same on every machine of the campaign")
+        yield session
+
+
+def judge_unit(unit: Unit) -> dict[str, Any]:
+    """Judge the cases of a unit; a target that dies is started again for the next case."""
+    op, total = OPS[unit.op], Result()
+    storage = PRECISIONS[unit.precision].dtype()
+    with opened(unit.target, unit.identity, unit.limit) as session:
+        for case in unit.cases():
+            expected = expect(op, case.inputs, unit.precision)
+            outcome, verdict = try_once(op, session, case, expected, storage)
+            one = Result(1, case=case.id)
+            if outcome.status == "refused":
+                one.refused = 1
+            elif outcome.status != "returned":
+                one.status, one.crashed = "crashes", 1
+            elif not verdict.conforms:
+                one.status, one.deviating = "deviates", 1
+                one.kept = [case.number] if len(total.kept) < KEPT else []
+            if outcome.status != "refused":
+                one.worst, one.says = verdict.worst, str(verdict) if not verdict.conforms else ""
+            total.add(one)
+    return asdict(total)
+
+
+def conclude(unit: Unit, total: dict[str, Any]) -> dict[str, Any]:
+    """What one operation came to in one precision; `unit` is any of its units."""
+    result, op = Result(**total), OPS[unit.op]
+    finding = Finding(op.name, unit.precision, result.cases, result.refused)
+    finding.worst, finding.status, finding.case = result.worst, result.status, result.case
+    finding.says = result.says
+    if result.crashed:
+        finding.says = f"{result.crashed} of {result.cases} cases crash: {result.says}"
+    if result.status != "conforms":
+        finding.replay = f"refimpl replay {result.case} {unit.target}"
+    if result.refused == result.cases:
+        finding.status = "unsupported"
+    with opened(unit.target, unit.identity, unit.limit) as session:
+        trial = Trial(op, session, unit.precision)
+        trial.finding = finding
+        if finding.status == "deviates":
+            numbers = (*result.kept, result.case.split("/")[-1])
+            _explain(trial, [_case(unit, number) for number in numbers])
+        trial.take_statistics(unit.target)
+    return finding.as_json()
+
+
+def _case(unit: Unit, number: str) -> Case:
+    op = OPS[unit.op]
+    if number.startswith("probe"):
+        return next(c for c in generate(op, unit.precision, 0) if c.number == number)
+    seed, index = number.rsplit("-", 1)
+    return random_case(op, unit.precision, int(seed), int(index))
+
+
+def _explain(trial: Trial, deviating: Sequence[Case]) -> None:
+    """Look for the causes that fit all cases looked at."""
+    finding = trial.finding
+    drawn = generate(trial.op, finding.precision, PROFILES["quick"])
+    for case in {case.id: case for case in (*drawn, *deviating)}.values():
+        answer = trial.ask(case)
+        if answer is not None:
+            trial.seen.append((case, answer))
+    found = causes(trial.op, trial.seen, trial.storage, finding.precision, trial.ask)
+    finding.causes = [{k: x for k, x in cause.items() if k != "text"} for cause in found]
+    if finding.causes[0]["kind"] == "dialect":
+        finding.status = "dialect"
+
+
+class Store:
+    """Results in a folder, one file each, written whole or not at all."""
+
+    def __init__(self, place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        self.place = place
+
+    def read(self, key: str) -> dict[str, Any] | None:
+        """A result that is known already."""
+        try:
+            content = json.loads((self.place / f"{key}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def write(self, key: str, result: dict[str, Any]) -> None:
+        """Keep a result."""
+        whole = self.place / f"{key}.json"
+        part = whole.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(result) + "\n", encoding="utf-8")
+        os.replace(part, whole)
+
+
+def plan(
+    session: Session,
+    ops: Sequence[Op],
+    precisions: Sequence[str],
+    count: int,
+    seed: int,
+) -> Iterator[list[Unit]]:
+    """The units of each operation of a target in each precision."""
+    known = identity(session.target, session.about["version"])
+    for op in ops:
+        for precision in op.precisions:
+            if op.name in session.ops and precision in session.precisions(
+                op.name, tuple(precisions)
+            ):
+                yield [
+                    Unit(
+                        session.target,
+                        known,
+                        op.name,
+                        precision,
+                        seed,
+                        first,
+                        min(UNIT, count - first),
+                        session.limit,
+                    )
+                    for first in range(0, max(count, 1), UNIT)
+                ]
+
+
+def campaign(
+    *targets: str,
+    count: int,
+    results: Path,
+    ops: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    seed: int = 0,
+    limit: float = 30.0,
+    allow: Sequence[str] = (),
+    scheduler: str = "",
+    workers: int | None = None,
+    reports: list[Report] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Report]:
+    """Judge targets on `count` random cases of each operation in each precision.
+
+    The work goes to the Dask scheduler at the address `scheduler`, by default to `workers`
+    processes of this machine. What is known stands in the folder `results`.
+    """
+    reports = [] if reports is None else reports
+    chosen = [OPS[name] for name in ops] if ops else list(OPS.values())
+    planned: list[tuple[Report, list[Unit]]] = []
+    for target in targets or installed():
+        with Session(target, limit) as session:
+            report = Report(target, session.about["version"], allowed=frozenset(allow))
+            reports.append(report)
+            parts = list(plan(session, chosen, precisions, count, seed))
+            if not parts:
+                raise TargetError(f"{target}: defines no function named like an operation")
+            planned += [(report, units) for units in parts]
+    store = Store(results)
+    with connected(scheduler, workers) as client:
+        units = [(unit.key, judge_unit, (unit,)) for _, units in planned for unit in units]
+        known = run(client, store, units, "units", progress)
+        ends = []
+        for _, units_of_one in planned:
+            total = Result()
+            keys = [unit.key for unit in units_of_one]
+            for key in keys:
+                total.add(Result(**known[key]))
+            ends.append((digest(keys), conclude, (units_of_one[0], asdict(total))))
+        known = run(client, store, ends, "conclusions", progress)
+    for (report, _), (key, _, _) in zip(planned, ends, strict=True):
+        entry = known[key]
+        report.findings.append(Finding(**{**entry, "worst": float(entry["worst"])}))
+    return reports
+
+
+@contextlib.contextmanager
+def connected(scheduler: str, workers: int | None) -> Iterator[Any]:
+    """A client of the scheduler, or of a cluster of this machine that ends with it."""
+    try:
+        import dask
+        import distributed
+    except ImportError:
+        raise TargetError('a campaign needs Dask: pip install "refimpl[dask]"') from None
+    if scheduler:
+        try:
+            client = distributed.Client(scheduler, timeout=30)
+        except OSError as error:
+            raise TargetError(f"{scheduler}: no Dask scheduler answers: {error}") from None
+        with client:
+            yield client
+        return
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}),
+        distributed.LocalCluster(
+            n_workers=workers or os.cpu_count(),
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def run(
+    client: Any,
+    store: Store,
+    tasks: Sequence[tuple[str, Callable, tuple]],
+    what: str,
+    progress: Callable[[str], None],
+) -> dict[str, dict[str, Any]]:
+    """The results of all tasks, known ones first; each is kept as soon as it is there."""
+    from distributed import as_completed
+
+    known = {key: result for key, _, _ in tasks if (result := store.read(key)) is not None}
+    missing = iter([task for task in tasks if task[0] not in known])
+    total = len({key for key, _, _ in tasks})
+
+    def submit() -> list[Any]:
+        for key, function, arguments in missing:
+            return [client.submit(function, *arguments, key=key, pure=True)]
+        return []
+
+    ahead = AHEAD * max(len(client.scheduler_info()["workers"]), 1)
+    waiting = as_completed([future for _ in range(ahead) for future in submit()])
+    progress(f"{len(known)} of {total} {what}")
+    for future in waiting:
+        known[future.key] = future.result()
+        store.write(future.key, known[future.key])
+        progress(f"{len(known)} of {total} {what}")
+        for new in submit():
+            waiting.add(new)
+    return known

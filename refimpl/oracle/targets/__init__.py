@@ -1,0 +1,1 @@
+"""What is judged: a process, a file, a program, outputs computed elsewhere."""

