@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import refimpl
 from refimpl import fast
 from refimpl.axes import AxesError
+from refimpl.bench import run as bench
 from refimpl.bench import works as bench_works
-from refimpl.bench.run import run as bench
 from refimpl.bench.works import WORKS, attention, ours
 from refimpl.commands.main import main
 from refimpl.compiled import memory, threads
