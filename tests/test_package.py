@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -75,3 +76,10 @@ def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_thing"):
         refimpl.no_such_thing  # noqa: B018
     assert "softmax" in dir(refimpl)
+
+
+def test_modules_are_found_under_their_former_names_and_say_where_they_are_now():
+    with pytest.warns(DeprecationWarning, match=r"is refimpl\.oracle\.numbers\.errors now"):
+        former = importlib.import_module("refimpl.oracle.arithmetic")
+    now = importlib.import_module("refimpl.oracle.numbers.errors")
+    assert former.bounded is now.bounded

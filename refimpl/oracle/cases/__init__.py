@@ -1,1 +1,5 @@
 """Inputs: drawn, and stored because they failed."""
+
+from refimpl.oracle.cases.drawn import Case, generate, long_case, random_case, rounded
+
+__all__ = ["Case", "generate", "long_case", "random_case", "rounded"]
