@@ -776,8 +776,9 @@ def pretrained() -> tuple[Any, np.ndarray, dict[str, np.ndarray]]:
 def rollout(fig: Any) -> None:
     """Where the class token of a pretrained Vision Transformer (DINOv2 Small) looks on a
     photograph: the shares of the six heads of the last block, and the rollout, the product over
-    all blocks of (mean over heads + I) / 2. The brightest hundredth is drawn alike: one patch in
-    the corner, where nothing is, gathers far more than its share, as in models without registers.
+    all blocks of (mean over heads + I) / 2. The colour scale ends at the 99th percentile: one patch
+    in the empty corner gathers far more than its share, as in models without registers, and would
+    leave the others dark.
     """
     recording, photo, kept = pretrained()
     layers, heads = recording.config.layers, recording.config.heads

@@ -16,9 +16,9 @@ from refimpl.registry import OPS
 WORDS = {
     "en": {
         "title": "The lectures, row by row",
-        "lead": "What five lecture decks say, and what becomes of it here. A number in bold is not "
-        "what comes out; behind it stands what does. Every computation is run when this page is "
-        "made, and by the tests.",
+        "lead": "What five lecture decks say, and what becomes of it here. Where a slide prints a "
+        "wrong number, that number is in bold and the right one follows it. Every computation "
+        "is run when this page is made, and by the tests.",
         "decks": "Decks",
         "rows": "rows",
         "priority": "priority",

@@ -213,10 +213,10 @@ def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
             )
         else:
             lines.append(
-                f"In {row['trials']} honest computations ({row['ways']} ways, {row['inputs']} "
-                f"inputs) the worst reached {row['worst honest']} of it ({row['way']}); "
-                f"{row['rejected']} were rejected. The least visible of the known mistakes is "
-                f"{row['least']} times over it, on the input that shows it best."
+                f"Measured: {row['trials']} honest computations, in {row['ways']} ways on "
+                f"{row['inputs']} inputs. The largest error was {row['worst honest']} of what is allowed "
+                f"({row['way']}); {row['rejected']} were rejected. Each known mistake has an input "
+                f"on which its error is at least {row['least']} times what is allowed."
             )
     else:
         lines.append("How sharp it is here has not been measured; `make audit` does that.")

@@ -403,14 +403,14 @@ the sampler by feeding it the basis vectors and unit noises; mean and covariance
 step, and are compared with a recursion that is written separately in terms of the score. Guidance
 is affine in x where the data and the labelled data are single Gaussians: the gradient of
 log p(y | x_t) is the difference of their scores. It does not depend on x where their covariances
-agree, that is, where log p(y | x) is linear ("exponential tilt"). The gradient of a label in a
-mixture of two Gaussians of one covariance is a logistic function of x and never affine, but with
-scale 1 in the score it leaves the score of the labelled component alone.
+agree, that is, where log p(y | x) is linear ("exponential tilt"). In a mixture of two
+Gaussians of one covariance the gradient of log p(y | x) is a logistic function of x, which is not
+affine. At scale 1 the guided score is that of the labelled component, and so affine again.
 
-`error` is the largest of all steps, in multiples of what rounding can do (64 roundings a step, of
-numbers up to the largest mean and standard deviation over the root of the last share of signal);
-above 1 is wrong. `from the target` is how far the last mean or covariance is from that of
-p(x) p(y | x)^s: the error of a sampler with so few steps, and the bias of guidance.
+`error` is the largest error of all steps, divided by what rounding can cause; above 1 is wrong.
+Rounding is counted as 64 roundings a step. The numbers rounded are at most the largest mean and
+standard deviation, divided by the root of the last share of signal. `from the target` is how far
+the last mean or covariance is from that of p(x) p(y | x)^s: the error of a sampler with so few steps, and the bias of guidance.
 
 | sampler | guidance | error, exponential tilt | from the target | error, other covariance \
 | from the target |
