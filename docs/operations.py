@@ -214,9 +214,9 @@ def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
         else:
             lines.append(
                 f"Measured: {row['trials']} honest computations, in {row['ways']} ways on "
-                f"{row['inputs']} inputs. The largest error was {row['worst honest']} of what is allowed "
-                f"({row['way']}); {row['rejected']} were rejected. Each known mistake has an input "
-                f"on which its error is at least {row['least']} times what is allowed."
+                f"{row['inputs']} inputs. The largest error was {row['worst honest']} of what is "
+                f"allowed ({row['way']}); {row['rejected']} were rejected. Each known mistake "
+                f"has an input on which its error is at least {row['least']} times what is allowed."
             )
     else:
         lines.append("How sharp it is here has not been measured; `make audit` does that.")

@@ -410,7 +410,8 @@ affine. At scale 1 the guided score is that of the labelled component, and so af
 `error` is the largest error of all steps, divided by what rounding can cause; above 1 is wrong.
 Rounding is counted as 64 roundings a step. The numbers rounded are at most the largest mean and
 standard deviation, divided by the root of the last share of signal. `from the target` is how far
-the last mean or covariance is from that of p(x) p(y | x)^s: the error of a sampler with so few steps, and the bias of guidance.
+the last mean or covariance is from that of p(x) p(y | x)^s: the error
+of a sampler with so few steps, and the bias of guidance.
 
 | sampler | guidance | error, exponential tilt | from the target | error, other covariance \
 | from the target |
