@@ -250,6 +250,27 @@ def test_the_command_writes_samples_and_the_way_to_them(tmp_path, capsys):
         assert np.asarray(page).std() > 0
 
 
+def test_a_sheet_says_what_it_shows_and_zero_shot_that_it_is_one(tmp_path, capsys):
+    out, tiles = tmp_path / "seven.png", tmp_path / "tiles"
+    arguments = ("--steps", 2, "--count", 3, "--out", out, "--tiles", tiles)
+    run(capsys, "sample", "a handwritten seven", "--guidance", "none", *arguments)
+    with Image.open(out) as page:
+        assert page.info["Description"].startswith("a handwritten seven, none 0, seed 0")
+    assert "is a sheet of 9 images" in run(capsys, "zero-shot", out, "a seven", "an eight")[2]
+    names = sorted(path.name for path in tiles.iterdir())
+    assert names == ["0.png", "1.png", "2.png"]
+    with Image.open(tiles / "0.png") as tile:
+        assert tile.size == (28, 28)
+        assert "seven" in tile.info["Description"]
+    assert run(capsys, "zero-shot", tiles / "0.png", "a seven", "an eight")[2] == ""
+
+
+def test_a_place_without_an_image_stays_paper():
+    pixels = picture.grid(picture.in_rows(np.full((3, 2, 2), -1.0)))
+    assert set(np.unique(pixels)) == {0, picture.PAPER}
+    assert np.all(picture.grid(np.full((1, 1, 4, 4), np.nan)) == picture.PAPER)
+
+
 def test_a_sweep_has_a_row_for_each_scale(tmp_path, capsys):
     out = tmp_path / "sweep.png"
     heights = []
@@ -264,6 +285,9 @@ def test_a_sweep_has_a_row_for_each_scale(tmp_path, capsys):
 
 MISTAKEN = {
     "the word 'giraffe'": ("sample", "a giraffe"),
+    "the text is empty": ("sample", "  "),
+    "expected a name that ends in .png": ("sample", "7", "--out", "x.gif"),
+    "give --tiles or --sweep": ("sample", "7", "--tiles", "here", "--sweep", "1"),
     "steps is 1": ("sample", "7", "--steps", "1"),
     "scale is -1": ("sample", "7", "--scale", "-1"),
     "give --scale or --sweep": ("sample", "7", "--scale", "1", "--sweep", "1"),
@@ -357,9 +381,9 @@ def test_pixels_are_rounded_and_clipped():
 
 def test_a_grid_shows_every_image_in_its_place():
     images = np.full((2, 3, 4, 4), -1.0)
-    images[1, 2] = 1.0
+    images[1, 2] = 0.0
     pixels = picture.grid(images)
     rows, cols = pixels.shape[0] // 2, pixels.shape[1] // 3
-    bright = np.argwhere(pixels == 255)
+    bright = np.argwhere(pixels == 128)
     assert bright.min(axis=0).tolist() == [rows + picture.GAP, 2 * cols + picture.GAP]
     assert len(bright) == (4 * picture.ENLARGED) ** 2

@@ -29,6 +29,9 @@ def add(commands: Any) -> None:
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--count", type=int, help="pictures, default 16, or 8 for each scale")
     sample.add_argument("--out", type=Path, default=Path("sample.png"), metavar="PNG")
+    sample.add_argument(
+        "--tiles", type=Path, metavar="DIR", help="each sample as a picture of its own as well"
+    )
     sample.set_defaults(run=run_sample)
 
     shot = commands.add_parser("zero-shot", help="how well each text fits an image")
@@ -68,7 +71,13 @@ def run_sample(options: argparse.Namespace) -> int:
     from refimpl.models import generate, picture
     from refimpl.op import DomainError
 
+    if not options.text.strip():
+        raise DomainError('sample: the text is empty, expected one such as "a handwritten seven"')
     _writable(options.out)
+    if options.out.suffix.lower() != ".png":
+        raise DomainError(f"sample: --out is {options.out}, expected a name that ends in .png")
+    if options.tiles and options.sweep:
+        raise DomainError("sample: give --tiles or --sweep")
     scales = options.sweep or [options.scale]
     if options.sweep and options.scale is not None:
         raise DomainError("sample: give --scale or --sweep")
@@ -95,6 +104,8 @@ def run_sample(options: argparse.Namespace) -> int:
         steps = list(_shown(walk, options.steps, f"scale {scale:g}"))
         words = f"{what} {scale:g}, seed {options.seed}"
         panels += [(words, steps[-1].x[None, :, 0])] if options.sweep else _way(words, steps)
+        if options.tiles:
+            picture.write_tiles(options.tiles, steps[-1].x[:, 0], words)
     picture.write(options.out, panels)
     strengths = ", ".join(f"{scale:g}" for scale in scales)
     walked = f"{options.sampler}, {options.steps} steps, seed {options.seed}"
@@ -140,9 +151,15 @@ def _shown(steps: Iterable[Any], total: int, what: str) -> Iterator[Any]:
 @said_in_a_line
 def run_zero_shot(options: argparse.Namespace) -> int:
     """Print how probable each text is for the image, the most probable one first."""
-    from refimpl.models import classify
+    from refimpl.models import classify, picture
 
     probabilities = classify.zero_shot(options.image, options.texts, options.weights)
+    if many := picture.sheet(options.image):
+        print(
+            f"refimpl: {options.image} is a sheet of {many}, read as one picture; "
+            "refimpl sample --tiles DIR writes each by itself",
+            file=sys.stderr,
+        )
     order = np.argsort(-probabilities, kind="stable")
     for i in order:
         print(f"{probabilities[i]:.4f}  {options.texts[i]}")
