@@ -1,0 +1,262 @@
+"""The pages that an operation is written on, changes of them, and how these are compiled."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import functools
+import inspect
+import math
+import re
+import sys
+import types
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refimpl.oracle.diagnosis.causes import body
+
+LARGEST = 2**22  # elements that one call in an edited text may ask for
+HIDDEN = "np.unknown"  # stands for a number that is yet to be found
+TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One function of a chapter without its docstring and annotations, as it is compiled anew."""
+
+    module: str
+    name: str
+    function: types.FunctionType
+    source: str
+
+    @property
+    def printed(self) -> str:
+        """The function as the chapter prints it, without its docstring."""
+        return body(inspect.getsource(self.function))
+
+
+@dataclass(frozen=True)
+class Change:
+    """Some characters of a page replaced by others."""
+
+    page: Page
+    start: int
+    end: int
+    new: str
+    what: str
+
+    @property
+    def old(self) -> str:
+        """The characters that are replaced."""
+        return self.page.source[self.start : self.end]
+
+    @functools.cached_property
+    def size(self) -> int:
+        """How many words and signs are added, twice, or taken away: leaving out is easy."""
+        old, new = TOKEN.findall(self.old), TOKEN.findall(self.new)
+        matching = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+        same = sum(block.size for block in matching)
+        return 2 * (len(new) - same) + min(len(old) - same, 3)
+
+    def __str__(self) -> str:
+        old, new = (" ".join(text.split()) for text in (self.old, self.new))
+        became = f"`{old}` became `{new}`" if new else f"without `{old}`"
+        return f"in {self.page.name}, {self.what}: {became}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An edit of the text that nobody has listed: one change, one in several places, or two."""
+
+    root: Callable[..., Any]
+    changes: tuple[Change, ...]
+
+    @property
+    def id(self) -> str:
+        """What is changed, in one line."""
+        says = Counter(map(str, self.changes))
+        return "; ".join(f"{one}, in {n} places" if n > 1 else one for one, n in says.items())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The edited functions."""
+        return tuple(dict.fromkeys(change.page.name for change in self.changes))
+
+    @functools.cached_property
+    def size(self) -> int:
+        """The size of its changes; what is done everywhere alike counts once."""
+        if len({change.what for change in self.changes}) == 1:
+            return max(change.size for change in self.changes) + len(self.changes) - 1
+        return sum(change.size for change in self.changes)
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """Small edits first; then those of the operation itself, omissions, and less text."""
+        elsewhere = sum(change.page.function is not self.root for change in self.changes)
+        more = sum(not change.what.endswith("left out") for change in self.changes)
+        longer = sum(abs(len(change.new) - len(change.old)) for change in self.changes)
+        return self.size, elsewhere, more, longer
+
+    @property
+    def text(self) -> Callable[..., Any]:
+        """The operation with the edit applied; SyntaxError where it is no text any more."""
+        codes = {page.function: _compiled(page, source) for page, source in self.pages()}
+        return _assemble(self.root, codes)
+
+    @property
+    def diff(self) -> str:
+        """The edit as a diff of the printed text."""
+        diffs = []
+        for page, source in self.pages():
+            before = page.printed
+            steps = page.source.partition("\n")[2]
+            after = before.removesuffix(steps) + source.partition("\n")[2]
+            lines = difflib.unified_diff(
+                before.splitlines(), after.splitlines(), page.name, "unlisted", lineterm="", n=1
+            )
+            diffs.append("\n".join(lines))
+        return "\n".join(diffs)
+
+    def pages(self) -> Iterator[tuple[Page, str]]:
+        """Every edited page, and what stands on it now."""
+        pages = {change.page.function: change.page for change in self.changes}
+        for page in pages.values():
+            source = page.source
+            for change in sorted(self.changes, key=lambda c: -c.start):
+                if change.page.function is page.function:
+                    source = source[: change.start] + change.new + source[change.end :]
+            yield page, source
+
+    def filled(self, number: float) -> Candidate:
+        """The candidate with a number in the place of the one that was looked for."""
+        (change,) = self.changes
+        new = change.new.replace(HIDDEN, repr(number))
+        return Candidate(self.root, (dataclasses.replace(change, new=new),))
+
+    def with_another(self, other: Candidate) -> Candidate | None:
+        """Both edits at once, in different places or one within what the other leaves standing."""
+        if all(apart(a, b) for a in self.changes for b in other.changes):
+            return Candidate(self.root, (*self.changes, *other.changes))
+        if len(self.changes) + len(other.changes) > 2:
+            return None
+        outer, inner = sorted((*self.changes, *other.changes), key=lambda c: c.start - c.end)
+        left = re.compile(rf"(?<![\w.]){re.escape(inner.old)}(?!\w)")
+        if inner.start < outer.start or inner.end > outer.end or len(left.findall(outer.new)) != 1:
+            return None
+        new = left.sub(lambda _: inner.new, outer.new)
+        what = f"{outer.what}, {inner.what}"
+        return Candidate(self.root, (dataclasses.replace(outer, new=new, what=what),))
+
+
+def apart(one: Change, other: Change) -> bool:
+    """Whether two changes are in different places."""
+    together = one.page.function is other.page.function
+    return not together or one.end <= other.start or other.end <= one.start
+
+
+def squeezed(source: str) -> str:
+    """The source without what the compiler does not read."""
+    return re.sub(r"#.*|\s+", "", source)
+
+
+class _TooLarge(ValueError):
+    """An edited text asks for an array of unreasonable size."""
+
+
+def _limited(function: Callable) -> Callable:
+    """A NumPy function that makes arrays, with a limit on the sizes asked for."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        sizes = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, (int, float, tuple))]
+        numbers = [
+            math.prod(size) if isinstance(size, tuple) else size
+            for size in sizes
+            if not isinstance(size, tuple) or all(isinstance(n, int) for n in size)
+        ]
+        limit = math.isqrt(LARGEST) if function is np.eye else LARGEST
+        if any(number > limit for number in numbers):
+            raise _TooLarge(f"np.{function.__name__} of more than {limit} elements")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _numpy() -> types.ModuleType:
+    """NumPy, except that nothing unreasonably large can be asked for."""
+    module = types.ModuleType("numpy")
+    vars(module).update(vars(np))
+    for name in ("arange", "ones", "zeros", "eye", "linspace", "repeat", "array_split"):
+        setattr(module, name, _limited(getattr(np, name)))
+    return module
+
+
+NUMPY = _numpy()
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(page: Page, source: str) -> types.CodeType:
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a suspicious text is what is wanted here
+        exec(compile(source, f"<edited {page.name}>", "exec"), names)
+    return names[page.name].__code__
+
+
+@functools.cache
+def pages_of(root: types.FunctionType) -> dict[types.FunctionType, Page]:
+    """The operation's function, and every chapter function that it calls, also indirectly."""
+    pages: dict[types.FunctionType, Page] = {}
+    waiting = [root]
+    while waiting:
+        function = waiting.pop(0)
+        if function in pages:
+            continue
+        pages[function] = _page(function)
+        for name in _called(function.__code__):
+            found = function.__globals__.get(name)
+            if isinstance(found, types.FunctionType) and found.__module__.endswith(".reference"):
+                waiting.append(found)
+    return pages
+
+
+def _called(code: types.CodeType) -> list[str]:
+    nested = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return [*code.co_names, *(name for inner in nested for name in _called(inner))]
+
+
+def _page(function: types.FunctionType) -> Page:
+    source = inspect.getsource(function)
+    steps = ast.parse(source).body[0].body  # type: ignore[attr-defined]
+    first = steps[1] if ast.get_docstring(ast.parse(source).body[0]) else steps[0]  # type: ignore
+    lines = source.splitlines()
+    while lines[first.lineno - 2].strip().startswith("#"):
+        first.lineno -= 1
+    arguments = ", ".join(inspect.signature(function).parameters)
+    text = "\n".join((f"def {function.__name__}({arguments}):", *lines[first.lineno - 1 :])) + "\n"
+    return Page(function.__module__, function.__name__, function, text)
+
+
+def _assemble(root: Any, codes: dict[types.FunctionType, types.CodeType]) -> Callable[..., Any]:
+    """The operation, some functions replaced, in a namespace of its own."""
+    pages = pages_of(root)
+    spaces: dict[str, dict[str, Any]] = {}
+    for page in pages.values():
+        if page.module not in spaces:
+            spaces[page.module] = {**vars(sys.modules[page.module]), "np": NUMPY}
+    copies = {
+        function: types.FunctionType(
+            codes.get(function, function.__code__), spaces[page.module], page.name
+        )
+        for function, page in pages.items()
+    }
+    for space in spaces.values():
+        for function, made in copies.items():
+            if space.get(function.__name__) is function:
+                space[function.__name__] = made
+    return copies[root]

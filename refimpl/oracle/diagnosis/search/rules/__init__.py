@@ -1,0 +1,19 @@
+"""The edits that a slip of the pen might make, a small function each, a family a file.
+
+Their order is that in which equal edits are kept: the first name of an edit stays.
+"""
+
+from refimpl.oracle.diagnosis.search.registry import gathered
+from refimpl.oracle.diagnosis.search.rules import (
+    branches,
+    calls,
+    names,
+    numbers,
+    operators,
+    quantities,
+    sections,
+    statements,
+)
+
+FAMILIES = (numbers, operators, sections, names, calls, branches, statements, quantities)
+RULES = gathered(FAMILIES)
