@@ -1,4 +1,4 @@
-# Two commands do everything on a bare machine with Python 3.11 or later: make verify, make test.
+# Two commands do everything on a bare machine with Python 3.11 to 3.14: make verify, make test.
 PYTHON ?= python3
 VENV ?= .venv
 PROFILE ?= quick
@@ -9,9 +9,10 @@ KNOWN := --allow layer_norm/one-pass-variance --allow group_norm/one-pass-varian
 VERIFY := $(BIN)/refimpl verify $(KNOWN)
 
 TARGETS ?= fast torch jax onnxruntime
+NOTES := $(VENV)/lacking
 HALVES := --precision float64 --precision float32 --precision bfloat16 --precision float16
 
-.PHONY: verify verify-all test check golden audit rules planted mutants known-answer libraries accuracy bench pages docs browse clean
+.PHONY: verify verify-all test test-rest pythons check golden audit rules planted mutants known-answer libraries accuracy bench pages docs browse clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime
@@ -19,9 +20,15 @@ verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 verify-all: $(VENV)/.all           ## judge PyTorch and JAX as well; JAX compiles each new shape
 	$(VERIFY) --profile $(PROFILE)
 
-test: $(VENV)/.test                ## the whole test suite, with the JIT on and off
-	$(BIN)/python -m pytest -q -n 2
+test: $(VENV)/.test                ## the whole suite, JIT on and off; what needs more is skipped and counted
+	$(BIN)/python -m pytest -q -n 2 --note-lacking $(NOTES)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/test_ops.py -k "twin"
+
+test-rest: $(VENV)/.libraries $(VENV)/.test  ## of the suite, what `make test` could not do without libraries
+	$(BIN)/python -m pytest -q -n 2 --only-lacking $(NOTES)
+
+pythons: $(VENV)/.test             ## whether everything that `make test` installs exists for each Python
+	$(BIN)/python -m tests.pythons
 
 check: $(VENV)/.test               ## lint, format, types
 	$(BIN)/ruff check .
@@ -71,7 +78,7 @@ browse: docs                       ## open every page in headless Chromium, with
 	$(BIN)/python -m tests.browser build/docs
 
 $(VENV)/bin/python:
-	$(PYTHON) -c "import sys; sys.exit('refimpl needs Python 3.11 or later') if sys.version_info < (3, 11) else None"
+	$(PYTHON) -c "import sys; (3, 11) <= sys.version_info < (3, 15) or sys.exit('refimpl needs Python 3.11 to 3.14, this is ' + sys.version.split()[0])"
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.verify: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -6,6 +6,13 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.lacking import (  # noqa: F401  hooks of pytest
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_unconfigure,
+)
+
 os.environ.pop("GITHUB_STEP_SUMMARY", None)  # what targets do in these tests is no news
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
@@ -13,3 +20,5 @@ settings.register_profile("quick", max_examples=5, **_COMMON)
 settings.register_profile("ci", max_examples=25, derandomize=True, **_COMMON)
 settings.register_profile("deep", max_examples=2000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+collect_ignore_glob = ["planted/in_*.py"]  # targets: they import the frameworks that they are for
