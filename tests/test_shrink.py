@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
+import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +17,7 @@ import refimpl
 from refimpl.op import DomainError
 from refimpl.oracle.cases import failing_cases
 from refimpl.oracle.cases.drawn import Case, generate
-from refimpl.oracle.diagnosis import shrink
-from refimpl.oracle.diagnosis.shrink import SameCause, numbers, small_sizes, smallest
+from refimpl.oracle.diagnosis.shrink import SameCause, computing, numbers, small_sizes, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, line_of
 from refimpl.oracle.judging.judge import expect, judge
 from refimpl.oracle.runs.verify import Trial, replay, verify
@@ -105,11 +108,14 @@ def test_the_spaces_begin_with_the_fewest_numbers_and_keep_their_room():
     assert len(sizes) < len(small_sizes("attention", 48))
 
 
-def test_shrinking_ends_when_its_time_is_over(monkeypatch):
-    clock = itertools.count()
-    monkeypatch.setattr(shrink.time, "monotonic", lambda: next(clock))
+def test_shrinking_ends_when_its_time_is_over():
+    count = itertools.count()
     asked = []
-    assert smallest(OPS["silu"], "float32", lambda case: bool(asked.append(case)), 5) is None
+
+    def clock():
+        return next(count)
+
+    assert smallest(OPS["silu"], "float32", lambda case: bool(asked.append(case)), 5, clock) is None
     assert 0 < len(asked) <= 5
 
 
@@ -127,6 +133,23 @@ def test_a_call_while_shrinking_has_no_more_time_than_is_left():
     trial._shrink(None, 1.5)
     assert len(limits) == 1  # it hung: nothing more is asked
     assert limits[0] <= 1.5
+
+
+def test_the_clock_of_shrinking_counts_what_is_computed_and_not_what_is_waited_for():
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        clock = computing(types.SimpleNamespace(process=child))
+        own = time.process_time
+        waited, before, start = own(), clock(), time.monotonic()
+        while clock() - before - (own() - waited) < 0.2 and time.monotonic() < start + 20:
+            time.sleep(0.05)
+        assert clock() - before - (own() - waited) >= 0.2  # what the child computed
+    finally:
+        child.kill()
+        child.wait()
+    idle, before = computing(types.SimpleNamespace(process=None)), time.process_time()
+    time.sleep(0.3)
+    assert idle() - before < 0.2
 
 
 def test_hypothesis_leaves_nothing_behind(tmp_path, monkeypatch):

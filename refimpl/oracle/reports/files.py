@@ -322,6 +322,9 @@ def deviation(anchor: str, report: Report, findings: list[Finding]) -> list[str]
         said.append(f"<p>{len(finding.causes)} causes fit; no input tried tells them apart.</p>")
     for cause in finding.causes:
         said += cause_lines(cause)
+    if finding.facts:
+        known = "".join(f"<li>{esc(fact)}</li>" for fact in finding.facts)
+        said += ["<h4>What is known</h4>", f"<ul>{known}</ul>"]
     if finding.step:
         said += ["<h4>The first wrong step</h4>", f"<pre>{esc(finding.step)}</pre>"]
     small = finding.smallest

@@ -136,6 +136,8 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
     for cause in finding.causes:
         if cause["kind"] == "unknown":
             print("  cause: unknown; no known mistake fits every case", file=stream)
+            for fact in finding.facts:
+                print(f"  known: {fact}", file=stream)
             continue
         verb = "conforms to dialect" if cause["kind"] == "dialect" else "looks like"
         name = "a change not in the catalogue" if cause["id"] == "unlisted" else cause["id"]

@@ -20,7 +20,8 @@ from refimpl.op import Op
 from refimpl.oracle.cases import failing_cases
 from refimpl.oracle.cases.drawn import Case, generate
 from refimpl.oracle.diagnosis.causes import causes
-from refimpl.oracle.diagnosis.shrink import LIMIT, Enough, SameCause, numbers, smallest
+from refimpl.oracle.diagnosis.facts import facts
+from refimpl.oracle.diagnosis.shrink import Enough, SameCause, computing, numbers, smallest
 from refimpl.oracle.diagnosis.statistics import statistics
 from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
 from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect, judge
@@ -32,7 +33,7 @@ from refimpl.registry import OPS
 PROFILES = {"quick": 12, "ci": 60, "deep": 1000}
 SEVERITY = ("conforms", "deviates", "crashes")
 LARGEST_ANSWER = 1 << 24  # bytes of one answer to a question
-DIAGNOSIS = 10.0  # seconds for cause and smallest input of one operation in one precision
+PATIENCE = 30.0  # seconds by the clock for the smallest input, however busy the machine is
 CALLED_TWICE = 3  # cases on which a second call must be right as well
 
 
@@ -71,6 +72,7 @@ class Finding:
     ratios: np.ndarray | None = field(default=None, repr=False, compare=False)  # error ÷ allowed
     smallest: Smallest | None = None
     step: str = ""  # the first wrong one, and what is wrong about it
+    facts: list[str] = field(default_factory=list)  # what is known where no cause is
 
     def as_json(self) -> dict[str, Any]:
         """The finding with numbers that JSON can hold."""
@@ -296,15 +298,16 @@ class Trial:
         if finding.refused == finding.cases:
             finding.status = "unsupported"
         if finding.status == "deviates":
-            end = time.monotonic() + DIAGNOSIS
             found = causes(self.op, self.seen, self.storage, finding.precision, self.ask)
             text = found[0].get("text")
             finding.causes = [{k: x for k, x in cause.items() if k != "text"} for cause in found]
             if finding.causes[0]["kind"] == "dialect":
                 finding.status = "dialect"
             else:
-                self._shrink(text, min(LIMIT, end - time.monotonic()))
+                self._shrink(text, PATIENCE)
                 self._locate()
+            if finding.causes[0]["kind"] == "unknown":
+                finding.facts = facts(self.op, self.seen, self.storage, finding.precision, self.ask)
         self.seen.clear()
 
     def _shrink(self, text: Callable | None, limit: float) -> None:
@@ -324,7 +327,8 @@ class Trial:
                 raise Enough
             return outcome.outputs if outcome.status == "returned" else None
 
-        case = smallest(op, precision, SameCause(op, ask, self.storage, text), limit)
+        same = SameCause(op, ask, self.storage, text)
+        case = smallest(op, precision, same, clock=computing(self.session))
         if case is None:
             return
         case = replace(case, number=failing_cases.digest(case))

@@ -1,0 +1,499 @@
+"""What is known of a deviation that nothing explains: answers to questions, each a sentence.
+
+Which calls differ, which layouts, arguments, sizes and places matter; and what the wrong output has
+to do with the right one: a factor, another order, a transposition, a part that is missing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from refimpl.op import Op
+from refimpl.oracle.cases.drawn import LAYOUTS, Case, RandomSource, draw_all, rounded
+from refimpl.oracle.diagnosis.ask_back import Ask
+from refimpl.oracle.diagnosis.conditions import telling
+from refimpl.oracle.judging.judge import error_ratio, expect, judge
+from refimpl.oracle.numbers.precisions import PRECISIONS
+
+BUDGET = 4.0  # seconds of computing for all questions
+ASKED = 6  # cases on which a question about layouts or arguments is asked
+LONGEST = 160  # of an axis whose size is asked about
+SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, LONGEST)
+SEED = 3001
+ROOM = 1 << 18  # numbers in the arrays of a question
+HALF = math.sqrt(PRECISIONS["float32"].unit)  # numbers agree in half of float32's digits
+KNOWN_FACTORS = {
+    "2": 2.0,
+    "1/2": 0.5,
+    "-1": -1.0,
+    "4": 4.0,
+    "1/4": 0.25,
+    "3": 3.0,
+    "1/3": 1 / 3,
+    "ln 2": math.log(2),
+    "1/ln 2": 1 / math.log(2),
+    "2 ln 2": 2 * math.log(2),
+    "ln 10": math.log(10),
+    "1/ln 10": 1 / math.log(10),
+    "√2": math.sqrt(2),
+    "1/√2": math.sqrt(0.5),
+    "π": math.pi,
+    "2π": 2 * math.pi,
+    "1/π": 1 / math.pi,
+    "√π": math.sqrt(math.pi),
+    "√(2/π)": math.sqrt(2 / math.pi),
+    "e": math.e,
+    "1000": 1000.0,
+    "1/1000": 0.001,
+    "255": 255.0,
+    "1/255": 1 / 255,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a target made of a case, and what is right."""
+
+    case: Case
+    found: list[np.ndarray]
+    right: list[np.ndarray]
+    wrong: list[np.ndarray]  # where an output is beyond its bound
+    conforms: bool
+
+
+class Interview:
+    """Questions to one target about one operation in one precision."""
+
+    def __init__(self, op: Op, storage: np.dtype, precision: str, ask: Ask) -> None:
+        self.op, self.storage, self.precision, self.ask = op, storage, precision, ask
+        self.end = time.process_time() + BUDGET
+
+    @property
+    def over(self) -> bool:
+        """Whether the time for questions is used up."""
+        return time.process_time() > self.end
+
+    def judged(self, case: Case, outputs: list[np.ndarray]) -> Answer:
+        """Outputs beside what is right."""
+        expected = expect(self.op, case.inputs, self.precision)
+        actual: Any = outputs[0] if len(outputs) == 1 else outputs
+        conforms = judge(self.op, expected, actual, self.storage).conforms
+        found = [np.asarray(x).astype(np.float64) for x in outputs]
+        alike = len(found) == len(expected) and all(
+            x.shape == e.value.shape for x, e in zip(found, expected)
+        )
+        wrong = [error_ratio(e, x) > 1 for e, x in zip(expected, found)] if alike else []
+        return Answer(case, found, [e.value for e in expected], wrong, conforms)
+
+    def put(self, case: Case) -> Answer | None:
+        """What the target makes of a case, if anything."""
+        outputs = self.ask(case)
+        return None if outputs is None else self.judged(case, outputs)
+
+    def of_sizes(self, sizes: dict[str, int], number: int, rest: tuple[int, ...]) -> Answer | None:
+        """What the target makes of a case with given sizes; None where there is no such case."""
+        try:
+            source = RandomSource([SEED, number, *self.op.name.encode()])
+            inputs = draw_all(self.op, source, sizes, rest)
+            if sum(np.size(x) for x in inputs.values()) > ROOM:
+                return None
+            inputs = rounded(self.op, inputs, self.precision)
+            self.op.evaluate(inputs)
+        except (ValueError, IndexError, KeyError):
+            return None
+        return self.put(Case(self.op.name, self.precision, "asked", "of given sizes", inputs))
+
+
+def facts(
+    op: Op,
+    seen: list[tuple[Case, list[np.ndarray]]],
+    storage: np.dtype,
+    precision: str,
+    ask: Ask | None,
+) -> list[str]:
+    """Sentences on what a deviation depends on, and on what the output looks like."""
+    with np.errstate(all="ignore"):
+        interview = Interview(op, storage, precision, ask or (lambda _: None))
+        answers = [interview.judged(case, outputs) for case, outputs in seen]
+        bad = [a for a in answers if not a.conforms]
+        good = [a for a in answers if a.conforms]
+        if not bad:
+            return []
+        questions: list[Iterator[str]] = []
+        if ask:
+            questions += [_again(interview, bad), _layouts(interview, bad, good)]
+            questions += [_ignored(interview, answers)]
+        questions += [_conditions(op, bad, good), _output(op, bad)]
+        if ask:
+            questions += [_sizes(interview)]
+        return list(dict.fromkeys(itertools.chain.from_iterable(questions)))
+
+
+def _again(interview: Interview, bad: list[Answer]) -> Iterator[str]:
+    """Whether the same call gives the same numbers."""
+    for answer in bad[:3]:
+        again = interview.ask(answer.case)
+        if again is not None and not _same(again, answer.found):
+            yield "the same call gives other numbers the next time"
+            return
+
+
+def _same(these: list[np.ndarray], those: list[np.ndarray]) -> bool:
+    return len(these) == len(those) and all(
+        np.array_equal(np.asarray(a).astype(np.float64), b, equal_nan=True)
+        for a, b in zip(these, those)
+    )
+
+
+def _layouts(interview: Interview, bad: list[Answer], good: list[Answer]) -> Iterator[str]:
+    """Whether only arrays that are not row-major show the deviation."""
+    if any(a.case.layout == "C" for a in bad):
+        return
+    straight = [interview.put(replace(a.case, layout="C")) for a in bad[:ASKED]]
+    if not all(a is not None and a.conforms for a in straight):
+        return
+    told = set()
+    for answer in [a for a in good if a.case.layout == "C"][:ASKED]:
+        for layout in LAYOUTS[1:]:
+            other = interview.put(replace(answer.case, layout=layout))
+            if other is not None and not other.conforms:
+                told.add(layout)
+    told |= {a.case.layout for a in bad}
+    names = {"F": "column-major", "reversed": "reversed", "strided": "strided"}
+    kinds = ", ".join(names[layout] for layout in LAYOUTS[1:] if layout in told)
+    yield f"only when an input is not row-major in memory ({kinds})"
+
+
+def _ignored(interview: Interview, answers: list[Answer]) -> Iterator[str]:
+    """The arguments that the result should depend on, and does not."""
+    for name in interview.op.specs:
+        if interview.over:
+            return
+        told = 0
+        for answer in answers:
+            changed = _changed(interview, answer.case, name)
+            if changed is None:
+                continue
+            other = interview.put(changed)
+            if other is None or not _moved(answer, other):
+                continue
+            if not _same(other.found, answer.found):
+                break
+            told += 1
+            if told == ASKED:
+                break
+        else:
+            if told > 1:
+                yield f"the result does not depend on {name}"
+            continue
+        if told == ASKED:
+            yield f"the result does not depend on {name}"
+
+
+def _moved(answer: Answer, other: Answer) -> bool:
+    """Whether what is right differs, by more than any rounding, between two answers."""
+    return len(answer.right) == len(other.right) and any(
+        a.shape == b.shape and bool(np.any(np.abs(a - b) > 0.01 * np.max(np.abs(a), initial=0)))
+        for a, b in zip(answer.right, other.right)
+    )
+
+
+def _changed(interview: Interview, case: Case, name: str) -> Case | None:
+    """The case with one argument replaced by another of its kind; None where there is none."""
+    op = interview.op
+    spec, value = op.specs[name], case.inputs[name]
+    if value is None or spec.kind.name in ("Size", "Kept", "Count") or np.size(value) == 0:
+        return None
+    rng = np.random.default_rng([SEED, *name.encode()])
+    array = np.asarray(value)
+    if spec.kind.integer:
+        new: Any = array[::-1].copy() if array.ndim else None
+    elif spec.kind.name in ("Float", "Bias"):
+        new = np.where(np.isfinite(array), array + rng.standard_normal(array.shape), array)
+    elif spec.kind.name in ("Betas", "AlphaBar", "Fraction"):
+        new = array * 0.5 if np.max(array) > 0.5 or array.ndim else array * 0.5 + 0.25
+    else:
+        new = array * 0.5 if np.all(np.isfinite(array)) else np.ones_like(array)
+    if new is None:
+        return None
+    new = float(new) if spec.scalar else new
+    try:
+        inputs = rounded(op, op.read(**{**case.inputs, name: new}), case.precision)
+        op.evaluate(inputs)
+    except ValueError:
+        return None
+    return replace(case, inputs=inputs)
+
+
+def _conditions(op: Op, bad: list[Answer], good: list[Answer]) -> Iterator[str]:
+    """What holds of every input that deviates, and of no other."""
+    found = telling(op, [a.case.inputs for a in bad], [a.case.inputs for a in good])
+    if found:
+        count = f"{len(bad)} of {len(bad) + len(good)} cases"
+        yield f"deviates only where {found[0].says} ({count})"
+
+
+def _sizes(interview: Interview) -> Iterator[str]:
+    """For each axis, up to which size the result is right, or at which sizes."""
+    op = interview.op
+    names = list(dict.fromkeys(n for spec in op.specs.values() for n in spec.names()))
+    for name in names:
+        if interview.over:
+            return
+        base = {other: 2 + place % 3 for place, other in enumerate(names)}
+        if "T" in base:
+            base["T"] = LONGEST + 1 if name == "K" else 12
+        right = {n: _right_at(interview, base | {name: n}) for n in SIZES}
+        sentence = _threshold(interview, name, base, right)
+        if sentence:
+            yield sentence
+
+
+def _right_at(interview: Interview, sizes: dict[str, int]) -> bool | None:
+    """Whether a few cases of given sizes are right; None where the target was not asked."""
+    if interview.over:
+        return None
+    answers = [interview.of_sizes(sizes, number, (3,)) for number in range(3)]
+    told = [a.conforms for a in answers if a is not None]
+    return all(told) if told else None
+
+
+def _threshold(
+    interview: Interview, name: str, base: dict[str, int], right: dict[int, bool | None]
+) -> str:
+    """A sentence on the sizes of one axis at which the result is right."""
+    fine = [n for n, is_right in right.items() if is_right]
+    wrong = [n for n, is_right in right.items() if is_right is False]
+    if not fine or not wrong:
+        return ""
+    if max(fine) < min(wrong):
+        low, high = max(fine), min(wrong)
+        while high - low > 1:
+            middle = (low + high) // 2
+            is_right = _right_at(interview, base | {name: middle})
+            if is_right is None:
+                return f"right up to {name} = {low}, wrong from {high}"
+            low, high = (middle, high) if is_right else (low, middle)
+        return f"right up to {name} = {low}, wrong from {high}"
+    if max(wrong) < min(fine):
+        return f"wrong up to {name} = {max(wrong)}, right from {min(fine)}"
+    if len(fine) + len(wrong) < 8:
+        return ""
+    for unit in (128, 64, 32, 16, 8, 4, 2):
+        if all(n % unit == 0 for n in fine) and all(n % unit for n in wrong):
+            return f"right only where {name} is a multiple of {unit}"
+    powers = [n for n in right if n.bit_count() == 1]
+    if set(fine) <= set(powers) and not set(wrong) & set(powers):
+        return f"right only where {name} is a power of two"
+    for unit in (128, 64, 32, 16, 8, 4, 2):
+        for rest in (0, 1):
+            there = [n for n in right if n > unit and n % unit == rest]
+            if wrong == there and there:
+                return f"wrong only where {name} is {rest} more than a multiple of {unit}"
+    return ""
+
+
+def _output(op: Op, bad: list[Answer]) -> Iterator[str]:
+    """What the wrong outputs have to do with the right ones, case by case the same."""
+    for place, name in enumerate(op.outputs):
+        pairs = [
+            (a.found[place], a.right[place])
+            for a in bad
+            if len(a.found) == len(op.outputs) and not (a.wrong and not a.wrong[place].any())
+        ]
+        if not pairs:
+            if len(op.outputs) > 1:
+                yield f"{name} is right in every case"
+            continue
+        whole = name if len(op.outputs) > 1 else "the output"
+        for question in (_shape, _infinite, _factor, _offset, _order, _turned):
+            sentence = question(pairs)
+            if sentence:
+                yield f"{whole} {sentence}"
+                break
+        yield from (f"{whole} {x}" for x in _places([a for a in bad if a.wrong], place))
+
+
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+def _shape(pairs: Pairs) -> str:
+    """Another shape: one entry more or fewer, and what the rest is."""
+    if any(found.shape == right.shape or found.ndim != right.ndim for found, right in pairs):
+        return ""
+    steps = {tuple(np.subtract(found.shape, right.shape)) for found, right in pairs}
+    if len(steps) != 1:
+        return "has another shape"
+    step = steps.pop()
+    axes = [axis for axis, change in enumerate(step) if change]
+    if len(axes) != 1 or abs(step[axes[0]]) != 1:
+        return "has another shape"
+    axis, longer = axes[0], step[axes[0]] > 0
+    says = "has one entry too many" if longer else "has one entry too few"
+    for drop, where in ((0, "the first"), (-1, "the last")):
+        if all(_near(*_cut(found, right, axis, drop, longer)) for found, right in pairs):
+            extra = {
+                float(np.take(f, drop, axis=axis).flat[0]) for f, _ in pairs if longer and f.size
+            }
+            value = f", {extra.pop():.6g}" if len(extra) == 1 else ""
+            return f"{says}: {where}{value} is {'added' if longer else 'missing'}"
+    return says
+
+
+def _cut(
+    found: np.ndarray, right: np.ndarray, axis: int, drop: int, longer: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    section = slice(1, None) if drop == 0 else slice(None, -1)
+    index = (slice(None),) * axis + (section,)
+    return (found[index], right) if longer else (found, right[index])
+
+
+def _near(found: np.ndarray, right: np.ndarray) -> bool:
+    """Whether numbers agree to half of float32's digits of the largest; no verdict."""
+    if found.shape != right.shape or not right.size:
+        return found.shape == right.shape
+    same = (found == right) | (np.isnan(found) & np.isnan(right))
+    room = HALF * np.max(np.abs(right), where=np.isfinite(right), initial=0)
+    return bool(np.all(same | (np.abs(found - right) <= room)))
+
+
+def _infinite(pairs: Pairs) -> str:
+    """NaN or infinity where a number is due, and nothing else wrong."""
+    if any(found.shape != right.shape for found, right in pairs):
+        return ""
+    lost = [~np.isfinite(f) & np.isfinite(r) for f, r in pairs]
+    if not all(x.any() for x in lost):
+        return ""
+    if not all(_near(np.where(x, 0, f), np.where(x, 0, r)) for x, (f, r) in zip(lost, pairs)):
+        return ""
+    kinds = {"NaN" if np.isnan(f[x]).all() else "infinite" for x, (f, _) in zip(lost, pairs)}
+    return f"is {' or '.join(sorted(kinds))} where a number is due, and right elsewhere"
+
+
+def _factor(pairs: Pairs) -> str:
+    """A factor that is the same in every case."""
+    found_factors = []
+    for found, right in pairs:
+        if found.shape != right.shape or not np.isfinite(found).all() or not right.any():
+            return ""
+        factor = float(np.sum(found * right) / np.sum(right * right))
+        if not _near(found, factor * right) or not factor:
+            return ""
+        found_factors.append(factor)
+    if len(found_factors) < 2 or np.ptp(found_factors) > HALF * abs(found_factors[0]):
+        return "is a multiple of the right one, by a factor that differs from case to case" * (
+            len(found_factors) > 1 and all(r.size > 1 for _, r in pairs)
+        )
+    mean = sum(found_factors) / len(found_factors)
+    return f"is {factor_in_words(mean)} times the right one"
+
+
+def factor_in_words(factor: float) -> str:
+    """A factor by its name, where it has one.
+
+    >>> factor_in_words(1.3862943), factor_in_words(1.23)
+    ('2 ln 2 = 1.38629', '1.23')
+    """
+    for name, value in KNOWN_FACTORS.items():
+        if abs(factor - value) <= HALF * abs(value):
+            return name if name.lstrip("-").isdigit() else f"{name} = {value:.6g}"
+    return f"{factor:.6g}"
+
+
+def _offset(pairs: Pairs) -> str:
+    """A constant that is added in every case."""
+    offsets = []
+    for found, right in pairs:
+        if found.shape != right.shape or not found.size or not np.isfinite(found).all():
+            return ""
+        offsets.append(float(np.mean(found - right)))
+        if not _near(found, right + offsets[-1]) or found.size < 2:
+            return ""
+    steady = np.ptp(offsets) <= HALF * np.max(np.abs(offsets))
+    return f"is the right one plus {offsets[0]:.6g}" if len(offsets) > 1 and steady else ""
+
+
+def _order(pairs: Pairs) -> str:
+    """The same entries along an axis in another order, some twice, or some missing."""
+    if any(found.shape != right.shape or not right.ndim for found, right in pairs):
+        return ""
+    for axis in range(min(right.ndim for _, right in pairs)):
+        says = {_order_along(np.moveaxis(f, axis, 0), np.moveaxis(r, axis, 0)) for f, r in pairs}
+        says.discard("alike")
+        if len(says) == 1 and "" not in says:
+            return f"{says.pop()} along axis {axis}"
+    return ""
+
+
+def _order_along(found: np.ndarray, right: np.ndarray) -> str:
+    """What became of the entries along the first axis; empty where they are no longer there."""
+    if len(right) < 2:
+        return "alike" if _near(found, right) else ""
+    picked = []
+    for entry in found:
+        fitting = [i for i, other in enumerate(right) if _near(entry, other)]
+        if not fitting:
+            return ""
+        picked.append(fitting[0])
+    n = len(right)
+    names = {
+        tuple(range(n)): "alike",
+        tuple(reversed(range(n))): "has its entries backwards",
+        (0, *range(n - 1)): "is one late, the first twice,",
+        (*range(1, n), n - 1): "is one early, the last twice,",
+        (n - 1, *range(n - 1)): "is one late, the last in front,",
+        (*range(1, n), 0): "is one early, the first at the end,",
+        (0,) * n: "has the first entry for all",
+        (n - 1,) * n: "has the last entry for all",
+    }
+    plain = names.get(tuple(picked))
+    if plain:
+        return plain
+    return "has its entries in another order" if len(set(picked)) == n else "has entries twice"
+
+
+def _turned(pairs: Pairs) -> str:
+    """Transposed, or read in another order of its axes."""
+    ndims = {right.ndim for _, right in pairs}
+    if len(ndims) != 1 or not 2 <= max(ndims) <= 5:
+        return ""
+    for order in itertools.permutations(range(max(ndims))):
+        if order == tuple(range(len(order))):
+            continue
+        moved = [(f, np.transpose(r, order)) for f, r in pairs]
+        if all(_near(f, r) for f, r in moved):
+            return "is transposed" if len(order) == 2 else f"has its axes in the order {order}"
+        if all(f.size == r.size and _near(f.reshape(r.shape), r) for f, r in moved):
+            return f"holds the numbers in the order of the axes {order}, without being reshaped so"
+    return ""
+
+
+def _places(bad: list[Answer], place: int) -> Iterator[str]:
+    """Along which axis only some entries are wrong: the first, the last, all but the first."""
+    masks = [a.wrong[place] for a in bad if a.wrong[place].any()]
+    ndims = {mask.ndim for mask in masks}
+    if len(masks) < 2 or len(ndims) != 1:
+        return
+    tests: dict[str, Callable[[np.ndarray], Any]] = {
+        "the last entry": lambda rows: rows[-1] and not rows[:-1].any(),
+        "the first entry": lambda rows: rows[0] and not rows[1:].any(),
+        "entries after the first": lambda rows: not rows[0] and rows[1:].any(),
+        "entries before the last": lambda rows: not rows[-1] and rows[:-1].any(),
+    }
+    for axis in range(ndims.pop()):
+        others = [tuple(a for a in range(mask.ndim) if a != axis) for mask in masks]
+        lines: list[Any] = [mask.any(axis=rest) for mask, rest in zip(masks, others)]
+        long = [line for line in lines if len(line) > 1]
+        if len(long) < 2:
+            continue
+        for says, test in tests.items():
+            if all(test(line) for line in long):
+                yield f"is wrong in {says} along axis {axis} alone"
+                break

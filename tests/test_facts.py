@@ -1,0 +1,132 @@
+"""What is said of a deviation that nothing explains: answers to questions to the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.diagnosis.facts import factor_in_words, facts
+from refimpl.registry import OPS
+from tests.harness import cases
+
+FLOAT32 = np.dtype(np.float32)
+WRONG: dict[str, tuple[Callable, str]] = {}  # a target for each sentence
+
+
+def says(sentence: str) -> Callable:
+    def keep(function: Callable) -> Callable:
+        WRONG[function.__name__] = (function, sentence)
+        return function
+
+    return keep
+
+
+def right(op: str, **inputs: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return OPS[op].text(**inputs)
+
+
+def answering(op: str, target: Callable) -> Callable[[Case], list[np.ndarray]]:
+    def ask(case: Case) -> list[np.ndarray]:
+        result = target(**case.typed(OPS[op]))
+        outputs = result if isinstance(result, tuple) else (result,)
+        return [np.asarray(x).astype(np.float32) for x in outputs]
+
+    return ask
+
+
+def facts_of(name: str, count: int = 16) -> list[str]:
+    op = name.partition("__")[0]
+    ask = answering(op, WRONG[name][0])
+    seen = [(case, ask(case)) for case in cases(OPS[op], "float32", count)]
+    return facts(OPS[op], seen, FLOAT32, "float32", ask)
+
+
+@says("only when an input is not row-major in memory (column-major, reversed, strided)")
+def rms_norm__strides(x, gain, eps):
+    base = x if x.base is None else x.base
+    buffer = base.ravel(order="K")[: x.size].reshape(x.shape)
+    return right("rms_norm", x=buffer.astype(np.float64), gain=gain, eps=eps)
+
+
+@says("the result does not depend on scale")
+def classifier_free_guidance__scale(eps_uncond, eps_cond, scale):
+    return right("classifier_free_guidance", eps_uncond=eps_uncond, eps_cond=eps_cond, scale=3.3)
+
+
+@says("right only where K is a power of two")
+def softmax__blocks(z):
+    length = 1 << max(z.shape[-1] - 1, 0).bit_length()
+    padded = np.zeros((*z.shape[:-1], length))
+    padded[..., : z.shape[-1]] = z
+    return right("softmax", z=padded)[..., : z.shape[-1]]
+
+
+@says("the output is 2 ln 2 = 1.38629 times the right one")
+def gelu__factor(x):
+    return 2 * np.log(2) * right("gelu", x=x.astype(np.float64))
+
+
+@says("the output is transposed")
+def clip_logits__turned(image_features, text_features, log_scale):
+    features = {"image_features": text_features, "text_features": image_features}
+    return right("clip_logits", **features, log_scale=log_scale)
+
+
+@says("the output has one entry too many: the first, 1 is added")
+def alpha_bar__longer(betas):
+    return np.append(1, right("alpha_bar", betas=betas.astype(np.float64)))
+
+
+@says("deviates only where bias is given")
+def linear__bias(x, weight, bias):
+    y = right("linear", x=x.astype(np.float64), weight=weight, bias=None)
+    return y if bias is None else y + np.sin(bias) * bias
+
+
+@says("the same call gives other numbers the next time")
+def silu__random(x, rng=np.random.default_rng(5)):  # noqa: B008
+    return right("silu", x=x.astype(np.float64)) * rng.uniform(1, 2)
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_what_is_known_is_said(name):
+    assert any(fact.startswith(WRONG[name][1]) for fact in facts_of(name)), facts_of(name)
+
+
+def test_the_size_from_which_a_result_is_wrong_is_found_by_bisection():
+    op = OPS["softmax"]
+
+    def tiles(z):
+        y = right("softmax", z=z.astype(np.float64))
+        return y if z.shape[-1] <= 75 else np.where(np.arange(z.shape[-1]) >= 75, 2 * y, y)
+
+    ask = answering("softmax", tiles)
+    (case,) = [c for c in cases(op, "float32", 80) if np.shape(c.inputs["z"])[-1] > 75][:1]
+    found = facts(op, [(case, ask(case))], FLOAT32, "float32", ask)
+    assert "right up to K = 75, wrong from 76" in found
+
+
+def test_nothing_is_said_of_a_target_that_is_right():
+    op = OPS["silu"]
+    ask = answering("silu", lambda x: right("silu", x=x.astype(np.float64)))
+    seen = [(case, ask(case)) for case in cases(op, "float32", 12)]
+    assert facts(op, seen, FLOAT32, "float32", ask) == []
+
+
+def test_without_a_target_to_ask_the_outputs_alone_are_looked_at():
+    op = OPS["gelu"]
+    ask = answering("gelu", WRONG["gelu__factor"][0])
+    seen = [(replace(c, layout="C"), ask(c)) for c in cases(op, "float32", 12)]
+    (fact,) = [f for f in facts(op, seen, FLOAT32, "float32", None) if "times" in f]
+    assert "2 ln 2" in fact
+
+
+@pytest.mark.parametrize(("factor", "words"), [(np.pi, "π"), (-1.0, "-1"), (0.7, "0.7")])
+def test_a_factor_that_has_a_name_is_called_by_it(factor, words):
+    assert factor_in_words(float(factor)).startswith(words)
