@@ -7,7 +7,16 @@ from types import MappingProxyType
 
 from refimpl.op import Op
 
-CHAPTERS = ("layers", "images", "patch_embedding", "attention", "clip", "diffusion", "guidance")
+CHAPTERS = (
+    "layers",
+    "gates",
+    "images",
+    "patch_embedding",
+    "attention",
+    "clip",
+    "diffusion",
+    "guidance",
+)
 
 
 def _collect() -> dict[str, Op]:

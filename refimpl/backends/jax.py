@@ -136,6 +136,24 @@ def silu(x):
     return jax.nn.silu(x)
 
 
+@_on_tensors
+def swiglu(gate, up):
+    """jax.nn.silu"""
+    return jax.nn.silu(gate) * up
+
+
+@_on_tensors
+def geglu(gate, up):
+    """jax.nn.gelu(approximate=False)"""
+    return jax.nn.gelu(gate, approximate=False) * up
+
+
+@_on_tensors
+def geglu_tanh(gate, up):
+    """jax.nn.gelu"""
+    return jax.nn.gelu(gate) * up
+
+
 def _l2_normalize(x):
     norm = jnp.linalg.norm(x, axis=-1, keepdims=True)  # ... 1
     return x / jnp.where(norm > 0, norm, 1)

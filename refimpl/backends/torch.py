@@ -99,6 +99,24 @@ def silu(x):
 
 
 @_on_tensors
+def swiglu(gate, up):
+    """torch.nn.functional.silu"""
+    return F.silu(gate) * up
+
+
+@_on_tensors
+def geglu(gate, up):
+    """torch.nn.functional.gelu"""
+    return F.gelu(gate) * up
+
+
+@_on_tensors
+def geglu_tanh(gate, up):
+    """torch.nn.functional.gelu(approximate="tanh")"""
+    return F.gelu(gate, approximate="tanh") * up
+
+
+@_on_tensors
 def l2_normalize(x):
     """torch.nn.functional.normalize"""
     return F.normalize(x, dim=-1)
