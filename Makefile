@@ -15,10 +15,10 @@ HALVES := --precision float64 --precision float32 --precision bfloat16 --precisi
 .PHONY: verify verify-all test test-rest pythons check golden audit rules planted mutants known-answer libraries accuracy bench pages docs browse clean
 
 verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
-	$(VERIFY) fast onnxruntime
+	$(VERIFY) fast onnxruntime --seed 0
 
 verify-all: $(VENV)/.all           ## judge PyTorch and JAX as well; JAX compiles each new shape
-	$(VERIFY) --profile $(PROFILE)
+	$(VERIFY) --profile $(PROFILE) --seed 0
 
 test: $(VENV)/.test                ## the whole suite, JIT on and off; what needs more is skipped and counted
 	$(BIN)/python -m pytest -q -n 2 --note-lacking $(NOTES)
@@ -59,7 +59,7 @@ libraries: $(VENV)/.libraries      ## install the libraries that are judged wher
 accuracy: $(VENV)/.libraries $(VENV)/.test   ## judge every library at length; writes docs/accuracy.md
 	mkdir -p build/accuracy
 	for target in $(TARGETS); do \
-	  $(BIN)/refimpl verify $$target --profile ci $(HALVES) --json build/accuracy/$$target.json \
+	  $(BIN)/refimpl verify $$target --profile ci --seed 0 $(HALVES) --json build/accuracy/$$target.json \
 	    || test $$? -eq 1 || exit; \
 	done
 	$(BIN)/python -m tests.audit.accuracy $(TARGETS:%=build/accuracy/%.json) --page docs/accuracy.md

@@ -71,6 +71,7 @@ class Target(pytest.Collector):
 
     def collect(self) -> Iterator[CaseItem]:
         """An item for each case; the cases themselves are drawn when they run."""
+        from refimpl.oracle.cases.sizes import leading, numbers
         from refimpl.oracle.runs.verify import PROFILES
         from refimpl.oracle.targets.sessions import Session, TargetError
         from refimpl.registry import OPS
@@ -81,16 +82,18 @@ class Target(pytest.Collector):
             raise self.CollectError(str(error)) from None
         if not session.ops:
             raise self.CollectError(f"{self.name}: defines no function named like an operation")
-        count = PROFILES[self.config.getoption("--refimpl-profile")]
+        profile = self.config.getoption("--refimpl-profile")
         for op in (OPS[name] for name in session.ops):
             for precision in op.precisions:
                 if precision not in session.precisions(op.name, ()):
                     continue
                 trial = Trial(op, session, precision)
-                for i in range(len(op.probes) + count):
-                    number = f"probe{i}" if i < len(op.probes) else f"0-{i - len(op.probes)}"
+                lead = leading([p for p in op.precisions if p in session.precisions(op.name, ())])
+                named = numbers(op, precision, profile, PROFILES[profile], lead=lead)
+                for place, number in enumerate(named):
                     name = f"{op.name}/{precision}/{number}"
-                    yield CaseItem.from_parent(self, name=name, trial=trial, place=i)
+                    item = {"trial": trial, "place": place, "number": number}
+                    yield CaseItem.from_parent(self, name=name, **item)
 
 
 class Trial:
@@ -109,14 +112,6 @@ class Trial:
     def dialect(self) -> str:
         """The dialect that every case so far fits, if they deviate at all."""
         return next((edit.id for kind, edit, _ in self.suspects if kind == "dialects"), "")
-
-    def case(self, place: int) -> Case:
-        """The case at a place: the probes, then the random ones."""
-        from refimpl.oracle.cases.drawn import generate, random_case
-
-        if place >= len(self.op.probes):
-            return random_case(self.op, self.precision, 0, place - len(self.op.probes))
-        return list(generate(self.op, self.precision, 0))[place]
 
     def learn(
         self, case: Case, outputs: list[np.ndarray], expected: list[Expected], conforms: bool
@@ -163,14 +158,16 @@ class Trial:
 class CaseItem(pytest.Item):
     """One case of an operation."""
 
-    def __init__(self, *, trial: Trial, place: int, **keywords: Any) -> None:
+    def __init__(self, *, trial: Trial, place: int, number: str, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.trial = trial
         self.place = place
+        self.number = number
         self.add_marker("refimpl")
 
     def runtest(self) -> None:
         """Call the target and judge it; a refusal skips, a dialect is an expected failure."""
+        from refimpl.oracle.cases.sizes import numbered
         from refimpl.oracle.judging.judge import expect
         from refimpl.oracle.numbers.precisions import PRECISIONS
         from refimpl.oracle.runs.verify import CALLED_TWICE, try_once
@@ -178,7 +175,7 @@ class CaseItem(pytest.Item):
         trial = self.trial
         if trial.ended:
             pytest.skip(f"not run after an earlier case: {trial.ended}")
-        case = trial.case(self.place)
+        case = numbered(trial.op, trial.precision, self.number)
         expected = expect(trial.op, case.inputs, trial.precision)
         storage = PRECISIONS[trial.precision].dtype()
         again = f"again: {trial.session.replay(case)}"

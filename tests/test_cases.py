@@ -32,6 +32,21 @@ def test_groups_of_query_heads_occur():
     assert any(c.inputs["query"].shape[1] > c.inputs["key"].shape[1] > 1 for c in DRAWN)
 
 
+def test_half_of_the_cases_ask_nothing_unusual():
+    plain = 0
+    for case in DRAWN[:60]:
+        query, key, bias = (case.inputs[name] for name in ("query", "key", "bias"))
+        seen = bias is None or not bias.size or np.isfinite(bias).any(axis=-1).all()
+        vectors = all(np.any(x, axis=-1).all() for x in (query, key))
+        plain += query.shape[1] == key.shape[1] and len(query) > 0 and seen and vectors
+    assert plain >= 30
+
+
+def test_plain_cases_come_in_every_layout():
+    plain = [case for i, case in enumerate(DRAWN) if i.bit_count() % 2 == 0]
+    assert {case.layout for case in plain} == {"C", "F", "reversed", "strided"}
+
+
 def test_masks_are_absent_partial_and_total():
     biases = [case.inputs["bias"] for case in DRAWN]
     assert any(bias is None for bias in biases)

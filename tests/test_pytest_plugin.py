@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import refimpl
+from refimpl.oracle.cases.sizes import numbers
+from refimpl.oracle.runs.verify import PROFILES
+from refimpl.registry import OPS
 
 ROOT = Path(refimpl.__file__).parent.parent
 SIGMOID = (
@@ -76,7 +79,8 @@ def test_a_target_may_say_its_precisions_and_several_are_judged(tmp_path):
     (tmp_path / "both.py").write_text(SIGMOID + 'PRECISIONS = ("float32", "float64")\n')
     single = counts(judged(tmp_path, SIGMOID).stdout)["passed"]
     both = judged(tmp_path, SIGMOID, "--refimpl-target", "both.py")
-    assert counts(both.stdout)["passed"] == 3 * single
+    shared = list(numbers(OPS["sigmoid"], "float64", "quick", PROFILES["quick"]))
+    assert counts(both.stdout)["passed"] == 2 * single + len(shared)
 
 
 def test_a_refusal_is_skipped(tmp_path):

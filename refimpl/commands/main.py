@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -65,7 +66,13 @@ def parser() -> argparse.ArgumentParser:
         default=Path(".refimpl", "campaign"),
         help="what a campaign knows already, so that it can go on; default: %(default)s",
     )
-    verify.add_argument("--seed", type=int, default=0)
+    verify.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="of the drawn cases; default: a fresh one, which is printed; of a campaign, which can "
+        "go on: 0",
+    )
     verify.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="a call")
     verify.add_argument(
         "--allow", action="append", default=[], metavar="ID", help="a cause that does not count"
@@ -185,6 +192,9 @@ def run_verify(options: argparse.Namespace) -> int:
         if path and not path.parent.is_dir():
             raise TargetError(f"{path}: there is no such folder")
     known = baseline.read(options.baseline) if options.baseline else []
+    seed = options.seed
+    if seed is None:
+        seed = 0 if options.profile == "campaign" else secrets.randbelow(1 << 31)
     remarks: list[str] = []
     reports: list[Report] = []
     code = INTERNAL
@@ -204,7 +214,7 @@ def run_verify(options: argparse.Namespace) -> int:
             layerwise.verify_models(
                 *options.targets,
                 models=options.models,
-                seed=options.seed,
+                seed=seed,
                 allow=options.allow,
                 reports=reports,
                 progress=_progress(len(options.targets) * len(options.models)),
@@ -216,7 +226,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 results=options.results,
                 ops=options.ops,
                 precisions=options.precisions,
-                seed=options.seed,
+                seed=seed,
                 limit=options.limit,
                 allow=options.allow,
                 scheduler=options.scheduler,
@@ -230,7 +240,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 ops=options.ops,
                 precisions=options.precisions,
                 profile=options.profile,
-                seed=options.seed,
+                seed=seed,
                 limit=options.limit,
                 allow=options.allow,
                 reports=reports,
@@ -251,6 +261,8 @@ def run_verify(options: argparse.Namespace) -> int:
             options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
         if any(r.findings for r in reports):
             layerwise.show(reports) if options.models else report.show(reports)
+            if not (options.cmd or options.place):
+                print(f"\nseed {seed}: the same cases again with --seed {seed}")
         for remark in remarks:
             print(f"baseline: {remark}")
         complete = code in (CONFORMS, DEVIATES, NOTHING)

@@ -28,6 +28,7 @@ import numpy as np
 import refimpl
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, generate, random_case
+from refimpl.oracle.cases.sizes import numbered, profile_cases
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.judging.judge import expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -63,10 +64,10 @@ class Unit:
         return digest([refimpl.__version__, np.__version__, text, about])
 
     def cases(self) -> Iterator[Case]:
-        """The probes, if it is the first unit, and the random cases."""
+        """The probes and the chosen sizes, if it is the first unit, and the random cases."""
         op = OPS[self.op]
         if not self.first:
-            yield from generate(op, self.precision, 0)
+            yield from profile_cases(op, self.precision, "ci", 0, self.seed)
         for i in range(self.first, self.first + self.count):
             yield random_case(op, self.precision, self.seed, i)
 
@@ -163,11 +164,7 @@ def conclude(unit: Unit, total: dict[str, Any]) -> dict[str, Any]:
 
 
 def _case(unit: Unit, number: str) -> Case:
-    op = OPS[unit.op]
-    if number.startswith("probe"):
-        return next(c for c in generate(op, unit.precision, 0) if c.number == number)
-    seed, index = number.rsplit("-", 1)
-    return random_case(op, unit.precision, int(seed), int(index))
+    return numbered(OPS[unit.op], unit.precision, number)
 
 
 def _explain(trial: Trial, deviating: Sequence[Case]) -> None:
@@ -260,7 +257,7 @@ def campaign(
     planned: list[tuple[Report, list[Unit]]] = []
     for target in targets or installed():
         with Session(target, limit) as session:
-            report = Report(target, session.about["version"], allowed=frozenset(allow))
+            report = Report(target, session.about["version"], allowed=frozenset(allow), seed=seed)
             reports.append(report)
             parts = list(plan(session, chosen, precisions, count, seed))
             if not parts:

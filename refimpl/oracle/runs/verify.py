@@ -19,6 +19,7 @@ import refimpl
 from refimpl.op import Op
 from refimpl.oracle.cases import failing_cases
 from refimpl.oracle.cases.drawn import Case, generate
+from refimpl.oracle.cases.sizes import leading, numbered, profile_cases
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.facts import facts
 from refimpl.oracle.diagnosis.shrink import Enough, SameCause, computing, numbers, smallest
@@ -92,6 +93,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     allowed: frozenset[str] = frozenset()
     known: set[tuple[str, str]] = field(default_factory=set)  # operation and precision: a baseline
+    seed: int | None = None  # of the drawn cases, where any were drawn
 
     @property
     def conforms(self) -> bool:
@@ -115,6 +117,7 @@ class Report:
             "refimpl": refimpl.__version__,
             "target": self.target,
             "version": self.version,
+            "seed": self.seed,
             "environment": environment(),
             "ops": [finding.as_json() for finding in self.findings],
         }
@@ -161,19 +164,25 @@ def verify(
             session = stack.enter_context(Session(target, limit))
             if not session.ops:
                 raise TargetError(f"{target}: defines no function named like an operation")
-            reports.append(Report(target, session.about["version"], allowed=frozenset(allow)))
+            version = session.about["version"]
+            reports.append(Report(target, version, allowed=frozenset(allow), seed=seed))
             judged.append((session, reports[-1]))
         for op in chosen:
-            for precision in op.precisions:
-                asked = [
+            pairs = {
+                precision: [
                     (session, report)
                     for session, report in judged
                     if op.name in session.ops
                     and precision in session.precisions(op.name, tuple(precisions))
                 ]
+                for precision in op.precisions
+            }
+            lead = leading([precision for precision, asked in pairs.items() if asked])
+            for precision, asked in pairs.items():
                 if asked:
                     progress(f"{op.name} in {precision}")
-                    drawn = generate(op, precision, PROFILES[profile], seed)
+                    count = PROFILES[profile]
+                    drawn = profile_cases(op, precision, profile, count, seed, lead)
                     _judge_op(op, precision, asked, drawn, profile != "quick")
                     for _, report in asked:
                         if cases and not report.allows(report.findings[-1]):
@@ -396,13 +405,8 @@ def find_case(case_id: str) -> tuple[Op, Case]:
         op = OPS[name]
         if precision not in op.precisions:
             raise KeyError(precision)
-        seed, _, index = number.partition("-")
-        if index:
-            cases = generate(op, precision, int(index) + 1, int(seed))
-        else:
-            cases = generate(op, precision, 0)
-        return op, next(case for case in cases if case.id == case_id)
-    except (ValueError, KeyError, StopIteration):
+        return op, numbered(op, precision, number)
+    except (ValueError, KeyError):
         raise TargetError(
             f"{case_id}: no such case; expected OPERATION/PRECISION/NUMBER as in a report"
         ) from None
