@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("ftfy", reason="the small models read texts")
-
 from refimpl import fast
 from refimpl.axes import AxesError
 from refimpl.models import TEXT, recorder

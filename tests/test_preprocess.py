@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from refimpl.models.colours import opaque_first, over_white, unweighted, weighted
 from refimpl.models.preprocess import (
     CLIP_MEAN,
     CLIP_STD,
@@ -23,6 +24,7 @@ from refimpl.models.preprocess import (
     load_image,
     preprocess,
     resize_and_crop,
+    resize_picture,
     resize_uint8,
     resized_to,
     shrinks_rows_first,
@@ -218,21 +220,83 @@ def test_a_picture_is_read_as_it_was_written(tmp_path):
     assert np.array_equal(load_image(str(path)), COLOURS)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA", "CMYK", "YCbCr"])
+def stored(mode, rows=5, columns=4, seed=0):
+    """A file of this mode with pixels at random, and what Pillow decodes from it."""
+    noise = np.random.default_rng(seed).integers(0, 256, (rows, columns, 4), dtype=np.uint8)
+    noise[:, : columns // 3, 3] = 0
+    noise[:, columns // 2 :, 3] = 255
+    if mode in ("LAB", "CMYK"):
+        bands = [Image.fromarray(noise[..., i].copy()) for i in range(len(mode))]
+        picture = Image.merge(mode, bands)
+    elif mode in ("RGBA", "LA"):
+        picture = Image.fromarray(noise).convert(mode)
+    else:
+        picture = Image.fromarray(noise[..., :3].copy()).convert(mode)
+    file = saved(picture, "TIFF" if mode in ("CMYK", "YCbCr", "LAB") else "PNG")
+    decoded = Image.open(io.BytesIO(file.getvalue()))
+    assert decoded.mode == mode
+    return file, decoded
+
+
+COLOUR_MODES = ("1", "P", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB")
+
+
+@pytest.mark.parametrize("mode", COLOUR_MODES)
 def test_every_mode_of_eight_bits_becomes_red_green_and_blue(mode):
-    kind = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
-    picture = Image.fromarray(COLOURS).convert(mode)
-    found = load_image(saved(picture, kind))
+    file, decoded = stored(mode)
+    found = np.asarray(load_image(file))
     assert found.shape == (5, 4, 3)
     assert found.dtype == np.uint8
-    assert np.array_equal(found, np.array(picture.convert("RGB")))
+    assert np.array_equal(found, np.array(decoded.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", COLOUR_MODES)
+@pytest.mark.parametrize("size", [(40, 31), (9, 9), (31, 70), (3, 2), (16, 16)])
+def test_a_picture_is_resized_in_the_colours_of_its_file(mode, size):
+    file, decoded = stored(mode, 37, 23, seed=size[0])
+    resized = decoded.resize((size[1], size[0]), Image.Resampling.BICUBIC).convert("RGB")
+    assert np.array_equal(resize_picture(load_image(file), *size, ORDER), np.array(resized))
+
+
+@pytest.mark.parametrize("mode", ["P", "LA", "RGBA", "CMYK", "YCbCr", "LAB"])
+def test_the_order_of_resizing_and_converting_matters(mode):
+    picture = load_image(stored(mode, 37, 23)[0])
+    assert np.any(resize_picture(picture, 9, 9) != resize_uint8(opaque_first(picture), 9, 9))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+def test_a_transparent_picture_over_white_is_what_pillow_composes(mode):
+    file, decoded = stored(mode, 37, 23)
+    if mode == "P":
+        file = saved(decoded, transparency=bytes(range(0, 256, 2)))
+        decoded = Image.open(io.BytesIO(file.getvalue()))
+    white = Image.new("RGBA", decoded.size, "white")
+    expected = Image.alpha_composite(white, decoded.convert("RGBA")).convert("RGB")
+    assert np.array_equal(over_white(load_image(file)), np.array(expected))
+
+
+def test_every_colour_of_every_opacity_is_weighted_as_pillow_does():
+    both = np.stack(np.meshgrid(np.arange(256), np.arange(256)), axis=-1).astype(np.uint8)
+    pixels = both[..., [0, 0, 0, 1]]
+    picture = Image.fromarray(pixels)
+    premultiplied = picture.convert("RGBa")
+    assert np.array_equal(weighted(pixels), np.dstack([np.array(premultiplied)]))
+    raw = Image.frombytes("RGBa", picture.size, pixels.tobytes())
+    assert np.array_equal(unweighted(pixels), np.array(raw.convert("RGBA")))
+
+
+@pytest.mark.parametrize("mode", ["F", "I", "I;16"])
+def test_colours_that_nobody_defines_are_refused(mode):
+    file = saved(Image.new(mode, (3, 2)), "TIFF")
+    with pytest.raises(ImageError, match=rf"mode {mode}.*one of the modes 1, P, L, RGB"):
+        load_image(file)
 
 
 def test_a_palette_with_transparency_keeps_its_colours():
     picture = Image.new("P", (2, 2))
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     picture.putdata([0, 1, 2, 1])
-    found = load_image(saved(picture, transparency=bytes([0, 128, 255])))
+    found = load_image(saved(picture, transparency=bytes([0, 128, 255]))).rgb
     assert found.tolist() == [[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [40, 50, 60]]]
 
 
@@ -251,13 +315,13 @@ def test_the_orientation_is_not_applied():
     picture = Image.fromarray(COLOURS)
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert load_image(saved(picture, exif=exif)).shape == (5, 4, 3)
+    assert load_image(saved(picture, exif=exif)).rgb.shape == (5, 4, 3)
 
 
 def test_the_first_picture_of_an_animation_is_taken():
     frames = [Image.new("RGB", (2, 2), colour) for colour in ("red", "blue")]
     file = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert np.all(load_image(file) == [255, 0, 0])
+    assert np.all(load_image(file).rgb == [255, 0, 0])
 
 
 def png_that_claims(width, height):

@@ -6,9 +6,6 @@ import math
 
 import numpy as np
 import pytest
-
-pytest.importorskip("ftfy", reason="the small models read texts")
-
 from PIL import Image
 
 from refimpl.commands.main import main

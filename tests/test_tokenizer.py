@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import importlib.util
 import itertools
 import lzma
 import string
+import sys
+import unicodedata
 from importlib import resources
 
 import numpy as np
@@ -14,11 +17,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("ftfy")
-pytest.importorskip("regex")
+from refimpl.models.tokenizer import (
+    PIECES,
+    TextError,
+    Tokenizer,
+    clean,
+    repair,
+    split,
+    tokenize,
+    tokenizer,
+)
+from tests.audit.tokenizer import differences, texts
 
-from refimpl.models.tokenizer import TextError, Tokenizer, clean, tokenize, tokenizer
-from tests.audit.tokenizer import differences
+needs_the_extra = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("ftfy", "regex"))), reason="needs ftfy and regex"
+)
 
 PUBLISHED = {
     "Hello World!": [3306, 1002, 256],
@@ -158,12 +171,59 @@ def test_lone_surrogates_do_no_harm():
     assert tokenizer().encode("\ud800 cat")[-1] == 2368
 
 
-def test_without_the_extra_the_error_names_it(monkeypatch):
-    import sys
+@pytest.fixture
+def bare(monkeypatch):
+    """The tokenizer where neither ftfy nor regex is installed."""
+    for module in ("ftfy", "regex"):
+        monkeypatch.setitem(sys.modules, module, None)
+    return Tokenizer()
 
-    monkeypatch.setitem(sys.modules, "ftfy", None)
-    with pytest.raises(ImportError, match=r"refimpl\[text\]"):
-        clean("a")
+
+@pytest.mark.parametrize(("text", "tokens"), PUBLISHED.items())
+def test_published_tokens_come_out_without_the_extra(text, tokens, bare):
+    if text.isascii():
+        assert bare.encode(text) == tokens
+    else:
+        with pytest.warns(UserWarning, match=r"ftfy is not installed.*refimpl\[text\]"):
+            assert bare.encode(text) == tokens
+
+
+@needs_the_extra
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+@example("\x1b[31mred\x1b[0m &amp;amp;lt; a\r\nb\x07c")
+@example("< &amp;lt;")
+def test_texts_in_ascii_need_no_repair_beyond_ours(text):
+    import ftfy
+
+    found, expected = (
+        " ".join(html.unescape(html.unescape(fixed)).split())
+        for fixed in (repair(text), ftfy.fix_text(text))
+    )
+    assert found.isascii() <= (found == expected)  # an entity may name another character
+
+
+@needs_the_extra
+def test_the_standard_library_splits_every_character_as_the_pattern_does():
+    import regex
+
+    pattern = regex.compile(PIECES, regex.IGNORECASE)
+    for number in range(sys.maxunicode + 1):
+        if unicodedata.category(chr(number)) in ("Cn", "Cs"):
+            continue  # assigned in a later Unicode, perhaps, or no character
+        text = f"a{chr(number)}'{chr(number)}1".lower()
+        if not chr(number).isspace():
+            assert split(text) == pattern.findall(text), hex(number)
+
+
+@needs_the_extra
+@pytest.mark.parametrize("seed", range(3))
+def test_the_standard_library_splits_texts_of_every_kind_as_the_pattern_does(seed):
+    import regex
+
+    pattern = regex.compile(PIECES, regex.IGNORECASE)
+    for text in map(clean, texts(400, seed)):
+        assert split(text) == pattern.findall(text)
 
 
 @settings(max_examples=200, deadline=None)

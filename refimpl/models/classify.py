@@ -9,6 +9,7 @@ import numpy as np
 
 from refimpl.models import compiled, weights
 from refimpl.models.clip import clip_image, clip_text
+from refimpl.models.colours import Picture
 from refimpl.models.configs import Clip
 from refimpl.models.preprocess import CLIP_MEAN, CLIP_STD, load_image, preprocess
 from refimpl.models.shipped import small_clip
@@ -49,9 +50,9 @@ def zero_shot(
     return zero_shot_table(image_features, directions, float(np.exp(params["logit_scale"])))[0]
 
 
-def pixels(picture: np.ndarray, config: Clip) -> np.ndarray:
-    """Rows columns 3, 8 bits -> channels side side as the image tower wants them."""
+def pixels(picture: Picture, config: Clip) -> np.ndarray:
+    """A picture -> channels side side as the image tower wants them."""
     if config.vision.channels == len(CLIP_MEAN):
         return preprocess(picture, config.vision.image, CLIP_MEAN, CLIP_STD)
-    grey = np.round(picture @ LUMA).astype(np.uint8)[..., None]  # rows columns 1
+    grey = np.round(picture.rgb @ LUMA).astype(np.uint8)[..., None]  # rows columns 1
     return preprocess(grey, config.vision.image, HALF, HALF)

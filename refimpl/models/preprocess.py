@@ -14,30 +14,43 @@ from typing import IO
 
 import numpy as np
 
+from refimpl.models.colours import (
+    MODES,
+    POINTWISE,
+    TRANSPARENT,
+    Picture,
+    nearest,
+    picture_of,
+    to_rgb,
+    unweighted,
+    weighted,
+)
 from refimpl.ops.images.reference import bicubic_kernel, center_crop, normalize_image
 
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711])
 WEIGHT_BITS = 22
-WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 class ImageError(ValueError):
     """A picture that cannot be read, or has the wrong shape or kind of numbers."""
 
 
-def load_image(path: str | os.PathLike[str] | IO[bytes]) -> np.ndarray:
-    """Read a picture as 8-bit red, green and blue.
+def load_image(path: str | os.PathLike[str] | IO[bytes]) -> Picture:
+    """Read a picture of 8 bits a channel.
 
     path: a file, or an open binary file, in any format that Pillow knows.
 
-    Returns height width channels=3, uint8. Grey images and palettes are spread to three channels,
-    alpha is dropped without blending, of an animation the first frame is taken. The pixels come as
-    they are stored: an EXIF orientation is not applied, as in the published preprocessing.
+    Returns a `Picture`, which `preprocess` resizes in the colours of its file, as the published
+    preprocessing does; `np.asarray` makes it height width channels=3, uint8, red first, with grey
+    and palettes spread to three channels and alpha dropped without blending. Of an animation the
+    first frame is taken. The pixels come as they are stored: an EXIF orientation is not applied,
+    as in the published preprocessing.
 
     Raises ImageError for a broken file, for more pixels than Pillow's limit
-    (`PIL.Image.MAX_IMAGE_PIXELS`), and for modes of more than 8 bits a channel, which Pillow would
-    clip; FileNotFoundError for a file that is not there.
+    (`PIL.Image.MAX_IMAGE_PIXELS`), and for other modes than 1, P, L, LA, RGB, RGBX, RGBA, CMYK,
+    YCbCr and LAB: more than 8 bits a channel Pillow would clip, and of the rest nobody says what
+    they become; FileNotFoundError for a file that is not there.
     """
     from PIL import Image
 
@@ -45,12 +58,12 @@ def load_image(path: str | os.PathLike[str] | IO[bytes]) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as file:
-                if file.mode in WIDE_MODES:
+                if file.mode not in MODES:
                     raise ImageError(
-                        f"load_image: {path} has mode {file.mode}, expected 8 bits a channel"
+                        f"load_image: {path} has mode {file.mode}, expected 8 bits a channel in "
+                        f"one of the modes {', '.join(MODES)}"
                     )
-                picture = file.convert("RGBA") if file.mode in ("P", "PA") else file
-                return np.array(picture.convert("RGB"))  # height width channels
+                return picture_of(file)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"load_image: {path} is too large: {error}") from None
     except (FileNotFoundError, IsADirectoryError, PermissionError, ImageError):
@@ -151,12 +164,31 @@ def resized_to(rows: int, columns: int, side: int) -> tuple[int, int]:
     return int(side * rows / columns), side
 
 
+def resize_picture(
+    picture: Picture, height: int, width: int, rows_first: bool | None = None
+) -> np.ndarray:
+    """Resize a picture in the colours of its file, as Pillow does, and then turn it to RGB.
+
+    Returns height width 3, uint8. Palettes and single bits are not mixed: the nearest pixel is
+    taken. Colours are weighted by their opacity, which is dropped afterwards.
+    """
+    pixels = picture.pixels
+    rows, columns, _ = pixels.shape
+    if (rows, columns) == (height, width):
+        return picture.rgb
+    if picture.mode in POINTWISE:
+        return pixels[nearest(rows, height)][:, nearest(columns, width)]
+    if picture.mode in TRANSPARENT:
+        return unweighted(resize_uint8(weighted(pixels), height, width, rows_first))[..., :3]
+    return to_rgb(resize_uint8(pixels, height, width, rows_first), picture.mode)
+
+
 def resize_and_crop(
-    image: np.ndarray, side: int = 224, rows_first: bool | None = None
+    image: np.ndarray | Picture, side: int = 224, rows_first: bool | None = None
 ) -> np.ndarray:
     """The shorter side becomes `side`, the middle of the longer one is kept: still 8 bits.
 
-    image: rows columns channels, uint8.
+    image: rows columns channels, uint8, or a picture as `load_image` returns it.
     side: the side of the square, in pixels.
     rows_first: as in `resize_uint8`; it matters for pictures more than twice as tall as wide.
 
@@ -167,21 +199,29 @@ def resize_and_crop(
     >>> resize_and_crop(np.zeros((30, 40, 3), np.uint8), 8).shape
     (8, 8, 3)
     """
-    _check(image, "resize_and_crop")
-    rows, columns, _ = image.shape
-    resized = resize_uint8(image, *resized_to(rows, columns, side), rows_first)
+    pixels = image.pixels if isinstance(image, Picture) else image
+    _check(pixels, "resize_and_crop")
+    size = resized_to(*pixels.shape[:2], side)
+    if isinstance(image, Picture):
+        resized = resize_picture(image, *size, rows_first)
+    else:
+        resized = resize_uint8(image, *size, rows_first)
     planes = np.transpose(resized, (2, 0, 1))[None]  # 1 channels height width
     return np.transpose(center_crop(planes, side, side)[0], (1, 2, 0))
 
 
 def preprocess(
-    image: np.ndarray, side: int = 224, mean: np.ndarray = CLIP_MEAN, std: np.ndarray = CLIP_STD
+    image: np.ndarray | Picture,
+    side: int = 224,
+    mean: np.ndarray = CLIP_MEAN,
+    std: np.ndarray = CLIP_STD,
 ) -> np.ndarray:
     r"""CLIP's preprocessing of one picture.
 
     $$x_c = \frac{u_c / 255 - \mathrm{mean}_c}{\mathrm{std}_c}$$
 
-    image: rows columns channels, uint8, red first, as `load_image` returns it.
+    image: a picture as `load_image` returns it, resized in the colours of its file and then turned
+        to red, green and blue; or an array, rows columns channels, uint8, red first.
     side: the side of the square that the image tower reads, in pixels. Pictures are resized as
         Pillow 13 does; `resize_and_crop` can do it as older versions did.
     mean: channels, subtracted from pixels in [0, 1].
@@ -191,7 +231,10 @@ def preprocess(
 
     Raises ImageError for anything but an 8-bit image of three axes with as many channels as `mean`.
 
-    Elsewhere: SigLIP and some checkpoints of open_clip have 1/2 for mean and std, ViTs of timm
+    Elsewhere: open_clip has this order. transformers lays transparent pictures over white and
+    converts colours first: `preprocess(over_white(load_image(path)))` of `refimpl.models.colours`;
+    those who convert to RGB when they read a file: `preprocess(opaque_first(load_image(path)))`.
+    SigLIP and some checkpoints of open_clip have 1/2 for mean and std, ViTs of timm
     those of ImageNet; SigLIP resizes both sides without a crop.
 
     Paper: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language

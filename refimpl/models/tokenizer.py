@@ -5,16 +5,22 @@
     merge      each piece, as bytes, grows together pair by pair in the order of the table
 
 The vocabulary: 256 bytes, the same bytes at the end of a word, 48,894 merged pieces, two markers.
-Needs the extra `text` (ftfy, regex).
+
+The published code repairs encodings with ftfy and splits with regex: the extra `text`. Without it
+the standard library does what it can: for texts in ASCII the same, for others `clean` warns.
 """
 
 from __future__ import annotations
 
 import functools
 import html
+import importlib
 import itertools
 import lzma
-from collections.abc import Iterable
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable
 from importlib import resources
 from typing import Any
 
@@ -22,7 +28,12 @@ import numpy as np
 
 BOUNDARY = "</w>"
 START, END = "<|startoftext|>", "<|endoftext|>"
-PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
+PIECES = WORDS + r"|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+RUNS = re.compile("L+|N|X+")  # of kinds of characters
+QUOTES = dict.fromkeys((700, *range(8216, 8220)), "'") | dict.fromkeys(range(0x201C, 0x2020), '"')
+CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b\x0e-\x1f\x7f]")
+ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,24};")
 PADDING = 0
 
 
@@ -59,8 +70,68 @@ def clean(text: str) -> str:
     >>> clean("  Fish &amp;amp; Chips\\n")
     'fish & chips'
     """
-    repaired = _extra("ftfy").fix_text(text)
-    return " ".join(html.unescape(html.unescape(repaired)).split()).lower()
+    ftfy = _extra("ftfy")
+    repaired = ftfy.fix_text(text) if ftfy else repair(text)
+    cleaned = " ".join(html.unescape(html.unescape(repaired)).split()).lower()
+    if not (ftfy or cleaned.isascii()):
+        warnings.warn(
+            f"ftfy is not installed, so the encoding of {text[:40]!r} is not repaired, and the "
+            'tokens may be others than CLIP\'s; pip install "refimpl[text]" brings it',
+            stacklevel=2,
+        )
+    return cleaned
+
+
+def repair(text: str) -> str:
+    """What the standard library can do of ftfy's repairs: all that concern texts in ASCII.
+
+    Entities are undone where there is no tag, control characters and commands to terminals are
+    dropped, curled quotes straightened, lone surrogates replaced, accents composed. A wrong
+    encoding is not recognised.
+
+    >>> repair("it\u2019s e\u0301t\u00e9 &amp;amp; Chips")
+    "it's été & Chips"
+    """
+    before = None
+    while text != before:
+        before = text
+        if "<" not in text:
+            text = ENTITY.sub(lambda found: html.unescape(found[0]), text)
+        text = CONTROL.sub("", text.translate(QUOTES))
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        text = unicodedata.normalize("NFC", text)
+    return text
+
+
+def kind(character: str) -> str:
+    """L a letter, N a number, X something else, a blank for what is dropped.
+
+    >>> [kind(c) for c in "aé7½!\u0345 "]
+    ['L', 'L', 'N', 'N', 'X', ' ', ' ']
+    """
+    if character.isalpha():
+        return "L"
+    if unicodedata.category(character).startswith("N"):
+        return "N"
+    return " " if character.isspace() or character == "\u0345" else "X"
+
+
+def split(text: str) -> list[str]:
+    """The pieces of a text, as the pattern `PIECES` of the package regex finds them.
+
+    Letters and numbers are those of this Python's Unicode; regex may know later ones.
+
+    >>> split("it's 2 cats!?")
+    ['it', "'s", '2', 'cats', '!?']
+    """
+    words, kinds = re.compile(WORDS, re.IGNORECASE), "".join(map(kind, text))
+    found, at = [], 0
+    while at < len(text):
+        match = words.match(text, at) or RUNS.match(kinds, at)
+        if match:
+            found.append(text[at : match.end()])
+        at = match.end() if match else at + 1
+    return found
 
 
 def merge(symbols: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
@@ -113,7 +184,10 @@ class Tokenizer:
         self.ids = {piece: number for number, piece in enumerate(pieces)}
         self.pieces = pieces
         self.start, self.end = self.ids[START], self.ids[END]
-        self._split = _extra("regex").compile(PIECES, _extra("regex").IGNORECASE)
+        regex = _extra("regex")
+        self._split: Callable[[str], list[str]] = split
+        if regex:
+            self._split = regex.compile(PIECES, regex.IGNORECASE).findall
         self._piece = functools.lru_cache(maxsize=1 << 16)(self._encode_piece)
 
     def __len__(self) -> int:
@@ -135,7 +209,7 @@ class Tokenizer:
         """
         if not isinstance(text, str):
             raise TextError(f"encode: text has type {type(text).__name__}, expected str")
-        return [token for piece in self._split.findall(clean(text)) for token in self._piece(piece)]
+        return [token for piece in self._split(clean(text)) for token in self._piece(piece)]
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The cleaned text of tokens, pieces separated by spaces; stops at the first end marker.
@@ -209,11 +283,8 @@ def tokenize(texts: str | Iterable[str], context: int = 77, truncate: bool = Fal
 
 
 def _extra(module: str) -> Any:
-    import importlib
-
+    """A module of the extra `text`, or None where it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise ImportError(
-            f'the tokenizer needs {module}; pip install "refimpl[text]" brings it'
-        ) from None
+        return None

