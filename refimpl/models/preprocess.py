@@ -201,7 +201,8 @@ def resize_and_crop(
     """
     pixels = image.pixels if isinstance(image, Picture) else image
     _check(pixels, "resize_and_crop")
-    size = resized_to(*pixels.shape[:2], side)
+    rows, columns, _ = pixels.shape
+    size = resized_to(rows, columns, side)
     if isinstance(image, Picture):
         resized = resize_picture(image, *size, rows_first)
     else:
