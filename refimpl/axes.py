@@ -302,11 +302,11 @@ def convert(op: str, name: str, spec: Spec, value: Any, keep_dtype: bool = False
         raise AxesError(f"{op}: {name} has shape {array.shape}, expected a single number")
     if array.size and kind.low > -math.inf:  # numbers without a limit are not read through
         low = array.min()
-        if low < kind.low or (kind.open_low and low <= kind.low):
+        if not low >= kind.low or (kind.open_low and low <= kind.low):
             raise AxesError(f"{op}: {name} has {low}, expected {kind.says}")
     if array.size and kind.high < math.inf:
         high = array.max()
-        if high > kind.high or (kind.open_high and high >= kind.high):
+        if not high <= kind.high or (kind.open_high and high >= kind.high):
             raise AxesError(f"{op}: {name} has {high}, expected {kind.says}")
     if not spec.scalar:
         return array

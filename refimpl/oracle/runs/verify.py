@@ -219,7 +219,12 @@ def _judge_op(
     with ThreadPoolExecutor(len(trials)) as pool:  # the targets compute side by side
         for case in cases:
             expected = expect(op, case.inputs, precision)
-            list(pool.map(lambda trial: trial.add(case, expected), trials))  # noqa: B023
+            try:
+                list(pool.map(lambda trial: trial.add(case, expected), trials))  # noqa: B023
+            except BaseException:  # the pool waits for calls under way: end them
+                for session, _ in asked:
+                    session.interrupt()
+                raise
     for trial, (session, _) in zip(trials, asked, strict=True):
         trial.conclude()
         if long_sums:

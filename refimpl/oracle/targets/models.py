@@ -6,8 +6,6 @@ library does there ends as a verdict here.
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -19,6 +17,7 @@ import numpy as np
 
 from refimpl.models.configs import MODELS, Clip, Config
 from refimpl.models.weights import check
+from refimpl.oracle.targets.processes import Child, plain
 from refimpl.oracle.targets.sessions import TargetError
 
 LIBRARIES = {  # that have whole models, and the packages each needs
@@ -88,18 +87,19 @@ def record(target: str, name: str, seed: int = 0, limit: float = RECORD_LIMIT) -
         raise TargetError(f"{target}: has no models; give a file ending in .py or one of {known}")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        command = [sys.executable, "-m", __name__, target, name, str(seed), folder]
+        child = Child(__name__, target, name, str(seed), folder)
         try:
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=limit)
-        except subprocess.TimeoutExpired:
-            raise Crashed(f"did not answer within {limit:g} s") from None
+            code = child.wait(limit)
+            says = plain(child.epitaph(code))
+        finally:
+            child.close()
+        if code is None:
+            raise Crashed(f"did not answer within {limit:g} s")
         for kind in (TargetError, Unsupported, Crashed):
             if (place / kind.__name__).exists():
-                raise kind((place / kind.__name__).read_text())
-        if ended.returncode < 0:
-            raise Crashed(f"was killed by {signal.Signals(-ended.returncode).name}")
-        if ended.returncode or not (place / "version").exists():
-            raise Crashed(f"ended its process with exit code {ended.returncode}")
+                raise kind(plain((place / kind.__name__).read_text()))
+        if code or not (place / "version").exists():
+            raise Crashed(says)
         version = (place / "version").read_text()
         parts = {}
         for part in PARTS:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import numpy as np
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.targets import wire
+from refimpl.oracle.targets.processes import Child, plain
 
 BACKENDS = {  # and the packages or devices each needs
     "fast": ("numba",),
@@ -43,6 +40,9 @@ LIBRARIES = {  # made of the frameworks above, and judged where named
 }
 KNOWN = BACKENDS | LIBRARIES
 LOAD_LIMIT = 180.0  # seconds to import a framework on a busy machine
+WORKER = "refimpl.oracle.targets.worker"
+ANSWERS = ("returned", "refused", "raised")
+LONGEST_VERSION = 200  # characters
 
 
 class TargetError(RuntimeError):
@@ -57,6 +57,7 @@ class Outcome:
     outputs: list[np.ndarray] = field(default_factory=list)
     says: str = ""
     steps: dict[str, np.ndarray] = field(default_factory=dict)  # intermediate values by name
+    code: int = 0  # the exit code of a target that died
 
 
 def installed(among: dict[str, tuple[str, ...]] = BACKENDS) -> list[str]:
@@ -87,14 +88,11 @@ class Session:
             raise TargetError(f"{target}: not installed, needs {needs}")
         self.target = target
         self.limit = limit
-        self.process: subprocess.Popen | None = None
+        self.child: Child | None = None
         self.about: dict[str, Any] = {}
-        self.noise = tempfile.TemporaryFile()  # noqa: SIM115  closed with the session
-        try:
-            self._start()
-        except TargetError:
-            self.noise.close()
-            raise
+        self.calls = 0
+        self.interrupted = False
+        self._start()
 
     @property
     def ops(self) -> list[str]:
@@ -103,47 +101,36 @@ class Session:
 
     def precisions(self, op: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
         """The precisions to judge an operation in; by default float32, and float64 where known."""
-        known = self.about["supports"].get(op) or self.about["precisions"]
+        known = tuple(self.about["supports"].get(op) or self.about["precisions"])
         if wanted:
             return tuple(p for p in wanted if not known or p in known)
-        return tuple(p for p in ("float32", "float64") if p in (known or ("float32",)))
+        usual = tuple(p for p in ("float32", "float64") if p in (known or ("float32",)))
+        return usual or known
 
     def _start(self) -> None:
         there, back = os.pipe(), os.pipe()
-        environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "refimpl.oracle.targets.worker",
-                self.target,
-                str(there[0]),
-                str(back[1]),
-            ],
-            pass_fds=(there[0], back[1]),
-            stdin=subprocess.DEVNULL,
-            stdout=self.noise,
-            stderr=self.noise,
-            env=environment,
-            start_new_session=True,
-        )
-        os.close(there[0])
-        os.close(back[1])
         self.to, self.back = there[1], back[0]
-        with contextlib.suppress(OSError):  # if memory runs out, the target goes first
-            Path(f"/proc/{self.process.pid}/oom_score_adj").write_text("1000")
         try:
-            self.about, _ = wire.receive(self.back, time.monotonic() + LOAD_LIMIT, 0)
-        except (wire.Closed, wire.Garbled):
-            says = self._epitaph()
+            self.child = Child(
+                WORKER, self.target, str(there[0]), str(back[1]), fds=(there[0], back[1])
+            )
+        finally:
+            os.close(there[0])
+            os.close(back[1])
+        os.set_blocking(self.to, False)
+        try:
+            about, _ = wire.receive(self.back, time.monotonic() + LOAD_LIMIT, 0)
+            self.about = _read_about(about)
+        except (wire.Closed, wire.Garbled) as error:
+            says = str(error) if isinstance(error, wire.Garbled) else self._epitaph()[1]
             self.close()
             raise TargetError(f"{self.target}: cannot be loaded: {says}") from None
         except wire.Late:
             self.close()
             raise TargetError(f"{self.target}: not loaded after {LOAD_LIMIT:.0f} s") from None
-        if self.about["status"] != "ready":
+        except BaseException:  # an interruption leaves nothing behind
             self.close()
-            raise TargetError(f"{self.target}: cannot be loaded: {self.about['says']}")
+            raise
 
     def call(
         self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
@@ -153,66 +140,115 @@ class Session:
         `limit` may shorten the time for a call; `steps` asks for intermediate values as well.
         """
         limit = min(limit, self.limit)
-        if self.process is None:
+        outcome = self._call(op, case, room, limit, steps)
+        if outcome.status == "died" and outcome.code == -signal.SIGKILL:
+            again = self._call(op, case, room, limit, steps)  # it may have been someone else
+            return replace(again, says=f"{again.says}, twice") if again.code else again
+        return outcome
+
+    def _call(self, op: Op, case: Case, room: int, limit: float, steps: bool) -> Outcome:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self.child is not None and wire.ready(self.back):  # nothing was asked
+            code, says = self._epitaph(0.5)
+            self.close()
+            if code:
+                return Outcome("died", says=f"{says}, after its last answer", code=code)
+        if self.child is None:
             self._start()
         inputs = case.typed(op)
         arrays = {name: x for name, x in inputs.items() if isinstance(x, np.ndarray)}
+        self.calls += 1
         header = {
+            "id": self.calls,
             "op": op.name,
             "steps": steps,
             "names": list(arrays),
             "layout": case.layout,
             "scalars": {name: x for name, x in inputs.items() if name not in arrays},
         }
+        deadline = time.monotonic() + limit
         try:
-            wire.send(self.to, header, list(arrays.values()))
-            reply, outputs = wire.receive(
-                self.back, time.monotonic() + limit, 16 * room + (1 << 20)
-            )
-            named = reply.get("steps", [])
-            count = len(outputs) - len(named)
-            steps_found = dict(zip(named, outputs[count:]))
-            return Outcome(reply["status"], outputs[:count], reply.get("says", ""), steps_found)
+            wire.send(self.to, header, list(arrays.values()), deadline)
+            reply, outputs = wire.receive(self.back, deadline, 16 * room + (1 << 20))
+            return _read_reply(reply, outputs, self.calls)
         except wire.Late:
             self.close()
             return Outcome("hung", says=f"did not answer within {limit:g} s")
         except wire.Closed:
-            says = self._epitaph()
+            code, says = self._epitaph()
             self.close()
-            return Outcome("died", says=says)
-        except (wire.Garbled, KeyError, TypeError) as error:
+            if self.interrupted:  # by us, which says nothing about the target
+                raise KeyboardInterrupt from None
+            return Outcome("died", says=says, code=code or 0)
+        except wire.Garbled as error:
             self.close()
-            return Outcome("raised", says=f"returned something unreadable: {error}")
+            return Outcome("raised", says=plain(f"returned something unreadable: {error}"))
+        except BaseException:  # half a frame may be on its way
+            self.close()
+            raise
 
     def replay(self, case: Case) -> str:
         """The command that runs a case again."""
         return f"refimpl replay {case.id} {self.target}"
 
-    def _epitaph(self) -> str:
-        """How the process ended, in words."""
-        assert self.process is not None
-        try:
-            code = self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            return "closed its pipe"
-        if code >= 0:
-            return f"ended its process with exit code {code}"
-        return f"was killed by {signal.Signals(-code).name}"
+    def _epitaph(self, seconds: float = 5.0) -> tuple[int | None, str]:
+        """The exit code, None if it lives on; and how the process ended, in words."""
+        assert self.child is not None
+        code = self.child.wait(seconds)
+        return code, plain(self.child.epitaph(code))
+
+    def interrupt(self) -> None:
+        """End the process from another thread, so that a call under way ends at once."""
+        self.interrupted = True
+        child = self.child
+        if child is not None:
+            child.kill()
 
     def close(self) -> None:
         """End the process and everything it started."""
-        if self.process is None:
+        if self.child is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        child, self.child = self.child, None
+        child.close()
         os.close(self.to)
         os.close(self.back)
-        self.process = None
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        self.noise.close()
+
+
+def _read_about(about: dict[str, Any]) -> dict[str, Any]:
+    """Check what a target says about itself: whatever it imports could have sent it."""
+    if about.get("status") != "ready":
+        raise wire.Garbled(plain(about.get("says", "says nothing about itself")))
+    names = [*_strings(about.get("ops")), *_strings(about.get("precisions"))]
+    supports = about.get("supports")
+    if not isinstance(supports, dict):
+        raise wire.Garbled("SUPPORTS is not a dict")
+    for known in supports.values():
+        names += _strings(known)
+    about["version"] = plain(about.get("version", ""))[:LONGEST_VERSION]
+    return about
+
+
+def _strings(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
+        raise wire.Garbled("says something unreadable about itself")
+    return value
+
+
+def _read_reply(reply: dict[str, Any], outputs: list[np.ndarray], call: int) -> Outcome:
+    """Check a reply to a call, which anything in the target's process could have sent."""
+    if reply.get("id") != call:
+        raise wire.Garbled("a reply to another call")
+    status, says = reply.get("status"), reply.get("says", "")
+    named = _strings(reply.get("steps", []))
+    if status not in ANSWERS or not isinstance(says, str) or len(named) > len(outputs):
+        raise wire.Garbled("a reply of no known kind")
+    count = len(outputs) - len(named)
+    steps = {plain(name): x for name, x in zip(named, outputs[count:], strict=True)}
+    return Outcome(status, outputs[:count], plain(says), steps)

@@ -18,6 +18,7 @@ import numpy as np
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 HEADER_LIMIT = 1 << 20
+MOST_AXES = 64  # that NumPy has
 READABLE = {"b", "i", "u", "f"}
 
 
@@ -50,13 +51,23 @@ def named_dtype(name: str) -> np.dtype:
     return dtype
 
 
-def send(fd: int, header: dict[str, Any], arrays: list[np.ndarray]) -> None:
-    """Write one frame."""
+def send(
+    fd: int, header: dict[str, Any], arrays: list[np.ndarray], deadline: float | None = None
+) -> None:
+    """Write one frame, its numbers in this machine's byte order; a deadline needs a pipe that
+    does not block."""
     described = [{"dtype": a.dtype.name, "shape": list(a.shape)} for a in arrays]
     text = json.dumps({**header, "arrays": described}).encode()
-    _write(fd, len(text).to_bytes(8, "little") + text)
+    _write(fd, len(text).to_bytes(8, "little") + text, deadline)
     for array in arrays:
-        _write(fd, np.array(array, order="C").tobytes())
+        _write(fd, native(array).tobytes(), deadline)
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """The same numbers in this machine's byte order: a dtype's name does not tell the order."""
+    if array.dtype.isnative:
+        return array
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def receive(fd: int, deadline: float | None, limit: int) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -69,13 +80,17 @@ def receive(fd: int, deadline: float | None, limit: int) -> tuple[dict[str, Any]
         described = [
             (named_dtype(a["dtype"]), tuple(int(n) for n in a["shape"])) for a in header["arrays"]
         ]
-    except (ValueError, KeyError, TypeError, ImportError) as error:
-        raise Garbled(f"not a header: {error}") from None
+    except (ValueError, KeyError, TypeError, OverflowError, ImportError, RecursionError) as error:
+        raise Garbled(f"not a header: {str(error)[:200]}") from None
     sizes = [dtype.itemsize * math.prod(shape) for dtype, shape in described]
+    if not isinstance(header, dict):
+        raise Garbled("the header is no object")
     if any(n < 0 for _, shape in described for n in shape):
         raise Garbled("a negative size")
+    if any(len(shape) > MOST_AXES for _, shape in described):
+        raise Garbled(f"an array of more than {MOST_AXES} axes")
     if sum(sizes) > limit:
-        shapes = ", ".join(str(shape) for _, shape in described)
+        shapes = ", ".join(str(shape) for _, shape in described)[:200]
         raise Garbled(f"arrays of shape {shapes} are larger than anything expected here")
     arrays = [
         np.frombuffer(_read(fd, size, deadline), dtype=dtype).reshape(shape)
@@ -84,22 +99,36 @@ def receive(fd: int, deadline: float | None, limit: int) -> tuple[dict[str, Any]
     return header, arrays
 
 
-def _write(fd: int, data: bytes) -> None:
+def ready(fd: int) -> bool:
+    """Whether there is something to read, or the other side has gone."""
+    return bool(select.select([fd], [], [], 0)[0])
+
+
+def _write(fd: int, data: bytes, deadline: float | None) -> None:
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            _until(deadline, [], [fd])
         except OSError as error:
             raise Closed(str(error)) from None
+
+
+def _until(deadline: float | None, reading: list[int], writing: list[int]) -> None:
+    """Wait for a pipe, no longer than the deadline allows."""
+    left = None if deadline is None else deadline - time.monotonic()
+    if left is not None and (left <= 0 or not any(select.select(reading, writing, [], left))):
+        raise Late
+    if left is None:
+        select.select(reading, writing, [])
 
 
 def _read(fd: int, count: int, deadline: float | None) -> bytes:
     chunks, missing = [], count
     while missing:
         if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([fd], [], [], left)[0]:
-                raise Late
+            _until(deadline, [fd], [])
         chunk = os.read(fd, min(missing, 1 << 20))
         if not chunk:
             raise Closed("end of file")

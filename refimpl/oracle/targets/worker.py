@@ -1,6 +1,6 @@
 """The process a target lives in: it reads a call, makes it, and sends back what came out.
 
-Started by a `Session` as `python -m refimpl.oracle.targets.worker TARGET IN OUT`, with two pipes.
+Started by a `Session` through `start.py` with the arguments TARGET IN OUT, the last two pipes.
 The target's own standard output goes wherever the session sends it, never into the pipes.
 """
 
@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 
 from refimpl.oracle.cases.drawn import lay
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets import wire
 from refimpl.registry import OPS
+
+LONGEST = 400  # characters of an exception's message
 
 
 def load(target: str) -> ModuleType:
@@ -29,14 +32,23 @@ def load(target: str) -> ModuleType:
     if not target.endswith(".py"):
         return importlib.import_module(f"refimpl.backends.{target}")
     path = Path(target).resolve()
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = path.stem if not _taken(path.stem) else f"target_{path.stem}"
+    sys.path.append(str(path.parent))  # last: a file beside it hides no library
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"cannot import {target}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _taken(name: str) -> bool:
+    """Whether a module of this name can be imported, which a target would hide."""
+    try:
+        return name in sys.modules or importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def describe(module: ModuleType) -> dict[str, Any]:
@@ -46,10 +58,21 @@ def describe(module: ModuleType) -> dict[str, Any]:
     return {
         "status": "ready",
         "ops": offered,
-        "precisions": list(getattr(module, "PRECISIONS", ())),
-        "supports": {k: list(v) for k, v in getattr(module, "SUPPORTS", {}).items()},
+        "precisions": precisions("PRECISIONS", getattr(module, "PRECISIONS", ())),
+        "supports": {
+            str(op): precisions(f"SUPPORTS[{op!r}]", names)
+            for op, names in getattr(module, "SUPPORTS", {}).items()
+        },
         "version": str(getattr(module, "VERSION", "")),
     }
+
+
+def precisions(where: str, names: Any) -> list[str]:
+    """What a target says that it computes in; one name alone is taken for a mistake."""
+    if isinstance(names, str) or not all(name in PRECISIONS for name in names):
+        known = ", ".join(PRECISIONS)
+        raise TypeError(f'{where} is {names!r}, expected a tuple such as ("float32",) of {known}')
+    return list(names)
 
 
 def arguments(header: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
@@ -96,18 +119,30 @@ def answer(module: ModuleType, header: dict[str, Any], arrays: list[np.ndarray])
         outputs = [as_numpy(output) for output in outputs]
         steps = {name: as_numpy(x) for name, x in steps.items()} if header["steps"] else {}
     except NotImplementedError as error:
-        return {"status": "refused", "says": str(error)}, []
+        return {"status": "refused", "says": words(error)}, []
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return {
-            "status": "raised",
-            "says": f"raised {type(error).__name__}: {str(error)[:400]}",
-            "where": f"{Path(where.filename).name}:{where.lineno}",
-        }, []
+        says = f"raised {type(error).__name__}: {words(error)}{place(module, error)}"
+        return {"status": "raised", "says": says}, []
     changed = [name for name, data in before.items() if inputs[name].tobytes() != data]
     if changed:
-        return {"status": "raised", "says": f"changed its input {changed[0]}", "where": ""}, []
+        return {"status": "raised", "says": f"changed its input {changed[0]}"}, []
     return {"status": "returned", "steps": list(steps)}, [*outputs, *steps.values()]
+
+
+def words(error: BaseException) -> str:
+    """The message of an exception, if it has one that can be read."""
+    try:
+        return str(error)[:LONGEST]
+    except Exception:
+        return "with a message that cannot be read"
+
+
+def place(module: ModuleType, error: BaseException) -> str:
+    """Where an exception came from: the last line of the target's own, or of whatever it called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == getattr(module, "__file__", None)]
+    files = own or [frame for frame in frames if frame.filename != __file__]
+    return f" at {Path(files[-1].filename).name}:{files[-1].lineno}" if files else ""
 
 
 def main(target: str, read_fd: int, write_fd: int) -> None:
@@ -116,9 +151,10 @@ def main(target: str, read_fd: int, write_fd: int) -> None:
         module = load(target)
         wire.send(write_fd, describe(module), [])
     except BaseException as error:
-        says = f"{type(error).__name__}: {error}"
-        wire.send(write_fd, {"status": "unloadable", "says": says[:2000]}, [])
+        says = f"{type(error).__name__}: {words(error)}"
+        wire.send(write_fd, {"status": "unloadable", "says": says}, [])
         return
+    process = os.getpid()
     while True:
         try:
             header, arrays = wire.receive(read_fd, None, 1 << 40)
@@ -126,9 +162,10 @@ def main(target: str, read_fd: int, write_fd: int) -> None:
             return
         with np.errstate(all="ignore"):
             reply, outputs = answer(module, header, arrays)
-        wire.send(write_fd, reply, outputs)
+        if os.getpid() != process:  # a fork that the target let return answers nobody
+            os._exit(0)
+        wire.send(write_fd, {"id": header["id"], **reply}, outputs)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONFAULTHANDLER", "1")
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,119 @@
+"""Processes that end with the oracle, and say of what they died."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+START = Path(__file__).with_name("start.py")
+OTHERS = [Path(__file__).parents[2], *map(Path, set(sysconfig.get_paths().values()))]
+LAST = 8192  # bytes of what a process said at its end
+LONGEST = 300  # characters of it that are quoted
+
+
+class Child:
+    """A module of ours in a process group of its own, whose output is kept for its last words."""
+
+    def __init__(self, module: str, *arguments: str, fds: Sequence[int] = ()) -> None:
+        life, self._life = os.pipe()
+        self.noise = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", str(START), str(life), module, *arguments],
+                pass_fds=(life, *fds),
+                stdin=subprocess.DEVNULL,
+                stdout=self.noise,
+                stderr=self.noise,
+                env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._life)
+            self.noise.close()
+            raise
+        finally:
+            os.close(life)
+        with contextlib.suppress(OSError):  # if memory runs out, the target goes first
+            Path(f"/proc/{self.process.pid}/oom_score_adj").write_text("1000")
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code, None if the process does not end in time."""
+        try:
+            return self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
+        """End the process and everything it started; any thread may call this."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill it, and let go of everything that belongs to it."""
+        self.kill()
+        self.process.wait()
+        os.close(self._life)
+        self.noise.close()
+
+    def epitaph(self, code: int | None) -> str:
+        """How the process ended, in words, and the last that it said."""
+        if code is None:
+            return "closed its pipe"
+        size = os.fstat(self.noise.fileno()).st_size
+        tail = os.pread(self.noise.fileno(), LAST, max(0, size - LAST))
+        cause = last_words(tail.decode(errors="replace"))
+        return ending(code) + (f": {cause}" if cause else "")
+
+
+def ending(code: int) -> str:
+    """An exit code in words.
+
+    >>> ending(3), ending(-9)
+    ('ended its process with exit code 3', 'was killed by SIGKILL')
+    """
+    if code >= 0:
+        return f"ended its process with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def last_words(text: str) -> str:
+    """The file and line of a fatal error, or the last line that is not empty.
+
+    >>> last_words('Fatal Python error: Aborted\\n\\n  File "/a/mine.py", line 3 in silu\\n')
+    'Fatal Python error: Aborted at mine.py:3'
+    >>> last_words("loading\\nout of memory\\n\\n")
+    'out of memory'
+    """
+    fatal = text.rfind("Fatal Python error:")
+    if fatal >= 0:
+        said = text[fatal:].partition("\n")[0]
+        for file, line in re.findall(r'File "([^"]+)", line (\d+) in', text[fatal:]):
+            if not any(place in Path(file).parents for place in OTHERS):
+                return f"{said[:LONGEST]} at {Path(file).name}:{line}"
+        return said[:LONGEST]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:LONGEST] if lines else ""
+
+
+def plain(text: Any) -> str:
+    """Text whose control characters cannot act on a terminal.
+
+    >>> plain("a\\x1b[2Jb\\u202e")
+    'a\\\\x1b[2Jb\\\\u202e'
+    """
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode()
+        for c in str(text).encode(errors="backslashreplace").decode()
+    )
