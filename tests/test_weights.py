@@ -290,6 +290,50 @@ def test_foreign_names_become_ours(name, as_theirs):
     assert all(np.array_equal(found[n], params[n]) for n in params)
 
 
+def vision_tower(projected):
+    """The image tower of a CLIP on its own, under our names."""
+    of_clip = random_params(SMALL["clip"])
+    alone = {n.removeprefix("visual."): x for n, x in of_clip.items() if n.startswith("visual.")}
+    if not projected:
+        del alone["proj"]
+    return alone
+
+
+@pytest.mark.parametrize("prefix", ["vision_model.", ""])
+@pytest.mark.parametrize("projected", [True, False])
+def test_the_vision_tower_of_a_clip_is_read_alone(prefix, projected, tmp_path):
+    params = vision_tower(projected)
+    theirs = as_transformers({f"visual.{n}": x for n, x in params.items()})
+    del theirs["text_model.embeddings.position_ids"]
+    theirs = {
+        n.replace("vision_model.", prefix): np.ascontiguousarray(x) for n, x in theirs.items()
+    }
+    safetensors.save_file(theirs, tmp_path / "w.safetensors")
+    config, found = read(tmp_path / "w.safetensors")
+    tower = dataclasses.replace(SMALL["clip"].vision, heads=1)
+    assert config == (tower if projected else dataclasses.replace(tower, embed=0))
+    assert found.keys() == params.keys()
+    assert all(np.array_equal(found[n], params[n]) for n in params)
+
+
+STRANGERS = {
+    "vision_model.head.probe": "belongs to a SigLIP, whose pooling by attention is not among",
+    "head.probe": "belongs to a SigLIP",
+    "visual.trunk.attn_pool.latent": "belongs to a SigLIP",
+    "text_model.embeddings.token_embedding.weight": "belongs to a text tower alone",
+    "embeddings.token_embedding.weight": "belongs to a text tower alone",
+    "down_blocks.0.attentions.0.norm.weight": "belongs to a U-Net",
+    "h.0.attn.c_attn.weight": "names such as h.0.attn.c_attn.weight belong to no known layout",
+}
+
+
+@pytest.mark.parametrize(("name", "says"), STRANGERS.items())
+def test_what_is_none_of_our_models_is_refused_in_words(name, says, tmp_path):
+    safetensors.save_file({name: np.zeros(3)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=re.escape(says)):
+        read(tmp_path / "w.safetensors")
+
+
 def test_counters_of_batches_are_left_out():
     params = random_params(SMALL["clip-resnet"])
     assert (

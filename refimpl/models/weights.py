@@ -1,9 +1,10 @@
 """Weights: safetensors files read with care, and the names of other libraries turned into ours.
 
 Our own names are OpenAI's for CLIP (`visual.transformer.resblocks.0.attn.in_proj_weight`), and the
-same without `visual.` for a Vision Transformer alone. Known besides: open_clip, the CLIP, ViT and
-DINOv2 of transformers (before its version 5 and since), and the ViT of timm. Nothing is guessed: a
-missing, a surplus and a misshapen array are errors that name it.
+same without `visual.` for a Vision Transformer alone. Known besides: open_clip; of transformers, its
+CLIP, that one's vision tower alone, ViT and DINOv2 (before its version 5 and since); timm's ViT.
+Nothing is guessed: a missing, a surplus and a misshapen array are errors that name it, and what is
+none of these models is refused in words.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def read(path: str | Path, config: Config | None = None) -> tuple[Config, dict[s
 
     Raises WeightsError for a damaged file and for arrays that are missing, surplus or misshapen.
     """
-    params = translate(load(path))
+    state = load(path)
+    _recognise(state)
+    params = translate(state)
     config = config or infer(params)
     check(params, config)
     return config, params
@@ -122,6 +125,7 @@ OPENAI = (
 )
 PERCEPTRON = ((r"\.mlp\.fc1\.", ".mlp.c_fc."), (r"\.mlp\.fc2\.", ".mlp.c_proj."))
 TRANSFORMERS_CLIP = (
+    (r"^(embeddings|encoder|pre_layrnorm|post_layernorm)\.", r"vision_model.\1."),  # alone
     (r".*\.position_ids$", "|drop"),
     (r"^vision_model\.encoder\.layers\.", "visual.transformer.resblocks."),
     (r"^vision_model\.embeddings\.patch_embedding\.", "visual.conv1."),
@@ -174,11 +178,19 @@ TIMM = (
     *PERCEPTRON,
 )
 LAYOUTS = {  # a name that gives the layout away, and its rules
-    r"vision_model\.|text_model\.": TRANSFORMERS_CLIP,
+    r"vision_model\.|text_model\.|embeddings\.patch_embedding\.": TRANSFORMERS_CLIP,
     r"(.*\.)?embeddings\.patch_embeddings\.projection\.": TRANSFORMERS_VIT,
     r"patch_embed\.proj\.": TIMM,
     r"": OPENAI,
 }
+OTHERS = {  # a name that gives away what is none of our models, and what it is
+    r"(vision_model\.)?head\.probe$|(visual\.trunk\.)?attn_pool\.latent$": "a SigLIP, whose "
+    "pooling by attention",
+    r"(text_model\.)?embeddings\.token_embedding\.|text_projection": "a text tower alone, which",
+    r"(unet|model\.diffusion_model)\.|(down|up)_blocks\.": "a U-Net, which",
+}
+KNOWN = "CLIP, its vision tower, ViT and DINOv2"
+OURS = re.compile(r"(visual\.|text\.)?(conv1|transformer|class_embedding|token_embedding|ln_)\b")
 
 
 def translate(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -217,7 +229,26 @@ def translate(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if missing or name in params or len({part.shape for part in parts.values()}) > 1:
             raise WeightsError(f"weights: {name} needs q, k and v of one shape")
         params[name] = np.concatenate([parts["q"], parts["k"], parts["v"]])
+    if rules is TRANSFORMERS_CLIP and "token_embedding.weight" not in params:
+        return {name.removeprefix("visual."): array for name, array in params.items()}
     return params
+
+
+def _recognise(state: Mapping[str, Any]) -> None:
+    """Raise WeightsError, in words, for the arrays of what is none of our models."""
+    vision = any(re.match(r"vision_model\.|visual\.", name) for name in state)
+    for telltale, what in OTHERS.items():
+        told = next((name for name in state if re.match(telltale, name)), "")
+        if told and not (what.startswith("a text tower") and vision):
+            raise WeightsError(
+                f"weights: {told} belongs to {what} is not among the models here: {KNOWN}"
+            )
+    marks = (*(re.compile(telltale) for telltale in LAYOUTS if telltale), OURS)
+    if state and not any(mark.match(name) for mark in marks for name in state):
+        raise WeightsError(
+            f"weights: names such as {', '.join([*state][:3])} belong to no known layout, which are "
+            f"{KNOWN} of OpenAI, open_clip, transformers and timm"
+        )
 
 
 def rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
@@ -235,7 +266,8 @@ def infer(params: Mapping[str, np.ndarray]) -> Config:
     """The configuration that the shapes tell.
 
     They do not tell the heads: 64 wide each, as OpenAI's are, or one head for a narrower width.
-    Nor do they tell activation and epsilon: those are OpenAI's for a CLIP, and for a Vision
+    Nor do they tell activation and epsilon: those are OpenAI's for a CLIP and for its vision tower,
+    which has a norm before the first block and no bias of the patches, and for another Vision
     Transformer the exact GELU and 1e-6.
 
     Raises WeightsError where what is needed to tell is missing or misshapen.
@@ -263,6 +295,8 @@ def _infer_vit(params: Mapping[str, np.ndarray], at: str, clip: bool) -> Vit:
     class_token = clip or "class_embedding" in params
     layers, hidden = _blocks(params, at)
     embed_from = "text_projection" if clip else "proj"  # a CLIP without visual.proj is no model
+    pre_norm, patch_bias = clip or "ln_pre.weight" in params, f"{at}conv1.bias" in params
+    openai = clip or (pre_norm and not patch_bias)
     return Vit(
         patch,
         width,
@@ -273,11 +307,11 @@ def _infer_vit(params: Mapping[str, np.ndarray], at: str, clip: bool) -> Vit:
         channels=channels,
         classes=_shape(params, "head.weight", 2)[0] if "head.weight" in params else 0,
         embed=_shape(params, embed_from, 2)[1] if embed_from in params else 0,
-        activation="quick_gelu" if clip else "gelu",
-        eps=1e-5 if clip else 1e-6,
-        patch_bias="conv1.bias" in params,
+        activation="quick_gelu" if openai else "gelu",
+        eps=1e-5 if openai else 1e-6,
+        patch_bias=patch_bias,
         class_token=class_token,
-        pre_norm=clip or "ln_pre.weight" in params,
+        pre_norm=pre_norm,
         layer_scale="transformer.resblocks.0.ls_1.gamma" in params,
     )
 
