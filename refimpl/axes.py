@@ -325,3 +325,18 @@ def check_limits(op: str, specs: dict[str, Spec], arguments: dict, sizes: dict[s
             raise AxesError(f"{op}: {name} has {high}, but {spec.limit}={size}")
         if spec.kind.name == "Kept" and np.any(np.diff(value) <= 0):
             raise AxesError(f"{op}: {name} is not strictly increasing")
+        if spec.kind.name == "Previous":
+            _check_earlier(op, name, specs, arguments)
+
+
+def _check_earlier(op: str, name: str, specs: dict[str, Spec], arguments: dict) -> None:
+    """Check that an earlier index is not later than the index of the same axis."""
+    for other, spec in specs.items():
+        if spec.kind.name == "Index" and spec.limit == specs[name].limit:
+            earlier, later = np.broadcast_arrays(arguments[name], arguments[other])
+            if np.any(earlier > later):
+                at = int(np.argmax(earlier > later))
+                raise AxesError(
+                    f"{op}: {name}[{at}] is {earlier.flat[at]}, later than {other}[{at}]="
+                    f"{later.flat[at]}; {name} must be earlier"
+                )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import FunctionType, MappingProxyType
 
-from refimpl.op import Op
+from refimpl.op import Edit, Op
 
 CHAPTERS = (
     "layers",
@@ -39,3 +42,68 @@ def find(name: str) -> Op:
     near = difflib.get_close_matches(name, OPS, n=3)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     raise KeyError(f"no operation is called {name!r}{hint}")
+
+
+def generations(op: Op) -> list[Op]:
+    """The operation as its text sees it, then with what it inherits from those that it calls.
+
+    The first has its own mistakes, dialects and lossy forms; the next those of the operations that
+    its text calls, as edits of their texts; then those that these call. What an operation lists
+    itself it does not inherit.
+    """
+    found, seen = [op], {_places(op, edit) for edit in _edits(op)}
+
+    def inherited(callees: tuple[Op, ...], kind: str) -> tuple[Edit, ...]:
+        edits = (_adopted(op, callee, edit) for callee in callees for edit in getattr(callee, kind))
+        new = {_places(op, edit): edit for edit in edits if _places(op, edit) not in seen}
+        seen.update(new)
+        return tuple(new.values())
+
+    for callees in _called(op.text):
+        found.append(
+            replace(
+                op,
+                dialects=inherited(callees, "dialects"),
+                mistakes=inherited(callees, "mistakes"),
+                lossy=inherited(callees, "lossy"),
+            )
+        )
+    return found
+
+
+def _edits(op: Op) -> Iterator[Edit]:
+    yield from (*op.mistakes, *op.dialects, *op.lossy)
+
+
+def _places(op: Op, edit: Edit) -> frozenset:
+    """What an edit replaces, wherever it is listed."""
+    homes = ((op.home(where), old, new) for where, old, new in edit.places)
+    return frozenset((home.__name__, name, old, new) for (home, name), old, new in homes)
+
+
+def _adopted(op: Op, callee: Op, edit: Edit) -> Edit:
+    """The edit of a callee's text, to be applied where the caller calls it."""
+
+    def place(where: str) -> str:
+        if "." in where or callee.text.__module__ == op.text.__module__:
+            return where or callee.name
+        return f"{callee.chapter}.{where or callee.name}"
+
+    (where, _, _), *also = edit.places
+    return replace(
+        edit, where=place(where), also=tuple((place(at), old, new) for at, old, new in also)
+    )
+
+
+@functools.cache
+def _called(text: Callable) -> tuple[tuple[Op, ...], ...]:
+    """The operations that a text calls, then those that these call, and so on, each once."""
+    known = {op.text: op for op in OPS.values()}
+    found, seen, last = [], {text}, [text]
+    while last:
+        names = ((caller, name) for caller in last for name in caller.__code__.co_names)
+        called = dict.fromkeys(caller.__globals__.get(name) for caller, name in names)
+        last = [f for f in called if isinstance(f, FunctionType) and f not in seen]
+        seen.update(last)
+        found.append(tuple(known[f] for f in last if f in known))
+    return tuple(generation for generation in found if generation)

@@ -58,6 +58,10 @@ WRONG = [
         lambda: refimpl.respaced_betas([0.1, 0.2, 0.3], [2, 1]),
         "respaced_betas: timesteps is not strictly increasing",
     ),
+    (
+        lambda: refimpl.ddim_step(Z((2, 3)), [1, 0], [0, 1], Z((2, 3)), Z((2, 3)), [0.9, 0.8], 0.0),
+        r"ddim_step: t_prev\[1\] is 1, later than t\[1\]=0; t_prev must be earlier",
+    ),
     (lambda: refimpl.ddim_step(1, 2), "ddim_step: missing a required argument"),
 ]
 

@@ -1,8 +1,8 @@
 """Weights: safetensors files read with care, and the names of other libraries turned into ours.
 
 Our own names are OpenAI's for CLIP (`visual.transformer.resblocks.0.attn.in_proj_weight`), and the
-same without `visual.` for a Vision Transformer alone. Known besides: open_clip; of transformers, its
-CLIP, that one's vision tower alone, ViT and DINOv2 (before its version 5 and since); timm's ViT.
+same without `visual.` for a Vision Transformer alone. Known besides: open_clip; transformers, its
+CLIP, that one's vision tower alone, ViT and DINOv2, before version 5 and since; the ViT of timm.
 Nothing is guessed: a missing, a surplus and a misshapen array are errors that name it, and what is
 none of these models is refused in words.
 """
@@ -246,8 +246,8 @@ def _recognise(state: Mapping[str, Any]) -> None:
     marks = (*(re.compile(telltale) for telltale in LAYOUTS if telltale), OURS)
     if state and not any(mark.match(name) for mark in marks for name in state):
         raise WeightsError(
-            f"weights: names such as {', '.join([*state][:3])} belong to no known layout, which are "
-            f"{KNOWN} of OpenAI, open_clip, transformers and timm"
+            f"weights: names such as {', '.join([*state][:3])} belong to no known layout; known "
+            f"are {KNOWN} of OpenAI, open_clip, transformers and timm"
         )
 
 

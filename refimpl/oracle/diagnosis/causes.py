@@ -15,6 +15,7 @@ from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import Ask, narrow, predict, weigh
 from refimpl.oracle.judging.judge import Expected, expect, judge
+from refimpl.registry import generations
 
 Seen = list[tuple[Case, list[np.ndarray]]]
 BUDGET = 8.0  # seconds of computing that one diagnosis may take
@@ -67,15 +68,14 @@ def explanations(
         return narrow(op, found, ask, precision, storage, seen, deadline) if ask else found
 
     own = [expect(op, case.inputs, precision) for case, _ in seen]
-    known = [
-        _listed(op, edit, kind)
-        for kind, edits in (("dialect", op.dialects), ("mistake", op.mistakes))
-        for edit in edits
-    ]
-    found = asked([e for e in known if _explains(op, e, seen, own, storage)])
-    if found:
-        return [e for e in found if e.kind == "dialect"] or found
-    lossy = [_listed(op, edit, "precision") for edit in op.lossy]
+    family = generations(op)
+    for of in family:  # its own, else what it inherits from the operations that it calls
+        known = [_listed(op, edit, "dialect") for edit in of.dialects]
+        known += [_listed(op, edit, "mistake") for edit in of.mistakes]
+        found = asked([e for e in known if _explains(op, e, seen, own, storage)])
+        if found:
+            return [e for e in found if e.kind == "dialect"] or found
+    lossy = [_listed(op, edit, "precision") for of in family for edit in of.lossy]
     found = [e for e in lossy if _explains(op, e, seen, [], storage)]
     if found:
         return found
