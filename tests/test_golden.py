@@ -265,7 +265,8 @@ def test_a_missing_case_is_a_deviation(tmp_path):
 def test_a_program_that_hangs_or_is_absent(tmp_path):
     program = command(tmp_path, RIGHT, "\nimport time; time.sleep(60)")
     (report,) = verify_recorded(command=program, ops=["silu"], limit=2.0)
-    assert not report.conforms or report.findings[0].status == "conforms"
+    assert report.findings[0].status == "crashes"
+    assert "did not end within 2 s" in report.findings[0].says
     with pytest.raises(TargetError, match="cannot be started"):
         verify_recorded(command="/no/such/program {in} {out}")
 

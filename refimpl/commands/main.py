@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import secrets
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import refimpl
+from refimpl.commands import arguments
 from refimpl.commands import models as cli_models
+from refimpl.commands.terminal import Screen
 
 CONFORMS, DEVIATES, INTERRUPTED, INTERNAL, USAGE, NOTHING = range(6)
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,10 +50,12 @@ def parser() -> argparse.ArgumentParser:
         choices=("float64", "float32", "tf32", "bfloat16", "float16"),
         dest="precisions",
     )
-    verify.add_argument("--profile", choices=("quick", "ci", "deep", "campaign"), default="ci")
+    verify.add_argument(
+        "--profile", choices=("quick", "ci", "deep", "campaign"), help="default: ci"
+    )
     verify.add_argument(
         "--count",
-        type=int,
+        type=arguments.natural,
         default=10_000,
         metavar="N",
         help="random cases of each operation and precision in a campaign; default: %(default)s",
@@ -58,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="the Dask scheduler of a campaign; default: processes of this machine",
     )
-    verify.add_argument("--workers", type=int, metavar="N", help="how many of them")
+    verify.add_argument("--workers", type=arguments.natural, metavar="N", help="how many of them")
     verify.add_argument(
         "--results",
         metavar="DIR",
@@ -68,12 +76,17 @@ def parser() -> argparse.ArgumentParser:
     )
     verify.add_argument(
         "--seed",
-        type=int,
+        type=arguments.seed,
         metavar="N",
         help="of the drawn cases; default: a fresh one, which is printed; of a campaign, which can "
         "go on: 0",
     )
-    verify.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="a call")
+    verify.add_argument(
+        "--limit",
+        type=arguments.seconds,
+        metavar="SECONDS",
+        help=f"of a call, default {arguments.CALL:g}; of a program, default {arguments.PROGRAM:g}",
+    )
     verify.add_argument(
         "--allow", action="append", default=[], metavar="ID", help="a cause that does not count"
     )
@@ -85,8 +98,8 @@ def parser() -> argparse.ArgumentParser:
     )
     verify.add_argument(
         "--cmd",
+        type=arguments.program,
         metavar="'PROGRAM {in} {out}'",
-        default="",
         help="a program in any language, started once with the inputs of the golden vectors",
     )
     verify.add_argument(
@@ -157,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--threads", type=int, default=0, help="default: all processors")
     bench.add_argument(
-        "--seconds", type=float, default=1.0, help="a pair is repeated for; default: 1"
+        "--seconds", type=arguments.seconds, default=1.0, help="a pair is repeated for; default: 1"
     )
     bench.add_argument("--growth", action="store_true", help="exponents of time and memory")
     bench.add_argument("--json", metavar="FILE", type=Path)
@@ -186,6 +199,7 @@ def run_verify(options: argparse.Namespace) -> int:
 
     for name in options.ops:
         find(name)
+    arguments.check_verify(options)
     if options.models and (options.ops or options.precisions or options.cmd or options.place):
         raise TargetError("--model judges whole models in float32: no --op, --precision, --cmd")
     for path in (options.json, options.junit, options.html):
@@ -203,10 +217,11 @@ def run_verify(options: argparse.Namespace) -> int:
             if options.targets or (options.cmd and options.place):
                 raise TargetError("give targets, --cmd or --from, one of them")
             verify_recorded(
-                command=options.cmd,
+                command=options.cmd or "",
                 place=options.place,
                 ops=options.ops,
                 precisions=options.precisions,
+                limit=options.limit,
                 allow=options.allow,
                 reports=reports,
             )
@@ -461,32 +476,63 @@ def run_doctor(_: argparse.Namespace) -> int:
     return CONFORMS
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(words: list[str] | None = None) -> Any:
     """Parse, run, and turn every ending into an exit code."""
+    with (
+        contextlib.redirect_stdout(cast(Any, Screen(sys.stdout))),
+        contextlib.redirect_stderr(cast(Any, Screen(sys.stderr))),
+    ):
+        raise SystemExit(_main(words))
+
+
+def _main(words: list[str] | None) -> int:
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.oracle.vectors.golden import VectorError
 
-    top = parser()
+    if sys.flags.optimize > 1:
+        print("refimpl: reads its own docstrings, which python -OO removes", file=sys.stderr)
+        return USAGE
     try:
-        options = top.parse_args(arguments)
+        options = parser().parse_args(words)
     except SystemExit as end:
-        raise SystemExit(USAGE if end.code else CONFORMS) from None
+        return USAGE if end.code else CONFORMS
     try:
-        code = options.run(options)
+        with _endings_as_interruptions():
+            return options.run(options)
     except (TargetError, VectorError, KeyError) as error:
         print(f"refimpl: {error.args[0]}", file=sys.stderr)
-        code = USAGE
+        return USAGE
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
-        code = CONFORMS
+        return CONFORMS
+    except (OSError, MemoryError) as error:
+        print(f"refimpl: {error or 'out of memory'}", file=sys.stderr)
+        return USAGE
     except Exception:
         import traceback
 
         traceback.print_exc()
         print("refimpl: internal error; please report the above", file=sys.stderr)
-        code = INTERNAL
-    raise SystemExit(code)
+        return INTERNAL
+
+
+@contextlib.contextmanager
+def _endings_as_interruptions() -> Iterator[None]:
+    """Whoever ends the command gets what was measured, as after an interruption."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, interrupt) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

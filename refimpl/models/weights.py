@@ -21,6 +21,7 @@ import numpy as np
 from refimpl.models.configs import Clip, Config, ResNet, Text, Vit
 
 LARGEST_HEADER = 100_000_000  # bytes, the limit of the format
+LONGEST_NAME = 200  # characters of an array's name that are quoted
 NAMED = 5  # how many wrong names an error lists
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 
@@ -48,6 +49,8 @@ def read(path: str | Path, config: Config | None = None) -> tuple[Config, dict[s
 def load(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file, every size checked before anything is allocated."""
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"{path}: is no regular file")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -65,11 +68,16 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path}: the header is no table of arrays")
     header.pop("__metadata__", None)
     start, room = 8 + length, size - 8 - length
-    places = {name: _place(f"{path}: {name}", entry, room) for name, entry in header.items()}
+    places = {
+        name: _place(f"{path}: {name[:LONGEST_NAME]}", entry, room)
+        for name, entry in header.items()
+    }
     end = 0
     for name, (first, last, _, _) in sorted(places.items(), key=lambda item: item[1][:2]):
         if first != end:
-            raise WeightsError(f"{path}: {name} starts at byte {first}, expected {end}")
+            raise WeightsError(
+                f"{path}: {name[:LONGEST_NAME]} starts at byte {first}, expected {end}"
+            )
         end = last
     if end != room:
         raise WeightsError(f"{path}: {room} bytes of data, but the header speaks of {end}")
@@ -93,8 +101,10 @@ def _place(what: str, entry: Any, room: int) -> tuple[int, int, str, tuple[int, 
         dtype, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
         raise WeightsError(f"{what}: needs dtype, shape and data_offsets") from None
-    if dtype not in DTYPES:
-        raise WeightsError(f"{what}: has dtype {dtype}, expected one of {', '.join(DTYPES)}")
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise WeightsError(
+            f"{what}: has dtype {str(dtype)[:40]}, expected one of {', '.join(DTYPES)}"
+        )
     numbers = [*shape, first, last] if isinstance(shape, list) else [-1]
     if not all(type(n) is int and n >= 0 for n in numbers):
         raise WeightsError(f"{what}: shape and data_offsets must be natural numbers")

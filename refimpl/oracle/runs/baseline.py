@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.runs.verify import Finding, Report
 from refimpl.oracle.targets.sessions import TargetError
 from refimpl.registry import OPS
@@ -63,6 +64,8 @@ class Known:
 
 def read(path: Path) -> list[Known]:
     """The entries of a baseline; TargetError says what is wrong with one."""
+    if path.exists() and not path.is_file():
+        raise TargetError(f"{path}: is no regular file")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -89,6 +92,8 @@ def _entry(path: Path, number: int, entry: object) -> Known:
         raise TargetError(f"{where}: expires is {entry['expires']!r}, expected a day: 2027-06-30")
     if entry["op"] not in OPS:
         raise TargetError(f"{where}: there is no operation {entry['op']}")
+    if entry.get("precision", "float32") not in PRECISIONS:
+        raise TargetError(f"{where}: there is no precision {entry['precision']}")
     return Known(**entry)
 
 

@@ -18,6 +18,7 @@ import inspect
 import json
 import logging
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -150,7 +151,7 @@ def conclude(unit: Unit, total: dict[str, Any]) -> dict[str, Any]:
     if result.crashed:
         finding.says = f"{result.crashed} of {result.cases} cases crash: {result.says}"
     if result.status != "conforms":
-        finding.replay = f"refimpl replay {result.case} {unit.target}"
+        finding.replay = shlex.join(["refimpl", "replay", result.case, unit.target])
     if result.refused == result.cases:
         finding.status = "unsupported"
     with opened(unit.target, unit.identity, unit.limit) as session:
@@ -292,7 +293,7 @@ def connected(scheduler: str, workers: int | None) -> Iterator[Any]:
     if scheduler:
         try:
             client = distributed.Client(scheduler, timeout=30)
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:
             raise TargetError(f"{scheduler}: no Dask scheduler answers: {error}") from None
         with client:
             yield client

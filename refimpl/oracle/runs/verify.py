@@ -383,9 +383,8 @@ class Trial:
             finding.status, finding.says = "deviates", f"{self.op.name}: {found}"
             finding.worst = max(found.variance, found.bias)
             finding.causes = explained
-            finding.replay = (
-                f"refimpl verify {target} --op {self.op.name} --precision {finding.precision}"
-            )
+            where = ["--op", self.op.name, "--precision", finding.precision]
+            finding.replay = shlex.join(["refimpl", "verify", target, *where])
 
 
 def try_once(

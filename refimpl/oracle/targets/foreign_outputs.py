@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.models.weights import WeightsError, load
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.runs.verify import Report, Trial
+from refimpl.oracle.targets.processes import PROGRAM, Child, plain
 from refimpl.oracle.targets.sessions import Outcome, TargetError
 from refimpl.oracle.vectors import golden
 from refimpl.registry import OPS
@@ -39,19 +42,23 @@ class Recorded:
         if entry is None:
             return Outcome("died", says=self.ending or "gave no output for this case")
         try:
-            return Outcome("returned", [_output(entry, name) for name in op.outputs])
+            found = [_output(entry, name, case.precision) for name in op.outputs]
+            return Outcome("returned", found)
         except golden.VectorError as error:
             return Outcome("raised", says=str(error))
 
     def replay(self, case: Case) -> str:
         """The command that judges this operation again."""
-        return f"refimpl verify {self.option} --op {case.op} --precision {case.precision}"
+        again = f"refimpl verify {self.option} --op {case.op} --precision {case.precision}"
+        return f"{again}  # case {case.op}/{case.number}"
 
 
-def _output(entry: Any, name: str) -> np.ndarray:
+def _output(entry: Any, name: str, precision: str) -> np.ndarray:
+    """An output as the precision stores it: digits that a program prints are no digits beyond."""
     if not isinstance(entry, dict) or name not in entry:
         raise golden.VectorError(f"no output {name}")
-    return golden.read_array(entry[name], name)
+    array = golden.read_array(entry[name], name)
+    return PRECISIONS[precision].round(array) if array.dtype.kind == "f" else array
 
 
 def request(vectors: Sequence[golden.Vector], precision: str) -> dict[str, Any]:
@@ -81,15 +88,16 @@ def run_command(
             word.replace("{in}", str(source)).replace("{out}", str(sink))
             for word in shlex.split(command)
         ]
-        ending = ""
+        if shutil.which(words[0]) is None:
+            raise TargetError(f"{words[0]}: cannot be started: no such program")
+        program = Child(PROGRAM, *words)
         try:
-            done = subprocess.run(words, timeout=limit, capture_output=True, check=False)
-            if done.returncode:
-                ending = f"the program ended with code {done.returncode}"
-        except subprocess.TimeoutExpired:
-            ending = f"the program did not end within {limit:g} s"
-        except OSError as error:
-            raise TargetError(f"{words[0]}: cannot be started: {error}") from None
+            code = program.wait(limit)
+            ending = "" if code == 0 else plain(f"the program {program.epitaph(code)}")
+        finally:
+            program.close()
+        if code is None:  # what it wrote before may be half of it
+            return {}, f"the program did not end within {limit:g} s"
         if not sink.exists():
             return {}, ending or "the program wrote no output"
         try:
@@ -112,15 +120,11 @@ def read_folder(place: Path) -> dict[str, Any]:
     for path in sorted(place.glob("*.json")):
         outputs |= _read_outputs(path)
     for path in sorted(place.glob("*.safetensors")):
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        if path.stat().st_size > golden.LARGEST_FILE:
-            raise golden.VectorError(f"{path.name}: too large")
+        golden.check_file(path)
         try:
-            tensors = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise golden.VectorError(f"{path.name}: cannot be read: {error}") from None
+            tensors = load(path)
+        except WeightsError as error:
+            raise golden.VectorError(f"cannot be read: {error}") from None
         for name, array in tensors.items():
             case, _, output = name.rpartition("/")
             entry = {"shape": list(array.shape)}

@@ -16,6 +16,7 @@ from typing import Any
 
 START = Path(__file__).with_name("start.py")
 OTHERS = [Path(__file__).parents[2], *map(Path, set(sysconfig.get_paths().values()))]
+PROGRAM = "--"  # in the place of a module: the arguments are a program of any kind
 LAST = 8192  # bytes of what a process said at its end
 LONGEST = 300  # characters of it that are quoted
 

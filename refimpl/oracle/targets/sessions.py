@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import signal
 import time
 from dataclasses import dataclass, field, replace
@@ -190,7 +191,7 @@ class Session:
 
     def replay(self, case: Case) -> str:
         """The command that runs a case again."""
-        return f"refimpl replay {case.id} {self.target}"
+        return shlex.join(["refimpl", "replay", case.id, self.target])
 
     def _epitaph(self, seconds: float = 5.0) -> tuple[int | None, str]:
         """The exit code, None if it lives on; and how the process ended, in words."""

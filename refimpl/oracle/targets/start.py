@@ -1,7 +1,8 @@
 """What runs first in a target's process: a guard that outlives it, and a path of imports.
 
 Run by its file name, as `python -P start.py LIFE MODULE ARGUMENTS...`: no folder that the user
-happens to stand in is searched for modules. `LIFE` is the reading end of a pipe that only the
+happens to stand in is searched for modules; with `--` as MODULE the arguments are a program of any
+kind. `LIFE` is the reading end of a pipe that only the
 oracle holds open: when the oracle is gone, however it went, the guard ends the process group.
 """
 
@@ -38,6 +39,8 @@ def guard(life: int) -> None:
 def main() -> None:
     """Set the guard, make this package importable, and run the module."""
     guard(int(sys.argv[1]))
+    if sys.argv[2] == "--":
+        os.execvp(sys.argv[3], sys.argv[3:])
     home = str(Path(__file__).resolve().parents[3])
     if home not in sys.path:
         sys.path.insert(0, home)

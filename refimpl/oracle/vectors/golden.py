@@ -25,6 +25,7 @@ from refimpl.registry import OPS
 
 LARGEST_FILE = 64 << 20  # bytes
 LARGEST_ARRAY = 1 << 24  # numbers
+LARGEST_NUMBER = float(np.finfo(np.float64).max)
 SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 DTYPES = {"float64": np.float64, "int64": np.int64}
 CASE_KEYS = {
@@ -96,6 +97,8 @@ def decode(number: Any, where: str) -> float:
         return SPECIAL[number]
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise VectorError(f"{where}: {str(number)[:40]!r} is not a number")
+    if not abs(number) <= LARGEST_NUMBER:
+        raise VectorError(f'{where}: a number beyond float64; infinity is written "Infinity"')
     return number
 
 
@@ -114,14 +117,14 @@ def read_array(entry: Any, where: str, dtype: str = "float64") -> np.ndarray:
     if not isinstance(entry, dict):
         raise VectorError(f"{where}: expected an object, found {type(entry).__name__}")
     name, shape, data = entry.get("dtype", dtype), entry.get("shape"), entry.get("data")
-    if name not in DTYPES:
+    if not isinstance(name, str) or name not in DTYPES:
         raise VectorError(f"{where}: dtype {str(name)[:40]!r}, expected float64 or int64")
     if not isinstance(shape, list) or not isinstance(data, list) or len(shape) > 32:
         raise VectorError(f"{where}: expected lists for shape and data")
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape):
         raise VectorError(f"{where}: a shape holds sizes, found {str(shape)[:60]}")
-    if math.prod(shape) != len(data) or len(data) > LARGEST_ARRAY:
-        raise VectorError(f"{where}: shape {shape} does not hold {len(data)} numbers")
+    if max(shape, default=0) > LARGEST_ARRAY or math.prod(shape) != len(data):
+        raise VectorError(f"{where}: shape {str(shape)[:60]} does not hold {len(data)} numbers")
     numbers = [decode(x, where) for x in data]
     if name == "int64" and not all(isinstance(x, int) and -(2**63) <= x < 2**63 for x in numbers):
         raise VectorError(f"{where}: not all numbers are int64")
@@ -209,12 +212,21 @@ def _read_input(op: Op, name: str, entry: Any, where: str) -> Any:
 def read_json(path: Path) -> Any:
     """Parse a file, its size checked first."""
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise VectorError(f"{path.name}: {size} bytes are more than {LARGEST_FILE}")
+        check_file(path)
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except VectorError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise VectorError(f"{path.name}: cannot be read: {error}") from None
+
+
+def check_file(path: Path) -> None:
+    """Whether a path is a file that ends, neither a pipe nor a device, and not too large."""
+    if path.exists() and not path.is_file():
+        raise VectorError(f"{path.name}: is no regular file")
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise VectorError(f"{path.name}: {size} bytes are more than {LARGEST_FILE}")
 
 
 def _no_constant(name: str) -> float:
