@@ -20,11 +20,15 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"refimpl.{name}")
     if name == "verify":
         return importlib.import_module("refimpl.oracle.runs.verify").verify
+    if name == "operation":
+        return importlib.import_module("refimpl.own").operation
     if name.startswith("_"):
         raise AttributeError(f"module 'refimpl' has no attribute {name!r}")
     registry = importlib.import_module("refimpl.registry")
     if name == "OPS":
         return registry.OPS
+    if name in registry.SHIPPED:
+        return registry.SHIPPED[name].checked
     if name in registry.OPS:
         return registry.OPS[name].checked
     raise AttributeError(f"module 'refimpl' has no attribute {name!r}")
@@ -32,4 +36,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     registry = importlib.import_module("refimpl.registry")
-    return sorted([*globals(), *_MODULES, "verify", "OPS", *registry.OPS])
+    return sorted([*globals(), *_MODULES, "operation", "verify", "OPS", *registry.OPS])

@@ -145,6 +145,8 @@ else:
     Label = Kind("Label", "integer labels", integer=True)
     Kept = Kind("Kept", "strictly increasing indices below the named axis", low=0, integer=True)
 
+Given = Spec(Kind("Given", "anything, as it is"), False, "...")  # an argument without axes
+
 
 def factors(dim: str) -> tuple[int, list[str]]:
     """Split a product such as `3*H*E` into its number and its names.
@@ -226,7 +228,7 @@ def bind(op: str, specs: dict[str, Spec], arguments: dict[str, Any]) -> dict[str
             if spec.kind.name == "Size":
                 pending.insert(0, (name, spec.axes, int(value)))
             continue
-        if not spec.broadcastable:
+        if not spec.broadcastable and spec is not Given:
             pending.extend((name, *pair) for pair in _pair(op, name, spec, value.shape, sizes))
     while pending:
         left = [entry for entry in pending if not settle(*entry)]
@@ -282,6 +284,8 @@ def _check_broadcast(
 
 def convert(op: str, name: str, spec: Spec, value: Any, keep_dtype: bool = False) -> Any:
     """Read one argument as float64 (or integer) array or scalar and check its range."""
+    if spec is Given:
+        return _as_given(value, keep_dtype)
     if value is None:
         if spec.optional:
             return None
@@ -311,6 +315,16 @@ def convert(op: str, name: str, spec: Spec, value: Any, keep_dtype: bool = False
     if not spec.scalar:
         return array
     return int(array) if kind.integer else float(array)
+
+
+def _as_given(value: Any, keep_dtype: bool) -> Any:
+    """An argument without axes: arrays of numbers as float64, int64 or truth values."""
+    if not isinstance(value, (np.ndarray, list)) and not hasattr(value, "__array__"):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiuVb" or (array.dtype.kind == "f" and keep_dtype):
+        return array
+    return array.astype({"b": bool, "i": np.int64, "u": np.int64}.get(array.dtype.kind, np.float64))
 
 
 def check_limits(op: str, specs: dict[str, Spec], arguments: dict, sizes: dict[str, int]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import AxesError, Spec, bind, check_limits, convert, shape_of
+from refimpl.axes import AxesError, Given, Spec, bind, check_limits, convert, shape_of
 
 REMEMBERED = 256  # combinations of shapes for each operation
 
@@ -99,12 +99,13 @@ class Op:
     @property
     def chapter(self) -> str:
         """The folder it stands in."""
-        return self.text.__module__.split(".")[-2]
+        place = self.text.__module__.split(".")
+        return place[-2] if len(place) > 1 else place[0]
 
     @functools.cached_property
     def signature(self) -> inspect.Signature:
         """The arguments of the text."""
-        return inspect.signature(self.text)
+        return inspect.signature(self.text, eval_str=True)
 
     @functools.cached_property
     def specs(self) -> dict[str, Spec]:
@@ -117,14 +118,21 @@ class Op:
         annotation = self.signature.return_annotation
         return getattr(annotation, "__args__", None) or (annotation,)
 
+    def drawn(self, source: Any) -> dict[str, Any] | None:
+        """All arguments from `source`, where something else than the annotations says how."""
+        return None
+
     @functools.cached_property
     def checked(self) -> Callable[..., Any]:
         """The public function: the text behind a check of shapes, dtypes and ranges."""
 
         @functools.wraps(self.text)
         def call(*args: Any, **kwargs: Any) -> Any:
+            if any(hasattr(x, "lift_constant") for x in (*args, *kwargs.values())):
+                return self.carried(*args, **kwargs)  # inside another text
             return self.evaluate(self.read(*args, **kwargs))
 
+        call.refimpl_op = self  # type: ignore[attr-defined]
         return call
 
     def read(self, *args: Any, keep_dtype: bool = False, **kwargs: Any) -> dict[str, Any]:
@@ -141,6 +149,18 @@ class Op:
         }
         check_limits(self.name, self.specs, read, self._sizes(read))
         return read
+
+    def carried(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the text on arrays that another text's reading carries: what it means inside one."""
+        given = self.signature.bind(*args, **kwargs).arguments
+        like = next(x for x in given.values() if hasattr(x, "lift_constant"))
+        for name, spec in self.specs.items():
+            x = given[name]
+            plain = not hasattr(x, "lift_constant") and x is not None
+            if plain and not spec.kind.integer:
+                given[name] = like.lift(np.asarray(x, dtype=np.float64))
+        bind(self.name, self.specs, given)
+        return self.text(**given)
 
     @functools.cached_property
     def _known(self) -> dict[tuple, dict[str, int]]:
@@ -173,7 +193,11 @@ class Op:
         rest = tuple(sizes[f"...{i}"] for i in range(sizes.get("...", 0)))
         outputs = result if isinstance(result, tuple) else (result,)
         for name, spec, output in zip(self.outputs, self.returns, outputs, strict=True):
-            if set(spec.names()) <= set(sizes) and np.shape(output) != shape_of(spec, sizes, rest):
+            if (
+                spec is not Given
+                and set(spec.names()) <= set(sizes)
+                and np.shape(output) != shape_of(spec, sizes, rest)
+            ):
                 raise AxesError(
                     f"{self.name}: {name} would have shape {np.shape(output)}, "
                     f"expected ({spec.axes})={shape_of(spec, sizes, rest)}"

@@ -1,10 +1,10 @@
-"""The table of contents: every operation by name."""
+"""The table of contents: every operation by name, those that ship and those that a user brings."""
 
 from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import FunctionType, MappingProxyType
 
@@ -30,7 +30,33 @@ def _collect() -> dict[str, Op]:
     return ops
 
 
-OPS = MappingProxyType(_collect())
+SHIPPED = MappingProxyType(_collect())
+_TABLE = dict(SHIPPED)
+OPS = MappingProxyType(_TABLE)  # a view: what `bring` adds is seen wherever it was imported
+
+
+_WHENCE: dict[str, tuple[str, ...]] = {}
+
+
+def bring(ops: Iterable[Op], *whence: str) -> list[str]:
+    """Add operations to the table; one that is called like another takes its place.
+
+    `whence` are the words of a command line that bring them again.
+    """
+    added = {op.name: op for op in ops}
+    _TABLE.update(added)
+    _WHENCE.update(dict.fromkeys(added, whence))
+    return list(added)
+
+
+def whence(name: str) -> tuple[str, ...]:
+    """The words of a command line that bring an operation, none for those that ship."""
+    return _WHENCE.get(name, ())
+
+
+def offered() -> dict[str, list[str]]:
+    """The names of all operations and of their outputs: what a target's process is told."""
+    return {name: list(op.outputs) for name, op in OPS.items()}
 
 
 def find(name: str) -> Op:

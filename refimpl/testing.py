@@ -1,5 +1,7 @@
 """Bring the oracle into your own tests.
 
+Wherever an operation is asked for, its name will do, an `Op`, or any NumPy function: its text.
+
 >>> import numpy as np
 >>> from refimpl.testing import assert_conforms
 >>> z = np.array([[0.0, 1.0]], dtype=np.float32)
@@ -9,62 +11,137 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from refimpl.op import Law
-from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw, rounded
-from refimpl.oracle.judging.judge import Verdict, expect, judge
+from refimpl.op import Law, Op
+from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw, random_case, rounded
+from refimpl.oracle.judging.judge import Verdict, expect, judge, reference
+from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.registry import find
+from refimpl.own import as_operation
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+    Text = str | Op | Callable[..., Any]
 
-def check(actual: Any, op: str, inputs: dict[str, Any], precision: str = "float32") -> Verdict:
+
+class Bound(NamedTuple):
+    """A value, and how far an honest implementation may land from it, element by element."""
+
+    value: Any
+    allowed: Any
+
+
+def bound(text: Text, precision: str = "float32", **inputs: Any) -> Bound:
+    """The value of a text and the error allowed to each element; infinite where none is known.
+
+    >>> import numpy as np
+    >>> value, allowed = bound(lambda x, w: x @ w, x=np.ones((1, 3)), w=np.ones((3, 1)))
+    >>> float(value[0, 0]), bool(allowed[0, 0] < 1e-6)
+    (3.0, True)
+    """
+    operation = as_operation(text, inputs)
+    read = rounded(operation, operation.read(**inputs), precision)
+    own, theirs = reference(operation, read), bounded(operation.text, read, precision)
+    allowed = [a.error + b.error for a, b in zip(own, theirs, strict=True)]
+    if len(own) == 1:
+        return Bound(own[0].value, allowed[0])
+    return Bound(tuple(x.value for x in own), tuple(allowed))
+
+
+def certify(text: Text, **inputs: Any) -> Any:
+    """The outputs of a text, each number the float64 nearest to the exact one, proven in balls.
+
+    Needs the package python-flint. The inputs are the float64 numbers given, every bit of them.
+
+    >>> import numpy as np
+    >>> float(certify(lambda x: np.exp(x), x=np.float64([1.0]))[0])
+    2.718281828459045
+    """
+    from refimpl.oracle.numbers.balls import certified
+
+    operation = as_operation(text, inputs)
+    found = [value for value, _ in certified(operation.text, operation.read(**inputs))]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def check(actual: Any, op: Text, inputs: dict[str, Any], precision: str = "float32") -> Verdict:
     """Judge an output that was computed from `inputs`.
 
     >>> import numpy as np
     >>> str(check(np.float32([2.0]), "silu", {"x": [0.0]}))
     'silu: result[0] is 2, expected 0 ± 0: inf × the allowed error'
     """
-    operation = find(op)
+    operation = as_operation(op, inputs)
     read = operation.read(**inputs)
     expected = expect(operation, rounded(operation, read, precision), precision)
     return judge(operation, expected, actual, PRECISIONS[precision].dtype())
 
 
 def assert_conforms(
-    actual: Any, op: str, inputs: dict[str, Any], precision: str = "float32"
+    actual: Any, op: Text, inputs: dict[str, Any], precision: str = "float32"
 ) -> None:
     """Raise AssertionError unless an output is within the bound of the operation.
 
     `inputs` are the arguments by name, stored in `precision`; `actual` is what your implementation
-    made of them (a tuple for operations with several outputs).
+    made of them.
     """
     verdict = check(actual, op, inputs, precision)
     if not verdict.conforms:
         raise AssertionError(str(verdict))
 
 
-def laws(op: str) -> tuple[Law, ...]:
+def compare(
+    f: Callable, g: Callable, text: Text, precision: str = "float32", count: int = 60, seed: int = 0
+) -> tuple[Verdict, Verdict]:
+    """The worst verdicts on two implementations of one text, over the same drawn cases.
+
+    >>> import numpy as np
+    >>> def double(x): return 2 * x
+    >>> op = __import__("refimpl").operation(double, example={"x": np.float32([1, -2, 3])})
+    >>> right, wrong = compare(lambda x: x + x, lambda x: x, op, count=8)
+    >>> right.conforms, wrong.conforms
+    (True, False)
+    """
+    operation = as_operation(text)
+    storage = PRECISIONS[precision].dtype()
+    worst: list[Verdict | None] = [None, None]
+    for i in range(count):
+        case = random_case(operation, precision, seed, i)
+        expected = expect(operation, case.inputs, precision)
+        for place, function in enumerate((f, g)):
+            verdict = judge(operation, expected, function(**case.typed(operation)), storage)
+            so_far = worst[place]
+            if so_far is None or (not verdict.conforms, verdict.worst) > (
+                not so_far.conforms,
+                so_far.worst,
+            ):
+                worst[place] = verdict
+    if worst[0] is None or worst[1] is None:
+        raise ValueError(f"count is {count}, expected at least 1")
+    return worst[0], worst[1]
+
+
+def laws(op: Text) -> tuple[Law, ...]:
     """The laws of an operation: properties in closed form, each with `says` and `sides`."""
-    return find(op).laws
+    return as_operation(op).laws
 
 
-def cases(op: str, precision: str = "float32") -> SearchStrategy[Case]:
+def cases(op: Text, precision: str = "float32") -> SearchStrategy[Case]:
     """A Hypothesis strategy for inputs of an operation, read from its annotations.
 
     Each example is a `Case`; `case.typed(OPS[op])` are the arguments as a target receives them.
     """
     from hypothesis import strategies as st
 
-    operation = find(op)
+    operation = as_operation(op)
 
     @st.composite
     def strategy(draw_: Callable) -> Case:
         inputs = draw(operation, HypothesisSource(draw_))
         layout = draw_(st.sampled_from(("C", "F", "reversed", "strided")))
-        return Case(op, precision, "drawn", "drawn", rounded(operation, inputs, precision), layout)
+        read = rounded(operation, inputs, precision)
+        return Case(operation.name, precision, "drawn", "drawn", read, layout)
 
     return strategy()

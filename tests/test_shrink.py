@@ -103,9 +103,10 @@ def test_what_conforms_has_no_smallest_failing_input():
 
 
 def test_the_spaces_begin_with_the_fewest_numbers_and_keep_their_room():
-    sizes = small_sizes("attention", 12)
+    specs = tuple(OPS["attention"].specs.values())
+    sizes = small_sizes(specs, 12)
     assert set(sizes[0][0].values()) == {1}
-    assert len(sizes) < len(small_sizes("attention", 48))
+    assert len(sizes) < len(small_sizes(specs, 48))
 
 
 def test_shrinking_ends_when_its_time_is_over():

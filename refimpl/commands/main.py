@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         help="fast, onnxruntime, torch, jax, a library such as diffusers, or a file ending in .py; "
         "default: the first four, as far as they are found here",
     )
+    _add_chapters(verify)
     verify.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
     verify.add_argument(
         "--precision",
@@ -151,11 +152,13 @@ def parser() -> argparse.ArgumentParser:
         "golden case: attention/probe0",
     )
     replay.add_argument("target", metavar="TARGET")
+    _add_chapters(replay)
     replay.add_argument("--precision", default="", help="of a golden case; default: float32")
     replay.set_defaults(run=run_replay)
 
     explain = commands.add_parser("explain", help="an operation, or a mistake as a diff")
     explain.add_argument("name", metavar="OP|MISTAKE")
+    _add_chapters(explain)
     explain.set_defaults(run=run_explain)
 
     bench = commands.add_parser("bench", help="the compiled twins' speed, next to frameworks")
@@ -181,9 +184,44 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--page", metavar="FILE", type=Path, help="a Markdown page with marks")
     bench.set_defaults(run=run_bench)
 
-    commands.add_parser("list", help="the operations").set_defaults(run=run_list)
+    listing = commands.add_parser("list", help="the operations")
+    _add_chapters(listing)
+    listing.set_defaults(run=run_list)
     commands.add_parser("doctor", help="what is installed here").set_defaults(run=run_doctor)
     return top
+
+
+def _add_chapters(command: argparse.ArgumentParser) -> None:
+    """Where operations that are not ours come from."""
+    command.add_argument(
+        "--page",
+        action="append",
+        default=[],
+        metavar="FILE",
+        dest="pages",
+        help="your own functions, annotated with axes: judge functions of the same name by them",
+    )
+    command.add_argument(
+        "--chapter",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        dest="chapters",
+        help="a module with OPS of its own",
+    )
+
+
+def bring_chapters(options: argparse.Namespace) -> list[str]:
+    """Add the operations of installed packages, chapters and pages; the names of the last two."""
+    from refimpl import own, registry
+
+    registry.bring(own.installed_chapters())
+    asked: list[str] = []
+    for path in options.pages:
+        asked += registry.bring(own.page(path), "--page", path)
+    for name in options.chapters:
+        asked += registry.bring(own.chapter(name), "--chapter", name)
+    return asked
 
 
 def run_verify(options: argparse.Namespace) -> int:
@@ -197,6 +235,8 @@ def run_verify(options: argparse.Namespace) -> int:
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.registry import OPS, find
 
+    brought = bring_chapters(options)
+    options.ops = options.ops or brought
     for name in options.ops:
         find(name)
     arguments.check_verify(options)
@@ -317,6 +357,7 @@ def run_replay(options: argparse.Namespace) -> int:
     """Say FIXED, STILL FAILING or FLAKY."""
     from refimpl.oracle.runs.verify import replay
 
+    bring_chapters(options)
     found = replay(options.case, options.target, precision=options.precision)
     print(f"{found.says}: {found.verdict}")
     if found.cause:
@@ -372,6 +413,7 @@ def run_explain(options: argparse.Namespace) -> int:
     from refimpl.oracle.diagnosis.causes import diff
     from refimpl.registry import find
 
+    bring_chapters(options)
     name, _, slug = options.name.partition("/")
     op = find(name)
     known = {edit.id: edit for edit in (*op.dialects, *op.mistakes, *op.lossy)}
@@ -435,12 +477,13 @@ def run_bench(options: argparse.Namespace) -> int:
     return CONFORMS
 
 
-def run_list(_: argparse.Namespace) -> int:
+def run_list(options: argparse.Namespace) -> int:
     """The table of operations."""
     from refimpl.registry import OPS
 
+    bring_chapters(options)
     for op in OPS.values():
-        first = (op.text.__doc__ or "").strip().splitlines()[0]
+        first = ((op.text.__doc__ or "").strip().splitlines() or [""])[0]
         print(f"{op.chapter:<16} {op.name:<27} {first}")
     return CONFORMS
 
@@ -488,6 +531,7 @@ def main(words: list[str] | None = None) -> Any:
 def _main(words: list[str] | None) -> int:
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.oracle.vectors.golden import VectorError
+    from refimpl.own import OperationError
 
     if sys.flags.optimize > 1:
         print("refimpl: reads its own docstrings, which python -OO removes", file=sys.stderr)
@@ -499,7 +543,7 @@ def _main(words: list[str] | None) -> int:
     try:
         with _endings_as_interruptions():
             return options.run(options)
-    except (TargetError, VectorError, KeyError) as error:
+    except (TargetError, VectorError, OperationError, KeyError) as error:
         print(f"refimpl: {error.args[0]}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:

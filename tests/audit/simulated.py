@@ -61,6 +61,10 @@ class Simulated(Reading):
     def join(self, parts: list, join: Callable) -> Simulated:
         return self.made(join([part.value for part in parts]))
 
+    def decided(self, name: str, axis: Any = None, **_: Any) -> np.ndarray:
+        options = {"kind": "stable"} if name == "argsort" else {}
+        return getattr(np, name)(self.value, axis=axis, **options)
+
     def lift(self, x: Any) -> Simulated:
         return x if isinstance(x, Simulated) else self.rounded(x)
 
@@ -143,10 +147,50 @@ def _log(x: Simulated) -> Simulated:
 
 
 def _power(x: Simulated, y: Simulated) -> Simulated:
+    exponent = float(y.value) if y.ndim == 0 else np.nan
+    if not exponent.is_integer() or exponent < 1:
+        return x.function(np.power(x.value, y.value))
     result = x
-    for _ in range(int(y.value) - 1):
+    for _ in range(int(exponent) - 1):
         result = result * x
     return result
+
+
+def _contract(subscripts: str, *operands: Simulated) -> Simulated:
+    """A sum of products: the products written out and rounded, then added up."""
+    inputs, out = subscripts.split("->")
+    summed = "".join(dict.fromkeys(c for c in inputs.replace(",", "") if c not in out))
+    whole = np.einsum(f"{inputs}->{out}{summed}", *(x.value for x in operands))
+    rows = np.reshape(whole, (*whole.shape[: len(out)], -1))
+    like = operands[0]
+    rows = rows if like.style.fused else like.accumulated(rows)
+    return like.rounded(_add_up(like.made(rows), None, -1))
+
+
+def _running(function: Callable) -> Callable:
+    """What a function makes of the first one, two, three … numbers along an axis."""
+
+    def rule(x: Simulated, axis: Any = None) -> Simulated:
+        numbers = x.value.ravel() if axis is None else np.moveaxis(x.value, axis, 0)
+        parts = list(numbers[:1])
+        for number in numbers[1:]:
+            whole = function(parts[-1], number)
+            parts.append(whole if x.style.wide else x.accumulated(whole))
+        result = np.array(parts).reshape(numbers.shape)
+        return x.rounded(result if axis is None else np.moveaxis(result, 0, axis))
+
+    return rule
+
+
+def _prod(x: Simulated, axis: Any = None, keepdims: bool = False) -> Simulated:
+    flat, axes = _flatten(x, axis)
+    parts = flat.value[..., ::-1] if x.style.order == "reversed" else flat.value
+    product = np.ones(parts.shape[:-1])
+    for k in range(parts.shape[-1]):
+        product = product * parts[..., k]
+        product = product if x.style.wide else x.accumulated(product)
+    product = x.rounded(product).value
+    return x.made(np.expand_dims(product, axes) if keepdims else product)
 
 
 def _add_up(x: Simulated, products: tuple | None, axis: int) -> np.ndarray:
@@ -175,6 +219,8 @@ def _in_order(x: Simulated, terms: np.ndarray) -> np.ndarray:
 
 
 def _matmul(x: Simulated, y: Simulated) -> Simulated:
+    if min(x.ndim, y.ndim) == 1:
+        return np.dot(x, y)  # type: ignore[call-overload]
     a, b = x.value, y.value
     if x.precision.operand and not x.style.wide:
         short = Precision("tf32 operand", "float32", 11, x.precision.smallest, x.precision.largest)
@@ -221,15 +267,6 @@ def _mean(x: Simulated, axis: Any = None, keepdims: bool = False) -> Simulated:
 
 def _max(x: Simulated, axis: Any = None, keepdims: bool = False) -> Simulated:
     return x.made(np.max(x.value, axis=axis, keepdims=keepdims))
-
-
-def _cumprod(x: Simulated) -> Simulated:
-    if x.style.wide:
-        return x.made(np.cumprod(x.value))
-    products = []
-    for value in x.value:
-        products.append(x.accumulated(products[-1] * value) if products else value)
-    return x.rounded(np.array(products))
 
 
 def _linspace(start: Simulated, stop: Simulated, num: int) -> Simulated:
@@ -284,7 +321,19 @@ Simulated.rules = {
     "mean": _mean,
     "max": _max,
     "amax": _max,
-    "cumprod": _cumprod,
+    "cumprod": _running(np.multiply),
+    "cumsum": _running(np.add),
+    "contract": _contract,
+    "prod": _prod,
+    "sort": lambda x, axis=-1: x.made(np.sort(x.value, axis=axis)),
+    "expm1": smooth(np.expm1),
+    "exp2": smooth(np.exp2),
+    "log2": smooth(np.log2),
+    "arccos": smooth(np.arccos),
+    "cbrt": smooth(np.cbrt),
+    "sign": rule(np.sign),
+    "floor": rule(np.floor),
+    "ceil": rule(np.ceil),
     "linspace": _linspace,
     "quantile": _quantile,
     **{name: compare(name) for name in COMPARISONS},

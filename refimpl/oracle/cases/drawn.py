@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from refimpl.axes import Spec, shape_of
+from refimpl.axes import Given, Spec, shape_of
 from refimpl.op import Op
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 
@@ -132,10 +132,10 @@ class Case:
 
 def typed(value: Any, spec: Spec, precision: str, layout: str = "C") -> Any:
     """One argument as a target receives it."""
-    if value is None or spec.scalar:
+    if value is None or spec.scalar or (spec is Given and not isinstance(value, np.ndarray)):
         return value
     array = np.asarray(value)
-    if not spec.kind.integer:
+    if holds_reals(spec, array):
         array = array.astype(stored_as(spec, PRECISIONS[precision]).dtype())
     array = lay(array, layout)
     array.flags.writeable = False
@@ -158,6 +158,13 @@ def lay(array: np.ndarray, layout: str) -> np.ndarray:
     return np.array(array, order="C")
 
 
+def holds_reals(spec: Spec, value: Any) -> bool:
+    """Whether an argument is an array of real numbers, which a precision stores."""
+    if spec is Given:
+        return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return value is not None and not spec.scalar and not spec.kind.integer
+
+
 def stored_as(spec: Spec, precision: Precision) -> Precision:
     """The precision an argument is stored in: tables of a schedule are float32 at least."""
     if precision.storage in ("bfloat16", "float16") and spec.kind.name in TABLES:
@@ -175,7 +182,7 @@ def rounded(op: Op, inputs: dict[str, Any], precision: str) -> dict[str, Any]:
         spec = op.specs[name]
         if spec.kind.name == "Epsilon":
             value = max(value, PRECISIONS[precision].smallest)
-        if value is not None and not spec.scalar and not spec.kind.integer:
+        if holds_reals(spec, value):
             value = stored_as(spec, PRECISIONS[precision]).round(value)
         result[name] = value
     return result
@@ -239,6 +246,9 @@ def long_case(op: Op, precision: str, seed: int, i: int) -> Case:
 
 def draw(op: Op, source: Source, wide: bool = False) -> dict[str, Any]:
     """Draw the sizes of all axes, then all arguments of an operation."""
+    given = op.drawn(source)
+    if given is not None:
+        return given
     return draw_all(op, source, *draw_sizes(op, source, wide))
 
 

@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import shape_of
+from refimpl.axes import Spec, shape_of
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw_all, rounded
 from refimpl.oracle.diagnosis.ask_back import Ask
 from refimpl.oracle.diagnosis.causes import fits
 from refimpl.oracle.judging.judge import expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.registry import OPS
 
 LIMIT = 4.0  # seconds of computing, the target's included
 CPU_CLOCK = 2  # of a process, by its number: what Linux calls CPUCLOCK_SCHED
@@ -120,12 +119,11 @@ Sizes = tuple[dict[str, int], tuple[int, ...]]  # of the axes by name, and of th
 
 
 @functools.cache
-def small_sizes(op_name: str, room: int) -> list[Sizes]:
+def small_sizes(specs: tuple[Spec, ...], room: int) -> list[Sizes]:
     """All ways to make up to four axes longer than one, such that the arrays have the room.
 
     Those with the fewest numbers come first.
     """
-    specs = OPS[op_name].specs.values()
     names = list(dict.fromkeys(n for spec in specs for n in spec.names()))
     dots = any("..." in spec.dims for spec in specs)
     counted: list[tuple[int, Sizes]] = []
@@ -184,14 +182,16 @@ def smallest(
     import hypothesis
     from hypothesis import strategies as st
 
-    deadline = clock() + limit
+    deadline, specs = clock() + limit, tuple(op.specs.values())
     found: list[Case] = []
 
     @st.composite
     def small(draw: Callable, room: int) -> Case:
         source = SimpleSource(draw)
         try:
-            inputs = draw_all(op, source, *source.choice(small_sizes(op.name, room)))
+            inputs = op.drawn(source)
+            if inputs is None:
+                inputs = draw_all(op, source, *source.choice(small_sizes(specs, room)))
             op.evaluate(inputs)
         except ValueError:  # the operation is not defined there
             hypothesis.reject()
@@ -215,7 +215,7 @@ def smallest(
     )
     with contextlib.suppress(Enough), _nothing_left_behind():
         for room in ROOM:
-            if not small_sizes(op.name, room):
+            if not small_sizes(specs, room):
                 continue
             with contextlib.suppress(hypothesis.errors.HypothesisException):  # none, or flaky
                 hypothesis.find(small(room), condition, settings=settings)

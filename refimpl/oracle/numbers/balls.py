@@ -75,6 +75,29 @@ class Balls(Reading):
     def join(self, parts: list, join: Callable) -> Balls:
         return Balls(join([part.value for part in parts]))
 
+    def filled(self, move: Callable) -> Balls:
+        """A move that fills up with zeros."""
+        moved = np.asarray(move(self.value), dtype=object)
+        return Balls(each(ball, moved))
+
+    def plain(self, how: str) -> Any:
+        """The one number, where it is a float64 exactly."""
+        number = self.value.item()
+        value, _ = nearest(number)
+        if not (number.is_exact() and input_ball(value) == number):
+            raise TypeError(f"{how} of a number that float64 does not hold")
+        return value
+
+    def decided(self, name: str, axis: Any = None, **_: Any) -> np.ndarray:
+        middles = each(lambda a: float(a.mid()), self.value).astype(np.float64)
+        widths = each(lambda a: float(a.rad()), self.value).astype(np.float64)
+        ordered = np.sort(middles, axis=axis)
+        gaps = np.diff(ordered, axis=-1 if axis is None else axis)
+        if widths.any() and np.min(gaps, initial=np.inf) <= 2 * np.max(widths):
+            raise Undecided
+        options = {"kind": "stable"} if name == "argsort" else {}
+        return getattr(np, name)(middles, axis=axis, **options)
+
     def lift(self, x: Any) -> Balls:
         return x if isinstance(x, Balls) else Balls(each(ball, np.asarray(x)))
 
@@ -131,8 +154,67 @@ def _divide(a: flint.arb, b: flint.arb) -> flint.arb:
 
 
 def _power(x: Balls, y: Balls) -> Balls:
-    n = int(float(y.value.item()))
-    return Balls(each(lambda a: a**n, x.value))
+    if y.ndim == 0 and (y.value.item() * 2).is_integer():
+        n = float(y.value.item())
+        if n.is_integer():
+            return Balls(each(lambda a: a ** int(n), x.value))
+        return Balls(each(lambda a: _sqrt(a) ** int(2 * n), x.value))
+    return Balls(each(lambda a, b: a**b, x.value, y.value))
+
+
+def _contract(subscripts: str, *operands: Balls) -> Balls:
+    """A sum of products: the products written out, then added up."""
+    inputs, out = subscripts.split("->")
+    summed = "".join(dict.fromkeys(c for c in inputs.replace(",", "") if c not in out))
+    whole = np.einsum(f"{inputs}->{out}{summed}", *(x.value for x in operands), dtype=object)
+    rows = np.reshape(whole, (*whole.shape[: len(out)], -1))
+    return reduction(_total)(Balls(rows), axis=-1)
+
+
+def _product(numbers: np.ndarray) -> flint.arb:
+    product = flint.arb(1)
+    for number in numbers:
+        product = product * number
+    return product
+
+
+def _jump(function: Callable) -> Callable:
+    """A function that jumps, at numbers that are certainly not at a jump."""
+
+    def rule(a: flint.arb) -> flint.arb:
+        result = function(a)
+        if not result.is_exact():
+            raise Undecided
+        return result
+
+    return elementwise(rule)
+
+
+def _running(function: Callable) -> Callable:
+    """A rule for what a function makes of the first one, two, three … numbers along an axis."""
+
+    def rule(x: Balls, axis: Any = None) -> Balls:
+        numbers = x.value.ravel() if axis is None else np.moveaxis(x.value, axis, 0)
+        if not len(numbers):
+            return x
+        parts = [numbers[0]]
+        for number in numbers[1:]:
+            parts.append(each(function, parts[-1], number))
+        result = np.stack([np.asarray(part, dtype=object) for part in parts])
+        return Balls(result if axis is None else np.moveaxis(result, 0, axis))
+
+    return rule
+
+
+def _sort(x: Balls, axis: Any = -1) -> Balls:
+    whole = np.moveaxis(x.value, axis, -1).copy()
+    for place in np.ndindex(whole.shape[:-1]):
+        row = list(whole[place])
+        for end in range(len(row) - 1, 0, -1):  # neighbours change places, certain or not
+            for i in range(end):
+                row[i], row[i + 1] = row[i].min(row[i + 1]), row[i].max(row[i + 1])
+        whole[place] = row
+    return Balls(np.moveaxis(whole, -1, axis))
 
 
 def _total(numbers: np.ndarray) -> flint.arb:
@@ -172,20 +254,12 @@ def _matmul(x: Balls, y: Balls) -> Balls:
     return Balls(np.matmul(x.value, y.value))
 
 
-def _cumprod(x: Balls) -> Balls:
-    products, product = [], flint.arb(1)
-    for number in x.value:
-        product = product * number
-        products.append(product)
-    return Balls(products)
-
-
 def _linspace(start: Balls, stop: Balls, num: int) -> Balls:
     a, b = start.value.item(), stop.value.item()
     return Balls([a + (b - a) * i / max(num - 1, 1) for i in range(num)])
 
 
-def _quantile(x: Balls, q: Any, axis: int = -1) -> Balls:
+def _quantile(x: Balls, q: Any, axis: Any = -1, keepdims: bool = False) -> Balls:
     share = q.value.item() if isinstance(q, Balls) else ball(q)
 
     def along(numbers: np.ndarray) -> flint.arb:
@@ -195,7 +269,7 @@ def _quantile(x: Balls, q: Any, axis: int = -1) -> Balls:
         above = min(below + 1, len(numbers) - 1)
         return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
-    return reduction(along)(x, axis=axis)
+    return reduction(along)(x, axis=axis, keepdims=keepdims)
 
 
 Balls.rules = {
@@ -223,7 +297,25 @@ Balls.rules = {
     "mean": reduction(lambda numbers: _total(numbers) / len(numbers)),
     "max": reduction(_largest),
     "amax": reduction(_largest),
-    "cumprod": _cumprod,
+    "cumprod": _running(lambda a, b: a * b),
+    "cumsum": _running(_add),
+    "contract": _contract,
+    "prod": reduction(_product),
+    "sort": _sort,
+    "expm1": elementwise(lambda a: a.expm1()),
+    "exp2": elementwise(lambda a: flint.arb(2) ** a),
+    "log2": elementwise(lambda a: a.log() / flint.arb(2).log()),
+    "erfc": elementwise(lambda a: a.erfc()),
+    "arccos": elementwise(lambda a: a.acos()),
+    "arctan2": elementwise(lambda a, b: flint.arb.atan2(a, b)),
+    "cbrt": elementwise(lambda a: a.sgn() * abs(a).root(3)),
+    "sign": _jump(lambda a: a.sgn()),
+    "floor": _jump(lambda a: a.floor()),
+    "ceil": _jump(lambda a: a.ceil()),
+    "isnan": lambda x: each(lambda a: a.is_nan(), x.value).astype(bool),
+    "isfinite": lambda x: each(lambda a: a.is_finite(), x.value).astype(bool),
+    "equal": comparison(lambda a, b: a == b, lambda a, b: a != b),
+    "not_equal": comparison(lambda a, b: a != b, lambda a, b: a == b),
     "linspace": _linspace,
     "quantile": _quantile,
     "greater": comparison(lambda a, b: a > b, lambda a, b: a <= b),

@@ -31,8 +31,9 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.oracle.numbers.places import Doubt, line
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
-from refimpl.oracle.numbers.reading import COMPARISONS, Reading, compare, run
+from refimpl.oracle.numbers.reading import Reading, run
 
 ULPS = 4  # of an elementary function
 FOLD = 6  # roundings when a factor is folded into the terms of a sum, on either side of a product
@@ -60,7 +61,8 @@ class ErrorArray(Reading):
     `terms` and `count` remember the magnitude and the number of the terms of the sum that this
     value is; `exponential` that it is an exponential, `known` that it is a constant; `floor` a
     limit that no honest result falls below, `logistic` that it is one plus an exponential;
-    `products` that it is a sum of so many products, or 1 that it is such a sum times something.
+    `products` that it is a sum of so many products, or 1 that it is such a sum times something;
+    `scaled` that it is a quotient by a plain number.
     """
 
     carried = ("value", "error")
@@ -76,17 +78,98 @@ class ErrorArray(Reading):
         self.floor = tags.get("floor")
         self.logistic = tags.get("logistic", False)
         self.products = tags.get("products", 0)
+        self.scaled = tags.get("scaled", False)
 
     def __repr__(self) -> str:
         return f"ErrorArray({self.value!r}, ±{self.error!r}, {self.precision.name})"
 
     def moved(self, move: Callable) -> ErrorArray:
         error = np.broadcast_to(self.error, self.value.shape)
-        return ErrorArray(move(self.value), move(error), self.precision)
+        return ErrorArray(move(self.value), move(error), self.precision, **self._tags(move))
+
+    def filled(self, move: Callable) -> ErrorArray:
+        """A move that fills up with zeros, which no limit holds back."""
+        result = self.moved(move)
+        result.floor = None
+        return result
+
+    def _tags(self, move: Callable) -> dict[str, Any]:
+        """What is remembered of the sums that moved elements are."""
+        spread = lambda x: x if x is None else move(np.broadcast_to(x, self.value.shape))  # noqa: E731
+        tags = {"terms": spread(self.terms), "floor": spread(self.floor), "count": self.count}
+        tags |= {"exponential": self.exponential, "logistic": self.logistic}
+        return {**tags, "products": self.products}
 
     def join(self, parts: list, join: Callable) -> ErrorArray:
         errors = [np.broadcast_to(part.error, part.shape) for part in parts]
-        return ErrorArray(join([part.value for part in parts]), join(errors), self.precision)
+        tags: dict[str, Any] = {
+            "count": max(part.count for part in parts),
+            "products": max(part.products for part in parts),
+            "exponential": any(part.exponential for part in parts),
+            "logistic": any(part.logistic for part in parts),
+        }
+        if any(part.terms is not None for part in parts):
+            sums = [np.broadcast_to(_magnitude(part), part.shape) for part in parts]
+            tags["terms"] = join(sums)
+        return ErrorArray(
+            join([part.value for part in parts]), join(errors), self.precision, **tags
+        )
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, Reading):
+            index = index.plain_index()
+        if not self.error.flags.writeable or self.error.shape != self.value.shape:
+            self.error = np.array(np.broadcast_to(self.error, self.value.shape))
+        return super().__getitem__(index)
+
+    def write(self, index: Any, other: ErrorArray) -> None:
+        """Put elements in place; a doubtful condition leaves either the old or the new ones."""
+        if isinstance(index, ErrorArray):
+            if index.error.any():
+                other = self.select(index, other, self)
+                index = Ellipsis
+            else:
+                index = index.plain_index()
+        if not self.error.flags.writeable or self.error.shape != self.value.shape:
+            self.error = np.array(np.broadcast_to(self.error, self.value.shape))
+        sums = None
+        if self.terms is not None or other.terms is not None:
+            sums = np.array(np.broadcast_to(_magnitude(self), self.value.shape))
+            sums[index] = _magnitude(other)
+        self.value[index], self.error[index] = other.value, other.error
+        self.terms, self.floor, self.known = sums, None, False
+        self.count, self.products = max(self.count, other.count), max(self.products, other.products)
+        self.exponential = self.exponential or other.exponential
+        self.logistic = self.logistic or other.logistic
+
+    def plain_index(self) -> Any:
+        """An index that was computed: whole numbers or truth values that are certain."""
+        if self.error.any() or not np.all(np.isin(self.value, (0, 1))):
+            raise Doubt(f"an index depends on computed numbers ({line()})")
+        return self.value != 0
+
+    def plain(self, how: str) -> Any:
+        if self.error.any():
+            raise Doubt(
+                f"{how} depends on a computed number, which is not the same everywhere ({line()}); "
+                "write np.where(condition, a, b), or keep the array"
+            )
+        return self.value.item()
+
+    def decided(self, name: str, axis: Any = None, **kwargs: Any) -> np.ndarray:
+        from refimpl.oracle.numbers.written import decided
+
+        axis = -1 if name == "argsort" and axis is None else axis
+        found = decided(self, name, axis)
+        kept = kwargs.get("keepdims") and axis is not None and name != "argsort"
+        return np.expand_dims(found, axis) if kept else found
+
+    def select(self, condition: Any, a: Any, b: Any) -> Any:
+        from refimpl.oracle.numbers.written import Truth, _chosen
+
+        if isinstance(condition, Truth):
+            return _chosen(condition, a, b)
+        return super().select(condition, a, b)
 
     def lift(self, x: Any) -> ErrorArray:
         return x if isinstance(x, ErrorArray) else lift(x, self.precision)
@@ -215,11 +298,16 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
             rounded = rounded + joined
             if one.count == 2 or other.count > 1:
                 rounded = rounded + REORDER * p.unit * (_magnitude(one) + _magnitude(other))
+        if one.scaled:  # what is added to a quotient may be added before the division
+            rounded = rounded + p.unit * (DIVISION * (np.abs(value) + error) + _magnitude(other))
     error = np.where(untouched, error, rounded)
     logistic = (_is_one(x) and y.exponential) or (_is_one(y) and x.exponential)
     result = _settle(value, error, p, terms=terms, count=x.count + y.count, logistic=logistic)
     overflown = np.isinf(x.error) | np.isinf(y.error)  # infinities may meet and give NaN
     result.error = np.where(overflown, np.inf, result.error)
+    if logistic:
+        power = x if x.exponential else y
+        result.floor = 1 + (0.0 if power.floor is None else power.floor * (1 - 4 * p.unit))
     return result
 
 
@@ -270,9 +358,13 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         _is_exact(y, _is_power_of_two), error, _round(value, error, p, DIVISION) + fold
     )
     error = np.where(_is_nothing(x) & (room > 0), 0.0, error)
-    if x.exponential and y.logistic:
-        error = error + 2 * ULPS * p.sum_unit
-    return _settle(value, error, p, terms=terms, count=x.count, products=min(x.products, 1))
+    if y.logistic:  # the logistic function may come from tanh
+        size = 1.0 if x.exponential else np.abs(x.value) + x.error
+        error = error + 2 * ULPS * p.sum_unit * size
+        overflown = np.isinf(y.error) & (room > 0)  # then the quotient lies between this and zero
+        error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / room, error)
+    tags = {"count": x.count, "products": min(x.products, 1), "terms": terms}
+    return _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())
 
 
 def _floor_divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -280,17 +372,6 @@ def _floor_divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     least = np.floor(quotient.value - quotient.error)
     most = np.floor(quotient.value + quotient.error)
     return ErrorArray(np.floor(quotient.value), most - least, x.precision)
-
-
-def _power(x: ErrorArray, y: ErrorArray) -> ErrorArray:
-    exponent = float(y.value)
-    if exponent not in (2.0, 3.0) or y.error:
-        raise TypeError(f"ErrorArray has no rule for the exponent {exponent}")
-    p, n = x.precision, int(exponent)
-    v, e = np.abs(x.value), x.error
-    error = e * (2 * v + e) if n == 2 else e * (3 * v * v + 3 * v * e + e * e)
-    value = x.value**n
-    return _settle(value, np.where(value == 0, error, _round(value, error, p, 2 * n - 2)), p)
 
 
 def _maximum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -316,7 +397,11 @@ def _exp(x: ErrorArray) -> ErrorArray:
     error = value * np.expm1(x.error + detour)
     error = _function(value, error, p, ULPS * _ulp(value + error, p.sum_unit))
     exact = (x.error == 0) & (np.isneginf(x.value) | (x.value == 0))
-    return _settle(value, np.where(exact, 0.0, error), p, exponential=True)
+    error = np.where(exact, 0.0, error)
+    floor = np.nan_to_num(np.maximum(value - error, 0), nan=0.0, posinf=p.largest)
+    result = _settle(value, error, p, exponential=True)
+    result.floor = np.where(floor < 2 * p.smallest, 0.0, floor)  # an overflow only goes up
+    return result
 
 
 def _log(x: ErrorArray) -> ErrorArray:
@@ -434,7 +519,11 @@ def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else max(x.products, 1))
     error = error + _gamma(roundings, p) * magnitude
     stored = 0.0 if p.sum_unit == p.unit else p.unit
-    return _settle(value, error + stored * (np.abs(value) + error), p)
+    error = error + stored * (np.abs(value) + error)
+    if n < 2:
+        return _settle(value, error, p)
+    total = n * max(x.products, 1)
+    return _settle(value, error, p, terms=magnitude, count=total, products=total)
 
 
 def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
@@ -454,33 +543,6 @@ def _max(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     might_be_largest = (x.value + error >= least) | np.isinf(error)
     worst = np.max(np.where(might_be_largest, error, 0.0), axis=axis, keepdims=keepdims)
     return ErrorArray(np.max(x.value, axis=axis, keepdims=keepdims), worst, x.precision)
-
-
-def _cumprod(x: ErrorArray) -> ErrorArray:
-    p, value = x.precision, np.cumprod(x.value)
-    relative = np.where(x.value == 0, 0.0, x.error / np.abs(x.value))
-    growth = np.cumsum(np.log1p(relative)) + np.arange(x.size) * gamma(1, p.sum_unit)
-    error = np.abs(value) * np.expm1(growth)
-    lost = np.cumsum((x.value == 0) & (x.error > 0)) > 0
-    largest = np.cumprod((np.abs(x.value) + x.error) * (1 + p.sum_unit))
-    error = np.where(lost, largest, error)
-    stored = 0.0 if p.sum_unit == p.unit else p.unit
-    return _settle(value, error + stored * (np.abs(value) + error), p)
-
-
-def _cumsum(x: ErrorArray) -> ErrorArray:
-    p, value = x.precision, np.cumsum(x.value)
-    error = np.cumsum(np.broadcast_to(x.error, x.shape))
-    magnitude = np.cumsum(np.abs(x.value)) + error
-    return _settle(value, error + gamma(max(x.size - 1, 0), p.sum_unit) * magnitude, p)
-
-
-def _clip(x: ErrorArray, low: Any, high: Any) -> ErrorArray:
-    return _minimum(_maximum(x, x.lift(low)), x.lift(high))
-
-
-def _norm(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
-    return _sqrt(_sum(_multiply(x, x), axis=axis, keepdims=keepdims))
 
 
 def _linspace(start: ErrorArray, stop: ErrorArray, num: int) -> ErrorArray:
@@ -516,7 +578,6 @@ ErrorArray.rules = {
     "divide": _divide,
     "floor_divide": _floor_divide,
     "negative": _negative,
-    "power": _power,
     "maximum": _maximum,
     "minimum": _minimum,
     "absolute": _absolute,
@@ -535,13 +596,10 @@ ErrorArray.rules = {
     "mean": _mean,
     "max": _max,
     "amax": _max,
-    "cumprod": _cumprod,
-    "cumsum": _cumsum,
-    "clip": _clip,
-    "norm": _norm,
     "exp2": lambda x: _exp(_multiply(x, x.lift(np.log(2.0)))),
     "log2": lambda x: _divide(_log(x), x.lift(np.log(2.0))),
     "linspace": _linspace,
     "quantile": _quantile,
-    **{name: compare(name) for name in COMPARISONS},
 }
+
+import refimpl.oracle.numbers.written  # noqa: E402, F401  the rest of the rules

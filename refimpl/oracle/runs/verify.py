@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import refimpl
+from refimpl import registry
 from refimpl.op import Op
 from refimpl.oracle.cases import failing_cases
 from refimpl.oracle.cases.drawn import Case, generate
@@ -197,7 +198,8 @@ def store(finding: Finding, target: str, place: Path) -> None:
         comment = f"the smallest input found on which {Path(target).name} deviates"
         path = failing_cases.write(place, OPS[finding.op], finding.smallest.case, comment, names)
         finding.smallest.file = str(path)
-        finding.smallest.replay = shlex.join(["refimpl", "replay", str(path), target])
+        again = ["refimpl", "replay", str(path), target, *registry.whence(finding.op)]
+        finding.smallest.replay = shlex.join(again)
 
 
 def listed(cause: dict[str, Any]) -> bool:

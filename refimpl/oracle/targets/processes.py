@@ -24,7 +24,13 @@ LONGEST = 300  # characters of it that are quoted
 class Child:
     """A module of ours in a process group of its own, whose output is kept for its last words."""
 
-    def __init__(self, module: str, *arguments: str, fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        fds: Sequence[int] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         life, self._life = os.pipe()
         self.noise = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         try:
@@ -34,7 +40,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=self.noise,
                 stderr=self.noise,
-                env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **(environment or {})},
                 start_new_session=True,
             )
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shlex
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl import registry
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.targets import wire
@@ -113,7 +115,9 @@ class Session:
         self.to, self.back = there[1], back[0]
         try:
             self.child = Child(
-                WORKER, self.target, str(there[0]), str(back[1]), fds=(there[0], back[1])
+                *(WORKER, self.target, str(there[0]), str(back[1])),
+                fds=(there[0], back[1]),
+                environment={"REFIMPL_OFFERED": json.dumps(registry.offered())},
             )
         finally:
             os.close(there[0])
@@ -191,7 +195,7 @@ class Session:
 
     def replay(self, case: Case) -> str:
         """The command that runs a case again."""
-        return shlex.join(["refimpl", "replay", case.id, self.target])
+        return shlex.join(["refimpl", "replay", case.id, self.target, *registry.whence(case.op)])
 
     def _epitaph(self, seconds: float = 5.0) -> tuple[int | None, str]:
         """The exit code, None if it lives on; and how the process ended, in words."""

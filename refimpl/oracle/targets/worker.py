@@ -1,6 +1,7 @@
 """The process a target lives in: it reads a call, makes it, and sends back what came out.
 
-Started by a `Session` through `start.py` with the arguments TARGET IN OUT, the last two pipes.
+Started by a `Session` through `start.py` with the arguments TARGET IN OUT, the last two pipes; the
+names of the operations and of their outputs are in the environment: no text need be here.
 The target's own standard output goes wherever the session sends it, never into the pipes.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import sys
 import traceback
@@ -20,7 +22,8 @@ import numpy as np
 from refimpl.oracle.cases.drawn import lay
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets import wire
-from refimpl.registry import OPS
+
+OFFERED: dict[str, list[str]] = json.loads(os.environ.pop("REFIMPL_OFFERED", "{}"))
 
 LONGEST = 400  # characters of an exception's message
 
@@ -54,7 +57,7 @@ def _taken(name: str) -> bool:
 def describe(module: ModuleType) -> dict[str, Any]:
     """What a target offers: its operations, precisions and version."""
     names = dir(module)
-    offered = [name for name in OPS if name in names and callable(getattr(module, name))]
+    offered = [name for name in OFFERED if name in names and callable(getattr(module, name))]
     return {
         "status": "ready",
         "ops": offered,
@@ -98,7 +101,7 @@ def as_numpy(output: Any) -> np.ndarray:
 
 def parts(op: str, result: Any) -> tuple[list[Any], dict[str, Any]]:
     """Outputs, and what else a dict holds: the intermediate values by name."""
-    names = OPS[op].outputs
+    names = OFFERED[op]
     if not isinstance(result, dict):
         several = isinstance(result, (tuple, list)) and len(names) > 1
         return list(result) if several else [result], {}

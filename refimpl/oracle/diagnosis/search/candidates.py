@@ -27,7 +27,7 @@ def of_catalogue(op: Op) -> list[Candidate]:
         changes = []
         for where, old, new in edit.places:
             home, name = op.home(where)
-            page = pages.get((home.__name__, name))
+            page = pages.get((getattr(home, "__name__", op.text.__module__), name))
             if page and page.source.count(old) == 1:
                 start = page.source.index(old)
                 changes.append(Change(page, start, start + len(old), new, edit.says))

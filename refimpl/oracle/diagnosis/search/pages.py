@@ -10,6 +10,7 @@ import inspect
 import math
 import re
 import sys
+import textwrap
 import types
 import warnings
 from collections import Counter
@@ -38,7 +39,9 @@ class Page:
     @property
     def printed(self) -> str:
         """The function as the chapter prints it, without its docstring."""
-        return body(inspect.getsource(self.function))
+        shown = body(textwrap.dedent(inspect.getsource(self.function)))
+        steps = self.source.partition("\n")[2]
+        return shown if shown.endswith(steps) else self.source  # all in one line, or decorated
 
 
 @dataclass(frozen=True)
@@ -220,9 +223,13 @@ def pages_of(root: types.FunctionType) -> dict[types.FunctionType, Page]:
         pages[function] = _page(function)
         for name in _called(function.__code__):
             found = function.__globals__.get(name)
-            if isinstance(found, types.FunctionType) and found.__module__.endswith(".reference"):
+            if isinstance(found, types.FunctionType) and _is_page(found, root):
                 waiting.append(found)
     return pages
+
+
+def _is_page(function: types.FunctionType, root: types.FunctionType) -> bool:
+    return function.__module__.endswith(".reference") or function.__module__ == root.__module__
 
 
 def _called(code: types.CodeType) -> list[str]:
@@ -231,7 +238,11 @@ def _called(code: types.CodeType) -> list[str]:
 
 
 def _page(function: types.FunctionType) -> Page:
-    source = inspect.getsource(function)
+    source = textwrap.dedent(inspect.getsource(function))
+    (written,) = ast.parse(source).body
+    if not source.startswith("def ") or written.body[0].lineno == written.lineno:  # type: ignore[attr-defined]
+        written.decorator_list = []  # type: ignore[attr-defined]
+        source = ast.unparse(written)
     steps = ast.parse(source).body[0].body  # type: ignore[attr-defined]
     first = steps[1] if ast.get_docstring(ast.parse(source).body[0]) else steps[0]  # type: ignore
     lines = source.splitlines()
@@ -251,7 +262,10 @@ def _assemble(root: Any, codes: dict[types.FunctionType, types.CodeType]) -> Cal
             spaces[page.module] = {**vars(sys.modules[page.module]), "np": NUMPY}
     copies = {
         function: types.FunctionType(
-            codes.get(function, function.__code__), spaces[page.module], page.name
+            codes.get(function, function.__code__),
+            spaces[page.module],
+            page.name,
+            function.__defaults__,
         )
         for function, page in pages.items()
     }
