@@ -6,21 +6,21 @@ Without the option nothing is loaded but this file.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+import io
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from refimpl.op import Edit, Op
-    from refimpl.oracle.cases.drawn import Case
-    from refimpl.oracle.judging.judge import Expected
+    from refimpl.op import Op
+    from refimpl.oracle.findings import Finding
     from refimpl.oracle.targets.sessions import Session
 
 OPEN = pytest.StashKey[contextlib.ExitStack]()  # the processes of the targets
+REMARKS = pytest.StashKey[list[str]]()  # on the entries of a baseline
+VERDICT = "verdict"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,13 +39,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="ci",
         help="how many random cases: 12, 60 or 1000 an operation and precision",
     )
+    group.addoption(
+        "--refimpl-precision",
+        action="append",
+        default=[],
+        choices=("float64", "float32", "tf32", "bfloat16", "float16"),
+        help="default: what the target says it computes in; may be repeated",
+    )
+    group.addoption(
+        "--refimpl-limit", type=float, default=30.0, metavar="SECONDS", help="of a call"
+    )
+    group.addoption(
+        "--refimpl-allow",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a cause that does not count; may be repeated",
+    )
+    group.addoption(
+        "--refimpl-baseline",
+        metavar="FILE",
+        help="known deviations as TOML, each with a reason and the day on which it expires",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker, by which -m selects these tests."""
     config.addinivalue_line("markers", "refimpl: a case of an operation, from --refimpl-target")
+    config.stash[REMARKS] = []
     config.stash[OPEN] = contextlib.ExitStack()
     config.add_cleanup(config.stash[OPEN].close)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What there is to say about a baseline."""
+    for remark in terminalreporter.config.stash[REMARKS]:
+        terminalreporter.write_line(f"baseline: {remark}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -63,140 +92,125 @@ def pytest_make_collect_report(
 
 
 class Deviation(Exception):
-    """The target is wrong on a case."""
+    """The target is wrong on a case, or was not judged."""
 
 
 class Target(pytest.Collector):
     """One target, which answers from a process of its own until pytest ends."""
 
     def collect(self) -> Iterator[CaseItem]:
-        """An item for each case; the cases themselves are drawn when they run."""
+        """An item for each case, and one for the verdict; cases are drawn when they run."""
         from refimpl.oracle.cases.sizes import leading, numbers
         from refimpl.oracle.runs.verify import PROFILES
         from refimpl.oracle.targets.sessions import Session, TargetError
         from refimpl.registry import OPS
 
+        option = self.config.getoption
         try:
-            session = self.config.stash[OPEN].enter_context(Session(self.name))
+            session = Session(self.name, option("--refimpl-limit"))
+            self.config.stash[OPEN].enter_context(session)
+            if not session.ops:
+                raise TargetError(f"{self.name}: defines no function named like an operation")
+            chosen = tuple(option("--refimpl-precision"))
+            trials = [
+                Judged(self.config, OPS[name], session, precision)
+                for name in session.ops
+                for precision in OPS[name].precisions
+                if precision in session.precisions(name, chosen)
+            ]
         except TargetError as error:
             raise self.CollectError(str(error)) from None
-        if not session.ops:
-            raise self.CollectError(f"{self.name}: defines no function named like an operation")
-        profile = self.config.getoption("--refimpl-profile")
-        for op in (OPS[name] for name in session.ops):
-            for precision in op.precisions:
-                if precision not in session.precisions(op.name, ()):
-                    continue
-                trial = Trial(op, session, precision)
-                lead = leading([p for p in op.precisions if p in session.precisions(op.name, ())])
-                named = numbers(op, precision, profile, PROFILES[profile], lead=lead)
-                for place, number in enumerate(named):
-                    name = f"{op.name}/{precision}/{number}"
-                    item = {"trial": trial, "place": place, "number": number}
-                    yield CaseItem.from_parent(self, name=name, **item)
+        profile = option("--refimpl-profile")
+        for judged in trials:
+            judged.lead = leading([j.precision for j in trials if j.op is judged.op])
+            drawn = numbers(
+                judged.op, judged.precision, profile, PROFILES[profile], lead=judged.lead
+            )
+            for number in (*drawn, VERDICT):
+                name = f"{judged.op.name}/{judged.precision}/{number}"
+                yield CaseItem.from_parent(self, name=name, judged=judged)
 
 
-class Trial:
-    """One operation of one target in one precision, and what its cases have shown so far."""
+class Judged:
+    """One operation of one target in one precision, judged as the command judges it."""
 
-    def __init__(self, op: Op, session: Session, precision: str) -> None:
+    def __init__(self, config: pytest.Config, op: Op, session: Session, precision: str) -> None:
+        from refimpl.oracle.findings import Report
+        from refimpl.oracle.runs import baseline
+        from refimpl.oracle.runs.verify import trial_of
+
+        self.config = config
         self.op = op
-        self.session = session
         self.precision = precision
-        self.seen: list[tuple[Case, list[np.ndarray], list[Expected]]] = []
-        self.deviates = False
-        self.suspects: list[tuple[str, Edit, Callable[..., Any]]] = []  # what fits every case
-        self.ended = ""
+        self.trial = trial_of(op, session, precision)
+        allowed = frozenset(config.getoption("--refimpl-allow"))
+        self.report = Report(session.target, session.about["version"], allowed=allowed)
+        path = config.getoption("--refimpl-baseline")
+        self.known = baseline.read(Path(path)) if path else []
+        self.lead = precision  # the one in which all sizes are drawn
+        self.shown: dict[int, str] = {}  # findings, and the test that failed for each
 
-    @property
-    def dialect(self) -> str:
-        """The dialect that every case so far fits, if they deviate at all."""
-        return next((edit.id for kind, edit, _ in self.suspects if kind == "dialects"), "")
+    def findings(self) -> list[Finding]:
+        """What was found; the first test that asks has all cases judged."""
+        from refimpl.oracle.runs import baseline
+        from refimpl.oracle.runs.trial import judge_op
 
-    def learn(
-        self, case: Case, outputs: list[np.ndarray], expected: list[Expected], conforms: bool
-    ) -> None:
-        """From the first deviation on, keep the known edits that fit every case."""
-        from refimpl.oracle.diagnosis.causes import fits
-        from refimpl.oracle.numbers.precisions import PRECISIONS
+        if not self.report.findings:
+            profile = self.config.getoption("--refimpl-profile")
+            trials = [(self.trial, self.report.target)]
+            judge_op(self.op, self.precision, trials, profile, lead=self.lead)
+            self.report.findings = self.trial.findings
+            self.config.stash[REMARKS] += baseline.apply([self.report], self.known)
+        return self.report.findings
 
-        self.seen.append((case, outputs, expected))
-        if not self.deviates and not conforms:
-            self.deviates = True
-            for kind in ("dialects", "mistakes", "lossy"):
-                for edit in getattr(self.op, kind):
-                    self.suspects.append((kind, edit, self.op.edited(edit)))
-        if self.deviates:
-            storage = PRECISIONS[self.precision].dtype()
-            for case, outputs, expected in self.seen:
-                self.suspects = [
-                    (kind, edit, text)
-                    for kind, edit, text in self.suspects
-                    if fits(
-                        self.op,
-                        text,
-                        case,
-                        outputs,
-                        [] if kind == "lossy" else expected,
-                        storage,
-                    )
-                ]
-            self.seen.clear()
+    def show(self, finding: Finding, test: str, says: str) -> None:
+        """Fail for a finding once; what else it shows in is expected to fail."""
+        from refimpl.oracle.reports import text
 
-    def explain(self) -> Iterator[str]:
-        """The known mistakes that fit, as a failing test shows them."""
-        from refimpl.oracle.diagnosis.causes import diff
-
-        for kind, edit, _ in self.suspects:
-            if kind == self.suspects[0][0]:
-                yield f"looks like {edit.id}: {edit.says}"
-                yield from (f"  {line}" for line in diff(self.op, edit).splitlines()[2:])
-        if not self.suspects:
-            yield "cause: no listed mistake fits every case so far"
+        if finding.status == "dialect":
+            pytest.xfail(f"conforms to dialect {finding.causes[0]['id']}")
+        if self.report.allows(finding):
+            pytest.xfail(f"allowed: {says}")
+        before = self.shown.setdefault(id(finding), test)
+        if before != test:
+            pytest.xfail(f"for the same reason as {before}")
+        stream = io.StringIO()
+        text.explain(self.report, [finding], stream)
+        raise Deviation(stream.getvalue().strip())
 
 
 class CaseItem(pytest.Item):
-    """One case of an operation."""
+    """One case of an operation, or the verdict on all of them."""
 
-    def __init__(self, *, trial: Trial, place: int, number: str, **keywords: Any) -> None:
+    def __init__(self, *, judged: Judged, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self.trial = trial
-        self.place = place
-        self.number = number
+        self.judged = judged
         self.add_marker("refimpl")
 
     def runtest(self) -> None:
-        """Call the target and judge it; a refusal skips, a dialect is an expected failure."""
-        from refimpl.oracle.cases.sizes import numbered
-        from refimpl.oracle.judging.judge import expect
-        from refimpl.oracle.numbers.precisions import PRECISIONS
-        from refimpl.oracle.runs.verify import CALLED_TWICE, try_once
+        """Say what the case came to; a refusal skips, a dialect is an expected failure."""
+        judged = self.judged
+        main, *_ = judged.findings()
+        if self.name.endswith(f"/{VERDICT}"):
+            self._conclude()
+            return
+        result = judged.trial.results.get(self.name)
+        if result is None:
+            pytest.skip(f"not run after an earlier case: {judged.findings()[-1].says}")
+        if result.status in ("refused", "left out"):
+            pytest.skip(f"{result.status} {result.says}".strip())
+        if result.status != "conforms":
+            judged.show(judged.trial.found_in.get(self.name, main), self.name, result.says)
 
-        trial = self.trial
-        if trial.ended:
-            pytest.skip(f"not run after an earlier case: {trial.ended}")
-        case = numbered(trial.op, trial.precision, self.number)
-        expected = expect(trial.op, case.inputs, trial.precision)
-        storage = PRECISIONS[trial.precision].dtype()
-        again = f"again: {trial.session.replay(case)}"
-        for number in range(2 if self.place < CALLED_TWICE else 1):
-            outcome, verdict = try_once(trial.op, trial.session, case, expected, storage)
-            if outcome.status == "refused":
-                pytest.skip(f"refused {outcome.says}".strip())
-            if outcome.status in ("died", "hung"):
-                trial.ended = outcome.says
-            if outcome.status != "returned":
-                raise Deviation(f"{verdict}\n{again}")
-            if number == 0:
-                before = trial.dialect
-                trial.learn(case, outcome.outputs, expected, verdict.conforms)
-                if trial.dialect and not verdict.conforms:
-                    pytest.xfail(f"conforms to dialect {trial.dialect}")
-                if before and not trial.dialect and verdict.conforms:
-                    raise Deviation(f"conforms, but earlier cases only to {before}\n{again}")
-            if not verdict.conforms:
-                when = "on a second call: " if number else ""
-                raise Deviation("\n".join([f"{when}{verdict}", *trial.explain(), again]))
+    def _conclude(self) -> None:
+        """Fail for what no single case shows, and where too little was judged."""
+        from refimpl.oracle.reports.text import unjudged
+
+        for finding in self.judged.report.unjudged:
+            raise Deviation(unjudged(finding))
+        for finding in self.judged.report.wrong:
+            if id(finding) not in self.judged.shown:
+                self.judged.show(finding, self.name, finding.says)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The verdict without a traceback through the oracle."""

@@ -7,8 +7,8 @@ import datetime
 import pytest
 
 from refimpl.commands import main as cli
+from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.runs import baseline
-from refimpl.oracle.runs.verify import Finding, Report
 from refimpl.oracle.targets.sessions import TargetError
 
 ENTRY = """

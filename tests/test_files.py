@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.findings import Finding, Report, Smallest
 from refimpl.oracle.reports import files
-from refimpl.oracle.runs.verify import Finding, Report, Smallest, verify
+from refimpl.oracle.runs.verify import verify
 from refimpl.oracle.targets.foreign_outputs import verify_recorded
 from refimpl.oracle.targets.sessions import TargetError
 from tests.test_verify import GOOD_SILU, cli

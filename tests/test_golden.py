@@ -258,8 +258,8 @@ def test_a_program_that_ends_badly_is_a_verdict(tmp_path, ending, says):
 def test_a_missing_case_is_a_deviation(tmp_path):
     ending = "\noutputs.popitem()\njson.dump({'outputs': outputs}, open(sys.argv[2], 'w'))"
     (report,) = verify_recorded(command=command(tmp_path, RIGHT, ending))
-    assert report.findings[0].status == "crashes"
-    assert "no output for this case" in report.findings[0].says
+    assert [finding.status for finding in report.wrong] == ["crashes"]
+    assert "no output for this case" in report.wrong[0].says
 
 
 def test_a_program_that_hangs_or_is_absent(tmp_path):

@@ -20,7 +20,8 @@ from refimpl.oracle.cases.drawn import Case, generate
 from refimpl.oracle.diagnosis.shrink import SameCause, computing, numbers, small_sizes, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, line_of
 from refimpl.oracle.judging.judge import expect, judge
-from refimpl.oracle.runs.verify import Trial, replay, verify
+from refimpl.oracle.runs.trial import Trial
+from refimpl.oracle.runs.verify import replay, verify
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
 from refimpl.oracle.vectors import golden
 from refimpl.registry import OPS

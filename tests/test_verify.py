@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refimpl.oracle.runs.verify import Finding, Report, find_case, replay, verify
+from refimpl.oracle.findings import Finding, Report
+from refimpl.oracle.runs.verify import find_case, replay, verify
 from refimpl.oracle.targets.sessions import Session, TargetError
 
 GOOD_SILU = "def silu(x):\n    return x / (1 + np.exp(-x))\n"
@@ -63,8 +64,11 @@ def test_a_target_that_dies_on_its_third_call_keeps_the_cases_before(tmp_path):
         "    if calls == 5:\n        import os; os._exit(1)\n    return sigmoid_of(z)\n"
     )
     (report,) = verify(str(target), ops=["sigmoid"], profile="quick")
-    assert report.findings[0].status == "crashes"
-    assert report.findings[0].cases == 3
+    answered, ended = report.findings
+    assert (answered.status, answered.cases) == ("conforms", 5)
+    assert (ended.status, ended.cases) == ("crashes", 2)
+    assert "2 of 7 cases: ended its process with exit code 1" in ended.says
+    assert not report.conforms
 
 
 def test_a_refused_case_is_counted_and_is_no_success(tmp_path):
@@ -195,3 +199,187 @@ def test_only_a_cause_with_a_name_can_be_allowed():
     assert not report.allows(unlisted)
     crashed = Finding("silu", "float32", status="crashes", causes=[{"id": "silu/slope"}])
     assert not report.allows(crashed)
+
+
+ONE_PASS = """
+import numpy as np
+
+def group_norm(x, gain, bias, groups, eps):
+    grouped = x.reshape(x.shape[0], groups, -1)  # numpy refuses this for an empty batch
+    mean = grouped.mean(-1, keepdims=True)
+    variance = (grouped * grouped).mean(-1, keepdims=True) - mean * mean
+    normal = ((grouped - mean) / np.sqrt(variance + eps)).reshape(x.shape)
+    shape = (-1,) + (1,) * (x.ndim - 2)
+    return normal * gain.reshape(shape) + bias.reshape(shape)
+"""
+
+
+def test_inputs_that_raise_hide_no_deviation_and_are_named_beside_it(tmp_path):
+    target = tmp_path / "target.py"
+    target.write_text(ONE_PASS)
+    (report,) = verify(str(target), profile="ci")
+    answered, raising = report.findings
+    assert answered.status == "deviates"
+    assert [cause["id"] for cause in answered.causes] == ["group_norm/one-pass-variance"]
+    assert raising.status == "raises"
+    assert "every case with an array that has no elements" in raising.says
+    assert "raised ValueError" in raising.says
+    assert not report.conforms
+
+
+NO_SHARED_HEADS = """
+import numpy as np
+
+def attention(query, key, value, bias):
+    if query.shape[1] != key.shape[1]:
+        raise ValueError("as many key heads as heads")
+    scores = query @ np.swapaxes(key, -1, -2)
+    scores = scores if bias is None else scores + bias
+    top = scores.max(-1, keepdims=True)
+    weight = np.exp(scores - np.where(top > -np.inf, top, 0))
+    return weight / np.maximum(weight.sum(-1, keepdims=True), 1) @ value
+"""
+
+
+def test_the_regime_that_raises_is_said_in_words(tmp_path):
+    target = tmp_path / "target.py"
+    target.write_text(NO_SHARED_HEADS)
+    (report,) = verify(str(target), profile="quick")
+    answered, raising = report.findings
+    assert [cause["id"] for cause in answered.causes] == ["attention/no-scale"]
+    assert raising.says.startswith("attention: every case with fewer key heads than heads, ")
+    assert 0 < answered.deviating <= answered.judged
+
+
+def test_what_a_target_does_without_is_left_out_and_said(tmp_path):
+    target = tmp_path / "target.py"
+    target.write_text(NO_SHARED_HEADS + 'WITHOUT = ("grouped heads",)\n')
+    (report,) = verify(str(target), profile="quick")
+    (answered,) = report.findings
+    assert answered.left_out["grouped heads"] > 0
+    assert answered.judged >= 6, "others are drawn in their place"
+    assert [cause["id"] for cause in answered.causes] == ["attention/no-scale"]
+
+
+def test_a_target_cannot_do_without_everything_or_without_what_has_no_name(tmp_path):
+    target = tmp_path / "target.py"
+    target.write_text("import numpy as np\n" + GOOD_SILU + 'WITHOUT = "hard inputs"\n')
+    with pytest.raises(TargetError, match="WITHOUT names 'hard inputs'; known are 'empty"):
+        verify(str(target), profile="quick")
+    target.write_text(
+        "import numpy as np\ndef softmax(z):\n    return z\nWITHOUT = ('K above 0', 'K below 1')\n"
+    )
+    (report,) = verify(str(target), profile="quick")
+    assert report.findings[0].status == "unsupported"
+    assert not report.conforms
+
+
+def test_a_target_that_answers_hardly_anything_does_not_conform(tmp_path):
+    target = tmp_path / "target.py"
+    target.write_text(
+        PRELUDE + "def sigmoid(z):\n    if z.size > 2:\n        raise NotImplementedError\n"
+        "    return sigmoid_of(z)\n"
+    )
+    (report,) = verify(str(target), profile="quick")
+    assert report.findings[0].status == "too few"
+    assert not report.conforms
+    result = cli("verify", str(target), "--profile", "quick")
+    assert result.returncode == 5
+    assert "conforms" not in result.stdout
+    assert "cases judged" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("beyond", "status"),
+    [
+        ("raise ValueError('too wide')", "raises"),
+        ("import os; os._exit(1)", "crashes"),
+        ("result[..., :] = np.nan", "deviates"),
+        ("result[..., 1:] = 0", "deviates"),
+    ],
+)
+def test_long_inputs_are_judged_like_all_others(tmp_path, beyond, status):
+    target = tmp_path / "target.py"
+    target.write_text(
+        "import numpy as np\n\ndef linear(x, weight, bias):\n"
+        "    result = x.astype(np.float64) @ weight.astype(np.float64).T\n"
+        "    result = (result if bias is None else result + bias).astype(np.float32)\n"
+        f"    if x.shape[-1] > 1000:\n        {beyond}\n    return result\n"
+    )
+    report_file = tmp_path / "report.json"
+    result = cli("verify", str(target), "--profile", "ci", "--json", str(report_file), cwd=tmp_path)
+    assert result.returncode == 1
+    entries = json.loads(report_file.read_text())["ops"]
+    found = next(entry for entry in entries if entry["status"] == status)
+    assert "linear/float32/long0-" in found["replay"]
+    if status in ("raises", "crashes"):
+        assert "with D above" in found["says"] or status == "crashes"
+
+
+def test_answers_that_differ_between_calls_are_the_cause(tmp_path):
+    target = tmp_path / "target.py"
+    target.write_text(
+        PRELUDE + "rng = np.random.default_rng()\ndef sigmoid(z):\n"
+        "    return np.asarray(sigmoid_of(z) * (rng.random(z.shape) > 0.1), z.dtype)\n"
+    )
+    (report,) = verify(str(target), profile="quick")
+    (finding,) = report.findings
+    (cause,) = finding.causes
+    assert cause["says"].startswith("answers differ between calls with the same input")
+
+
+def test_a_target_that_is_wrong_once_in_fifty_calls_is_found(tmp_path):
+    target = tmp_path / "target.py"
+    target.write_text(
+        PRELUDE + "def sigmoid(z):\n    global calls\n    calls += 1\n"
+        "    return np.asarray(sigmoid_of(z) + (calls % 50 == 49), z.dtype)\n"
+    )
+    (report,) = verify(str(target), profile="quick")
+    assert report.findings[0].status == "deviates"
+    assert report.findings[0].causes[0]["id"] == "answers-differ"
+
+
+def test_roundings_that_differ_from_call_to_call_hide_no_mistake(tmp_path):
+    target = tmp_path / "target.py"
+    target.write_text(
+        "import numpy as np\nup = False\ndef silu(x):\n    global up\n    up = not up\n"
+        "    y = np.asarray(x / (1 + np.exp(-1.702 * x)), x.dtype)\n"
+        "    return y * x.dtype.type(1 + 2**-22) if up else y\n"
+    )
+    (report,) = verify(str(target), profile="quick")
+    assert [cause["id"] for cause in report.findings[0].causes] == ["silu/quick-gelu"]
+
+
+def test_a_verdict_does_not_depend_on_who_reads_it(tmp_path):
+    target = tmp_path / "target.py"
+    names = ("linear", "softmax", "sigmoid", "silu", "gelu", "attention", "layer_norm")
+    body = "def bad(**_):\n    raise ValueError('x' * 300)\n"
+    target.write_text(body + "".join(f"{name} = bad\n" for name in names))
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "refimpl", "verify", str(target), "--profile", "quick"]
+    process = subprocess.Popen([*command, "--json", str(report)], stdout=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(timeout=120) == 1
+    assert json.loads(report.read_text())["complete"]
+
+
+def test_a_report_that_cannot_be_written_is_said_before_the_run(tmp_path):
+    bad = tmp_path / "bad.py"
+    bad.write_text("def silu(x):\n    return x\n")
+    result = cli("verify", str(bad), "--json", str(tmp_path), "--profile", "quick")
+    assert result.returncode == 4
+    assert "cannot be written" in result.stderr
+    assert not result.stdout
+
+
+def test_a_report_that_is_lost_takes_no_other_with_it(tmp_path):
+    bad = tmp_path / "bad.py"
+    bad.write_text("def silu(x):\n    return x\n")
+    (tmp_path / ".refimpl").write_text("a file where the folder of cases would be\n")
+    page = tmp_path / "report.html"
+    arguments = ("verify", str(bad), "--json", "/dev/full", "--html", str(page))
+    result = cli(*arguments, "--profile", "quick", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "/dev/full: cannot be written" in result.stderr
+    assert "smallest input" in result.stdout
+    assert "silu" in page.read_text()

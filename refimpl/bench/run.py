@@ -313,7 +313,7 @@ class Bench:
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` writes; a number that was not measured is null."""
-        from refimpl.oracle.runs.verify import environment
+        from refimpl.oracle.findings import environment
 
         return {
             "refimpl": refimpl.__version__,
@@ -382,7 +382,7 @@ class Bench:
 
     def page(self) -> str:
         """The same in Markdown, with machine, date and versions."""
-        from refimpl.oracle.runs.verify import environment
+        from refimpl.oracle.findings import environment
 
         heads, lines = self.cells()
         known = environment()

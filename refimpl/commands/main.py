@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import secrets
 import signal
 import sys
@@ -17,7 +16,7 @@ from typing import Any, cast
 import refimpl
 from refimpl.commands import arguments
 from refimpl.commands import models as cli_models
-from refimpl.commands.terminal import Screen
+from refimpl.commands.terminal import Screen, Unheard
 
 CONFORMS, DEVIATES, INTERRUPTED, INTERNAL, USAGE, NOTHING = range(6)
 ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -29,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
         prog="refimpl",
         description="Is my implementation right, and if not, what did I do wrong?",
         epilog="exit codes: 0 conforms, 1 deviates, 2 interrupted, 3 internal error, "
-        "4 usage error or target cannot be loaded, 5 nothing to verify",
+        "4 usage error, target cannot be loaded or report not written, "
+        "5 nothing, or too little, was judged",
     )
     top.add_argument("--version", action="version", version=f"refimpl {refimpl.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -226,11 +226,12 @@ def bring_chapters(options: argparse.Namespace) -> list[str]:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Judge, print, write the reports; what was measured survives an interruption."""
+    from refimpl.oracle.findings import Report
     from refimpl.oracle.judging import layers as layerwise
     from refimpl.oracle.reports import files
     from refimpl.oracle.reports import text as report
     from refimpl.oracle.runs import baseline, campaign
-    from refimpl.oracle.runs.verify import Report, verify
+    from refimpl.oracle.runs.verify import verify
     from refimpl.oracle.targets.foreign_outputs import verify_recorded
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.registry import OPS, find
@@ -245,6 +246,8 @@ def run_verify(options: argparse.Namespace) -> int:
     for path in (options.json, options.junit, options.html):
         if path and not path.parent.is_dir():
             raise TargetError(f"{path}: there is no such folder")
+        if path:
+            files.check_place(path)
     known = baseline.read(options.baseline) if options.baseline else []
     seed = options.seed
     if seed is None:
@@ -303,30 +306,33 @@ def run_verify(options: argparse.Namespace) -> int:
                 progress=_progress(len(options.ops) or len(OPS)),
             )
         remarks = baseline.apply(reports, known)
-        code = CONFORMS if all(r.conforms for r in reports) else DEVIATES
-        if not any(finding.cases for r in reports for finding in r.findings):
+        code = DEVIATES if any(r.wrong for r in reports) else CONFORMS
+        judged = any(finding.judged for r in reports for finding in r.findings)
+        if code == CONFORMS and not (judged and all(r.conforms for r in reports)):
             code = NOTHING
     except KeyboardInterrupt:
         code = INTERRUPTED
     finally:
         _clear_progress()
-        if options.json and reports:
-            entries = [r.as_json() for r in reports]
-            content = entries[0] if len(entries) == 1 else entries
-            options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        complete = code in (CONFORMS, DEVIATES, NOTHING)
+        lost = files.write(
+            reports, json=options.json, junit=options.junit, html=options.html, complete=complete
+        )
         if any(r.findings for r in reports):
             layerwise.show(reports) if options.models else report.show(reports)
             if not (options.cmd or options.place):
                 print(f"\nseed {seed}: the same cases again with --seed {seed}")
         for remark in remarks:
             print(f"baseline: {remark}")
-        complete = code in (CONFORMS, DEVIATES, NOTHING)
-        files.write(reports, junit=options.junit, html=options.html, complete=complete)
-    if code == NOTHING:
+        for says in lost:
+            print(f"refimpl: {says}", file=sys.stderr)
+    if code == NOTHING and any(r.findings for r in reports):
+        print("not judged: what is refused or left out is not known to be right", file=sys.stderr)
+    elif code == NOTHING:
         print("nothing to verify: no target offers any of these operations", file=sys.stderr)
     if code == INTERRUPTED:
         print("interrupted; the above is what was measured", file=sys.stderr)
-    return code
+    return USAGE if lost and code == CONFORMS else code
 
 
 def _progress(total: int) -> Callable[[str], None]:
@@ -494,8 +500,8 @@ def run_doctor(_: argparse.Namespace) -> int:
 
     from refimpl import fast
     from refimpl.compiled import threads
+    from refimpl.oracle.findings import environment
     from refimpl.oracle.judging.layers import libraries
-    from refimpl.oracle.runs.verify import environment
     from refimpl.oracle.targets.sessions import KNOWN, installed
 
     for name, value in environment().items():
@@ -522,10 +528,12 @@ def run_doctor(_: argparse.Namespace) -> int:
 def main(words: list[str] | None = None) -> Any:
     """Parse, run, and turn every ending into an exit code."""
     with (
-        contextlib.redirect_stdout(cast(Any, Screen(sys.stdout))),
+        contextlib.redirect_stdout(cast(Any, Screen(cast(Any, Unheard(sys.stdout))))),
         contextlib.redirect_stderr(cast(Any, Screen(sys.stderr))),
     ):
-        raise SystemExit(_main(words))
+        code = _main(words)
+        sys.stdout.flush()
+    raise SystemExit(code)
 
 
 def _main(words: list[str] | None) -> int:
@@ -548,8 +556,6 @@ def _main(words: list[str] | None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return CONFORMS
     except (OSError, MemoryError) as error:
         print(f"refimpl: {error or 'out of memory'}", file=sys.stderr)
         return USAGE

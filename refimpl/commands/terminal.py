@@ -6,6 +6,7 @@ Names, versions, exceptions and files may hold anything. Everything that is prin
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, TextIO
 
@@ -39,6 +40,36 @@ ASCII = str.maketrans(
         "’": "'",
     }
 )
+
+
+class Unheard:
+    """A stream whose reader may go away: what is printed then is lost, and nothing else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, as long as somebody reads."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        """Send what was written, as long as somebody reads."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
 
 class Screen:

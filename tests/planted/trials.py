@@ -18,7 +18,8 @@ from refimpl.oracle.cases.drawn import Case, generate, random_case
 from refimpl.oracle.diagnosis.ask_back import differ, predict, weigh
 from refimpl.oracle.diagnosis.causes import Explanation, explanations
 from refimpl.oracle.judging.judge import expect
-from refimpl.oracle.runs.verify import PROFILES, Answering, Trial
+from refimpl.oracle.runs.trial import Answering, Trial
+from refimpl.oracle.runs.verify import PROFILES
 from refimpl.oracle.targets.sessions import Outcome
 from refimpl.registry import OPS
 from tests.planted.corpus import Planted

@@ -74,7 +74,7 @@ def statistics(op: Op, precision: str, ask: Ask) -> tuple[Statistics | None, lis
     """
     if precision == "float64":
         return None, []
-    cases = _cases(op.name, precision)
+    cases = long_cases(op.name, precision)
     answered = [(case, outputs) for case in cases if (outputs := ask(case))]
     found = measure(answered, lambda case: _judged(op.name, precision, case.number))
     if found is None or found.conforms:
@@ -89,7 +89,8 @@ def statistics(op: Op, precision: str, ask: Ask) -> tuple[Statistics | None, lis
 
 
 @functools.lru_cache(maxsize=4)
-def _cases(name: str, precision: str) -> list[Case]:
+def long_cases(name: str, precision: str) -> list[Case]:
+    """The cases with long sums of one operation, made once."""
     return [long_case(OPS[name], precision, SEED, i) for i in range(CASES)]
 
 
@@ -107,7 +108,7 @@ def _both(op: Op, way: Way | None, case: Case) -> tuple[list[Expected], list[Exp
 def _judged(name: str, precision: str, number: str) -> tuple[list[Expected], list[Expected]]:
     """The same for the text itself, kept while several targets are judged side by side."""
     op = OPS[name]
-    case = next(case for case in _cases(name, precision) if case.number == number)
+    case = next(case for case in long_cases(name, precision) if case.number == number)
     return _both(op, None, case)
 
 

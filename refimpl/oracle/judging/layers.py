@@ -22,11 +22,11 @@ from refimpl.models.clip import clip
 from refimpl.models.configs import Clip, Config, Vit
 from refimpl.models.vit import vit, vit_logits
 from refimpl.op import Op
+from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, Verdict, compare
 from refimpl.oracle.numbers.errors import SLACK, ErrorArray
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 from refimpl.oracle.reports.text import FINE, number, paint
-from refimpl.oracle.runs.verify import Finding, Report
 from refimpl.oracle.targets.models import (
     LIBRARIES,
     Crashed,

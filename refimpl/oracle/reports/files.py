@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import io
+import json as jsons
 import os
 import re
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,19 @@ import numpy as np
 
 import refimpl
 from refimpl.op import Op
-from refimpl.oracle.reports.text import FINE, alike, explain, lines, number, verdict
-from refimpl.oracle.runs.verify import Finding, Report, environment, find_case
+from refimpl.oracle.findings import UNJUDGED, WRONG, Finding, Report, environment
+from refimpl.oracle.reports.text import (
+    FINE,
+    alike,
+    counts,
+    explain,
+    lines,
+    number,
+    share,
+    unjudged,
+    word,
+)
+from refimpl.oracle.runs.verify import find_case
 from refimpl.oracle.targets.sessions import TargetError
 from refimpl.registry import OPS
 
@@ -56,7 +68,7 @@ section { margin: 1.5rem 0; padding: 1rem 1.2rem; border: 1px solid var(--line);
   border-left: .3rem solid var(--bad); border-radius: .3rem; }
 section.dialect { border-left-color: var(--other); }
 b.conforms, td.conforms a { color: var(--good); }
-.deviates > b, b.deviates, td.deviates a, td.crashes a { color: var(--bad); }
+.deviates > b, b.deviates, td.deviates a, td.crashes a, td.raises a { color: var(--bad); }
 td.dialect a { color: var(--other); } td.unsupported { color: var(--soft); }
 td a { font-weight: 600; }
 ins, del { display: block; text-decoration: none; }
@@ -73,16 +85,52 @@ svg rect { fill: none; stroke: var(--other); stroke-width: .15; }
 def write(
     reports: Sequence[Report],
     *,
+    json: Path | None = None,
     junit: Path | None = None,
     html: Path | None = None,
     complete: bool = True,
-) -> None:
-    """Write the files that were asked for, and the step summary where GitHub wants one."""
-    reports = measured(reports)
-    if junit and reports:
-        junit.write_bytes(junit_xml(reports, complete))
-    if html and reports:
-        html.write_text(page(reports, complete), encoding="utf-8")
+) -> list[str]:
+    """Write the files that were asked for, and the step summary where GitHub wants one.
+
+    Each is written whatever became of the others; returns what could not be written, in words.
+    """
+    shown = measured(reports)
+    asked: list[tuple[Path | None, Sequence[Report], Callable[[], bytes]]] = [
+        (json, reports, lambda: as_json(reports)),
+        (junit, shown, lambda: junit_xml(shown, complete)),
+        (html, shown, lambda: page(shown, complete).encode()),
+    ]
+    lost = []
+    for path, some, made in asked:
+        if path and some:
+            try:
+                path.write_bytes(made())
+            except OSError as error:
+                lost.append(f"{path}: cannot be written: {error.strerror or error}")
+    summarise(shown, complete)
+    return lost
+
+
+def as_json(reports: Sequence[Report]) -> bytes:
+    """The JSON report: an object for one target, a list for several."""
+    entries = [report.as_json() for report in reports]
+    content = entries[0] if len(entries) == 1 else entries
+    return (jsons.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def check_place(path: Path) -> None:
+    """Raise TargetError where a report could not be written, before anything is computed."""
+    known = path.exists()
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666))
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be written: {error.strerror}") from None
+    if not known:
+        path.unlink()
+
+
+def summarise(reports: Sequence[Report], complete: bool) -> None:
+    """Add to the step summary where GitHub wants one."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and any(report.findings for report in reports):
         try:
@@ -122,19 +170,27 @@ def sentence(report: Report) -> tuple[str, str]:
     """The verdict on a target: one word, and the counts behind it."""
     if not report.findings:
         return "not judged", "no operation was run"
-    word, _, counts = verdict(report).removeprefix(name_of(report)).strip().partition(" ")
-    return word, counts.strip()
+    return word(report), counts(report)
 
 
 def headline(reports: Sequence[Report]) -> str:
     """The verdict on everything."""
     judged = [report for report in reports if report.findings]
-    bad = [report for report in judged if not report.conforms]
+    bad = [report for report in judged if report.wrong]
+    open_ = [report for report in judged if word(report) == "not judged"]
     if not judged:
         return "nothing was verified"
     if len(judged) == 1:
-        return f"{name_of(judged[0])} {'deviates' if bad else 'conforms'}"
-    return f"{len(bad)} of {len(judged)} targets deviate" if bad else "every target conforms"
+        return (
+            f"{name_of(judged[0])}: {word(judged[0])}"
+            if open_
+            else (f"{name_of(judged[0])} {word(judged[0])}")
+        )
+    if bad:
+        return f"{len(bad)} of {len(judged)} targets deviate"
+    if open_:
+        return f"{len(open_)} of {len(judged)} targets were not judged to the full"
+    return "every target conforms"
 
 
 def junit_xml(reports: Sequence[Report], complete: bool = True) -> bytes:
@@ -156,7 +212,10 @@ def junit_xml(reports: Sequence[Report], complete: bool = True) -> bytes:
             if finding.refused == finding.cases:
                 counts["skipped"] += 1
                 ET.SubElement(case, "skipped", message=f"refused all {finding.cases} cases")
-            elif finding.status in ("deviates", "crashes") and not report.allows(finding):
+            elif finding.status == "too few":
+                counts["skipped"] += 1
+                ET.SubElement(case, "skipped", message=clean(unjudged(finding)))
+            elif finding.status in WRONG and not report.allows(finding):
                 counts["failures"] += 1
                 failure = ET.SubElement(
                     case, "failure", type=finding.status, message=clean(finding.says)
@@ -164,7 +223,7 @@ def junit_xml(reports: Sequence[Report], complete: bool = True) -> bytes:
                 failure.text = story(report, [finding])
             else:
                 note = ET.SubElement(case, "system-out")
-                note.text = f"{finding.cases} cases, worst {number(finding.worst)} of the allowed"
+                note.text = f"{share(finding)}, worst {number(finding.worst)} of the allowed"
                 if finding.status not in FINE:
                     note.text += f"\n{story(report, [finding])}"
         if not complete and report is reports[-1]:
@@ -219,8 +278,8 @@ def markdown_cell(report: Report, finding: Finding | None) -> str:
     """What one target makes of one operation, for Markdown."""
     if finding is None:
         return ""
-    if finding.status == "unsupported":
-        return finding.status
+    if finding.status in UNJUDGED:
+        return f"{finding.status} ({share(finding)})"
     status = finding.status if finding.status in FINE else f"**{finding.status}**"
     allowed = ", allowed" if report.allows(finding) else ""
     return f"{status} ({number(finding.worst)}{allowed})"
@@ -294,12 +353,11 @@ def overview_cell(
     if finding is None:
         return "<td></td>"
     status, anchor = esc(finding.status), anchors.get((id(report), finding.op))
-    word = f'<a href="#{anchor}">{status}</a>' if anchor else status
+    shown = f'<a href="#{anchor}">{status}</a>' if anchor else status
     notes = [] if finding.status == "unsupported" else [number(finding.worst)]
-    notes.append(f"{finding.cases} cases")
-    notes += [f"{finding.refused} refused"] if finding.refused else []
+    notes.append(share(finding))
     notes += ["allowed"] if report.allows(finding) else []
-    return f'<td class="{status}">{word} <small>{esc(", ".join(notes))}</small></td>'
+    return f'<td class="{status}">{shown} <small>{esc(", ".join(notes))}</small></td>'
 
 
 def deviation(anchor: str, report: Report, findings: list[Finding]) -> list[str]:
@@ -322,6 +380,8 @@ def deviation(anchor: str, report: Report, findings: list[Finding]) -> list[str]
         said.append(f"<p>{len(finding.causes)} causes fit; no input tried tells them apart.</p>")
     for cause in finding.causes:
         said += cause_lines(cause)
+    if finding.deviating:
+        said.append(f"<p>Seen in {finding.deviating} of {finding.judged} cases.</p>")
     if finding.facts:
         known = "".join(f"<li>{esc(fact)}</li>" for fact in finding.facts)
         said += ["<h4>What is known</h4>", f"<ul>{known}</ul>"]
@@ -344,6 +404,8 @@ def cause_lines(cause: dict[str, str]) -> list[str]:
     """What explains a deviation, with the lines it changes in colour."""
     if cause["kind"] == "unknown":
         return ["<h4>Cause</h4>", "<p>Unknown; no known mistake fits every case.</p>"]
+    if cause["kind"] == "calls":
+        return ["<h4>Cause</h4>", f"<p>{esc(cause['says'])}</p>"]
     verb = "Conforms to dialect" if cause["kind"] == "dialect" else "Looks like"
     shown = []
     for line in cause["diff"].splitlines()[2:]:

@@ -7,10 +7,19 @@ import sys
 from typing import TextIO
 
 from refimpl.oracle.diagnosis.shrink import numbers
-from refimpl.oracle.runs.verify import Finding, Report
+from refimpl.oracle.findings import SEVERITY, UNJUDGED, WRONG, Finding, Report
 
 FINE = ("conforms", "unsupported")
-COLOURS = {"conforms": "32", "dialect": "36", "deviates": "31", "crashes": "31", "unsupported": "2"}
+COLOURS = {
+    "conforms": "32",
+    "dialect": "36",
+    "unsupported": "2",
+    "too few": "33",
+    "raises": "33",
+    "deviates": "31",
+    "crashes": "31",
+    "not judged": "33",
+}
 
 
 def paint(text: str, status: str, stream: TextIO) -> str:
@@ -47,9 +56,12 @@ def amount(count: int) -> str:
 
 def merge(findings: list[Finding]) -> Finding:
     """One line for all precisions of an operation: the worst of them."""
-    rank = ("unsupported", "conforms", "dialect", "deviates", "crashes")
-    worst = max(findings, key=lambda f: (rank.index(f.status), f.worst))
+    worst = max(findings, key=lambda f: (SEVERITY.index(f.status), f.worst))
     line = Finding(**vars(worst))
+    line.left_out = {}
+    for finding in findings:
+        for kind, count in finding.left_out.items():
+            line.left_out[kind] = line.left_out.get(kind, 0) + count
     line.cases = sum(f.cases for f in findings)
     line.refused = sum(f.refused for f in findings)
     line.worst = max(f.worst for f in findings)
@@ -64,14 +76,32 @@ def lines(report: Report) -> dict[str, Finding]:
     return {op: merge(found) for op, found in grouped.items()}
 
 
-def verdict(report: Report) -> str:
-    """One sentence on a target."""
+def word(report: Report) -> str:
+    """The verdict on a target: `conforms`, `deviates`, or `not judged` where too little was."""
+    if report.wrong:
+        return "deviates"
+    return "not judged" if report.unjudged or not report.findings else "conforms"
+
+
+def share(finding: Finding) -> str:
+    """How many cases were judged, of how many, and what was left out.
+
+    >>> share(Finding("gelu", "float32", cases=128, refused=124))
+    '4 of 128 cases judged, 124 refused'
+    """
+    judged = f"{finding.cases} cases"
+    if finding.refused:
+        judged = f"{finding.judged} of {finding.cases} cases judged, {finding.refused} refused"
+    without = [f"{count} left out: {kind}" for kind, count in finding.left_out.items()]
+    return ", ".join([judged, *without])
+
+
+def counts(report: Report) -> str:
+    """What the verdict on a target stands on."""
     table = lines(report)
-    counts = {status: sum(f.status == status for f in table.values()) for status in COLOURS}
-    bad = counts["deviates"] + counts["crashes"]
+    counts = {status: sum(f.status == status for f in table.values()) for status in SEVERITY}
+    bad = sum(counts[status] for status in WRONG)
     permitted = sum(report.allows(f) for f in table.values())
-    cases = sum(f.cases for f in report.findings)
-    head = "conforms" if report.conforms else "deviates"
     parts = [f"{bad} of {len(table)} operations deviate" if bad else f"{len(table)} operations"]
     if permitted:
         parts.append(f"{permitted} of them as allowed")
@@ -79,17 +109,24 @@ def verdict(report: Report) -> str:
         parts.append(f"{counts['dialect']} in a dialect")
     if counts["unsupported"]:
         parts.append(f"{counts['unsupported']} unsupported")
-    parts.append(f"{cases} cases")
+    if counts["too few"]:
+        parts.append(f"{counts['too few']} with too few cases")
+    if report.findings:
+        parts.append(share(merge(report.findings)))
+    return ", ".join(parts)
+
+
+def verdict(report: Report) -> str:
+    """One sentence on a target."""
     name = f"{report.target} {report.version}".strip()
-    return f"{name:<20} {head:<9} {', '.join(parts)}"
+    return f"{name:<20} {word(report):<9} {counts(report)}"
 
 
 def show(reports: list[Report], stream: TextIO | None = None) -> None:
     """Print verdicts, the table, and what to look at next."""
     stream = stream or sys.stdout
     for report in reports:
-        status = "conforms" if report.conforms else "deviates"
-        print(paint(verdict(report), status, stream), file=stream)
+        print(paint(verdict(report), word(report), stream), file=stream)
     print(file=stream)
     wide = max(len(label(report)) for report in reports)
     print(f"{'operation':<27} {'target':<{wide}} {'cases':>6} {'worst':>9}  status", file=stream)
@@ -102,25 +139,51 @@ def show(reports: list[Report], stream: TextIO | None = None) -> None:
                 finding = table[name]
                 row = f"{first:<27} {label(report):<{wide}} "
                 row += f"{finding.cases:>6} {number(finding.worst):>9}  "
-                refused = f" ({finding.refused} refused)" if finding.refused else ""
-                refused += " (allowed)" if report.allows(finding) else ""
+                partly = finding.refused or finding.left_out
+                notes = f" ({share(finding)})" if partly else ""
+                notes += " (allowed)" if report.allows(finding) else ""
                 status = paint(finding.status, finding.status, stream)
-                print(row + status + refused, file=stream)
+                print(row + status + notes, file=stream)
                 first = ""
     print("\nworst: the largest error ÷ the error allowed", file=stream)
     for report in reports:
+        for finding in report.unjudged:
+            print(f"\n{label(report)}: {unjudged(finding)}", file=stream)
         for findings in alike(report):
             explain(report, findings, stream)
+
+
+def unjudged(finding: Finding) -> str:
+    """Why nothing can be said of an operation.
+
+    >>> unjudged(Finding("gelu", "float32", 3, 3, status="unsupported"))
+    'gelu in float32 was not judged: 0 of 3 cases judged, 3 refused'
+    """
+    word = "not" if finding.status == "unsupported" else "hardly"
+    return f"{finding.op} in {finding.precision} was {word} judged: {share(finding)}"
 
 
 def alike(report: Report) -> list[list[Finding]]:
     """What deviates or speaks a dialect; the precisions of one cause stand together."""
     groups: dict[tuple, list[Finding]] = {}
     for finding in report.findings:
-        if finding.status not in FINE:
+        if finding.status not in (*FINE, *UNJUDGED):
             causes = tuple((cause["id"], cause["says"]) for cause in finding.causes)
-            groups.setdefault((finding.op, finding.status, causes), []).append(finding)
+            says = finding.says if finding.status == "raises" else ""
+            groups.setdefault((finding.op, finding.status, causes, says), []).append(finding)
     return list(groups.values())
+
+
+def cause_lines(cause: dict[str, str]) -> list[str]:
+    """A cause in words, and the lines of the text that it changes."""
+    if cause["kind"] == "unknown":
+        return ["cause: unknown; no known mistake fits every case"]
+    if cause["kind"] == "calls":
+        return [f"cause: {cause['says']}"]
+    verb = "conforms to dialect" if cause["kind"] == "dialect" else "looks like"
+    name = "a change not in the catalogue" if cause["id"] == "unlisted" else cause["id"]
+    changed = [f"  {line}" for line in cause["diff"].splitlines()[2:]]
+    return [f"{verb} {name}: {cause['says']}", *changed]
 
 
 def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
@@ -134,16 +197,12 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
         count = len(finding.causes)
         print(f"  {count} causes fit, and no input tried tells them apart:", file=stream)
     for cause in finding.causes:
-        if cause["kind"] == "unknown":
-            print("  cause: unknown; no known mistake fits every case", file=stream)
-            for fact in finding.facts:
-                print(f"  known: {fact}", file=stream)
-            continue
-        verb = "conforms to dialect" if cause["kind"] == "dialect" else "looks like"
-        name = "a change not in the catalogue" if cause["id"] == "unlisted" else cause["id"]
-        print(f"  {verb} {name}: {cause['says']}", file=stream)
-        for line in cause["diff"].splitlines()[2:]:
-            print(f"    {line}", file=stream)
+        for line in cause_lines(cause):
+            print(f"  {line}", file=stream)
+    if finding.deviating:
+        print(f"  seen in {finding.deviating} of {finding.judged} cases", file=stream)
+    for fact in finding.facts:
+        print(f"  known: {fact}", file=stream)
     if finding.step:
         step, _, says = finding.step.partition("\n")
         print(f"  first wrong step: {step}\n    {says}", file=stream)

@@ -19,14 +19,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refimpl.oracle.findings import UNJUDGED, WRONG, Finding, Report
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.verify import Finding, Report
 from refimpl.oracle.targets.sessions import TargetError
 from refimpl.registry import OPS
 
 REQUIRED = ("op", "reason", "expires")
+HIDING = ("raises", "crashes", *UNJUDGED)  # what is known may stand behind it
+WHY = {
+    "not complete": "is not judged to the end",
+    "raises": "raises on some inputs",
+    "crashes": "crashes",
+    "unsupported": "is not judged",
+    "too few": "is hardly judged",
+}
 OPTIONAL = ("precision", "target", "cause")
-BAD = ("deviates", "crashes")
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Known:
         causes = {cause["id"] for cause in finding.causes}
         return (
             self.is_about(report, finding)
-            and finding.status in BAD
+            and finding.status in WRONG
             and (not self.cause or causes == {self.cause})
         )
 
@@ -111,7 +118,10 @@ def apply(
         elif covered:
             says.append(f"allowed until {entry.expires}: {entry}: {entry.reason}")
             for report, finding in covered:
-                report.known.add((finding.op, finding.precision))
+                report.known.add((finding.op, finding.precision, finding.status))
+        elif hidden := [f for _, f in judged if f.status in HIDING or not f.complete]:
+            why = "not complete" if not hidden[0].complete else hidden[0].status
+            says.append(f"cannot be seen while the operation {WHY[why]}: {entry}: {entry.reason}")
         elif judged:
             says.append(f"not seen any more, to be removed: {entry}: {entry.reason}")
     return says

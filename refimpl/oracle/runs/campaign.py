@@ -18,7 +18,6 @@ import inspect
 import json
 import logging
 import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,13 +29,15 @@ import refimpl
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, generate, random_case
 from refimpl.oracle.cases.sizes import numbered, profile_cases
-from refimpl.oracle.diagnosis.causes import causes
-from refimpl.oracle.judging.judge import expect
+from refimpl.oracle.findings import Finding, Report
+from refimpl.oracle.judging.judge import Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.verify import PROFILES, SEVERITY, Finding, Report, Trial, try_once
-from refimpl.oracle.targets.sessions import Session, TargetError, installed
+from refimpl.oracle.runs.trial import Failure, Trial, failure_of, try_once
+from refimpl.oracle.runs.verify import PROFILES, trial_of
+from refimpl.oracle.targets.sessions import Outcome, Session, TargetError, installed
 from refimpl.registry import OPS
 
+FORMAT = 2  # of stored results
 UNIT = 2000  # cases: a target starts in the time of some hundred
 KEPT = 4  # deviating cases that a unit remembers
 ASKED = 32  # deviating cases on which a cause is looked for
@@ -62,7 +63,7 @@ class Unit:
         """A digest of everything that the result depends on."""
         about = {**asdict(self), "target": Path(self.target).name}
         text = inspect.getsource(OPS[self.op].text)
-        return digest([refimpl.__version__, np.__version__, text, about])
+        return digest([FORMAT, refimpl.__version__, np.__version__, text, about])
 
     def cases(self) -> Iterator[Case]:
         """The probes and the chosen sizes, if it is the first unit, and the random cases."""
@@ -79,23 +80,28 @@ class Result:
 
     cases: int = 0
     refused: int = 0
-    crashed: int = 0
+    failed: int = 0  # without an answer
     deviating: int = 0
     worst: float = 0.0
     status: str = "conforms"
     case: str = ""
     says: str = ""
     kept: list[str] = field(default_factory=list)  # numbers of deviating cases
+    failures: list[tuple[str, str, str]] = field(default_factory=list)  # number, status, words
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Result) -> None:
         """Take in the cases that come after these."""
-        for name in ("cases", "refused", "crashed", "deviating"):
+        for name in ("cases", "refused", "failed", "deviating"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        rank = (SEVERITY.index(self.status), self.worst)
-        if not self.case or (SEVERITY.index(other.status), other.worst) > rank:
+        rank = (self.status == "deviates", self.worst)
+        if other.case and (not self.case or (other.status == "deviates", other.worst) > rank):
             for name in ("worst", "status", "case", "says"):
                 setattr(self, name, getattr(other, name))
         self.kept = (self.kept + other.kept)[:ASKED]
+        self.failures = (self.failures + other.failures)[:ASKED]
+        for kind, count in other.left_out.items():
+            self.left_out[kind] = self.left_out.get(kind, 0) + count
 
 
 def digest(content: Any) -> str:
@@ -125,61 +131,67 @@ def judge_unit(unit: Unit) -> dict[str, Any]:
     op, total = OPS[unit.op], Result()
     storage = PRECISIONS[unit.precision].dtype()
     with opened(unit.target, unit.identity, unit.limit) as session:
+        without = trial_of(op, session, unit.precision)
         for case in unit.cases():
+            if kind := without.leaves_out(case):
+                total.add(Result(left_out={kind: 1}))
+                continue
             expected = expect(op, case.inputs, unit.precision)
             outcome, verdict = try_once(op, session, case, expected, storage)
-            one = Result(1, case=case.id)
-            if outcome.status == "refused":
-                one.refused = 1
-            elif outcome.status != "returned":
-                one.status, one.crashed = "crashes", 1
-            elif not verdict.conforms:
-                one.status, one.deviating = "deviates", 1
-                one.kept = [case.number] if len(total.kept) < KEPT else []
-            if outcome.status != "refused":
-                one.worst, one.says = verdict.worst, str(verdict) if not verdict.conforms else ""
-            total.add(one)
+            total.add(_result(case, outcome, verdict, len(total.kept) < KEPT))
     return asdict(total)
+
+
+def _result(case: Case, outcome: Outcome, verdict: Verdict, keep: bool) -> Result:
+    """What one case came to."""
+    if outcome.status == "refused":
+        return Result(1, refused=1)
+    if outcome.status != "returned":
+        failure = failure_of(case, outcome)
+        return Result(1, failed=1, failures=[(case.number, failure.status, failure.says)])
+    one = Result(1, worst=verdict.worst, case=case.id)
+    if not verdict.conforms:
+        one.status, one.deviating, one.says = "deviates", 1, str(verdict)
+        one.kept = [case.number] if keep else []
+    return one
 
 
 def conclude(unit: Unit, total: dict[str, Any]) -> dict[str, Any]:
     """What one operation came to in one precision; `unit` is any of its units."""
     result, op = Result(**total), OPS[unit.op]
-    finding = Finding(op.name, unit.precision, result.cases, result.refused)
-    finding.worst, finding.status, finding.case = result.worst, result.status, result.case
-    finding.says = result.says
-    if result.crashed:
-        finding.says = f"{result.crashed} of {result.cases} cases crash: {result.says}"
-    if result.status != "conforms":
-        finding.replay = shlex.join(["refimpl", "replay", result.case, unit.target])
-    if result.refused == result.cases:
-        finding.status = "unsupported"
     with opened(unit.target, unit.identity, unit.limit) as session:
-        trial = Trial(op, session, unit.precision)
-        trial.finding = finding
-        if finding.status == "deviates":
-            numbers = (*result.kept, result.case.split("/")[-1])
-            _explain(trial, [_case(unit, number) for number in numbers])
+        trial = trial_of(op, session, unit.precision)
+        trial.shrinks = False
+        finding = trial.finding
+        finding.cases, finding.refused = result.cases, result.refused
+        finding.worst, finding.status, finding.case = result.worst, result.status, result.case
+        finding.says, finding.deviating = result.says, result.deviating
+        finding.left_out = result.left_out
+        if result.status == "deviates":
+            finding.replay = session.replay(_case(unit, result.case.split("/")[-1]))
+        numbers = [*result.kept, result.case.split("/")[-1]] if result.deviating else []
+        _look_at(trial, [_case(unit, number) for number in numbers])
+        for number, status, says in result.failures:
+            case = _case(unit, number)
+            trial.failures[case.id] = Failure(case, status, says)
+        trial.judge_long()
+        trial.repeat()
+        trial.conclude(failed=result.failed + len(trial.failures) - len(result.failures))
         trial.take_statistics(unit.target)
-    return finding.as_json()
+    return {"findings": [each.as_json() for each in trial.findings]}
 
 
 def _case(unit: Unit, number: str) -> Case:
     return numbered(OPS[unit.op], unit.precision, number)
 
 
-def _explain(trial: Trial, deviating: Sequence[Case]) -> None:
-    """Look for the causes that fit all cases looked at."""
-    finding = trial.finding
-    drawn = generate(trial.op, finding.precision, PROFILES["quick"])
+def _look_at(trial: Trial, deviating: Sequence[Case]) -> None:
+    """Have the target answer what a cause must explain: some cases, and some that deviate."""
+    drawn = generate(trial.op, trial.finding.precision, PROFILES["quick"])
     for case in {case.id: case for case in (*drawn, *deviating)}.values():
         answer = trial.ask(case)
         if answer is not None:
             trial.seen.append((case, answer))
-    found = causes(trial.op, trial.seen, trial.storage, finding.precision, trial.ask)
-    finding.causes = [{k: x for k, x in cause.items() if k != "text"} for cause in found]
-    if finding.causes[0]["kind"] == "dialect":
-        finding.status = "dialect"
 
 
 class Store:
@@ -277,8 +289,9 @@ def campaign(
             ends.append((digest(keys), conclude, (units_of_one[0], asdict(total))))
         known = run(client, store, ends, "conclusions", progress)
     for (report, _), (key, _, _) in zip(planned, ends, strict=True):
-        entry = known[key]
-        report.findings.append(Finding(**{**entry, "worst": float(entry["worst"])}))
+        for entry in known[key]["findings"]:
+            numbers = {k: entry[k] and float(entry[k]) for k in ("worst", "variance", "bias")}
+            report.findings.append(Finding(**{**entry, **numbers}))
     return reports
 
 

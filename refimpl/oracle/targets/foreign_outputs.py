@@ -16,8 +16,9 @@ import numpy as np
 from refimpl.models.weights import WeightsError, load
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.findings import Report
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.verify import Report, Trial
+from refimpl.oracle.runs.trial import Trial
 from refimpl.oracle.targets.processes import PROGRAM, Child, plain
 from refimpl.oracle.targets.sessions import Outcome, TargetError
 from refimpl.oracle.vectors import golden
@@ -167,11 +168,11 @@ def verify_recorded(
             if not ops and not ending and not any(v.id in outputs for v in mine):
                 continue
             trial = Trial(OPS[op_name], target, precision)
-            report.findings.append(trial.finding)
             for vector in mine:
                 number = vector.id.partition("/")[2]
                 case = Case(op_name, precision, number, vector.comment, vector.inputs)
                 trial.add(case, vector.expectations(precision))
-                trial.over = False  # one missing case says nothing about the next
+                trial.deaths = 0  # one missing case says nothing about the next
             trial.conclude()
+            report.findings += trial.findings
     return reports

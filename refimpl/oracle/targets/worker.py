@@ -66,6 +66,7 @@ def describe(module: ModuleType) -> dict[str, Any]:
             str(op): precisions(f"SUPPORTS[{op!r}]", names)
             for op, names in getattr(module, "SUPPORTS", {}).items()
         },
+        "without": _names(getattr(module, "WITHOUT", ())),
         "version": str(getattr(module, "VERSION", "")),
     }
 
@@ -76,6 +77,11 @@ def precisions(where: str, names: Any) -> list[str]:
         known = ", ".join(PRECISIONS)
         raise TypeError(f'{where} is {names!r}, expected a tuple such as ("float32",) of {known}')
     return list(names)
+
+
+def _names(value: Any) -> list[str]:
+    """A text, or several."""
+    return [value] if isinstance(value, str) else [str(name) for name in value]
 
 
 def arguments(header: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:

@@ -1,0 +1,493 @@
+"""One operation of one target in one precision: its cases judged, then what explains them."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from refimpl.op import Op
+from refimpl.oracle.cases import failing_cases, regimes
+from refimpl.oracle.cases.drawn import Case, random_case
+from refimpl.oracle.cases.sizes import profile_cases
+from refimpl.oracle.diagnosis import statistics
+from refimpl.oracle.diagnosis.causes import causes
+from refimpl.oracle.diagnosis.facts import facts
+from refimpl.oracle.diagnosis.shrink import Enough, SameCause, computing, smallest
+from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
+from refimpl.oracle.findings import Finding, Smallest, enough
+from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect, judge
+from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
+from refimpl.registry import OPS
+
+PROFILES = {"quick": 12, "ci": 60, "deep": 1000}
+LARGEST_ANSWER = 1 << 24  # bytes of one answer to a question
+PATIENCE = 30.0  # seconds by the clock for the smallest input, however busy the machine is
+CALLED_TWICE = 3  # cases that are called a second time at once
+REPEATS = 120  # later calls with inputs that were answered before
+REPEATING = 0.5  # seconds for them
+DEATHS = 2  # after which a target that dies or hangs is not called any more
+REPLACED = 5  # times the random cases that are drawn anew where a target leaves some out
+KINDS = 3  # of failing calls that are told apart in one operation
+DIFFERS = {
+    "kind": "calls",
+    "id": "answers-differ",
+    "says": "answers differ between calls with the same input",
+    "diff": "",
+}
+
+
+class Answering(Protocol):
+    """What answers calls: a target's process, or outputs recorded elsewhere."""
+
+    @property
+    def ops(self) -> list[str]:
+        """The operations that can be asked for."""
+
+    def call(
+        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+    ) -> Outcome:
+        """What one call comes to, within a time limit; with its intermediate values if asked."""
+
+    def replay(self, case: Case) -> str:
+        """The command that makes this call again."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one case came to: `conforms`, `deviates`, `raises`, `crashes`, `refused`, `left out`."""
+
+    status: str
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call that gave no answer."""
+
+    case: Case
+    status: str  # raises or crashes
+    says: str
+
+    @property
+    def kind(self) -> str:
+        """What failures have in common, whatever the numbers in their messages."""
+        return re.sub(r"[\d, ()\[\]]+", "#", self.says)
+
+
+def failure_of(case: Case, outcome: Outcome, when: str = "") -> Failure:
+    """A call without an answer: it raised, or worse."""
+    raises = outcome.status == "raised" and outcome.says.startswith("raised ")
+    return Failure(case, "raises" if raises else "crashes", when + outcome.says)
+
+
+class Trial:
+    """One operation of one target in one precision, case by case."""
+
+    def __init__(
+        self, op: Op, session: Answering, precision: str, without: Sequence[str] = ()
+    ) -> None:
+        self.op = op
+        self.session = session
+        self.storage = PRECISIONS[precision].dtype()
+        self.without = [regimes.find(name) for name in without]
+        self.finding = Finding(op.name, precision, complete=False)
+        self.others: list[Finding] = []  # what raises or crashes, where the rest is judged
+        self.seen: list[tuple[Case, list[np.ndarray]]] = []
+        self.long: dict[str, list[np.ndarray]] = {}  # answers on long sums
+        self.deviating: list[tuple[Case, list[np.ndarray]]] = []
+        self.results: dict[str, Result] = {}
+        self.failures: dict[str, Failure] = {}
+        self.found_in: dict[str, Finding] = {}  # the cases that failed
+        self.asked_again, self.differing = 0, 0  # cases
+        self.deaths = 0
+        self.shrinks = True  # whether a smallest input is looked for
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found: about what was answered first of all."""
+        return [self.finding, *self.others]
+
+    @property
+    def over(self) -> bool:
+        """Whether the target has died too often to be called again."""
+        return self.deaths >= DEATHS
+
+    def leaves_out(self, case: Case) -> str:
+        """The kind of input that the target does without, if this case is one."""
+        return next((r.name for r in self.without if r.holds(self.op, case)), "")
+
+    def add(self, case: Case, expected: list[Expected], long: bool = False) -> None:
+        """Judge one case, unless it is left out or the target has died too often."""
+        if self.over:
+            return
+        if kind := self.leaves_out(case):
+            self.finding.left_out[kind] = self.finding.left_out.get(kind, 0) + 1
+            self.results[case.id] = Result("left out", f"does without {kind}")
+            return
+        outcome, verdict = try_once(self.op, self.session, case, expected, self.storage)
+        self.finding.cases += 1
+        if outcome.status == "refused":
+            self.finding.refused += 1
+            self.results[case.id] = Result("refused", outcome.says)
+        elif outcome.status != "returned":
+            self._failed(case, outcome)
+        else:
+            self._answered(case, outcome, verdict, expected, long)
+
+    def _failed(self, case: Case, outcome: Outcome, when: str = "") -> None:
+        self.deaths += outcome.status in ("died", "hung")
+        failure = failure_of(case, outcome, when)
+        self.failures[case.id] = failure
+        self.results[case.id] = Result(failure.status, f"{self.op.name}: {failure.says}")
+
+    def _answered(
+        self, case: Case, outcome: Outcome, verdict: Verdict, expected: list[Expected], long: bool
+    ) -> None:
+        self.results[case.id] = Result("conforms" if verdict.conforms else "deviates", str(verdict))
+        if not verdict.conforms:
+            self.finding.deviating += 1
+            self.deviating.append((case, outcome.outputs))
+        self._note(case, outcome, verdict, expected)
+        if long:
+            self.long[case.number] = outcome.outputs
+            return
+        self.seen.append((case, outcome.outputs))
+        if len(self.seen) <= CALLED_TWICE and verdict.conforms:
+            self._call_again(case, outcome.outputs, "on a second call: ", expected)
+
+    def _note(
+        self,
+        case: Case,
+        outcome: Outcome,
+        verdict: Verdict,
+        expected: list[Expected],
+        when: str = "",
+    ) -> None:
+        """Keep the worst answer."""
+        finding = self.finding
+        status = "conforms" if verdict.conforms else "deviates"
+        so_far = (finding.status == "deviates", finding.worst)
+        if not finding.case or (status == "deviates", verdict.worst) > so_far:
+            finding.status, finding.worst, finding.case = status, verdict.worst, case.id
+            if status != "conforms":
+                finding.says = when + str(verdict)
+                finding.replay = self.session.replay(case)
+                finding.ratios = None
+                if not verdict.reason:
+                    which = self.op.outputs.index(verdict.output)
+                    found = np.asarray(outcome.outputs[which]).astype(np.float64)
+                    finding.ratios = error_ratio(expected[which], found)
+
+    def repeat(self) -> None:
+        """Call again with earlier inputs, in another order: late, and between other calls."""
+        rng, end = np.random.default_rng(len(self.seen)), time.monotonic() + REPEATING
+        first = self.deviating[:CALLED_TWICE]
+        order = [*first, *(self.seen[i] for i in rng.permutation(len(self.seen)))]
+        for number in range(REPEATS if order else 0):
+            if self.over or time.monotonic() > end:
+                return
+            if self.deviating and number >= len(first):
+                return  # wrong, and the same each time
+            case, outputs = order[number % len(order)]
+            self._call_again(case, outputs, "on a later call: ")
+            if self.differing:
+                return
+
+    def _call_again(
+        self,
+        case: Case,
+        before: list[np.ndarray],
+        when: str,
+        expected: list[Expected] | None = None,
+    ) -> None:
+        """Make a call once more, and judge its answer if it is another."""
+        self.asked_again += 1
+        outcome = answer_of(self.op, self.session, case, sum(8 * x.size for x in before))
+        if outcome.status != "returned":
+            self._failed(case, outcome, when)
+            return
+        if same(before, outcome.outputs):
+            return
+        expected = expected or expect(self.op, case.inputs, case.precision)
+        self.differing += apart(before, outcome.outputs, expected)
+        verdict = judge_outputs(self.op, expected, outcome.outputs, self.storage)
+        if not verdict.conforms:
+            self._note(case, outcome, verdict, expected, when)
+            before_this = self.results.get(case.id)
+            if before_this is None or before_this.status == "conforms":
+                self.results[case.id] = Result("deviates", when + str(verdict))
+
+    def judge_long(self) -> None:
+        """Judge the cases with long sums, whose answers the statistics are taken on."""
+        name, precision = self.op.name, self.finding.precision
+        for case in statistics.long_cases(name, precision):
+            self.add(case, _expected_long(name, precision, case.number), long=True)
+
+    def ask(self, case: Case) -> list[np.ndarray] | None:
+        """What the target makes of one more input, if it makes anything of it."""
+        op = self.op if case.op == self.op.name else OPS[case.op]
+        if op is self.op and self.leaves_out(case):
+            return None
+        outcome = answer_of(op, self.session, case, LARGEST_ANSWER)
+        return outcome.outputs if outcome.status == "returned" else None
+
+    def settle(self, failed: int | None = None) -> None:
+        """Set the calls without an answer apart, and say what the others come to.
+
+        `failed` is how many there were, where only some are remembered.
+        """
+        finding, drawn = self.finding, self.finding.cases
+        forgotten = (failed or 0) > len(self.failures)
+        groups: dict[tuple[str, str], list[Failure]] = {}
+        for failure in self.failures.values():
+            apart = len(groups) < KINDS and not forgotten
+            key = (failure.status, failure.kind) if apart else ("", "")
+            groups.setdefault(key, []).append(failure)
+        counts = [failed or 0] if forgotten else [len(group) for group in groups.values()]
+        some = zip(groups.values(), counts, strict=True)
+        made = [self._about(group, count, drawn) for group, count in some]
+        self.failures = {}
+        for group, other in zip(groups.values(), made, strict=True):
+            self.found_in |= {failure.case.id: other for failure in group}
+        finding.cases -= sum(other.cases for other in made)
+        if made and not finding.judged:  # nothing is left but what failed
+            first, *made = made
+            self.found_in |= {k: finding for k, f in self.found_in.items() if f is first}
+            finding.status, finding.says, finding.worst = "crashes", first.says, first.worst
+            finding.case, finding.replay = first.case, first.replay
+            finding.cases += first.cases
+        self.others += made
+
+    def _about(self, group: list[Failure], count: int, drawn: int) -> Finding:
+        """The finding on calls that failed alike: on which inputs, and how."""
+        first = max(group, key=lambda failure: failure.status == "crashes")
+        finding = Finding(self.op.name, self.finding.precision, count)
+        finding.status, finding.worst, finding.case = first.status, np.inf, first.case.id
+        finding.replay = self.session.replay(first.case)
+        inside = [failure.case for failure in group]
+        outside = [case for case, _ in self.seen]
+        regime = regimes.separating(self.op, inside, outside) if outside else None
+        which = f"every case {regime.says}, " if regime else ""
+        some = f"{count} of {drawn}" + ("" if regime else " cases")
+        finding.says = f"{self.op.name}: {which}{some}: {first.says}"
+        return finding
+
+    def conclude(self, failed: int | None = None) -> None:
+        """Decide the status, and look for what explains a deviation."""
+        self.settle(failed)
+        finding = self.finding
+        finding.complete = True
+        left_out = sum(finding.left_out.values())
+        drawn = finding.cases + left_out + sum(other.cases for other in self.others)
+        if finding.status == "deviates":
+            self._diagnose()
+        elif finding.status == "conforms" and not finding.judged:
+            finding.status = "unsupported"
+            finding.says = f"{self.op.name}: not one of {drawn} cases was judged"
+        elif finding.status == "conforms" and not enough(finding.judged, drawn):
+            finding.status = "too few"
+            finding.says = f"{self.op.name}: only {finding.judged} of {drawn} cases were judged"
+
+    def _diagnose(self) -> None:
+        finding = self.finding
+        if self.differing:
+            some = f"{self.differing} of {self.asked_again} calls made again"
+            finding.causes = [{**DIFFERS, "says": f"{DIFFERS['says']} ({some})"}]
+            return
+        seen = self.seen
+        if not any(case is one for case, _ in seen for one, _ in self.deviating):
+            seen = [*seen, *self.deviating[:1]]  # only a long input shows it
+        found = causes(self.op, seen, self.storage, finding.precision, self.ask)
+        text = found[0].get("text")
+        finding.causes = [{k: x for k, x in cause.items() if k != "text"} for cause in found]
+        if finding.causes[0]["kind"] == "dialect":
+            finding.status = "dialect"
+        elif self.shrinks:
+            self._shrink(text, PATIENCE)
+            self._locate()
+        if finding.causes[0]["kind"] == "unknown":
+            finding.facts = facts(self.op, seen, self.storage, finding.precision, self.ask)
+
+    def _shrink(self, text: Callable | None, limit: float) -> None:
+        """Look for the smallest input that shows the same; `text` is the cause, if it is known."""
+        op, precision = self.op, self.finding.precision
+        end = time.monotonic() + limit
+
+        def ask(case: Case) -> list[np.ndarray] | None:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Enough
+            if self.leaves_out(case):
+                return None
+            outcome = answer_of(op, self.session, case, LARGEST_ANSWER, left)
+            if outcome.status in ("died", "hung"):
+                raise Enough
+            return outcome.outputs if outcome.status == "returned" else None
+
+        alike = SameCause(op, ask, self.storage, text)
+        case = smallest(op, precision, alike, clock=computing(self.session))
+        if case is None:
+            return
+        case = replace(case, number=failing_cases.digest(case))
+        expected = expect(op, case.inputs, precision)
+        outcome, verdict = try_once(op, self.session, case, expected, self.storage)
+        if outcome.status == "returned" and not verdict.conforms:
+            self.finding.smallest = Smallest(case, failing_cases.call(op, case), str(verdict))
+
+    def _locate(self) -> None:
+        """Look for the first wrong step, on the smallest input and on the failing one."""
+        finding = self.finding
+        failing = [case for case, _ in self.seen if case.id == finding.case]
+        small = [finding.smallest.case] if finding.smallest else []
+        for case in (*small, *failing):
+            try:
+                outcome = self.session.call(self.op, case, LARGEST_ANSWER, steps=True)
+            except TargetError:
+                return
+            if outcome.status != "returned":
+                return
+            if outcome.steps:
+                finding.step = first_wrong(self.op, case, outcome.outputs, outcome.steps)
+            else:
+                finding.step = first_wrong_call(self.op, case, self.session.ops, self.ask)
+            if finding.step:
+                return
+
+    def take_statistics(self, target: str) -> None:
+        """Judge the errors over long sums, which stay within the bound of each element."""
+        finding = self.finding
+        if finding.status not in ("conforms", "too few") or self.over:
+            return
+        found, explained = statistics.statistics(
+            self.op, finding.precision, lambda case: self.long.get(case.number)
+        )
+        if found is None:
+            return
+        finding.variance, finding.bias = found.variance, found.bias
+        if not found.conforms:
+            finding.status, finding.says = "deviates", f"{self.op.name}: {found}"
+            finding.worst = max(found.variance, found.bias)
+            finding.causes = explained
+            where = ["--op", self.op.name, "--precision", finding.precision]
+            finding.replay = shlex.join(["refimpl", "verify", target, *where])
+
+
+def judge_op(
+    op: Op,
+    precision: str,
+    trials: Sequence[tuple[Trial, str]],
+    profile: str,
+    seed: int = 0,
+    lead: str = "float32",
+) -> None:
+    """Judge one operation in one precision for several targets; bounds are computed once.
+
+    Each trial comes with the name of its target; `lead` is the precision that takes all sizes.
+    """
+    count, long_sums = PROFILES[profile], profile != "quick"
+    some = [trial for trial, _ in trials]
+    try:
+        with ThreadPoolExecutor(len(some)) as pool:  # the targets compute side by side
+            try:
+                for case in profile_cases(op, precision, profile, count, seed, lead):
+                    expected = expect(op, case.inputs, precision)
+                    list(pool.map(lambda trial: trial.add(case, expected), some))  # noqa: B023
+                if long_sums:
+                    list(pool.map(Trial.judge_long, some))
+                list(pool.map(lambda trial: _draw_others(trial, count, seed), some))
+                list(pool.map(Trial.repeat, some))
+            except BaseException:  # the pool waits for calls under way: end them
+                for trial in some:
+                    if isinstance(trial.session, Session):
+                        trial.session.interrupt()
+                raise
+    except BaseException:
+        for trial in some:
+            trial.settle()
+        raise
+    for trial, target in trials:
+        trial.conclude()
+        if long_sums:
+            trial.take_statistics(target)
+
+
+_LOCK = threading.Lock()
+
+
+def _expected_long(name: str, precision: str, number: str) -> list[Expected]:
+    with _LOCK:  # several targets want it at once
+        return _kept_long(name, precision, number)
+
+
+@functools.lru_cache(maxsize=statistics.CASES)
+def _kept_long(name: str, precision: str, number: str) -> list[Expected]:
+    cases = statistics.long_cases(name, precision)
+    case = next(case for case in cases if case.number == number)
+    return expect(OPS[name], case.inputs, precision)
+
+
+def _draw_others(trial: Trial, count: int, seed: int) -> None:
+    """Replace random cases that the target leaves out, until half as many as asked are judged."""
+    for i in range(count, REPLACED * count if trial.finding.left_out else 0):
+        if trial.finding.judged >= (count + 1) // 2:
+            return
+        case = random_case(trial.op, trial.finding.precision, seed, i)
+        if not trial.leaves_out(case):
+            trial.add(case, expect(trial.op, case.inputs, case.precision))
+
+
+def answer_of(op: Op, session: Answering, case: Case, room: int, limit: float = np.inf) -> Outcome:
+    """What a call comes to, also where the target has died and cannot be loaded again."""
+    try:
+        return session.call(op, case, room, limit)
+    except TargetError as error:
+        return Outcome("died", says=str(error))
+
+
+def try_once(
+    op: Op, session: Answering, case: Case, expected: list[Expected], storage: np.dtype
+) -> tuple[Outcome, Verdict]:
+    """Call a target on one case and judge what comes back."""
+    outcome = answer_of(op, session, case, sum(8 * want.value.size for want in expected))
+    if outcome.status != "returned":
+        return outcome, Verdict(np.inf, op.outputs[0], reason=f"{op.name}: {outcome.says}")
+    return outcome, judge_outputs(op, expected, outcome.outputs, storage)
+
+
+def judge_outputs(
+    op: Op, expected: list[Expected], outputs: list[np.ndarray], storage: np.dtype
+) -> Verdict:
+    """The verdict on all outputs of a call."""
+    actual: Any = outputs[0] if len(outputs) == 1 else outputs
+    return judge(op, expected, actual, storage)
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    """Whether two answers are the same bit for bit."""
+    return len(one) == len(other) and all(
+        a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def apart(one: list[np.ndarray], other: list[np.ndarray], expected: list[Expected]) -> bool:
+    """Whether two answers to one input differ by more than the roundings of both."""
+    for a, b, want in zip(one, other, expected, strict=False):
+        if np.shape(a) != np.shape(b) or np.shape(a) != want.value.shape:
+            return True
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        with np.errstate(invalid="ignore"):
+            far = np.abs(a - b) > 2 * want.allowed
+        if np.any(far | (np.isnan(a) != np.isnan(b))):
+            return True
+    return len(one) != len(other)
