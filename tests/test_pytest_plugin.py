@@ -81,7 +81,7 @@ def test_a_target_may_say_its_precisions_and_several_are_judged(tmp_path):
     single = counts(judged(tmp_path, SIGMOID).stdout)["passed"]
     both = judged(tmp_path, SIGMOID, "--refimpl-target", "both.py")
     shared = list(numbers(OPS["sigmoid"], "float64", "quick", PROFILES["quick"]))
-    assert counts(both.stdout)["passed"] == 2 * single + len(shared)
+    assert counts(both.stdout)["passed"] == 2 * single + len(shared) + 1, "and a verdict"
 
 
 def test_a_refusal_is_skipped_and_an_operation_that_refuses_everything_fails(tmp_path):

@@ -304,7 +304,7 @@ def test_long_inputs_are_judged_like_all_others(tmp_path, beyond, status):
         "import numpy as np\n\ndef linear(x, weight, bias):\n"
         "    result = x.astype(np.float64) @ weight.astype(np.float64).T\n"
         "    result = (result if bias is None else result + bias).astype(np.float32)\n"
-        f"    if x.shape[-1] > 1000:\n        {beyond}\n    return result\n"
+        f"    if x.shape[-1] > 1500:\n        {beyond}\n    return result\n"
     )
     report_file = tmp_path / "report.json"
     result = cli("verify", str(target), "--profile", "ci", "--json", str(report_file), cwd=tmp_path)
