@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle.cases.drawn import Case, random_case
+from refimpl.oracle.cases.drawn import Case, random_case, rounded
 from refimpl.oracle.judging.judge import Expected, error_ratio, expect, judge
+from refimpl.oracle.numbers.precisions import PRECISIONS
 
 QUESTIONS = 100  # inputs looked at; the target is asked where it may tell something
 CONFIRMED = 24  # inputs that change under an explanation, on each of which it must be right
-PATIENCE = 2.0  # seconds for them, where nothing else is to be told apart
+PATIENCE = 2.0  # seconds of computing for them, where nothing else is to be told apart
+LONGEST = 20.0  # seconds by the clock for the same
+STRETCHED = 5  # one question of so many has larger numbers
+LARGE = 128.0  # by this factor: products of two go past the ten thousand that stands for infinity
 SEED = 1009  # none that a run of verify uses by default
 
 Ask = Callable[[Case], list[np.ndarray] | None]
@@ -46,10 +52,14 @@ def weigh(
     op: Op,
     outputs: list[np.ndarray],
     storage: np.dtype,
+    text: Callable | None = None,
+    case: Case | None = None,
 ) -> bool | None:
     """Whether an edited text explains what was returned; None where its bound allows anything.
 
-    `own` is what the unedited text expects of the same case.
+    `own` is what the unedited text expects of the same case. With `text` and `case`, a NaN or an
+    infinity counts as explained only where the text itself, run in what the target computes in,
+    comes to one.
     """
     if expected is None:  # the edited text does not run on what the target answered
         return None if all(output.size == 0 for output in outputs) else False
@@ -63,8 +73,63 @@ def weigh(
             ]
         if not judge(op, expected, actual, storage).conforms:
             return False
+    if text is not None and case is not None and not foretold(op, text, case, expected, outputs):
+        return False
     tells = all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs))
     return True if tells else None
+
+
+def foretold(
+    op: Op, text: Callable, case: Case, expected: list[Expected], outputs: list[np.ndarray]
+) -> bool:
+    """Whether an edited text comes to no number where a target does, and it should have one.
+
+    A bound that overflows allows anything there; the text on plain numbers says what happens.
+    """
+    missing = [
+        ~np.isfinite(np.asarray(found, dtype=np.float64)) & np.isfinite(e.value)
+        if np.shape(found) == e.value.shape
+        else np.zeros(e.value.shape, bool)
+        for e, found in zip(expected, outputs)
+    ]
+    if not any(lost.any() for lost in missing):
+        return True
+    for plain in plainly(op, text, case):
+        if len(plain) == len(missing) and all(
+            value.shape == lost.shape and not np.isfinite(value[lost]).any()
+            for value, lost in zip(plain, missing)
+        ):
+            return True
+    return False
+
+
+def plainly(op: Op, text: Callable, case: Case) -> list[list[np.ndarray]]:
+    """What a text gives on plain arrays: of the storage format, and of float32 where that is half.
+
+    Nothing where it does not run.
+    """
+    stored = case.typed(op)
+    wide = {
+        name: x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype.itemsize == 2 else x
+        for name, x in stored.items()
+    }
+    results = []
+    for inputs in (stored, wide):
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = text(**inputs)
+            outputs = result if isinstance(result, tuple) else (result,)
+            kept = [x.astype(stored_dtype(case)) for x in map(np.asarray, outputs)]
+            results.append([x.astype(np.float64) for x in kept])
+        except Exception:  # an edited text may meet any error
+            continue
+    return results
+
+
+def stored_dtype(case: Case) -> np.dtype:
+    """What the outputs of a case are stored in."""
+    return PRECISIONS[case.precision].dtype()
 
 
 def _tells(edited: Expected, own: Expected, found: np.ndarray) -> bool:
@@ -90,6 +155,23 @@ def differ(one: list[Expected] | None, other: list[Expected] | None) -> bool:
     return False
 
 
+def stretched(op: Op, case: Case) -> Case:
+    """A case with larger numbers in its arrays, or the same where the operation does not take them.
+
+    What hides a value behind a finite number is told from what hides it by infinity.
+    """
+    larger = {
+        name: LARGE * x if op.specs[name].kind.name == "Float" and np.ndim(x) > 1 else x
+        for name, x in case.inputs.items()
+    }
+    try:
+        inputs = rounded(op, op.read(**larger), case.precision)
+        op.evaluate(inputs)
+    except ValueError:
+        return case
+    return replace(case, number=f"{case.number}-large", inputs=inputs)
+
+
 def narrow(
     op: Op,
     suspects: Sequence[S],
@@ -104,26 +186,30 @@ def narrow(
     What is left agrees on every input looked at: nothing here tells it apart. If nothing is left,
     none of them was right. What the target answered is added to `seen`.
     """
-    left, put, patient = list(suspects), 0, time.monotonic() + PATIENCE
+    left, put = list(suspects), 0
+    patient, latest = time.process_time() + PATIENCE, time.monotonic() + LONGEST
     for i in range(QUESTIONS):
-        sure = put >= CONFIRMED or time.monotonic() > patient
+        sure = put >= CONFIRMED or time.process_time() > patient or time.monotonic() > latest
         if not left or time.process_time() > deadline or (len(left) == 1 and sure):
             break
         case = random_case(op, precision, SEED, i)
+        large = i % STRETCHED == 0 and precision in ("float32", "float64")
+        if large:
+            case = stretched(op, case)
         expected = [predict(op, suspect.text, case) for suspect in left]
         own = expect(op, case.inputs, precision)
         apart = any(differ(a, b) for a, b in combinations(expected, 2))
-        if not apart and (sure or not any(differ(own, e) for e in expected)):
+        if not apart and not large and (sure or not any(differ(own, e) for e in expected)):
             continue
         outputs = ask(case)
         if outputs is None:
             continue
-        put += 1
+        put += not large
         if seen is not None:
             seen.append((case, outputs))
         left = [
             suspect
             for suspect, want in zip(left, expected, strict=True)
-            if weigh(want, own, op, outputs, storage) is not False
+            if weigh(want, own, op, outputs, storage, suspect.text, case) is not False
         ]
     return left

@@ -107,7 +107,8 @@ def _explains(
     says_something = not own
     for i, (case, outputs) in enumerate(seen):
         right = own[i] if own else []
-        fits_it = weigh(predict(op, suspect.text, case), right, op, outputs, storage)
+        wanted = predict(op, suspect.text, case)
+        fits_it = weigh(wanted, right, op, outputs, storage, suspect.text, case)
         if fits_it is False:
             return False
         if fits_it and not says_something:
@@ -128,7 +129,7 @@ def fits(
 
     A bound that allows everything explains nothing.
     """
-    return bool(weigh(predict(op, text, case), own, op, outputs, storage))
+    return bool(weigh(predict(op, text, case), own, op, outputs, storage, text, case))
 
 
 def diff(op: Op, edit: Edit) -> str:

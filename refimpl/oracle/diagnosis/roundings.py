@@ -148,7 +148,7 @@ def roundings(
     if predicting or not ask:
         return [as_cause(way) for way in finest(predicting)]
     noisy = {unit: is_noise(op, precision, ask, unit) for unit in {max(w.loss) for w in fitting}}
-    return [as_cause(way) for way in finest([w for w in fitting if noisy[max(w.loss)]])]
+    return [by_size(way) for way in finest([w for w in fitting if noisy[max(w.loss)]])]
 
 
 def finest(ways: Sequence[Way]) -> list[Way]:
@@ -163,6 +163,12 @@ def finest(ways: Sequence[Way]) -> list[Way]:
 def as_cause(way: Way) -> dict[str, str]:
     """A way as the report has it."""
     return {"kind": "precision", "id": f"precision/{way.id}", "says": way.says, "diff": ""}
+
+
+def by_size(way: Way) -> dict[str, str]:
+    """A way of which nothing but the size of the errors is known, worded as a size."""
+    says = f"its errors are random, and as large as those of a target that {way.says}"
+    return {**as_cause(way), "says": says}
 
 
 def _explains(

@@ -141,8 +141,10 @@ def assigned(step: ast.stmt) -> list[str]:
 def first_wrong_call(op: Op, case: Case, offered: Sequence[str], ask: Ask) -> str:
     """The first operation called by a text that a target gets wrong on the arguments given there.
 
-    `offered` are the operations of the target. Empty where each that it offers is right.
+    `offered` are the operations of the target. Empty where each that it offers is right, and where
+    the target's result is not what comes of the wrong one: then it does not call it.
     """
+    whole = ask(case)
     calls: list[tuple[Op, dict[str, Any]]] = []
 
     def recorded(name: str, function: Callable) -> Callable:
@@ -159,7 +161,7 @@ def first_wrong_call(op: Op, case: Case, offered: Sequence[str], ask: Ask) -> st
 
     with np.errstate(all="ignore"):
         op.calling(recorded)(**case.inputs)
-    for called, arguments in calls:
+    for place, (called, arguments) in enumerate(calls):
         if case.precision not in called.precisions:
             continue
         try:
@@ -173,6 +175,46 @@ def first_wrong_call(op: Op, case: Case, offered: Sequence[str], ask: Ask) -> st
         expected = expect(called, inputs, case.precision)
         actual: Any = outputs[0] if len(outputs) == 1 else outputs
         verdict = judge(called, expected, actual, PRECISIONS[case.precision].dtype())
-        if not verdict.conforms:
-            return f"{called.name}, called by {op.name}\n{verdict}"
+        if not verdict.conforms and whole is not None:
+            text = _with_result(op, [one.name for one, _ in calls], place, outputs)
+            if _comes_of(op, case, text, whole):
+                return f"{called.name}, called by {op.name}\n{verdict}"
     return ""
+
+
+def _with_result(
+    op: Op, called: Sequence[str], place: int, outputs: list[np.ndarray]
+) -> Callable[..., Any]:
+    """The text, one of its calls of an operation replaced by what a target gave for it."""
+
+    def text(**inputs: Any) -> Any:
+        made: list[str] = []
+
+        def replaced(name: str, function: Callable) -> Callable:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                result = function(*args, **kwargs)  # what it calls itself comes before it
+                made.append(name)
+                if len(made) - 1 != place:
+                    return result
+                held = [x for x in (*args, *kwargs.values()) if isinstance(x, ErrorArray)]
+                given: list[Any] = [np.asarray(x).astype(np.float64) for x in outputs]
+                if held:
+                    p = held[0].precision
+                    given = [ErrorArray(x, p.unit * np.abs(x), p) for x in given]
+                return given[0] if len(given) == 1 else tuple(given)
+
+            return call if name in called else function
+
+        return op.calling(replaced)(**inputs)
+
+    return text
+
+
+def _comes_of(op: Op, case: Case, text: Callable, outputs: list[np.ndarray]) -> bool:
+    """Whether a target's result is what a text gives."""
+    try:
+        expected = expect(op, case.inputs, case.precision, text)
+    except Exception:
+        return False  # what a target gave may not fit into the text
+    actual: Any = outputs[0] if len(outputs) == 1 else outputs
+    return judge(op, expected, actual, PRECISIONS[case.precision].dtype()).conforms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from typing import Any
 
 from refimpl.op import Op
@@ -11,7 +12,9 @@ from refimpl.oracle.diagnosis.search.pages import Candidate, Change, apart, page
 from refimpl.oracle.diagnosis.search.rules import RULES
 from refimpl.oracle.diagnosis.search.writer import Writer
 
-ANYWHERE = ("tiled, not repeated", "the sample variance", "another base")
+ANYWHERE = (  # what is done to whatever stands there
+    *("tiled, not repeated", "the sample variance", "another base", "alone, not all"),
+)
 
 
 def single_edits(op: Op) -> list[Candidate]:
@@ -62,7 +65,7 @@ def _single_edits(root: Any) -> list[Candidate]:
     alike: dict[tuple[str, ...], list[Change]] = {}
     for candidate in found.values():
         (change,) = candidate.changes
-        names = () if change.what in ANYWHERE else (change.old, change.new)
+        names = () if change.what.endswith(ANYWHERE) else (change.old, change.new)
         kind = (change.page.module, change.page.name, change.what, *names)
         alike.setdefault(kind, []).append(change)
     everywhere = [Candidate(root, tuple(group)) for group in alike.values() if _separate(group)]
@@ -73,3 +76,36 @@ def _separate(changes: list[Change]) -> bool:
     """Whether there are several changes, which do not overlap."""
     ordered = sorted(changes, key=lambda change: change.start)
     return len(changes) > 1 and all(apart(a, b) for a, b in itertools.pairwise(ordered))
+
+
+USUAL = {  # numbers that stand in many programs in the place of an argument
+    "Fraction": (0.0, 1.0, 0.5, 1e-4, 0.02, 0.00085, 0.012, 0.008, 0.999, 0.995, 0.9, 0.95, 0.99),
+    "Epsilon": (1e-5, 1e-6, 1e-8, 1e-12, 1e-3, 1e-7),
+    "Scale": (1.0, 7.5, 0.0, 2.0, 3.0, 4.0, 5.0, 10.0),
+    "LogScale": (0.0, math.log(100), math.log(1 / 0.07), math.log(10)),
+    "Limit": (1.0, math.inf, 2.0, 3.0, 5.0),
+}
+
+
+@functools.lru_cache(maxsize=8)
+def _constants(root: Any) -> list[Candidate]:
+    page = pages_of(root)[root]
+    at = Writer(page)
+    first = next((s for s in at.tree.body if at.is_first(s)), None)
+    kinds = {n: getattr(p.annotation.kind, "name", "") for n, p in at.parameters.items()}
+    scalars = [n for n, p in at.parameters.items() if p.annotation.scalar and kinds[n] in USUAL]
+    found = []
+    for count in (1, 2):
+        for names in itertools.combinations(scalars, count):
+            for numbers in itertools.product(*(USUAL[kinds[n]] for n in names)):
+                given = (f"{n} = {x!r}".replace("inf", "np.inf") for n, x in zip(names, numbers))
+                if first is not None:
+                    text = at.with_prologue(first, "\n    ".join(given))
+                    change = at.change(first, text, "a usual number in the place of an argument")
+                    found.append(Candidate(root, (change,)))
+    return found
+
+
+def constants(op: Op) -> list[Candidate]:
+    """Scalar arguments not looked at, one or two, with customary numbers in their places."""
+    return _constants(op.text)

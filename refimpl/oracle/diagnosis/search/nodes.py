@@ -84,6 +84,7 @@ def off_by_one(name: str, table: str) -> tuple[str, ...]:
         f"np.maximum({name} - 1, 0)",
         f"np.minimum({name} + 1, len({table}) - 1)",
         f"np.maximum({name} - 1, -1)",
+        f"np.where({name} < 0, {name}, {name} + 1)",
         f"len({table}) - 1 - {name}",
         f"np.repeat({name}[:1], len({name}))",
     )

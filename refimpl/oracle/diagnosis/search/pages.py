@@ -24,6 +24,25 @@ from refimpl.oracle.diagnosis.causes import body
 
 LARGEST = 2**22  # elements that one call in an edited text may ask for
 HIDDEN = "np.unknown"  # stands for a number that is yet to be found
+LONG = 2  # lines of a change that is not printed whole
+ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
+    "padding takes part": 5,
+    "padding counted": 4,
+    "rounded up to whole blocks": 4,
+    "a mask reduced to a length": 4,
+    "along two axes together": 4,
+    "summed where heads share": 4,
+    "the own process's part alone": 5,
+    "another parametrisation": 4,
+    "two arguments exchanged": 4,
+    "exponentials taken apart": 4,
+    "an exponential that overflows": 4,
+    "the first head's bias for all": 3,
+    "a bias for the first head alone": 4,
+    "one entry longer": 4,
+    "cut off at a limit": 3,
+    "scaled by a size": 3,
+}
 TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")
 
 
@@ -62,12 +81,22 @@ class Change:
     @functools.cached_property
     def size(self) -> int:
         """How many words and signs are added, twice, or taken away: leaving out is easy."""
+        if self.what in ONE_SLIP:
+            return ONE_SLIP[self.what]
         old, new = TOKEN.findall(self.old), TOKEN.findall(self.new)
         matching = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
         same = sum(block.size for block in matching)
         return 2 * (len(new) - same) + min(len(old) - same, 3)
 
     def __str__(self) -> str:
+        if "\n" in self.new and "\n" not in self.old.strip():
+            before, _, rest = self.new.rpartition("\n")
+            if rest.strip() == self.old.strip():  # more steps before the one that stays
+                steps = "; ".join(line.strip() for line in before.splitlines())
+                return f"in {self.page.name}, {self.what}: `{steps}` first"
+        if self.new.count("\n") > LONG:
+            steps = "; ".join(line.strip() for line in self.new.splitlines()[:2])
+            return f"in {self.page.name}, {self.what}: `{steps}` …"
         old, new = (" ".join(text.split()) for text in (self.old, self.new))
         became = f"`{old}` became `{new}`" if new else f"without `{old}`"
         return f"in {self.page.name}, {self.what}: {became}"

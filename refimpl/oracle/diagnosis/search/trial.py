@@ -15,15 +15,22 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.diagnosis.ask_back import predict, weigh
+from refimpl.oracle.diagnosis.ask_back import plainly, predict, weigh
 from refimpl.oracle.diagnosis.causes import Explanation
-from refimpl.oracle.diagnosis.search.candidates import hidden, of_catalogue, single_edits
+from refimpl.oracle.diagnosis.conditions import Condition, telling
+from refimpl.oracle.diagnosis.search.candidates import (
+    constants,
+    hidden,
+    of_catalogue,
+    single_edits,
+)
 from refimpl.oracle.diagnosis.search.pages import NUMPY, Candidate
 from refimpl.oracle.judging.judge import Expected, expect, judge
 from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 SINGLES = 0.55  # of the time goes to the plain comparison of single edits, at most
+SHOWN = 3  # cases whose results tell edits apart, the smallest failing ones
 PAIRED = 300  # small single edits that are tried in pairs with each other
 NUMBERS_S = 1.5  # seconds for numbers that have to be solved for
 GENEROUS = 128  # times the allowed error that the first, plain comparison lets pass
@@ -109,6 +116,24 @@ def _evidence(op: Op, seen: list, storage: np.dtype, precision: str) -> list[_Ev
     return sorted(evidence, key=order)
 
 
+@dataclass(frozen=True)
+class Conditioned(Candidate):
+    """An edit that is made only where a condition holds."""
+
+    condition: Condition
+
+    @property
+    def id(self) -> str:
+        """What is changed, and where."""
+        return f"{super().id}, only where {self.condition.says}"
+
+    @property
+    def text(self) -> Callable[..., Any]:
+        """The operation, edited where the condition holds."""
+        edited, right, holds = super().text, self.root, self.condition.holds
+        return lambda **inputs: (edited if holds(inputs) else right)(**inputs)
+
+
 class _Trial:
     """The search for one finding."""
 
@@ -125,8 +150,9 @@ class _Trial:
     def run(self, most: int) -> list[Candidate]:
         """Single edits first, then a number in some place, then pairs."""
         viable: list[tuple[Candidate, float]] = []
-        results = {_fingerprint([e.value for e in evidence.own] for evidence in self.evidence[:3])}
-        survivors = []
+        own = [[e.value for e in evidence.own] for evidence in self.evidence]
+        results = {_fingerprint(own[:SHOWN])}
+        survivors, partly, idle = [], [], []
         start = time.process_time()
         for candidate in single_edits(self.op):
             if time.process_time() - start > SINGLES * (self.deadline - start):
@@ -138,17 +164,59 @@ class _Trial:
             if self._passes(text, values):
                 survivors.append(candidate)
                 continue
-            prints = [values, *(_values(text, e.case) or [] for e in self.evidence[1:3])]
+            if self._near(values, self.evidence[0]) and not _within(values, self.evidence[0].own):
+                partly.append(candidate)
+            prints = [values, *(_values(text, e.case) or [] for e in self.evidence[1:SHOWN])]
             fingerprint = _fingerprint(prints)
+            if fingerprint == _fingerprint(own[:SHOWN]):
+                rest = [_values(text, e.case) or [] for e in self.evidence[SHOWN:]]
+                fingerprint += _fingerprint(rest)  # what the first cases do not show, others may
+                if _fingerprint(rest) == _fingerprint(own[SHOWN:]):
+                    idle.append(candidate)
+                    continue
             if fingerprint not in results:
                 viable.append((candidate, self._gain(prints)))
                 results.add(fingerprint)
         self._keep(survivors, most)
         if not self.kept:
+            self._keep(self._constants(), 1)
+        if not self.kept:
+            self._keep(self._conditioned(partly), 1)
+        if not self.kept:
             self._keep(self._numbers(), 1)
         if not self.kept:
-            self._pairs(viable)
+            self._pairs(viable, idle)
         return [candidate for candidate, _ in self.kept]
+
+    def _constants(self) -> Iterator[Candidate]:
+        """Scalar arguments that are not looked at, with customary numbers in their places."""
+        end = time.process_time() + NUMBERS_S
+        for candidate in constants(self.op):
+            if time.process_time() > min(end, self.deadline):
+                return
+            text = _text(candidate)
+            values = _values(text, self.evidence[0].case)
+            if values is not None and self._passes(text, values):
+                yield candidate
+
+    def _conditioned(self, partly: list[Candidate]) -> Iterator[Candidate]:
+        """Edits that give every wrong output, where something holds that does not of the others."""
+        failing = [e for e in self.evidence if e.fails]
+        for candidate in partly:
+            if time.process_time() > self.deadline:
+                return
+            text = _text(candidate)
+            fits = [self._fits(text, e) for e in failing]
+            if not all(fits):
+                continue
+            apart = [e for e in self.evidence if not e.fails and not self._fits(text, e)]
+            inside = [e.case.inputs for e in failing]
+            for condition in telling(self.op, inside, [e.case.inputs for e in apart])[:1]:
+                yield Conditioned(candidate.root, candidate.changes, condition)
+
+    def _fits(self, text: Callable, evidence: _Evidence) -> bool:
+        values = _values(text, evidence.case)
+        return values is not None and self._near(values, evidence)
 
     def _gain(self, results: list[list[np.ndarray]]) -> float:
         """The share of the deviating numbers that an edit alone puts right."""
@@ -168,18 +236,22 @@ class _Trial:
             for own, found in zip(evidence.own, evidence.found)
         ]
 
-    def _pairs(self, viable: list[tuple[Candidate, float]]) -> None:
-        """Two edits at once: both listed, one right in places, one listed, any small ones."""
+    def _pairs(self, viable: list[tuple[Candidate, float]], idle: list[Candidate]) -> None:
+        """Two edits at once: both listed, one right in places, one listed, any small ones.
+
+        What changes nothing alone may be a guard against what another edit does.
+        """
         listed = of_catalogue(self.op)
         small = [candidate for candidate, _ in viable]
         helpful = sorted((v for v in viable if v[1] > 0), key=lambda v: (-v[1], v[0].rank))
         mixed = itertools.product(listed, small[:600])
         partly = itertools.product((c for c, _ in helpful[:40]), (*listed, *small[:400]))
+        guarded = itertools.product((c for c, _ in helpful[:10]), idle[:200])
         any_two = sorted(
             itertools.combinations(small[:PAIRED], 2), key=lambda two: two[0].size + two[1].size
         )
         for one, other in itertools.chain(
-            itertools.combinations(listed, 2), _in_turn(partly, mixed, any_two)
+            itertools.combinations(listed, 2), _in_turn(partly, mixed, any_two, guarded)
         ):
             if time.process_time() > self.deadline:
                 return
@@ -227,13 +299,25 @@ class _Trial:
         """The plain comparison in float64, case by case, until one differs."""
         if not self._near(first, self.evidence[0]):
             return False
-        changed = not _within(first, self.evidence[0].own)
+        changed = self._differs(text, first, self.evidence[0])
         for evidence in self.evidence[1:]:
             values = _values(text, evidence.case)
             if values is None or not self._near(values, evidence):
                 return False
-            changed = changed or not _within(values, evidence.own)
+            changed = changed or self._differs(text, values, evidence)
         return changed
+
+    def _differs(self, text: Callable, values: list[np.ndarray], evidence: _Evidence) -> bool:
+        """Whether an edited text gives something else than the right one, or overflows alone."""
+        if not _within(values, evidence.own):
+            return True
+        lost = [
+            ~np.isfinite(f) & np.isfinite(o.value) for f, o in zip(evidence.found, evidence.own)
+        ]
+        return any(x.any() for x in lost) and any(
+            all(not np.isfinite(value[x]).any() for value, x in zip(plain, lost))
+            for plain in plainly(self.op, text, evidence.case)
+        )
 
     def _near(self, values: list[np.ndarray], evidence: _Evidence) -> bool:
         """Whether every number is as near as `_close` asks."""
@@ -277,7 +361,7 @@ class _Trial:
             for e in self.evidence:
                 case = e.case
                 wanted = predict(self.op, text, case)
-                right = weigh(wanted, e.own, self.op, e.outputs, self.storage)
+                right = weigh(wanted, e.own, self.op, e.outputs, self.storage, text, case)
                 if right is False:
                     break
                 says_something |= bool(right and e.fails)

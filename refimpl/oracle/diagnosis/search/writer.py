@@ -43,8 +43,9 @@ class Writer:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.scope = page.function.__globals__
-        self.tree = ast.parse(page.source).body[0]
-        assert isinstance(self.tree, ast.FunctionDef)
+        tree = ast.parse(page.source).body[0]
+        assert isinstance(tree, ast.FunctionDef)
+        self.tree: ast.FunctionDef = tree
         self.parents: dict[ast.AST, ast.AST] = {}
         self.steps: list[ast.stmt] = []
         self._walk(self.tree)
@@ -66,7 +67,7 @@ class Writer:
         for node in list(self.parents):
             for rule in rules:
                 for place, new, what in rule(self, node):
-                    yield self._change(place, new, what)
+                    yield self.change(place, new, what)
 
     def places(self) -> Iterator[Change]:
         """Every number, and every quantity with a number beside it, that number yet unknown."""
@@ -75,13 +76,14 @@ class Writer:
             places = number(node) is not None and number(parent) is None
             counts = self.is_axis(node) or isinstance(parent, (ast.Subscript, ast.Slice, ast.Tuple))
             if places and not counts:
-                yield self._change(node, make(HIDDEN), "another number")
+                yield self.change(node, make(HIDDEN), "another number")
             if self.is_quantity(node):
                 for template in NUMBERS:
                     new = make(template, A=node)  # type: ignore[arg-type]
-                    yield self._change(node, new, "a number too many")
+                    yield self.change(node, new, "a number too many")
 
-    def _change(self, node: Any, new: ast.expr | str, what: str) -> Change:
+    def change(self, node: Any, new: ast.expr | str, what: str) -> Change:
+        """An edit of one node as a change of characters."""
         start = self.lines[node.lineno - 1] + node.col_offset
         end = self.lines[node.end_lineno - 1] + node.end_col_offset
         if not isinstance(new, str):
@@ -97,7 +99,7 @@ class Writer:
         def binding(expression: ast.AST) -> int:
             match expression:
                 case ast.BinOp(op=operator):
-                    return PRECEDENCE[OPERATORS[type(operator)]]
+                    return PRECEDENCE.get(OPERATORS.get(type(operator), ""), 0)
                 case ast.UnaryOp(op=ast.USub()):
                     return 5
                 case ast.Compare() | ast.BoolOp() | ast.IfExp() | ast.Tuple() | ast.UnaryOp():
@@ -169,6 +171,26 @@ class Writer:
         if isinstance(parent, ast.IfExp):
             return parent.test is not node
         return isinstance(parent, (ast.BinOp, ast.UnaryOp, ast.Return, ast.Assign))
+
+    def is_first(self, node: ast.AST) -> bool:
+        """Whether a node is the first step of the function, refusals aside."""
+        return node is next((s for s in self.tree.body if s in self.parents), None)
+
+    def with_prologue(self, node: ast.stmt, line: str) -> str:
+        """A step with another line before it."""
+        start = self.lines[node.lineno - 1] + node.col_offset
+        end = self.lines[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
+        return f"{line}\n    {self.bytes[start:end].decode()}"
+
+    def is_a_length(self, node: ast.Name) -> bool:
+        """Whether a name was given the length of an axis."""
+        return any(
+            isinstance(step, ast.Assign)
+            and ".shape" in ast.unparse(step.value)
+            and "reshape" not in ast.unparse(step.value)
+            and any(isinstance(n, ast.Name) and n.id == node.id for n in ast.walk(step.targets[0]))
+            for step in self.tree.body
+        )
 
     def annotation(self, node: ast.AST) -> Any:
         """The annotation of the parameter that a name stands for, if it is one."""

@@ -13,6 +13,8 @@ MASKED = (  # a bias of zeros and -inf taken for another kind of mask
     "A * (B > -np.inf)",
     "A + (B > -np.inf)",
     "np.where(B > -np.inf, A + B, -1e-9)",
+    "np.where(B > -np.inf, A + B, -10000.0)",
+    "np.where(B > -np.inf, A + B, -1e9)",
     "A + np.where(B > -np.inf, B, -1e-9)",
     "A + np.swapaxes(np.broadcast_to(B, A.shape), -1, -2)",
 )

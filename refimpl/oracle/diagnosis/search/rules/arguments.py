@@ -1,0 +1,72 @@
+"""An argument exchanged with another, taken for something else, or not looked at."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import types
+from collections.abc import Iterator
+
+from refimpl.oracle.diagnosis.search.nodes import has_axes
+from refimpl.oracle.diagnosis.search.registry import Edits, rule
+from refimpl.oracle.diagnosis.search.writer import Writer
+
+ALIASES = {"x0": "x_start"}  # where the name of a conversion is not that of the argument
+
+
+@rule(ast.Assign, ast.Return)
+def another_parametrisation(at: Writer, node: ast.stmt) -> Edits:
+    """What is given is taken for another quantity, and converted."""
+    if not at.is_first(node):
+        return
+    for name, call in _conversions(at):
+        yield node, at.with_prologue(node, f"{name} = {call}"), "another parametrisation"
+
+
+def _conversions(at: Writer) -> Iterator[tuple[str, str]]:
+    """Each argument by the chapter's functions that would make it of something else."""
+    for function, found in at.scope.items():
+        to, sign, _ = function.partition("_from_")
+        name = ALIASES.get(to, to)
+        if not sign or name not in at.parameters or not isinstance(found, types.FunctionType):
+            continue
+        arguments, free = [], 0
+        for parameter in inspect.signature(found).parameters:
+            if parameter in at.parameters and parameter != name:
+                arguments.append(parameter)
+            elif parameter == "alpha_bar" and "betas" in at.parameters:
+                arguments.append("alpha_bar(betas)")
+            else:
+                arguments.append(name)
+                free += 1
+        if free == 1 and found is not at.page.function:
+            yield name, f"{function}({', '.join(arguments)})"
+
+
+@rule(ast.Assign, ast.Return)
+def arguments_exchanged_throughout(at: Writer, node: ast.stmt) -> Edits:
+    """Two arguments of the same axes and kind, each in the place of the other."""
+    if not at.is_first(node):
+        return
+    for one, other in itertools.combinations(at.parameters, 2):
+        a, b = at.parameters[one].annotation, at.parameters[other].annotation
+        if (a.kind, a.axes, a.scalar) == (b.kind, b.axes, b.scalar):
+            line = f"{one}, {other} = {other}, {one}"
+            yield node, at.with_prologue(node, line), "two arguments exchanged"
+
+
+@rule(ast.Assign, ast.Return)
+def neutral_argument(at: Writer, node: ast.stmt) -> Edits:
+    """An argument that is not looked at: ones, zeros or nothing in its place."""
+    if not at.is_first(node):
+        return
+    for name, parameter in at.parameters.items():
+        annotation = parameter.annotation
+        values = ["None"] if getattr(annotation, "optional", False) else []
+        if has_axes(annotation) and not values:
+            values = [f"0 * {name}", f"0 * {name} + 1"]
+        elif getattr(annotation, "scalar", False) and annotation.kind.name not in ("Size", "Count"):
+            values = ["0.0", "1.0"]
+        for value in values:
+            yield node, at.with_prologue(node, f"{name} = {value}"), "an argument is not looked at"

@@ -1,0 +1,63 @@
+"""Forms that are equal on paper and overflow: their result is no number where the text's is one."""
+
+from __future__ import annotations
+
+import ast
+
+from refimpl.oracle.diagnosis.search.nodes import make, numpy_name
+from refimpl.oracle.diagnosis.search.registry import Edits, rule
+from refimpl.oracle.diagnosis.search.writer import Writer
+
+
+@rule(ast.BinOp)
+def exponentials_apart(at: Writer, node: ast.BinOp) -> Edits:
+    """Exponentials of a difference, divided by their sum, as a product of two exponentials."""
+    if not (isinstance(node.op, ast.Div) and isinstance(node.left, ast.Name)):
+        return
+    for step in at.tree.body:
+        if not isinstance(step, ast.Assign) or not isinstance(step.value, ast.Call):
+            continue
+        target, call = step.targets[0], step.value
+        named = isinstance(target, ast.Name) and target.id == node.left.id
+        if not named or numpy_name(call.func) != "exp" or not isinstance(call.args[0], ast.BinOp):
+            continue
+        inner = call.args[0]
+        parts = {"A": inner.left, "B": inner.right, "D": node.right}
+        for template in (
+            "np.exp(A) * np.exp(-(B + np.log(D)))",
+            "np.exp(A) / np.exp(B + np.log(D))",
+            "np.exp(A - (B + np.log(D)))",
+        ):
+            yield node, make(template, **parts), "exponentials taken apart"
+
+
+@rule(ast.Call)
+def exponential_apart(at: Writer, node: ast.Call) -> Edits:
+    """An exponential of a difference as a product or quotient of two."""
+    if numpy_name(node.func) == "exp" and isinstance(node.args[0], ast.BinOp):
+        inner = node.args[0]
+        if isinstance(inner.op, ast.Sub):
+            for template in ("np.exp(A) * np.exp(-B)", "np.exp(A) / np.exp(B)"):
+                new = make(template, A=inner.left, B=inner.right)
+                yield node, new, "exponentials taken apart"
+
+
+@rule(ast.BinOp)
+def logistic_unguarded(at: Writer, node: ast.BinOp) -> Edits:
+    """The logistic function, or its slope, from one exponential that overflows."""
+    arrays = [n for n, p in at.parameters.items() if not getattr(p.annotation, "scalar", True)]
+    if not arrays:
+        return
+    z = ast.Name(arrays[0])
+    text = ast.unparse(node)
+    if isinstance(node.op, ast.Div) and text.count("np.exp") == 2 and "np.minimum" in text:
+        for template in ("1 / (1 + np.exp(-Z))", "np.exp(Z) / (1 + np.exp(Z))"):
+            yield node, make(template, Z=z), "an exponential that overflows"
+    if isinstance(node.op, ast.Mult) and isinstance(node.right, ast.BinOp):
+        complement = ast.unparse(node.right) == f"1 - {ast.unparse(node.left)}"
+        if complement:
+            for template in (
+                "np.exp(-Z) / (1 + np.exp(-Z))**2",
+                "np.exp(Z) / (1 + np.exp(Z))**2",
+            ):
+                yield node, make(template, Z=z), "an exponential that overflows"

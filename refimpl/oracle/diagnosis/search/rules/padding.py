@@ -1,0 +1,132 @@
+"""Blocks that are longer than an axis: padding takes part in a reduction, or is counted.
+
+Kernels cut an axis into blocks of a fixed length, or fill it to a power of two. Zeros that are not
+masked then take part in sums and maxima, or the length of the block is taken for the number of
+entries.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections.abc import Iterator
+
+from refimpl.oracle.diagnosis.search.nodes import make, number, numpy_name, span
+from refimpl.oracle.diagnosis.search.registry import Edits, rule
+from refimpl.oracle.diagnosis.search.rules.names import loaded
+from refimpl.oracle.diagnosis.search.writer import Writer
+
+BLOCKS = (
+    "(1 << max(A - 1, 0).bit_length())",
+    *(f"(-(-A // {n}) * {n})" for n in (16, 8, 32, 64, 128)),
+)
+REDUCTIONS = ("sum", "mean", "max")
+MOST = 3  # reductions in one function
+TAKES_PART = "padding takes part"
+ROUNDED_UP = "rounded up to whole blocks"
+
+
+def _reduction(node: ast.AST) -> ast.Call | None:
+    """A reduction along the last axis, with the axis as a keyword."""
+    if not isinstance(node, ast.Call) or numpy_name(node.func) not in REDUCTIONS:
+        return None
+    axis = next((k for k in node.keywords if k.arg == "axis"), None)
+    return node if axis is not None and number(axis.value) == -1 else None
+
+
+class _Padded(ast.NodeTransformer):
+    """Reductions over the right entries, over the padding too, or with the padding counted."""
+
+    def __init__(self, ways: tuple[str, ...]) -> None:
+        self.ways = iter(ways)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Replace one reduction, inner ones first."""
+        self.generic_visit(node)
+        found = _reduction(node)
+        if found is None:
+            return node
+        way, argument = next(self.ways), found.args[0]
+        if way == "right":
+            return ast.Call(found.func, [make("(A)[..., :n]", A=argument)], found.keywords)
+        if way == "over" and numpy_name(found.func) == "mean":
+            total = ast.Call(make("np.sum"), found.args, found.keywords)
+            return make("A / n", A=total)
+        return node
+
+
+def _last(axes: str) -> str:
+    return axes.split()[-1] if axes.split() else ""
+
+
+@rule(ast.Return)
+def padding_takes_part(at: Writer, node: ast.Return) -> Edits:
+    """The arrays of one axis filled with zeros up to a block, in some of the reductions."""
+    if not isinstance(at.parents[node], ast.FunctionDef) or node.value is None:
+        return
+    steps = [s for s in at.tree.body if s in at.parents]
+    reductions = [r for s in steps for n in ast.walk(s) if (r := _reduction(n)) is not None]
+    lasts = {
+        name: _last(p.annotation.axes)
+        for name, p in at.parameters.items()
+        if not getattr(p.annotation, "scalar", True)
+    }
+    if not 1 <= len(reductions) <= MOST or not lasts:
+        return
+    first, axis = next(iter(lasts.items()))
+    padded = [name for name, last in lasts.items() if last == axis]
+    for block, ways in itertools.product(BLOCKS, _ways(reductions)):
+        lines = [f"n = {first}.shape[-1]"]
+        length = block.replace("A", "n")
+        for name in padded:
+            zeros = f"np.zeros((*{name}.shape[:-1], {length} - n))"
+            lines.append(f"{name} = np.concatenate(({name}, {zeros}), axis=-1)")
+        change = _Padded(ways)
+        copies = [change.visit(ast.parse(ast.unparse(step)).body[0]) for step in steps]
+        last = copies[-1]
+        assert isinstance(last, ast.Return)
+        assert last.value is not None
+        last.value = make("(A)[..., :n]", A=last.value)
+        lines += [ast.unparse(step) for step in copies]
+        body = "\n".join(lines).replace("\n", "\n    ")
+        yield span(steps[0], node), body, TAKES_PART
+
+
+def _ways(reductions: list[ast.Call]) -> Iterator[tuple[str, ...]]:
+    """Which reductions see the padding, and which count it; at least one of them."""
+    each = [
+        ("right", "over", "counted") if numpy_name(r.func) == "mean" else ("right", "over")
+        for r in reductions
+    ]
+    for ways in itertools.product(*each):
+        if set(ways) != {"right"}:
+            yield ways
+
+
+@rule(ast.Call)
+def padding_counted(at: Writer, node: ast.Call) -> Edits:
+    """A mean over several axes, one of them counted up to whole blocks."""
+    axis = next((k for k in node.keywords if k.arg == "axis"), None)
+    if numpy_name(node.func) != "mean" or axis is None or not isinstance(axis.value, ast.Tuple):
+        return
+    total = ast.Call(make("np.sum"), node.args, node.keywords)
+    axes = [number(e) for e in axis.value.elts]
+    for block in BLOCKS:
+        for rounded_up in axes:
+            sizes = [make(f"A.shape[{a}]", A=node.args[0]) for a in axes]
+            counts = [
+                ast.unparse(make(block, A=size) if a == rounded_up else size)
+                for a, size in zip(axes, sizes)
+            ]
+            yield node, make(f"B / ({' * '.join(counts)})", B=total), "padding counted"
+        product = " * ".join(ast.unparse(make(f"A.shape[{a}]", A=node.args[0])) for a in axes)
+        counted = make(block, A=make(product))
+        yield node, make("B / C", B=total, C=counted), "padding counted"
+
+
+@loaded
+def size_rounded_up(at: Writer, node: ast.Name) -> Edits:
+    """The length of an axis, rounded up to whole blocks."""
+    if at.is_quantity(node) and (at.kind(node) == "Size" or at.is_a_length(node)):
+        for block in BLOCKS:
+            yield node, make(block, A=node), ROUNDED_UP

@@ -1,0 +1,157 @@
+"""Kinds of mistakes that programs really make, each planted in code of its own and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.diagnosis.ask_back import foretold, predict
+from refimpl.oracle.diagnosis.causes import causes, explanations
+from refimpl.oracle.diagnosis.steps import first_wrong_call
+from refimpl.registry import OPS
+from tests.harness import cases
+
+FLOAT32 = np.dtype(np.float32)
+KINDS: dict[str, tuple[Callable, str]] = {}  # what the first cause has to speak of
+
+
+def kind(words: str) -> Callable:
+    def keep(function: Callable) -> Callable:
+        KINDS[function.__name__] = (function, words)
+        return function
+
+    return keep
+
+
+def answering(op: str, target: Callable) -> Callable[[Case], list[np.ndarray]]:
+    def ask(case: Case) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):
+            result = target(**case.typed(OPS[op]))
+        outputs = result if isinstance(result, tuple) else (result,)
+        return [np.asarray(x).astype(np.float32) for x in outputs]
+
+    return ask
+
+
+def first_cause(name: str) -> dict:
+    op, (target, _) = OPS[name.partition("__")[0]], KINDS[name]
+    ask = answering(op.name, target)
+    seen = [(case, ask(case)) for case in cases(op, "float32", 16)]
+    return causes(op, seen, FLOAT32, "float32", ask)[0]
+
+
+def soft(s):
+    top = s.max(-1, keepdims=True)
+    e = np.exp(s - np.where(top > -np.inf, top, 0))
+    total = e.sum(-1, keepdims=True)
+    return e / np.where(total > 0, total, 1)
+
+
+def attend(query, key, value, bias, width=None, spread=lambda b, s: b):
+    share = query.shape[1] // key.shape[1]
+    key, value = key.repeat(share, 1), value.repeat(share, 1)
+    s = query @ key.swapaxes(-1, -2) / np.float32((width or query.shape[-1]) ** 0.5)
+    return soft(s if bias is None else s + spread(bias, s)) @ value
+
+
+@kind("padding takes part")
+def log_softmax__block_of_eight(z):
+    n = z.shape[-1]
+    x = np.concatenate((z, np.zeros((*z.shape[:-1], -n % 8))), -1).astype(np.float64)
+    top = x.max(-1, keepdims=True)
+    return ((x - top) - np.log(np.exp(x - top).sum(-1, keepdims=True)))[..., :n]
+
+
+@kind("padding takes part")
+def rms_norm__counts_the_block(x, gain, eps):
+    count = -(-x.shape[-1] // 16) * 16
+    square = (x.astype(np.float64) ** 2).sum(-1, keepdims=True) / count
+    return x / np.sqrt(square + eps) * gain
+
+
+@kind("rounded up to whole blocks")
+def attention__scale_of_the_padded_width(query, key, value, bias):
+    return attend(query, key, value, bias, width=-(-query.shape[-1] // 16) * 16)
+
+
+@kind("last head's bias for all")
+def attention__bias_of_the_last_head(query, key, value, bias):
+    return attend(query, key, value, bias, spread=lambda b, s: np.broadcast_to(b, s.shape)[:, -1:])
+
+
+@kind("one entry longer")
+def linear_schedule__the_end_twice(steps, beta_start, beta_end):
+    table = np.linspace(beta_start, beta_end, steps)
+    return np.append(table, table[-1:])
+
+
+@kind("a usual number in the place of an argument: `scale = 3.0`")
+def classifier_free_guidance__a_scale_of_its_own(eps_uncond, eps_cond, scale):
+    return eps_uncond + np.float32(3) * (eps_cond - eps_uncond)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_kind_of_a_mistake_is_named(name):
+    cause = first_cause(name)
+    assert KINDS[name][1] in cause["says"], cause
+
+
+def test_no_edit_explains_an_infinity_that_it_does_not_come_to():
+    op = OPS["sigmoid_vjp"]
+    case = next(c for c in cases(op, "float32", 40) if np.min(c.inputs["z"]) < -89)
+    nothing = [np.full(np.shape(case.inputs["z"]), np.nan, np.float32)]
+
+    def overflows(z, grad):
+        return grad * np.exp(-z) / (1 + np.exp(-z)) ** 2
+
+    expected = predict(op, op.text, case)
+    assert expected is not None
+    assert not foretold(op, op.text, case, expected, nothing)
+    low = np.full(np.shape(case.inputs["z"]), -200.0)
+    far = Case(op.name, "float32", "far", "", {"z": low, "grad": np.ones_like(low)})
+    wide = predict(op, overflows, far)
+    assert wide is not None
+    assert foretold(op, overflows, far, wide, nothing)
+
+
+def test_hidden_scores_replaced_by_a_finite_number_are_no_dialect():
+    def replaced(bias, s):
+        return np.where(bias == -np.inf, -10000 - s, np.where(bias == -np.inf, 0, bias))
+
+    def target(query, key, value, bias):
+        return attend(query, key, value, bias, spread=replaced)
+
+    op, ask = OPS["attention"], answering("attention", target)
+    seen = [(case, ask(case)) for case in cases(op, "float32", 16)]
+    kinds = {e.kind for e in explanations(op, seen, FLOAT32, "float32", ask)}
+    assert "dialect" not in kinds
+
+
+def test_the_first_wrong_step_is_one_that_the_target_takes():
+    def longer(betas):
+        return np.append(1, np.cumprod(1 - betas.astype(np.float64)))
+
+    def roots(betas, timesteps):
+        share = np.cumprod(1 - betas.astype(np.float64))[timesteps]
+        return 1 - np.sqrt(share / np.append(1, share[:-1]))
+
+    def from_the_longer(betas, timesteps):
+        share = longer(betas)[timesteps]
+        return 1 - share / np.append(1, share[:-1])
+
+    op = OPS["respaced_betas"]
+    case = cases(op, "float32", 3)[-1]
+
+    def wrong(other: Callable) -> str:
+        targets = {"respaced_betas": other, "alpha_bar": longer}
+
+        def ask(one: Case) -> list[np.ndarray]:
+            return answering(one.op, targets[one.op])(one)
+
+        return first_wrong_call(op, case, ["respaced_betas", "alpha_bar"], ask)
+
+    assert wrong(roots) == ""
+    assert wrong(from_the_longer).startswith("alpha_bar, called by respaced_betas")
