@@ -11,11 +11,15 @@ Wherever an operation is asked for, its name will do, an `Op`, or any NumPy func
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from refimpl.op import Law, Op
 from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw, random_case, rounded
-from refimpl.oracle.judging.judge import Verdict, expect, judge, reference
+from refimpl.oracle.diagnosis.causes import fits
+from refimpl.oracle.judging.judge import Expected, Verdict, expect, judge, reference
 from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.own import as_operation
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
     Text = str | Op | Callable[..., Any]
+
+TELLING = 3  # numbers of output at least, before a mistake is said to give them
+SHOWN = 3  # mistakes, where several give the same
 
 
 class Bound(NamedTuple):
@@ -67,7 +74,7 @@ def certify(text: Text, **inputs: Any) -> Any:
 
 
 def check(actual: Any, op: Text, inputs: dict[str, Any], precision: str = "float32") -> Verdict:
-    """Judge an output that was computed from `inputs`.
+    """Judge an output that was computed from `inputs`; a wrong one is held against known mistakes.
 
     >>> import numpy as np
     >>> str(check(np.float32([2.0]), "silu", {"x": [0.0]}))
@@ -75,8 +82,26 @@ def check(actual: Any, op: Text, inputs: dict[str, Any], precision: str = "float
     """
     operation = as_operation(op, inputs)
     read = operation.read(**inputs)
-    expected = expect(operation, rounded(operation, read, precision), precision)
-    return judge(operation, expected, actual, PRECISIONS[precision].dtype())
+    case = Case(operation.name, precision, "given", "given", rounded(operation, read, precision))
+    expected = expect(operation, case.inputs, precision)
+    verdict = judge(operation, expected, actual, PRECISIONS[precision].dtype())
+    if verdict.conforms or verdict.reason:
+        return verdict
+    return replace(verdict, cause=_likeness(operation, case, actual, expected))
+
+
+def _likeness(op: Op, case: Case, actual: Any, expected: list[Expected]) -> str:
+    """The known dialects and mistakes that give this output, in words; nothing where none does."""
+    outputs = [np.asarray(x) for x in (actual if len(expected) > 1 else [actual])]
+    if sum(x.size for x in outputs) < TELLING:
+        return ""
+    storage = PRECISIONS[case.precision].dtype()
+    for verb, edits in (("conforms to dialect", op.dialects), ("looks like", op.mistakes)):
+        fitting = [e for e in edits if fits(op, op.edited(e), case, outputs, expected, storage)]
+        if fitting:
+            told = "; or ".join(f"{edit.id}: {edit.says}" for edit in fitting[:SHOWN])
+            return f"on this input it {verb} {told}"
+    return ""
 
 
 def assert_conforms(

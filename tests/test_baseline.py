@@ -124,3 +124,23 @@ def test_the_command_fails_once_an_entry_has_expired(tmp_path, capsys, expires, 
     printed = capsys.readouterr().out
     assert "the exported graph has the cheap form" in printed
     assert expires in printed
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("crashes", "crashes"),
+        ("raises", "raises on some inputs"),
+        ("unsupported", "is not judged"),
+        ("too few", "is hardly judged"),
+    ],
+)
+def test_what_a_crash_or_a_refusal_may_hide_is_not_to_be_removed(status, says):
+    _, (remark,) = judged(known(cause="silu/quick-gelu"), status=status, causes=[])
+    assert remark == f"cannot be seen while the operation {says}: silu: known"
+
+
+def test_a_known_deviation_allows_no_exception_beside_it():
+    report = Report("mine.py", findings=[finding(), finding(status="raises", causes=[])])
+    baseline.apply([report], [known(cause="silu/quick-gelu")], TODAY)
+    assert [each.status for each in report.wrong] == ["raises"]

@@ -177,3 +177,22 @@ def test_the_entry_point_loads_it(tmp_path):
     path = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
     result = run(tmp_path, "--help", plugin=False, PYTHONPATH=path)
     assert "--refimpl-target" in result.stdout
+
+
+def test_what_is_allowed_or_in_a_baseline_is_an_expected_failure(tmp_path):
+    allowed = judged(tmp_path, SIGMOID + WRONG_SILU, "--refimpl-allow", "silu/sign")
+    assert allowed.returncode == 0, allowed.stdout
+    (tmp_path / "known.toml").write_text(
+        '[[known]]\nop = "silu"\nreason = "the sign is lost"\nexpires = 2999-12-31\n'
+    )
+    known = judged(tmp_path, SIGMOID + WRONG_SILU, "--refimpl-baseline", "known.toml")
+    assert known.returncode == 0, known.stdout
+    assert "baseline: allowed until 2999-12-31: silu: the sign is lost" in known.stdout
+
+
+def test_limit_and_precision_can_be_chosen(tmp_path):
+    slow = SIGMOID + "def silu(x):\n    import time; time.sleep(60)\n"
+    chosen = ("--refimpl-limit", "0.5", "--refimpl-precision", "float64")
+    result = judged(tmp_path, slow, *chosen, "-k", "silu and probe0")
+    assert "silu in float64 crashes" in result.stdout
+    assert "did not answer within 0.5 s" in result.stdout

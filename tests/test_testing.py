@@ -53,3 +53,25 @@ def test_assert_conforms_accepts_and_rejects():
 
 def test_laws_are_offered():
     assert all(law.says and callable(law.sides) for law in testing.laws("attention"))
+
+
+def test_a_failing_assertion_names_the_mistake_that_gives_the_output():
+    x = np.float32([0.5, -1.0, 2.0, 3.0])
+    quick = x / (1 + np.exp(-np.float32(1.702) * x))
+    with pytest.raises(AssertionError, match="on this input it looks like silu/quick-gelu"):
+        testing.assert_conforms(quick, "silu", {"x": x})
+
+
+def test_no_mistake_is_named_where_too_few_numbers_tell_or_none_fits():
+    one = np.float32([0.5])
+    quick = one / (1 + np.exp(-np.float32(1.702) * one))
+    assert "looks like" not in str(testing.check(quick, "silu", {"x": one}))
+    x = np.float32([0.5, -1.0, 2.0, 3.0])
+    assert "looks like" not in str(testing.check(x + 5, "silu", {"x": x}))
+
+
+def test_a_verdict_that_conforms_says_so():
+    x = np.float32([0.5, -1.0])
+    right = testing.check(x / (1 + np.exp(-x)), "silu", {"x": x})
+    assert str(right).startswith("silu: conforms; at worst result[")
+    assert "conforms" not in str(testing.check(x, "silu", {"x": x}))

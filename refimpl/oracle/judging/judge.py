@@ -35,6 +35,7 @@ class Verdict:
     allowed: float = 0.0
     reason: str = ""
     op: str = ""
+    cause: str = ""  # a known mistake that gives just this, where one was looked for
 
     @property
     def conforms(self) -> bool:
@@ -44,10 +45,13 @@ class Verdict:
     def __str__(self) -> str:
         if self.reason:
             return self.reason
-        return (
-            f"{self.op}: {self.output}{list(self.index)} is {self.found:.9g}, expected "
+        told = (
+            f"{self.output}{list(self.index)} is {self.found:.9g}, expected "
             f"{self.expected:.9g} ± {self.allowed:.2g}: {self.worst:.3g} × the allowed error"
         )
+        if self.conforms:
+            return f"{self.op}: conforms; at worst {told}"
+        return f"{self.op}: {told}" + (f"\n{self.cause}" if self.cause else "")
 
 
 def reference(op: Op, inputs: dict[str, Any], text: Callable | None = None) -> list[ErrorArray]:
