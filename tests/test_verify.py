@@ -6,13 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from refimpl.oracle.findings import Finding, Report
+from refimpl.oracle.judging.judge import Expected, expect
+from refimpl.oracle.runs.trial import Trial
 from refimpl.oracle.runs.verify import find_case, replay, verify
-from refimpl.oracle.targets.sessions import Session, TargetError
+from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
 
 GOOD_SILU = "def silu(x):\n    return x / (1 + np.exp(-x))\n"
 HOSTILE = {
@@ -383,3 +386,33 @@ def test_a_report_that_is_lost_takes_no_other_with_it(tmp_path):
     assert "/dev/full: cannot be written" in result.stderr
     assert "smallest input" in result.stdout
     assert "silu" in page.read_text()
+
+
+def test_elements_without_a_bound_are_counted_and_nothing_else_is_no_success():
+    op, case = find_case("sigmoid/float32/0-1")
+    (want,) = expect(op, case.inputs, "float32")
+
+    class Right:
+        ops: ClassVar = ["sigmoid"]
+
+        def call(self, op, case, room, limit=np.inf, steps=False):
+            return Outcome("returned", [want.value.astype(np.float32)])
+
+        def replay(self, case):
+            return ""
+
+    def tried(without_bound):
+        allowed = np.where(without_bound, np.inf, want.allowed)
+        trial = Trial(op, Right(), "float32")
+        trial.add(case, [Expected("result", want.value, allowed)])
+        trial.conclude()
+        return trial.finding
+
+    size, everywhere = want.value.size, np.ones(want.value.shape, bool)
+    assert (tried(~everywhere).unbounded, tried(~everywhere).elements) == (0, size)
+    some = everywhere.copy()
+    some.flat[0] = False
+    assert (tried(some).unbounded, tried(some).status) == (size - 1, "conforms")
+    nothing = tried(everywhere)
+    assert (nothing.unbounded, nothing.status) == (size, "unsupported")
+    assert not Report("mine.py", findings=[nothing]).conforms

@@ -72,6 +72,8 @@ class Finding:
     smallest: Smallest | None = None
     step: str = ""  # the first wrong one, and what is wrong about it
     facts: list[str] = field(default_factory=list)  # what is known where no cause is
+    elements: int = 0  # of all answers
+    unbounded: int = 0  # elements that were not judged: nothing bounds what an honest error is
     deviating: int = 0  # cases with an element outside its bound
     left_out: dict[str, int] = field(default_factory=dict)  # cases by what the target declared
     complete: bool = True  # False while cases are missing

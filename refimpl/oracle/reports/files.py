@@ -27,6 +27,7 @@ from refimpl.oracle.reports.text import (
     number,
     share,
     unjudged,
+    without_bound,
     word,
 )
 from refimpl.oracle.runs.verify import find_case
@@ -224,6 +225,8 @@ def junit_xml(reports: Sequence[Report], complete: bool = True) -> bytes:
             else:
                 note = ET.SubElement(case, "system-out")
                 note.text = f"{share(finding)}, worst {number(finding.worst)} of the allowed"
+                if finding.unbounded:
+                    note.text += f"\n{without_bound(finding)}"
                 if finding.status not in FINE:
                     note.text += f"\n{story(report, [finding])}"
         if not complete and report is reports[-1]:
@@ -356,6 +359,8 @@ def overview_cell(
     shown = f'<a href="#{anchor}">{status}</a>' if anchor else status
     notes = [] if finding.status == "unsupported" else [number(finding.worst)]
     notes.append(share(finding))
+    if finding.unbounded:
+        notes.append(f"{finding.unbounded} of {finding.elements} elements not judged")
     notes += ["allowed"] if report.allows(finding) else []
     return f'<td class="{status}">{shown} <small>{esc(", ".join(notes))}</small></td>'
 

@@ -64,6 +64,8 @@ def merge(findings: list[Finding]) -> Finding:
             line.left_out[kind] = line.left_out.get(kind, 0) + count
     line.cases = sum(f.cases for f in findings)
     line.refused = sum(f.refused for f in findings)
+    line.elements = sum(f.elements for f in findings)
+    line.unbounded = sum(f.unbounded for f in findings)
     line.worst = max(f.worst for f in findings)
     return line
 
@@ -147,10 +149,24 @@ def show(reports: list[Report], stream: TextIO | None = None) -> None:
                 first = ""
     print("\nworst: the largest error ÷ the error allowed", file=stream)
     for report in reports:
+        for finding in report.findings:
+            if finding.unbounded:
+                print(f"\n{label(report)}: {without_bound(finding)}", file=stream)
         for finding in report.unjudged:
             print(f"\n{label(report)}: {unjudged(finding)}", file=stream)
         for findings in alike(report):
             explain(report, findings, stream)
+
+
+def without_bound(finding: Finding) -> str:
+    """How much of an operation was not judged for want of a bound.
+
+    >>> without_bound(Finding("softmax", "float16", elements=200, unbounded=3))
+    'softmax in float16: 3 of 200 elements have no bound and were not judged'
+    """
+    where = f"{finding.op} in {finding.precision}"
+    some = f"{finding.unbounded} of {finding.elements} elements"
+    return f"{where}: {some} have no bound and were not judged"
 
 
 def unjudged(finding: Finding) -> str:
@@ -159,6 +175,8 @@ def unjudged(finding: Finding) -> str:
     >>> unjudged(Finding("gelu", "float32", 3, 3, status="unsupported"))
     'gelu in float32 was not judged: 0 of 3 cases judged, 3 refused'
     """
+    if 0 < finding.elements == finding.unbounded:
+        return without_bound(finding)
     word = "not" if finding.status == "unsupported" else "hardly"
     return f"{finding.op} in {finding.precision} was {word} judged: {share(finding)}"
 

@@ -158,6 +158,8 @@ class Trial:
             self.finding.deviating += 1
             self.deviating.append((case, outcome.outputs))
         self._note(case, outcome, verdict, expected)
+        self.finding.elements += sum(want.value.size for want in expected)
+        self.finding.unbounded += sum(unbounded(want) for want in expected)
         if long:
             self.long[case.number] = outcome.outputs
             return
@@ -291,6 +293,9 @@ class Trial:
         drawn = finding.cases + left_out + sum(other.cases for other in self.others)
         if finding.status == "deviates":
             self._diagnose()
+        elif finding.status == "conforms" and 0 < finding.elements == finding.unbounded:
+            finding.status = "unsupported"
+            finding.says = f"{self.op.name}: no element has a bound"
         elif finding.status == "conforms" and not finding.judged:
             finding.status = "unsupported"
             finding.says = f"{self.op.name}: not one of {drawn} cases was judged"
@@ -470,6 +475,11 @@ def judge_outputs(
     """The verdict on all outputs of a call."""
     actual: Any = outputs[0] if len(outputs) == 1 else outputs
     return judge(op, expected, actual, storage)
+
+
+def unbounded(want: Expected) -> int:
+    """How many elements have a value, but no bound on the error of an honest implementation."""
+    return int(np.count_nonzero(np.isinf(want.allowed) & np.isfinite(want.value)))
 
 
 def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
