@@ -72,6 +72,7 @@ def explanations(
     for of in family:  # its own, else what it inherits from the operations that it calls
         known = [_listed(op, edit, "dialect") for edit in of.dialects]
         known += [_listed(op, edit, "mistake") for edit in of.mistakes]
+        own += [expect(op, case.inputs, precision) for case, _ in seen[len(own) :]]  # asked since
         found = asked([e for e in known if _explains(op, e, seen, own, storage)])
         if found:
             return [e for e in found if e.kind == "dialect"] or found
