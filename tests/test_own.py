@@ -224,6 +224,7 @@ REFUSED = {
     "x.strides": (lambda x: x.strides[0] * x, "sliding_window_view"),
     "logspace": (lambda x: x * np.logspace(0, 1, 4), "write"),
     "astype": (lambda x: x.astype(np.float16), "write"),
+    "float": (lambda x: np.exp(float(x[0, 0])), "keep the array"),
     "plain array": (lambda x: np.float64(x.sum(-1)) * np.ones(3), "plain numbers"),
 }
 

@@ -174,6 +174,18 @@ def _full_like(x: Any, fill_value: Any, dtype: Any = None, **_: Any) -> Any:
     return x.lift(fill_value) + _tile_of(x, 0.0)
 
 
+def _round(x: Any, decimals: int = 0) -> Any:
+    if decimals:
+        raise no_rule(type(x).__name__, f"np.round with decimals={decimals}")
+    return np.rint(x)
+
+
+def _select(conditions: list, choices: list, default: Any = 0.0) -> Any:
+    for condition, choice in zip(conditions[::-1], choices[::-1], strict=True):
+        default = np.where(condition, choice, default)
+    return default
+
+
 def _trace(x: Any) -> Any:
     return np.sum(np.diagonal(x), axis=-1)
 
@@ -216,6 +228,8 @@ COMPOSED: dict[str, Callable] = {
     "outer": _outer,
     "tensordot": _tensordot,
     "trace": _trace,
+    "round": _round,
+    "select": _select,
     "zeros_like": _like(0.0),
     "ones_like": _like(1.0),
     "empty_like": _like(np.nan),

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers.places import Doubt, line
+from refimpl.oracle.numbers.places import Doubt, leaves, line
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 from refimpl.oracle.numbers.reading import Reading, run
 
@@ -149,6 +149,8 @@ class ErrorArray(Reading):
         return self.value != 0
 
     def plain(self, how: str) -> Any:
+        if how == "float":
+            raise leaves("ErrorArray", "float(), after which nothing would count; keep the array")
         if self.error.any():
             raise Doubt(
                 f"{how} depends on a computed number, which is not the same everywhere ({line()}); "

@@ -223,9 +223,7 @@ def _quotient_rest(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     certain = (x.error == 0) & (y.error == 0)
     near = np.minimum(np.abs(rest), np.abs(y.value) - np.abs(rest)) > x.error
     error = np.where(certain, 0.0, np.where(near & (y.error == 0), x.error, np.inf))
-    return _settle(
-        rest, _round(rest, error, x.precision, 0 if certain.all() else DIVISION), x.precision
-    )
+    return _settle(rest, _round(rest, error, x.precision, DIVISION), x.precision)
 
 
 class Truth(ErrorArray):
