@@ -14,7 +14,7 @@ distributed = pytest.importorskip("distributed")
 
 from refimpl.oracle.runs import campaign as campaigns  # noqa: E402  after Dask was found
 from refimpl.oracle.runs.campaign import Result, Store, Unit, campaign, judge_unit  # noqa: E402
-from refimpl.oracle.targets.sessions import TargetError  # noqa: E402
+from refimpl.oracle.targets.sessions import Session, TargetError  # noqa: E402
 
 FRAIL = """
 import os
@@ -49,6 +49,21 @@ def cluster(workers):
         silence_logs=logging.CRITICAL,
     ) as made:
         yield made
+
+
+def known_as(target):
+    with Session(target) as session:
+        return campaigns.identity(session)
+
+
+def test_a_target_is_another_when_what_it_imports_changes(tmp_path):
+    (tmp_path / "kernel_of_mine.py").write_text("FACTOR = 1\n")
+    target = tmp_path / "mine.py"
+    target.write_text("from kernel_of_mine import FACTOR\n\ndef silu(x):\n    return FACTOR * x\n")
+    before = known_as(str(target))
+    assert known_as(str(target)) == before
+    (tmp_path / "kernel_of_mine.py").write_text("FACTOR = 2\n")
+    assert known_as(str(target)) != before
 
 
 def contents(reports):
@@ -88,7 +103,7 @@ def test_a_killed_worker_and_an_interrupted_run_change_nothing(frail, tmp_path):
 
 
 def test_a_dying_target_costs_the_case_it_dies_on(frail):
-    known = campaigns.identity(frail, "")
+    known = known_as(frail)
     unit = Unit(frail, known, "sigmoid", "float32", 0, 20, 40, 30.0)
     fatal = [case for case in unit.cases() if (case.inputs["z"].flat[:1] > 60).any()]
     result = Result(**judge_unit(unit))

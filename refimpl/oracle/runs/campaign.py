@@ -110,18 +110,18 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def identity(target: str, version: str) -> str:
-    """The digest of a file, or the version of a library."""
-    if target.endswith(".py"):
-        return hashlib.sha256(Path(target).read_bytes()).hexdigest()[:32]
-    return version
+def identity(session: Session) -> str:
+    """The digest of a file and all that it imports from beside it, or a library's version."""
+    if session.target.endswith(".py"):
+        return str(session.about["imported"])
+    return session.about["version"]
 
 
 @contextlib.contextmanager
 def opened(target: str, known: str, limit: float) -> Iterator[Session]:
     """A target's process; TargetError if it is another target here than where it was planned."""
     with Session(target, limit) as session:
-        if identity(target, session.about["version"]) != known:
+        if identity(session) != known:
             raise TargetError(f"{target}: is not the same on every machine of the campaign")
         yield session
 
@@ -225,7 +225,7 @@ def plan(
     seed: int,
 ) -> Iterator[list[Unit]]:
     """The units of each operation of a target in each precision."""
-    known = identity(session.target, session.about["version"])
+    known = identity(session)
     for op in ops:
         for precision in op.precisions:
             if op.name in session.ops and precision in session.precisions(

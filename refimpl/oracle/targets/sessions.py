@@ -231,6 +231,7 @@ def _read_about(about: dict[str, Any]) -> dict[str, Any]:
     if about.get("status") != "ready":
         raise wire.Garbled(plain(about.get("says", "says nothing about itself")))
     names = [*_strings(about.get("ops")), *_strings(about.get("precisions"))]
+    names += _strings(about.get("without"))
     supports = about.get("supports")
     if not isinstance(supports, dict):
         raise wire.Garbled("SUPPORTS is not a dict")

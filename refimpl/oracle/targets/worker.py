@@ -7,6 +7,7 @@ The target's own standard output goes wherever the session sends it, never into 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -25,6 +26,7 @@ from refimpl.oracle.targets import wire
 
 OFFERED: dict[str, list[str]] = json.loads(os.environ.pop("REFIMPL_OFFERED", "{}"))
 
+PACKAGE = Path(wire.__file__).resolve().parents[2]
 LONGEST = 400  # characters of an exception's message
 
 
@@ -67,8 +69,21 @@ def describe(module: ModuleType) -> dict[str, Any]:
             for op, names in getattr(module, "SUPPORTS", {}).items()
         },
         "without": _names(getattr(module, "WITHOUT", ())),
+        "imported": imported(),
         "version": str(getattr(module, "VERSION", "")),
     }
+
+
+def imported() -> str:
+    """A digest of the sources that a target brought along: all from outside the installation."""
+    installed = tuple({*map(os.path.realpath, (sys.prefix, sys.base_prefix)), str(PACKAGE)})
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    mine = sorted({os.path.realpath(path) for path in files if isinstance(path, str)})
+    found = hashlib.sha256()
+    for path in mine:
+        if not path.startswith(installed) and "site-packages" not in path and os.path.isfile(path):
+            found.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    return found.hexdigest()[:32]
 
 
 def precisions(where: str, names: Any) -> list[str]:
