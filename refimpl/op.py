@@ -206,22 +206,24 @@ class Op:
 
     def edited(self, edit: Edit) -> Callable[..., Any]:
         """The text with one edit applied, compiled afresh with every function that uses it."""
-        replacements: dict[Any, list[tuple[str, str]]] = {}
+        replacements: dict[Any, dict[str, str]] = {}
         for where, old, new in edit.places:
             home, changed = self.home(where)
             source = inspect.getsource(getattr(home, changed))
-            if source.count(old) != 1:
+            sources = replacements.setdefault(home, {})
+            so_far = sources.get(source, source)  # places of one function are edited in turn
+            if so_far.count(old) != 1:
                 raise ValueError(
-                    f"edit {edit.id}: {old!r} occurs {source.count(old)} times in {changed}, "
+                    f"edit {edit.id}: {old!r} occurs {so_far.count(old)} times in {changed}, "
                     "expected once"
                 )
-            replacements.setdefault(home, []).append((source, source.replace(old, new)))
+            sources[source] = so_far.replace(old, new)
         module = inspect.getmodule(self.text)
-        own = replacements.pop(module, [])
+        own = replacements.pop(module, {})
         imported: dict[str, Any] = {}
         for home, pairs in replacements.items():
-            imported |= _execute(home, *pairs)
-        return _execute(module, *own, imported=imported)[self.name]
+            imported |= _execute(home, *pairs.items())
+        return _execute(module, *own.items(), imported=imported)[self.name]
 
     def home(self, where: str = "") -> tuple[Any, str]:
         """The module and the name of a function that edits speak of: `name` or `chapter.name`."""

@@ -17,11 +17,14 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from refimpl.axes import AxesError
 from refimpl.models import TEXT
 from refimpl.models.clip import clip
 from refimpl.models.configs import Clip, Config, Vit
+from refimpl.models.mistakes import VIT
 from refimpl.models.vit import vit, vit_logits
-from refimpl.op import Op
+from refimpl.op import Edit, Op
+from refimpl.oracle.diagnosis.causes import diff
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, Verdict, compare
 from refimpl.oracle.numbers.errors import SLACK, ErrorArray
@@ -60,6 +63,7 @@ class Judgement:
 
     layers: list[Layer] = field(default_factory=list)
     dialect: str = ""
+    mistakes: tuple[Edit, ...] = ()  # each alone explains every layer
 
     @property
     def first(self) -> Layer | None:
@@ -182,6 +186,8 @@ def judge_layers(
     judgement = Judgement([Layer(name, v, rooms[name]) for name, v in verdicts.items()])
     if judgement.first is not None:
         judgement.dialect = explain(recording, precision, run)
+        if run is None and not judgement.dialect:
+            judgement.mistakes = tuple(wrong_structure(recording, precision))
     return judgement
 
 
@@ -219,6 +225,33 @@ def explain(recording: Recording, precision: str, run: Callable | None = None) -
         if found:
             return ", or ".join(found)
     return ""
+
+
+def wrong_structure(recording: Recording, precision: str) -> Iterator[Edit]:
+    """The known mistakes of a model's text, each of which puts every layer within its bound.
+
+    A bound as wide as the values explains nothing, nor does a text without the recorded layers.
+    """
+    config = recording.config
+    if not isinstance(config, Vit):
+        return
+    op, storage = Op(forward(config)), PRECISIONS[precision].dtype()
+    for edit in VIT:
+        met: set[str] = set()
+
+        def stop(name: str, theirs: ErrorArray, met: set[str] = met) -> None:
+            met.add(name)
+            want = Expected(name, theirs.value, theirs.error)
+            fits = compare(op, want, recording.layers[name], storage).conforms
+            if not fits or room(theirs) >= 1:
+                raise Deviates
+
+        try:
+            walk(recording, config, precision, stop, op.edited(edit))
+        except (Deviates, AxesError, ValueError):  # or its shapes are not those of the recording
+            continue
+        if met == set(recording.layers):
+            yield edit
 
 
 def dialects(config: Config, changes: int) -> Iterator[tuple[str, Config]]:
@@ -295,12 +328,23 @@ def findings(judgement: Judgement, model: str, again: str) -> list[Finding]:
             entry.says = "the bound is as wide as the values: record more of the layers before it"
         if not layer.verdict.conforms:
             entry.status, entry.says, entry.replay = judgement.status, str(layer.verdict), again
-            kind = "dialect" if judgement.dialect else "unknown"
-            says = judgement.dialect or "no other activation or epsilon fits"
-            name = f"{model}/{'-'.join(judgement.dialect.split())}" if judgement.dialect else ""
-            entry.causes = [{"kind": kind, "id": name, "says": says, "diff": ""}]
+            entry.causes = [cause(judgement, model)]
         found.append(entry)
     return found
+
+
+def cause(judgement: Judgement, model: str) -> dict[str, str]:
+    """What explains every layer: a dialect, the one mistake that does, or nothing."""
+    if judgement.dialect:
+        name = f"{model}/{'-'.join(judgement.dialect.split())}"
+        return {"kind": "dialect", "id": name, "says": judgement.dialect, "diff": ""}
+    if len(judgement.mistakes) == 1:
+        (edit,) = judgement.mistakes
+        return {"kind": "mistake", "id": edit.id, "says": edit.says, "diff": diff(Op(vit), edit)}
+    says = "no other activation, epsilon or known mistake of the structure fits"
+    if judgement.mistakes:
+        says = "cannot tell these apart: " + "; ".join(edit.says for edit in judgement.mistakes)
+    return {"kind": "unknown", "id": "", "says": says, "diff": ""}
 
 
 BLOCK = re.compile(r"(.*transformer\.resblocks\.\d+|.*layer\d\.\d+)(\..*)?")
@@ -340,7 +384,9 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
         if bad:
             print(f"  first: {first.says}", file=stream)
             verb = "conforms to dialect" if status == "dialect" else "cause"
-            for cause in first.causes:
-                print(f"  {verb}: {cause['says']}", file=stream)
+            for found in first.causes:
+                print(f"  {verb}: {found['says']}", file=stream)
+                for line in found["diff"].splitlines():
+                    print(f"    {line}", file=stream)
             print(f"  again: {first.replay}", file=stream)
         print(file=stream)
