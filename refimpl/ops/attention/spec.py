@@ -175,6 +175,24 @@ def poisoned_key():
 
 ROOT = " / np.sqrt(constant(E, query))"
 SOFTMAX_TOP = "top = np.where(top > -np.inf, top, 0)"
+SCALED_SCORES = (
+    " / np.sqrt(constant(E, query))  # B H N M\n"
+    "    if bias is not None:\n"
+    "        scores = scores + bias\n"
+    "    return softmax(scores) @ value"
+)
+SCALED_WEIGHTS = SCALED_SCORES.replace(" / np.sqrt(constant(E, query))", "").replace(
+    "softmax(scores)", "softmax(scores) / np.sqrt(constant(E, query))"
+)
+SOFTMAX_END = (
+    "weights = np.exp(z - top)\n"
+    "    return weights / np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)"
+)
+UNSHIFTED_END = (  # the sum may be less than one now, so that only an empty row needs a guard
+    "weights = np.exp(z)\n"
+    "    total = np.sum(weights, axis=-1, keepdims=True)\n"
+    "    return weights / np.where(total > 0, total, 1)"
+)
 SOFTMAX_TOTAL = "np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)"
 GROUPS = "key, value = np.repeat(key, shared, axis=1), np.repeat(value, shared, axis=1)"
 
@@ -255,8 +273,8 @@ ATTENTION = Op(
         Edit(
             "attention/scale-weights",
             "divides the weights by the root of the head width, not the scores",
-            "softmax(scores) @ value",
-            "softmax(scores * (root := np.sqrt(constant(E, query)))) / root @ value",
+            SCALED_SCORES,
+            SCALED_WEIGHTS,
             effect="weights too sharp that sum to less than one",
             invisible_when="heads are 1 wide",
         ),
@@ -411,8 +429,8 @@ ATTENTION = Op(
         Edit(
             "attention/no-max-subtraction",
             "does not subtract the largest score before the exponential",
-            "np.exp(z - top)",
-            "np.exp(z)",
+            SOFTMAX_END,
+            UNSHIFTED_END,
             where="layers.softmax",
             effect="inf / inf = NaN once a score exceeds 88.7 in float32",
             source="https://github.com/pytorch/executorch/pull/18407",
@@ -751,8 +769,8 @@ ATTENTION_VJP = Op(
         Edit(
             "attention_vjp/saved-scores-without-maximum",
             "makes the weights again from exponentials without the row's maximum",
-            "np.exp(z - top)",
-            "np.exp(z)",
+            SOFTMAX_END,
+            UNSHIFTED_END,
             where="layers.softmax",
             effect="inf / inf = NaN once a score exceeds 88.7 in float32",
             source="https://github.com/pytorch/executorch/pull/18407",
