@@ -389,3 +389,43 @@ def test_a_chapter_brings_the_operations_of_a_module(folder, capsys, monkeypatch
     (folder / "mine.py").write_text("def thrice(x):\n    return x + x + x\n")
     assert command("verify", "mine.py", "--chapter", "my_chapter", "--profile", "quick") == 0
     assert "thrice" in capsys.readouterr().out
+
+
+CHEATS = {
+    "zeros": lambda x, gate, up: np.zeros((len(x), len(gate)), np.float32),
+    "ones": lambda x, gate, up: np.ones((len(x), len(gate)), np.float32),
+    "a factor alone": lambda x, gate, up: x @ up.T,
+    "float16 inside": lambda x, gate, up: np.float32(
+        gated(np.float32(np.float16(x)), np.float32(np.float16(gate)), np.float32(np.float16(up)))
+    ),
+    "no tail": lambda x, gate, up: np.concatenate(
+        [gated(x[:, : len(x[0]) // 4 * 4], *(w[:, : len(x[0]) // 4 * 4] for w in (gate, up)))]
+    ),
+    "the first rows alone": lambda x, gate, up: np.concatenate(
+        [gated(x[:1], gate, up), np.zeros((max(len(x) - 1, 0), len(gate)), np.float32)]
+    )[: len(x)],
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_cheat_is_rejected_where_the_honest_kernel_conforms(name):
+    right, wrong = testing.compare(gated, CHEATS[name], gated, count=24)
+    assert right.conforms
+    assert not wrong.conforms
+
+
+def test_no_page_is_in_the_process_of_a_target(folder, capsys):
+    (folder / "page.py").write_text(
+        'from refimpl.axes import Array, Float\ndef thrice(x: Float[Array, "N"]): return 3 * x\n'
+    )
+    (folder / "mine.py").write_text(
+        "import sys\nfrom refimpl import registry\n"
+        "def thrice(x):\n"
+        "    pages = [m for m in sys.modules if m.startswith('refimpl_page')]\n"
+        "    if 'thrice' in registry.OPS or pages:\n"
+        "        raise RuntimeError('the text is here')\n"
+        "    return x + x + x\n"
+    )
+    code = command("verify", "mine.py", "--page", "page.py", "--profile", "quick")
+    assert code == 0, capsys.readouterr().out
