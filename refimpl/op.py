@@ -142,7 +142,8 @@ class Op:
             try:
                 given = self.signature.bind(*args, **kwargs).arguments
             except TypeError as error:
-                raise TypeError(f"{self.name}: {error}") from None
+                call = f"{self.name}({', '.join(self.specs)})"
+                raise TypeError(f"{self.name}: {error}; expected {call}") from None
         read = {
             name: convert(self.name, name, spec, given[name], keep_dtype)
             for name, spec in self.specs.items()

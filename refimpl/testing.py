@@ -81,6 +81,9 @@ def check(actual: Any, op: Text, inputs: dict[str, Any], precision: str = "float
     'silu: result[0] is 2, expected 0 ± 0: inf × the allowed error'
     """
     operation = as_operation(op, inputs)
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise ValueError(f"{operation.name}: precision is {precision!r}, expected one of {known}")
     read = operation.read(**inputs)
     case = Case(operation.name, precision, "given", "given", rounded(operation, read, precision))
     expected = expect(operation, case.inputs, precision)

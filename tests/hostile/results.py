@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import refimpl
+from refimpl import testing
 from refimpl.axes import AxesError
 from refimpl.oracle.runs.verify import verify
 from refimpl.oracle.targets.sessions import Session, TargetError
@@ -43,3 +44,14 @@ def a_target_of_half_precision_alone_is_judged_in_it(place: Path) -> None:
 def nan_is_in_no_range(place: Path) -> None:
     with pytest.raises(AxesError, match="eps has nan"):
         refimpl.layer_norm(np.ones((1, 2)), np.ones(2), np.ones(2), np.nan)
+
+
+def a_precision_that_is_none_is_a_sentence(place: Path) -> None:
+    with pytest.raises(ValueError, match="precision is 'fp32', expected one of float64"):
+        testing.check(np.zeros(1), "silu", {"x": [0.0]}, precision="fp32")
+
+
+def a_wrong_name_of_an_argument_shows_the_right_ones(place: Path) -> None:
+    for namespace in (refimpl, refimpl.fast):
+        with pytest.raises(TypeError, match=r"expected attention\(query, key, value, bias\)"):
+            namespace.attention(q=np.zeros((1, 1, 1, 1)))
