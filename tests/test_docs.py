@@ -65,3 +65,16 @@ def test_links_within_the_repository_lead_somewhere():
 def test_the_build_writes_nothing_that_is_not_ignored():
     ignored = (README.parent / ".gitignore").read_text().split()
     assert {f"docs/{name}" for name in GENERATED} | {"docs/ops/", "docs/drawn/"} <= set(ignored)
+
+
+def test_the_file_of_the_page_on_whole_models_is_judged_layer_by_layer(tmp_path):
+    import re
+
+    from refimpl.oracle.judging.layers import verify_models
+
+    page = (FOLDER / "whole_models.md").read_text()
+    (block,) = re.findall(r"```python\n(# mine.py\n.*?)```", page, re.S)
+    (tmp_path / "mine.py").write_text(block)
+    (report,) = verify_models(str(tmp_path / "mine.py"), models=["vit-testing"])
+    assert report.conforms
+    assert len(report.findings) > 10
