@@ -173,6 +173,24 @@ def poisoned_key():
     }
 
 
+def low_scores():
+    """Rows whose best visible scores are -200 and -20000, beside a hidden key of score 0."""
+    return {
+        "query": np.array([[[[-20.0, 0.0, 0.0, 0.0], [-2000.0, 0.0, 0.0, 0.0]]]]),
+        "key": np.array([[[[20.0, 0.0, 0.0, 0.0], [25.0, 0.0, 0.0, 0.0], [0.0] * 4]]]),
+        "value": np.array([[[[1.0, 2.0], [-3.0, 4.0], [5.0, -6.0]]]]),
+        "bias": np.array([0.0, 0.0, -np.inf]),
+    }
+
+
+def lowest_scores():
+    """The same at -100000: below every finite number that stands for minus infinity in use."""
+    return low_scores() | {
+        "query": np.array([[[[-500.0, 0.0, 0.0, 0.0]]]]),
+        "key": np.array([[[[400.0, 0.0, 0.0, 0.0], [500.0, 0.0, 0.0, 0.0], [0.0] * 4]]]),
+    }
+
+
 ROOT = " / np.sqrt(constant(E, query))"
 SOFTMAX_TOP = "top = np.where(top > -np.inf, top, 0)"
 SCALED_SCORES = (
@@ -226,6 +244,8 @@ ATTENTION = Op(
         Probe("scores of 1000", large_scores),
         Probe("a single key of score 0", one_key),
         Probe("a hidden key of score 20000", poisoned_key),
+        Probe("best visible scores of -200 and -20000 beside a hidden key", low_scores),
+        Probe("a best visible score of -100000 beside a hidden key", lowest_scores),
     ),
     mistakes=(
         Edit(

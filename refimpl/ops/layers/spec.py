@@ -364,6 +364,15 @@ LAYER_NORM = Op(
                 "eps": 1e-5,
             },
         ),
+        Probe(
+            "tokens far from zero: the mean of squares minus the squared mean has no digits left",
+            lambda: {
+                "x": np.array([[16.0], [300.0]]) + sines(2, 8),
+                "gain": 1 + cosines(8),
+                "bias": sines(8),
+                "eps": 1e-5,
+            },
+        ),
     ),
     mistakes=(
         Edit(
@@ -547,6 +556,7 @@ LAYER_NORM_VJP = Op(
         Probe("tokens of different sizes", lambda: norm_gradient(1.0, 0.0, 1e-5)),
         Probe("a standard deviation near 1e-3", lambda: norm_gradient(1e-3, 0.0, 1e-5)),
         Probe("tokens far from zero", lambda: norm_gradient(1.0, 7.0, 1e-6)),
+        Probe("tokens very far from zero", lambda: norm_gradient(1.0, 300.0, 1e-5)),
     ),
     mistakes=(
         Edit(
@@ -992,6 +1002,17 @@ def feature_maps(groups, C, scale, eps):
     }
 
 
+def far_maps():
+    """Feature maps of one sample around 16 and one around 300, that vary by one."""
+    around = np.array([16.0, 300.0])[:, None, None, None]
+    return {
+        "x": around + sines(2, 6, 2, 3),
+        "gain": 1 + cosines(6),
+        "groups": 3,
+        "eps": 1e-5,
+    }
+
+
 GROUP_NORM = Op(
     text.group_norm,
     laws=(
@@ -1015,6 +1036,20 @@ GROUP_NORM = Op(
                 "bias": np.zeros(4),
                 "groups": 2,
                 "eps": 1e-5,
+            },
+        ),
+        Probe(
+            "groups far from zero: the mean of squares minus the squared mean has no digits left",
+            lambda: far_maps() | {"bias": sines(6)},
+        ),
+        Probe(
+            "a constant group beside one that varies",
+            lambda: {
+                "x": np.where(np.arange(4)[:, None, None] < 2, 7.3, 1 + sines(1, 4, 2, 3)),
+                "gain": 1 + cosines(4),
+                "bias": sines(4),
+                "groups": 2,
+                "eps": 1e-6,
             },
         ),
     ),
@@ -1170,6 +1205,10 @@ GROUP_NORM_VJP = Op(
         Probe("activations scaled by 1e-3", lambda: maps_gradient(3, 2, 1e-3, 1e-6)),
         Probe("channels of different means and scales", lambda: maps_gradient(2, 3, 1.0, 1e-5)),
         Probe("eight groups", lambda: maps_gradient(8, 2, 1.0, 1e-6)),
+        Probe(
+            "groups far from zero",
+            lambda: far_maps() | {"grad": cosines(2, 6, 2, 3)},
+        ),
     ),
     mistakes=(
         Edit(
@@ -1288,6 +1327,14 @@ SOFTMAX_BODY = """\
     return weights / np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)
 """
 
+
+def rows_of_all_heights():
+    """Logits near 0, -200, -20000 and -60000, each row beside an entry that is hidden."""
+    near = np.array([[0.0, -1.0, -2.0], [-200.0, -201.0, -203.0], [-20000.0, -20016.0, -20000.0]])
+    rows = np.concatenate((near, [[-60000.0, -60032.0, -60000.0]]))
+    return np.concatenate((rows, np.full((4, 1), -np.inf)), axis=1)
+
+
 SOFTMAX = Op(
     text.softmax,
     laws=(
@@ -1316,6 +1363,10 @@ SOFTMAX = Op(
         Probe(
             "a masked entry and a masked row",
             lambda: {"z": np.array([[0.0, -np.inf], [-np.inf, -np.inf]])},
+        ),
+        Probe(
+            "rows of very different heights, each beside a hidden entry",
+            lambda: {"z": rows_of_all_heights()},
         ),
     ),
     mistakes=(
@@ -1478,6 +1529,10 @@ SOFTMAX_VJP = Op(
             "a masked entry and a masked row",
             lambda: {"z": np.array([[0.0, 1.0, -np.inf], [-np.inf] * 3]), "grad": sines(2, 3)},
         ),
+        Probe(
+            "rows of very different heights, each beside a hidden entry",
+            lambda: {"z": rows_of_all_heights(), "grad": sines(4, 4)},
+        ),
     ),
     mistakes=(
         Edit(
@@ -1619,6 +1674,10 @@ LOG_SOFTMAX = Op(
             "a masked entry and a masked row",
             lambda: {"z": np.array([[0.0, -np.inf], [-np.inf, -np.inf]])},
         ),
+        Probe(
+            "rows of very different heights",
+            lambda: {"z": rows_of_all_heights()[:, :3]},
+        ),
     ),
     mistakes=(
         Edit(
@@ -1741,6 +1800,10 @@ LOG_SOFTMAX_VJP = Op(
         Probe(
             "a masked entry and a masked row",
             lambda: {"z": np.array([[0.0, 1.0, -np.inf], [-np.inf] * 3]), "grad": sines(2, 3)},
+        ),
+        Probe(
+            "rows of very different heights",
+            lambda: {"z": rows_of_all_heights()[:, :3], "grad": sines(4, 3)},
         ),
     ),
     mistakes=(
