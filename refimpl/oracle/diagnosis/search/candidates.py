@@ -92,8 +92,8 @@ def _constants(root: Any) -> list[Candidate]:
     page = pages_of(root)[root]
     at = Writer(page)
     first = next((s for s in at.tree.body if at.is_first(s)), None)
-    kinds = {n: getattr(p.annotation.kind, "name", "") for n, p in at.parameters.items()}
-    scalars = [n for n, p in at.parameters.items() if p.annotation.scalar and kinds[n] in USUAL]
+    kinds = {n: getattr(p.annotation.kind, "name", "") for n, p in at.annotated.items()}
+    scalars = [n for n, p in at.annotated.items() if p.annotation.scalar and kinds[n] in USUAL]
     found = []
     for count in (1, 2):
         for names in itertools.combinations(scalars, count):

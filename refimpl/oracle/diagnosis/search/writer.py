@@ -172,6 +172,11 @@ class Writer:
             return parent.test is not node
         return isinstance(parent, (ast.BinOp, ast.UnaryOp, ast.Return, ast.Assign))
 
+    @property
+    def annotated(self) -> dict[str, inspect.Parameter]:
+        """The parameters whose axes and kind are known; helpers of a chapter may have none."""
+        return {n: p for n, p in self.parameters.items() if hasattr(p.annotation, "kind")}
+
     def is_first(self, node: ast.AST) -> bool:
         """Whether a node is the first step of the function, refusals aside."""
         return node is next((s for s in self.tree.body if s in self.parents), None)

@@ -49,8 +49,8 @@ def arguments_exchanged_throughout(at: Writer, node: ast.stmt) -> Edits:
     """Two arguments of the same axes and kind, each in the place of the other."""
     if not at.is_first(node):
         return
-    for one, other in itertools.combinations(at.parameters, 2):
-        a, b = at.parameters[one].annotation, at.parameters[other].annotation
+    for one, other in itertools.combinations(at.annotated, 2):
+        a, b = at.annotated[one].annotation, at.annotated[other].annotation
         if (a.kind, a.axes, a.scalar) == (b.kind, b.axes, b.scalar):
             line = f"{one}, {other} = {other}, {one}"
             yield node, at.with_prologue(node, line), "two arguments exchanged"
@@ -61,7 +61,7 @@ def neutral_argument(at: Writer, node: ast.stmt) -> Edits:
     """An argument that is not looked at: ones, zeros or nothing in its place."""
     if not at.is_first(node):
         return
-    for name, parameter in at.parameters.items():
+    for name, parameter in at.annotated.items():
         annotation = parameter.annotation
         values = ["None"] if getattr(annotation, "optional", False) else []
         if has_axes(annotation) and not values:

@@ -68,7 +68,7 @@ def padding_takes_part(at: Writer, node: ast.Return) -> Edits:
     reductions = [r for s in steps for n in ast.walk(s) if (r := _reduction(n)) is not None]
     lasts = {
         name: _last(p.annotation.axes)
-        for name, p in at.parameters.items()
+        for name, p in at.annotated.items()
         if not getattr(p.annotation, "scalar", True)
     }
     if not 1 <= len(reductions) <= MOST or not lasts:

@@ -85,8 +85,8 @@ def summed_where_shared(at: Writer, node: ast.stmt) -> Edits:
     """The query heads that share a key head added up, or averaged, before anything else."""
     if not at.is_first(node):
         return
-    wide = [n for n, p in at.parameters.items() if "G*R" in p.annotation.axes.split()[1:2]]
-    narrow = [n for n, p in at.parameters.items() if "G" in p.annotation.axes.split()[1:2]]
+    wide = [n for n, p in at.annotated.items() if "G*R" in p.annotation.axes.split()[1:2]]
+    narrow = [n for n, p in at.annotated.items() if "G" in p.annotation.axes.split()[1:2]]
     for name in wide:
         for function in ("sum", "mean") if narrow else ():
             value = make(SUMMED.format(function, narrow[0]), A=ast.Name(name))
