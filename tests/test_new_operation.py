@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "new_operation.md"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A copy of the repository with the four blocks of the page appended."""
+    """A copy of the repository with the five blocks of the page appended."""
     copy = tmp_path_factory.mktemp("repository")
     shutil.copytree(
         ROOT / "refimpl", copy / "refimpl", ignore=shutil.ignore_patterns("__pycache__")
@@ -25,7 +25,7 @@ def place(tmp_path_factory):
     shutil.copytree(ROOT / "tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)
     blocks = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE.read_text(), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for path, block in blocks:
         with open(copy / path, "a") as file:
             file.write("\n" + block)

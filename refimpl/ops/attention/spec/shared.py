@@ -1,0 +1,53 @@
+"""What the specifications of attention and its masks share."""
+
+import numpy as np
+
+from refimpl.op import Probe, values
+
+EXACT = ("float64", "float32")  # a mask holds nothing but 0 and -inf
+
+
+def spread(bias, *shape):
+    """A bias with all its axes, so that a law may cut it."""
+    return np.zeros(shape) if bias is None else np.broadcast_to(bias, shape)
+
+
+def full_bias(query, key, bias):
+    return spread(bias, *query.shape[:3], key.shape[2])  # B H N M
+
+
+def visible(bias):
+    """1 for a query that sees a key, else 0."""
+    return np.where(np.any(values(bias) > -np.inf, axis=-1), 1, 0)
+
+
+ROOT = " / np.sqrt(constant(E, query))"
+
+SOFTMAX_END = (
+    "weights = np.exp(z - top)\n"
+    "    return weights / np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)"
+)
+
+UNSHIFTED_END = (  # the sum may be less than one now, so that only an empty row needs a guard
+    "weights = np.exp(z)\n"
+    "    total = np.sum(weights, axis=-1, keepdims=True)\n"
+    "    return weights / np.where(total > 0, total, 1)"
+)
+
+SOFTMAX_TOTAL = "np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)"
+
+
+def with_more(probe, add):
+    """The probe of an operation as one of its gradient."""
+    return Probe(probe.says, lambda: add(probe.inputs()))
+
+
+SCORES_GRAD = "weights * (weights_grad - average)"
+SPREAD_BIAS = "np.reshape(np.broadcast_to(bias, (B, heads, N, M)), scores.shape)"
+
+
+def tokens_bias(x, memory, heads, bias):
+    return spread(bias, x.shape[0], heads, x.shape[1], memory.shape[1])  # B H N M
+
+
+MASK = "0.0, -np.inf)"

@@ -1,0 +1,220 @@
+"""What is known about spherical_distance and its gradient: laws, probes, mistakes and dialects."""
+
+import numpy as np
+
+from refimpl.constants import pi
+from refimpl.gradients import LINEAR_IN_GRAD
+from refimpl.op import Edit, Law, Op, values
+from refimpl.ops.guidance import reference as text
+from refimpl.ops.guidance.spec.shared import (
+    DISTANCE_PROBES,
+    GRADIENT_PROBES,
+    directions,
+    distance_exchanged,
+    distance_lengths,
+    distance_one_image,
+    distance_vjp_across,
+    distance_vjp_exchanged,
+    distance_vjp_lengths,
+    gradient_mistakes,
+    own_sides,
+    unnormalised,
+)
+from refimpl.ops.layers.reference import l2_normalize
+
+U_V = "l2_normalize(image_features), l2_normalize(text_features)"
+
+
+def spherical_distance_itself(f, image_features, text_features):
+    yield own_sides(f(image_features, image_features)), 0
+
+
+def spherical_distance_on_a_circle(f, image_features, text_features):
+    angles = np.array([0.0, 0.3, 1.2, 2.1])
+    on_circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    turn = angles[:, None] - angles
+    yield f(on_circle, 3 * on_circle), turn * turn / 2
+
+
+def spherical_distance_right_angle(f, image_features, text_features):
+    axes = np.eye(3)
+    quarter = pi(image_features) / 2
+    yield f(2 * axes, axes), (1 - axes) * (quarter * quarter / 2)
+
+
+def spherical_distance_cosine(f, image_features, text_features):
+    known = directions(image_features)[:, None] * directions(text_features)
+    twice = 2 * f(image_features, text_features)
+    cosines = np.cos(np.sqrt(twice))
+    straight = 1 - text.cosine_distance(image_features, text_features)
+    yield np.where(known, cosines, 0), np.where(known, straight, 0)
+
+
+def spherical_distance_longer_than_chord(f, image_features, text_features):
+    known = directions(image_features)[:, None] * directions(text_features)
+    arc = f(image_features, text_features)
+    chord = text.cosine_distance(image_features, text_features)
+    yield np.minimum(np.where(known, arc - chord, 0), 0), 0
+
+
+SPHERICAL_DISTANCE = Op(
+    text.spherical_distance,
+    laws=(
+        Law("the cosine of the root of twice it is the cosine", spherical_distance_cosine),
+        Law(
+            "on a circle it is half the squared difference of angles",
+            spherical_distance_on_a_circle,
+        ),
+        Law("a right angle costs π²/8", spherical_distance_right_angle),
+        Law("images and texts may be exchanged", distance_exchanged),
+        Law("lengths do not matter", distance_lengths),
+        Law("nothing is far from itself", spherical_distance_itself),
+        Law(
+            "the way along the sphere is never shorter than the chord",
+            spherical_distance_longer_than_chord,
+        ),
+        Law("cutouts do not see each other", distance_one_image),
+    ),
+    probes=DISTANCE_PROBES,
+    mistakes=(
+        unnormalised(
+            "spherical_distance",
+            "images, texts = " + U_V,
+            "images, texts = image_features, text_features",
+        ),
+        Edit(
+            "spherical_distance/arcsine-not-squared",
+            "forgets the square of the arc sine",
+            "2 * (half_angle * half_angle)",
+            "2 * half_angle",
+            effect="guidance does not weaken as the prompt is reached",
+        ),
+        Edit(
+            "spherical_distance/whole-chord",
+            "takes the arc sine of the chord, not of half of it",
+            "chord / 2",
+            "chord",
+            effect="NaN, or a distance that ends at sixty degrees",
+        ),
+        Edit(
+            "spherical_distance/squared-angle",
+            "returns the squared angle, twice the distance",
+            "2 * (half_angle * half_angle)",
+            "4 * (half_angle * half_angle)",
+            effect="guidance twice as strong",
+        ),
+        Edit(
+            "spherical_distance/squared-half-angle",
+            "forgets the factor 2",
+            "2 * (half_angle * half_angle)",
+            "half_angle * half_angle",
+            effect="guidance half as strong",
+        ),
+        Edit(
+            "spherical_distance/no-root",
+            "takes the squared chord for the chord",
+            "np.sqrt(np.sum(apart * apart, axis=-1))",
+            "np.sum(apart * apart, axis=-1)",
+            effect="near prompts pull too little, far ones not at all",
+        ),
+        Edit(
+            "spherical_distance/texts-not-normalised",
+            "normalises the images alone",
+            U_V,
+            "l2_normalize(image_features), text_features",
+            effect="NaN for prompts longer than three",
+            invisible_when="text features have length one",
+        ),
+    ),
+)
+
+
+def spherical_distance_vjp_equation(f, image_features, text_features, grad):
+    u, v = l2_normalize(image_features), l2_normalize(text_features)
+    cosines = u @ v.T  # N M
+    angles = 2 * text.spherical_distance(image_features, text_features)
+    if not np.all(directions(image_features)) or not np.all(directions(text_features)):
+        return
+    if np.max(np.abs(values(cosines)), initial=0) > 0.99:  # the quotient as it stands loses digits
+        return
+    factor = grad * np.sqrt(angles) / np.sin(np.sqrt(angles))
+    across = u * np.sum(factor * cosines, axis=1)[:, None] - factor @ v  # N D
+    size = np.sqrt(np.sum(image_features * image_features, axis=-1, keepdims=True))
+    yield f(image_features, text_features, grad)[0], across / size
+
+
+def spherical_distance_vjp_length(f, image_features, text_features, grad):
+    images, texts = l2_normalize(image_features), l2_normalize(text_features)
+    ones = np.ones((1, 1))
+    if not np.all(directions(image_features)) or not np.all(directions(text_features)):
+        return
+    first = f(images[:1], texts[:1], ones)[0]
+    twice = 2 * text.spherical_distance(images[:1], texts[:1])
+    yield np.sum(first * first), np.sum(twice)
+
+
+def spherical_distance_vjp_on_a_circle(f, image_features, text_features, grad):
+    angles = np.array([0.4, 1.2, 2.1])
+    on_circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    across = np.stack([-np.sin(angles), np.cos(angles)], axis=-1)
+    start = np.array([[5.0, 0.0]])
+    yield f(on_circle, start, np.ones((3, 1)))[0], angles[:, None] * across
+
+
+SPHERICAL_DISTANCE_VJP = Op(
+    text.spherical_distance_vjp,
+    laws=(
+        Law("pulls by angle over sine along what lies across", spherical_distance_vjp_equation),
+        Law("is as long as the angle where all lengths are one", spherical_distance_vjp_length),
+        Law("on a circle it is the difference of angles", spherical_distance_vjp_on_a_circle),
+        Law("a gradient lies across its own feature", distance_vjp_across),
+        Law("images and texts may be exchanged", distance_vjp_exchanged),
+        Law("longer features have smaller gradients", distance_vjp_lengths),
+        LINEAR_IN_GRAD,
+    ),
+    probes=GRADIENT_PROBES,
+    mistakes=(
+        Edit(
+            "spherical_distance_vjp/sign",
+            "returns the direction in which the distance falls",
+            "pull = (grad * ratio)",
+            "pull = (-grad * ratio)",
+            effect="whoever subtracts it flees the prompt",
+        ),
+        Edit(
+            "spherical_distance_vjp/chord-alone",
+            "differentiates half the squared chord instead of the angle",
+            "np.arcsin(sine) / sine / cosine",
+            "1",
+            effect="far prompts pull too little",
+        ),
+        Edit(
+            "spherical_distance_vjp/arcsine-held-fixed",
+            "forgets the derivative of the arc sine",
+            "np.arcsin(sine) / sine / cosine",
+            "np.arcsin(sine) / sine",
+            effect="far prompts pull too little",
+        ),
+        Edit(
+            "spherical_distance_vjp/arcsine-not-squared",
+            "differentiates twice the half angle, not its square",
+            "np.arcsin(sine) / sine / cosine",
+            "1 / (2 * sine * cosine)",
+            effect="guidance does not weaken as the prompt is reached",
+        ),
+        Edit(
+            "spherical_distance_vjp/summed-over-the-wrong-axis",
+            "gives every text all pulls of its number among the images",
+            "-np.sum(pull, axis=0)",
+            "-np.sum(pull, axis=1)",
+            effect="prompts get the gradients of cutouts; other numbers of them fail",
+        ),
+        unnormalised(
+            "spherical_distance_vjp",
+            "images, texts = " + U_V,
+            "images, texts = image_features, text_features",
+        ),
+        *gradient_mistakes("spherical_distance_vjp", "np.sum(pull, axis=1)"),
+    ),
+    outputs=("image_features_grad", "text_features_grad"),
+)

@@ -1,0 +1,174 @@
+"""The house: which room stands on which, how long a file may be, what every reading knows.
+
+What still offends is listed by name. A list only shrinks: an entry that no longer offends fails.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from refimpl.oracle.numbers.balls import Balls
+from refimpl.oracle.numbers.composed import COMPOSED
+from refimpl.oracle.numbers.errors import ErrorArray
+from tests.audit.simulated import Simulated
+
+ROOT = Path(__file__).parents[1]
+LONGEST = 500  # lines; a reference.py is a chapter that is read in one piece
+
+ROOMS = (  # from the ground up: a room may import only those before it
+    "axes",
+    "constants",
+    "op",
+    "gradients",
+    "compiled",
+    "ops",
+    "registry",
+    "fast",
+    "models",
+    "oracle.numbers",
+    "oracle.cases",
+    "own",
+    "oracle.targets",
+    "oracle.judging",
+    "oracle.vectors",
+    "oracle.diagnosis",
+    "oracle.findings",
+    "oracle.reports",
+    "oracle.runs",
+    "testing",
+    "backends",
+    "bench",
+    "pytest_plugin",
+    "commands",
+)
+UPWARD = {  # (module, room above it)
+    ("compiled.threads", "fast"),
+    ("oracle.cases.failing_cases", "oracle.judging"),
+    ("oracle.cases.failing_cases", "oracle.vectors"),
+    ("oracle.judging.layers", "oracle.diagnosis"),
+    ("oracle.judging.layers", "oracle.findings"),
+    ("oracle.judging.layers", "oracle.reports"),
+    ("oracle.reports.files", "oracle.runs"),
+    ("oracle.targets.foreign_outputs", "oracle.findings"),
+    ("oracle.targets.foreign_outputs", "oracle.runs"),
+    ("oracle.targets.foreign_outputs", "oracle.vectors"),
+}
+TOO_LONG = {
+    "docs/figures.py",
+    "refimpl/backends/jax.py",
+    "refimpl/backends/onnxruntime.py",
+    "refimpl/backends/torch.py",
+    "refimpl/bench/run.py",
+    "refimpl/commands/main.py",
+    "refimpl/ops/layers/fast.py",
+    "refimpl/oracle/numbers/errors.py",
+    "refimpl/oracle/reports/files.py",
+    "refimpl/oracle/runs/trial.py",
+    "tests/audit/known_answer.py",
+    "tests/audit/rewrites.py",
+    "tests/test_search.py",
+}
+ONLY_BOUNDED = {  # functions that decide or round: only the error-carrying arrays know them
+    "all",
+    "any",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "float_power",
+    "floor_divide",
+    "invert",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "remainder",
+    "rint",
+    "trunc",
+}
+
+
+def sources():
+    """The package's modules by dotted name; its doors, which may open on anything, left out."""
+    paths = sorted((ROOT / "refimpl").rglob("*.py"))
+    doors = ("__init__", "__main__")
+    return {
+        ".".join(path.relative_to(ROOT / "refimpl").with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for path in paths
+        if path.parent.name != "refimpl" or path.stem not in doors
+    }
+
+
+def room(module):
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "oracle" and len(parts) > 1 else parts[0]
+
+
+def imported(source, modules):
+    """The modules of the package that a source imports anywhere, in functions too."""
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            name = name.removeprefix("refimpl.") if name.startswith("refimpl.") else ""
+            while name and name not in modules:
+                name = name.rpartition(".")[0]
+            if name:
+                yield name
+
+
+def upward(modules):
+    """What imports a room above its own, as pairs of module and room."""
+    height = {name: floor for floor, name in enumerate(ROOMS)}
+    return {
+        (module, room(other))
+        for module, source in modules.items()
+        for other in imported(source, modules)
+        if height[room(other)] > height[room(module)]
+    }
+
+
+def test_every_module_is_in_a_room():
+    assert {room(module) for module in sources()} - {"oracle"} == set(ROOMS)
+
+
+def test_no_module_imports_from_a_room_above_its_own():
+    found = upward({m: path.read_text() for m, path in sources().items() if m != "oracle"})
+    assert found == UPWARD
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from refimpl.commands.main import run",
+        "import refimpl.commands.main",
+        "from refimpl import commands",
+        "def f():\n    from refimpl.commands import main",
+    ],
+)
+def test_an_import_that_goes_up_is_seen_wherever_it_stands(line):
+    modules = {"ops.x": line, "commands": "", "commands.main": "from refimpl.ops import x"}
+    assert upward(modules) == {("ops.x", "commands")}
+
+
+def test_no_file_is_longer_than_a_sitting():
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("refimpl", "tests", "docs", "golden", "examples")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "reference.py" and len(path.read_text().splitlines()) > LONGEST
+    }
+    assert found == TOO_LONG
+
+
+def test_every_reading_knows_the_same_functions():
+    known = {kind: {*kind.rules, *COMPOSED} for kind in (ErrorArray, Balls, Simulated)}
+    every = set.union(*known.values())
+    assert every - known[ErrorArray] == set()
+    assert every - known[Balls] == ONLY_BOUNDED
+    assert every - known[Simulated] == ONLY_BOUNDED
