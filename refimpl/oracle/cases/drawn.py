@@ -173,15 +173,10 @@ def stored_as(spec: Spec, precision: Precision) -> Precision:
 
 
 def rounded(op: Op, inputs: dict[str, Any], precision: str) -> dict[str, Any]:
-    """Round arrays to what the storage format holds; scalars and integers stay.
-
-    A guard that the format cannot hold would be none: it becomes the smallest normal number.
-    """
+    """Round arrays to what the storage format holds; scalars and integers stay."""
     result = {}
     for name, value in inputs.items():
         spec = op.specs[name]
-        if spec.kind.name == "Epsilon":
-            value = max(value, PRECISIONS[precision].smallest)
         if holds_reals(spec, value):
             value = stored_as(spec, PRECISIONS[precision]).round(value)
         result[name] = value

@@ -230,6 +230,11 @@ def bounded(text: Callable, inputs: dict[str, Any], precision: str | Precision) 
     return [ErrorArray(y.value, y.error * SLACK, p) for y in lifted]
 
 
+def stored(x: ErrorArray, precision: Precision) -> ErrorArray:
+    """A result that was computed in a finer precision, rounded once as it is stored."""
+    return _settle(x.value, _round(x.value, x.error, precision), precision)
+
+
 def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> ErrorArray:
     """Flush, overflow and infinities, the same for every operation."""
     size = np.abs(value)
@@ -381,7 +386,7 @@ def _maximum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     second = y.value - y.error >= x.value + x.error
     either = np.maximum(x.error, y.error)
     error = np.where(first, x.error, np.where(second, y.error, either))
-    floor = y.value if not y.error.any() else x.value if not x.error.any() else None
+    floor = np.fmax(x.value - x.error, y.value - y.error)  # neither is ever less
     return ErrorArray(np.maximum(x.value, y.value), error, x.precision, floor=floor)
 
 
@@ -500,7 +505,11 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     carried = carried if sure_x else carried + ex @ ay
     carried = carried if sure_x or sure_y else carried + ex @ ey
     magnitude = ax @ ay + carried
-    products = _gamma(n, p) + p.operand * (2 + p.operand) * (1 + _gamma(n, p))
+    rounded_x, rounded_y = (
+        0 if p.holds_operands and sure else p.operand for sure in (sure_x, sure_y)
+    )
+    operands = rounded_x + rounded_y + rounded_x * rounded_y
+    products = _gamma(n, p) + operands * (1 + _gamma(n, p))
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     error = carried + products * magnitude + n * p.smallest * (magnitude > 0)
     error = error + stored * (np.abs(value) + error)

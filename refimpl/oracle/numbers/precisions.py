@@ -9,7 +9,7 @@ flushed to zero, as many processors do.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Precision:
     product_bits: int = 0  # significand bits that a product's operands keep, where it drops some
     truncates: bool = False  # those bits are cut off, not rounded
     spread: float | None = None  # n independent roundings count as spread·√n; None: as n
+    holds_operands: bool = False  # exact operands of a product are held: `operand` spares them
 
     @property
     def unit(self) -> float:
@@ -81,6 +82,19 @@ class Precision:
 
             return np.dtype(ml_dtypes.bfloat16)
         return np.dtype(self.storage)
+
+
+def kernel(p: Precision) -> Precision | None:
+    """How kernels compute on arrays of a half format: in float32, and what they multiply in half.
+
+    Sums, statistics and elementary functions stay in float32 until the result is stored. Operands
+    of a matrix product that were computed, such as the weights of an attention, are rounded to the
+    format first, as tensor cores want them.
+    """
+    if p.storage not in ("bfloat16", "float16"):
+        return None
+    wide = PRECISIONS["float32"]
+    return replace(wide, name=p.name, operand=p.unit, holds_operands=True)
 
 
 FLOAT32_UNIT = math.ldexp(1.0, -24)
