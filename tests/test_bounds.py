@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from refimpl.oracle.cases.drawn import rounded
+from refimpl.oracle.judging.judge import expect, judge
 from refimpl.oracle.numbers.errors import ErrorArray, bounded, gamma, lift
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
@@ -156,3 +158,39 @@ def test_a_difference_of_equal_numbers_may_be_kept_apart_by_what_is_added_to_it(
     folded = a * s + (b - m * s)
     assert folded != b, "the example shows nothing"
     assert np.abs(folded - found.value) <= found.error
+
+
+def stored_in_half(op, inputs):
+    """What a kernel gives that computes in float32 and stores in float16."""
+    wide = {k: np.float32(x) if isinstance(x, np.ndarray) else x for k, x in inputs.items()}
+    return op.text(**wide).astype(np.float16)
+
+
+def in_half(op, inputs, actual):
+    expected = expect(op, rounded(op, inputs, "float16"), "float16")
+    return judge(op, expected, actual, np.dtype(np.float16))
+
+
+@pytest.mark.parametrize("size", [300.0, 2e4])
+def test_where_squares_overflow_a_half_format_kernels_are_judged_and_zeros_are_wrong(size):
+    op = OPS["rms_norm"]
+    x = size * np.array([[1.0, -0.5, 0.25, 2.0]])
+    inputs = {"x": x, "gain": np.ones(4), "eps": 1e-5}
+    assert in_half(op, inputs, stored_in_half(op, inputs)).conforms
+    assert not in_half(op, inputs, np.zeros((1, 4), np.float16)).conforms
+
+
+def test_an_epsilon_below_the_half_format_still_guards():
+    op = OPS["layer_norm"]
+    ones = np.ones(4)
+    inputs = {"x": np.zeros((1, 4)), "gain": ones, "bias": 0.5 * ones, "eps": 1e-12}
+    assert in_half(op, inputs, stored_in_half(op, inputs)).conforms
+    assert not in_half(op, inputs, np.full((1, 4), np.nan, np.float16)).conforms
+    small = {**inputs, "x": 0.02 * np.array([[1.0, -1.0, 1.0, -1.0]]), "eps": 1e-5}
+    right = (small["x"] / np.sqrt(0.02**2 + 1e-5) + 0.5).astype(np.float16)
+    assert in_half(op, small, right).conforms
+
+
+def test_a_floor_that_is_rounded_bounds_the_logarithm_of_zero():
+    (found,) = bounded(lambda x: np.log(np.maximum(x, 1e-20)), {"x": np.zeros(3)}, "float32")
+    assert np.all(found.error < 1e-4)

@@ -14,8 +14,9 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, generate, rounded
-from refimpl.oracle.judging.judge import error_ratio, expect
-from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.judging.judge import Expected, error_ratio, expect
+from refimpl.oracle.numbers.errors import bounded
+from refimpl.oracle.numbers.precisions import PRECISIONS, kernel
 from refimpl.registry import OPS
 from tests.audit.rewrites import FLOAT32_ONLY, REWRITES
 from tests.audit.simulated import STYLES, Style, simulate
@@ -76,15 +77,35 @@ def compute(op: Op, text: object, style: Style | None, case: Case) -> list[np.nd
 def ratios(op: Op, case: Case) -> Iterator[tuple[str, float]]:
     """Error ÷ allowed of every honest way on one case."""
     expected = expect(op, case.inputs, case.precision)
+    p = PRECISIONS[case.precision]
+    loose = expected if kernel(p) is None else throughout(op, case, expected)
     for name, text, style in ways(op):
         with np.errstate(all="ignore"):
             outputs = compute(op, text, style, case)
         if outputs is not None:
-            worst = max(
-                float(np.max(error_ratio(want, np.asarray(out, dtype=np.float64)), initial=0.0))
-                for want, out in zip(expected, outputs, strict=True)
-            )
-            yield name, worst
+            yield name, furthest(loose, outputs)
+    for style in REWRITTEN_STYLES if kernel(p) else ():
+        with np.errstate(all="ignore"):
+            outputs = simulate(op.text, case.inputs, "float32", style)
+        yield f"{style.name}, stored in half", furthest(expected, [p.round(y) for y in outputs])
+
+
+def throughout(op: Op, case: Case, expected: list[Expected]) -> list[Expected]:
+    """What those are allowed who compute in a half format throughout: where it fails, anything."""
+    with np.errstate(all="ignore"):
+        bounds = bounded(op.text, case.inputs, case.precision)
+    return [
+        replace(want, allowed=np.where(np.isinf(bound.error), np.inf, want.allowed))
+        for want, bound in zip(expected, bounds, strict=True)
+    ]
+
+
+def furthest(expected: list[Expected], outputs: list[np.ndarray]) -> float:
+    """The largest error ÷ allowed of all outputs."""
+    return max(
+        float(np.max(error_ratio(want, np.asarray(out, dtype=np.float64)), initial=0.0))
+        for want, out in zip(expected, outputs, strict=True)
+    )
 
 
 def climb(op: Op, audit: Audit, steps: int) -> None:
@@ -109,10 +130,7 @@ def climb(op: Op, audit: Audit, steps: int) -> None:
         expected = expect(op, inputs, case.precision)
         with np.errstate(all="ignore"):
             outputs = compute(op, text, style, trial)
-        worst = max(
-            float(np.max(error_ratio(want, np.asarray(out, dtype=np.float64)), initial=0.0))
-            for want, out in zip(expected, outputs, strict=True)
-        )
+        worst = furthest(expected, outputs)
         audit.trials += 1
         if worst > 1:
             audit.rejections += 1

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.axes import bind
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import LAYOUTS, Case, RandomSource, draw_all, rounded
 from refimpl.oracle.diagnosis.ask_back import Ask
@@ -132,7 +133,7 @@ def facts(
             questions += [_ignored(interview, answers)]
         questions += [_conditions(op, bad, good), _output(op, bad)]
         if ask:
-            questions += [_sizes(interview)]
+            questions += [_sizes(interview, bad)]
         return list(dict.fromkeys(itertools.chain.from_iterable(questions)))
 
 
@@ -240,9 +241,13 @@ def _conditions(op: Op, bad: list[Answer], good: list[Answer]) -> Iterator[str]:
         yield f"deviates only where {found[0].says} ({count})"
 
 
-def _sizes(interview: Interview) -> Iterator[str]:
-    """For each axis, up to which size the result is right, or at which sizes."""
+def _sizes(interview: Interview, bad: list[Answer]) -> Iterator[str]:
+    """For each axis, up to which size the result is right, or at which sizes.
+
+    Nothing is said of an axis where a deviation was seen at a size that is right on other inputs.
+    """
     op = interview.op
+    seen = [bind(op.name, op.specs, answer.case.inputs) for answer in bad]
     names = list(dict.fromkeys(n for spec in op.specs.values() for n in spec.names()))
     for name in names:
         if interview.over:
@@ -251,6 +256,9 @@ def _sizes(interview: Interview) -> Iterator[str]:
         if "T" in base:
             base["T"] = LONGEST + 1 if name == "K" else 12
         right = {n: _right_at(interview, base | {name: n}) for n in SIZES}
+        fine = [n for n, is_right in right.items() if is_right]
+        if any(sizes.get(name) in fine for sizes in seen):
+            continue
         sentence = _threshold(interview, name, base, right)
         if sentence:
             yield sentence
