@@ -13,7 +13,7 @@ import numpy as np
 
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.diagnosis.ask_back import Ask, narrow, predict, weigh
+from refimpl.oracle.diagnosis.ask_back import Ask, foretelling, narrow, predict, weigh
 from refimpl.oracle.judging.judge import Expected, expect, judge
 from refimpl.registry import generations
 
@@ -109,7 +109,7 @@ def _explains(
     for i, (case, outputs) in enumerate(seen):
         right = own[i] if own else []
         wanted = predict(op, suspect.text, case)
-        fits_it = weigh(wanted, right, op, outputs, storage, suspect.text, case)
+        fits_it = weigh(wanted, right, op, outputs, storage, foretelling(suspect), case)
         if fits_it is False:
             return False
         if fits_it and not says_something:
