@@ -20,6 +20,7 @@ from refimpl.op import Op
 from refimpl.oracle.cases.drawn import LAYOUTS, Case, RandomSource, draw_all, rounded
 from refimpl.oracle.diagnosis.ask_back import Ask
 from refimpl.oracle.diagnosis.conditions import telling
+from refimpl.oracle.diagnosis.factors import KNOWN_FACTORS
 from refimpl.oracle.judging.judge import error_ratio, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
@@ -30,32 +31,6 @@ SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 1
 SEED = 3001
 ROOM = 1 << 18  # numbers in the arrays of a question
 HALF = math.sqrt(PRECISIONS["float32"].unit)  # numbers agree in half of float32's digits
-KNOWN_FACTORS = {
-    "2": 2.0,
-    "1/2": 0.5,
-    "-1": -1.0,
-    "4": 4.0,
-    "1/4": 0.25,
-    "3": 3.0,
-    "1/3": 1 / 3,
-    "ln 2": math.log(2),
-    "1/ln 2": 1 / math.log(2),
-    "2 ln 2": 2 * math.log(2),
-    "ln 10": math.log(10),
-    "1/ln 10": 1 / math.log(10),
-    "√2": math.sqrt(2),
-    "1/√2": math.sqrt(0.5),
-    "π": math.pi,
-    "2π": 2 * math.pi,
-    "1/π": 1 / math.pi,
-    "√π": math.sqrt(math.pi),
-    "√(2/π)": math.sqrt(2 / math.pi),
-    "e": math.e,
-    "1000": 1000.0,
-    "1/1000": 0.001,
-    "255": 255.0,
-    "1/255": 1 / 255,
-}
 
 
 @dataclass(frozen=True)
