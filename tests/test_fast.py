@@ -125,6 +125,7 @@ def test_twins_serve_several_python_threads_at_once(two_threads):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX warns where it was imported
 def test_a_forked_child_computes_what_its_parent_does(two_threads):
     x = floats(200, 1000)
     want = fast.softmax(x)

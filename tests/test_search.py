@@ -426,9 +426,15 @@ def test_a_listed_mistake_goes_before_the_search():
 
 
 def test_a_diagnosis_without_explanation_is_unknown():
+    op = op_of("attention")
+    (cause,) = causes(op, seen_by(op, BEYOND["attention__soft_capped"]), FLOAT32, "float32")
+    assert cause["kind"] == "unknown"
+
+
+def test_a_mistake_of_a_function_that_is_called_explains_the_caller():
     op = op_of("silu")
     (cause,) = causes(op, seen_by(op, BEYOND["silu__piecewise"]), FLOAT32, "float32")
-    assert cause["kind"] == "unknown"
+    assert cause["id"] == "sigmoid/hard"
 
 
 @pytest.mark.parametrize("name", OPS)

@@ -28,6 +28,7 @@ def swiglu(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, "
 
     Paper: Shazeer 2020, "GLU variants improve Transformer", equation 6.
 
+    >>> import numpy as np
     >>> swiglu(np.array([-1.0, 0.0, 3.0]), np.array([2.0, 5.0, 1.0])).round(4)
     array([-0.5379,  0.    ,  2.8577])
     """
@@ -54,6 +55,7 @@ def swiglu_vjp(
 
     Paper: Shazeer 2020, "GLU variants improve Transformer", equation 6, differentiated.
 
+    >>> import numpy as np
     >>> swiglu_vjp(np.array([0.0]), np.array([2.0]), np.array([1.0]))
     (array([1.]), array([0.]))
     """
@@ -77,6 +79,7 @@ def geglu(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, ".
 
     Paper: Shazeer 2020, "GLU variants improve Transformer", equation 6.
 
+    >>> import numpy as np
     >>> geglu(np.array([-1.0, 0.0, 3.0]), np.array([2.0, 5.0, 1.0])).round(4)
     array([-0.3173,  0.    ,  2.996 ])
     """
@@ -103,6 +106,7 @@ def geglu_vjp(
 
     Paper: Shazeer 2020, "GLU variants improve Transformer", equation 6, differentiated.
 
+    >>> import numpy as np
     >>> geglu_vjp(np.array([0.0]), np.array([2.0]), np.array([1.0]))
     (array([1.]), array([0.]))
     """
@@ -126,6 +130,7 @@ def geglu_tanh(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Arra
 
     Paper: Shazeer 2020, "GLU variants improve Transformer", equation 6.
 
+    >>> import numpy as np
     >>> geglu_tanh(np.array([-1.0, 0.0, 3.0]), np.array([2.0, 5.0, 1.0])).round(4)
     array([-0.3176,  0.    ,  2.9964])
     """
@@ -152,6 +157,7 @@ def geglu_tanh_vjp(
 
     Paper: Shazeer 2020, "GLU variants improve Transformer", equation 6, differentiated.
 
+    >>> import numpy as np
     >>> geglu_tanh_vjp(np.array([0.0]), np.array([2.0]), np.array([1.0]))
     (array([1.]), array([0.]))
     """

@@ -368,7 +368,9 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     if y.logistic:  # the logistic function may come from tanh
         size = 1.0 if x.exponential else np.abs(x.value) + x.error
         error = error + 2 * ULPS * p.sum_unit * size
-        overflown = np.isinf(y.error) & (room > 0)  # then the quotient lies between this and zero
+        overflown = (
+            np.isinf(y.error) & (room > 0) & np.isfinite(x.error)
+        )  # then the quotient lies between this and zero
         error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / room, error)
     tags = {"count": x.count, "products": min(x.products, 1), "terms": terms}
     return _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())

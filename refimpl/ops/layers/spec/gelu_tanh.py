@@ -48,6 +48,7 @@ GELU_TANH = Op(
     probes=(
         Probe("where the known activations differ", lambda: {"x": activations()}),
         Probe("around the largest distance from gelu", lambda: {"x": np.array([2.699])}),
+        Probe("at two, where the cube is exact", lambda: {"x": np.array([-2.0, 2.0])}),
     ),
     mistakes=(
         Edit(
