@@ -129,6 +129,7 @@ EMPTY = {
 }
 NORM = {"gain": np.ones(4), "bias": np.zeros(4), "eps": 1e-12, "grad": np.eye(4)[:1]}
 GROUPED = {"x": ONE_SIDED[..., None, None], **NORM, "groups": 1}
+GROUPED_FAR = {**GROUPED, "x": 16 + np.sin(np.arange(1.0, 25)).reshape(1, 4, 2, 3), "groups": 2}
 
 FAR = np.array([[0.0, -200.0]])
 STEPS = {
@@ -213,10 +214,8 @@ DEVIATIONS = [
         Deviation("jax", op, "variance is E[x²] - E[x]²", cancels, {"x": ONE_SIDED, **NORM})
         for op in ("layer_norm", "layer_norm_vjp")
     ),
-    *(
-        Deviation(backend, "group_norm", "variance is E[x²] - E[x]²", cancels, GROUPED)
-        for backend in ("onnxruntime", "onnx_reference")
-    ),
+    Deviation("onnxruntime", "group_norm", "variance is E[x²] - E[x]²", cancels, GROUPED),
+    Deviation("onnx_reference", "group_norm", "variance is E[x²] - E[x]²", cancels, GROUPED_FAR),
     *(
         Deviation("onnx_reference", op, "takes the logarithm of a softmax", falls(name), shows)
         for op, name, shows in (

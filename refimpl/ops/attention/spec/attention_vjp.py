@@ -285,6 +285,8 @@ ATTENTION_VJP = Op(
             "np.swapaxes(scores_grad, -1, -2) @ grad",
             effect="values learn nothing in the mean",
         ),
+    ),
+    lossy=(
         Edit(
             "attention_vjp/saved-scores-without-maximum",
             "makes the weights again from exponentials without the row's maximum",
