@@ -149,7 +149,23 @@ ALL_NOISE = {
     "eta": 1.0,
 }
 
+
+def far_above_zero(inputs):
+    """Whether 1 - p, from the rounded probability p, has lost digits."""
+    return np.max(inputs["z"], initial=0) > 3
+
+
 DEVIATIONS = [
+    *(
+        Deviation(
+            backend,
+            "sigmoid_vjp",
+            "1 - p of a rounded probability",
+            far_above_zero,
+            {"z": np.array([20.0]), "grad": np.array([1.0])},
+        )
+        for backend in ("torch", "jax")
+    ),
     Deviation("diffusers", "ddim_step", "the root of a negative rounding", spends_all, ALL_NOISE),
     Deviation(
         "transformers", "attention", "a query without keys is NaN", hides_a_row("bias"), HEADS

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from refimpl.oracle.cases.drawn import rounded
-from refimpl.oracle.judging.judge import expect, judge
+from refimpl.oracle.judging.judge import error_ratio, expect, judge
 from refimpl.oracle.numbers.errors import ErrorArray, bounded, gamma, lift
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
@@ -194,3 +196,68 @@ def test_an_epsilon_below_the_half_format_still_guards():
 def test_a_floor_that_is_rounded_bounds_the_logarithm_of_zero():
     (found,) = bounded(lambda x: np.log(np.maximum(x, 1e-20)), {"x": np.zeros(3)}, "float32")
     assert np.all(found.error < 1e-4)
+
+
+def allowed(name, precision, **inputs):
+    inputs = {key: np.asarray(x, dtype=np.float64) for key, x in inputs.items()}
+    (want,) = expect(OPS[name], inputs, precision)
+    return want
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["silu_vjp", "quick_gelu_vjp", "gelu_tanh_vjp"])
+def test_a_gradient_of_zero_is_rejected_where_the_gate_is_open(name, precision):
+    want = allowed(name, precision, x=[8.0, 10.0, 20.0], grad=[1.0, 1.0, 1.0])
+    assert (want.value > 0.99).all()
+    assert (10 * want.allowed < want.value).all()
+
+
+def test_the_gradient_of_a_sigmoid_keeps_its_digits_in_the_tails():
+    z = np.array([-80.0, -40.0, -17.0, 17.0, 40.0, 80.0])
+    want = allowed("sigmoid_vjp", "float32", z=z, grad=np.ones(6))
+    exact = [math.exp(-abs(x)) / (1 + math.exp(-abs(x))) ** 2 for x in z]
+    np.testing.assert_allclose(want.value, exact, rtol=1e-14)
+    assert (want.allowed < 1e-4 * want.value).all()
+
+
+def test_the_sigmoid_gradient_from_rounded_probabilities_is_a_dialect():
+    op = OPS["sigmoid_vjp"]
+    z, grad = np.array([5.0, 20.0, 40.0]), np.ones(3)
+    p = 1 / (1 + np.exp(-np.float32(z)))
+    found = np.float32(grad) * (p * (1 - p))
+    (own,) = expect(op, {"z": z, "grad": grad}, "float32")
+    assert error_ratio(own, np.float64(found)).max() > 1
+    text = op.edited(next(e for e in op.dialects if e.id == "sigmoid_vjp/from-probabilities"))
+    (theirs,) = expect(op, {"z": z, "grad": grad}, "float32", text)
+    assert error_ratio(theirs, np.float64(found)).max() <= 1
+
+
+def test_half_formats_sum_products_in_float32_and_lose_nothing_to_underflow():
+    x, weight = np.full((1, 4096), 2.0**-6), np.full((1, 4096), 2.0**-10)
+    want = allowed("linear", "float16", x=x, weight=weight, bias=[0.0])
+    assert (want.value == 2.0**-4).all()
+    assert (want.allowed < 0.01 * want.value).all()
+
+
+@pytest.mark.parametrize("form", ["as printed", "horner", "pillow"])
+def test_every_way_to_write_the_bicubic_kernel_conforms(form):
+    """One pixel at distances between one and two, where the terms of the cubic cancel."""
+    f = np.float32
+    for height, tall, pixel in ((4, 6, 3), (2, 7, 0), (2, 10, 0), (9, 1, 0)):
+        scale = f(height) / f(tall)
+        centers = (np.arange(tall, dtype=f) + f(0.5)) * scale - f(0.5)
+        x = np.abs(centers[:, None] - np.arange(height, dtype=f)) / np.maximum(scale, f(1))
+        near = f(1.5) * x * x * x - f(2.5) * x * x + f(1)
+        far = {
+            "as printed": f(-0.5) * x * x * x + f(2.5) * x * x - f(4) * x + f(2),
+            "horner": ((f(-0.5) * x + f(2.5)) * x - f(4)) * x + f(2),
+            "pillow": (((x - f(5)) * x + f(8)) * x - f(4)) * f(-0.5),
+        }[form]
+        weights = np.where(x <= 1, near, np.where(x < 2, far, f(0)))
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        images = np.zeros((1, 1, height, 1))
+        images[0, 0, pixel] = 1
+        inputs = {"images": images, "tall": tall, "wide": 1}
+        (want,) = expect(OPS["resize_bicubic"], inputs, "float32")
+        found = np.float64(weights[:, pixel]).reshape(1, 1, tall, 1)
+        assert error_ratio(want, found).max() <= 1

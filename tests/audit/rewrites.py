@@ -563,9 +563,9 @@ def cross_entropy_vjp_backwards(logits, labels, grad):
     return log_probs_grad - np.exp(log_softmax_shifted(logits)) * total
 
 
-def sigmoid_vjp_in_order(z, grad):
-    probs = sigmoid_plain(z)
-    return grad * (1 - probs) * probs
+def sigmoid_vjp_both_events(z, grad):
+    odds = np.exp(-np.abs(z))
+    return grad * (1 / (1 + odds)) * (odds / (1 + odds))
 
 
 def gelu_vjp_distributed(x, grad):
@@ -642,7 +642,7 @@ REWRITES = {
     "softmax_vjp": (softmax_vjp_distributed,),
     "log_softmax_vjp": (log_softmax_vjp_from_weights,),
     "cross_entropy_vjp": (cross_entropy_vjp_fused, cross_entropy_vjp_backwards),
-    "sigmoid_vjp": (sigmoid_vjp_in_order,),
+    "sigmoid_vjp": (sigmoid_vjp_both_events,),
     "gelu_vjp": (gelu_vjp_distributed,),
     "gelu_tanh_vjp": (gelu_tanh_vjp_split,),
     "quick_gelu_vjp": (quick_gelu_vjp_backwards,),

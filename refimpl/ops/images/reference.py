@@ -17,11 +17,11 @@ def check_pixels(op, images):
 
 
 def bicubic_kernel(x, a):
-    """Keys' kernel of support 2, in a form without cases; a is its slope at distance 1."""
+    """Keys' kernel of support 2, one cubic on either side of distance 1; a is its slope there."""
     x = np.abs(x)
-    near = np.maximum(1 - x, 0) * (1 + x - (a + 2) * x * x)
-    far = np.maximum(x - 1, 0) * np.maximum(2 - x, 0) * np.maximum(2 - x, 0)
-    return near + a * far
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return np.where(x <= 1, near, np.where(x < 2, far, 0))
 
 
 def bicubic_weights(size, target, like):

@@ -421,8 +421,8 @@ def _sigmoid_vjp(first, last, z, grad, z_grad):
     one = z.dtype.type(1)
     z, grad, z_grad = z[first:last], grad[first:last], z_grad[first:last]
     for i in range(z.size):
-        p = _logistic(z[i], one)
-        z_grad[i] = grad[i] * (p * (one - p))
+        odds = exponential(-abs(z[i]))
+        z_grad[i] = grad[i] * (odds / ((one + odds) * (one + odds)))
 
 
 def gelu(x):

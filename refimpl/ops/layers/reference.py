@@ -518,7 +518,7 @@ def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
 def sigmoid_vjp(z: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
     r"""The gradient of a loss behind a logistic function, at most a quarter of what arrives.
 
-    $$\bar z = \bar p\, \sigma(z)\, (1 - \sigma(z))$$
+    $$\bar z = \bar p\, \sigma(z)\, (1 - \sigma(z)) = \bar p\, \frac{e^{-|z|}}{(1 + e^{-|z|})^2}$$
 
     z: ..., log-odds in nats.
     grad: ..., the gradient with respect to the probabilities.
@@ -527,7 +527,8 @@ def sigmoid_vjp(z: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Arra
 
     Raises AxesError for shapes that differ.
 
-    Elsewhere: libraries take the probabilities of the forward pass instead of z.
+    Elsewhere: libraries take the probabilities p of the forward pass instead of z; their 1 - p has
+    few digits left where z is large, and none from 17 on in float32.
 
     Paper: Rumelhart, Hinton and Williams 1986, "Learning representations by back-propagating
     errors".
@@ -535,8 +536,8 @@ def sigmoid_vjp(z: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Arra
     >>> sigmoid_vjp(np.array([0.0, np.log(3.0)]), np.ones(2)).round(4)
     array([0.25  , 0.1875])
     """
-    probs = sigmoid(z)
-    return grad * (probs * (1 - probs))
+    odds = np.exp(-np.abs(z))  # against the likelier of the two events
+    return grad * (odds / ((1 + odds) * (1 + odds)))
 
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -630,8 +631,9 @@ def gelu_tanh_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Ar
     """
     slope = np.sqrt(2 / pi(x))
     h = np.tanh(slope * (x + 0.044715 * x**3))
+    bell = np.maximum(1 - h * h, 0)  # in one piece: x - x h² would lose digits
     inner = slope * (1 + 3 * (0.044715 * (x * x)))
-    return grad / 2 * (1 + h + x * (1 - h * h) * inner)
+    return grad / 2 * (1 + h + x * bell * inner)
 
 
 def quick_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -676,7 +678,8 @@ def quick_gelu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[A
     array([-0.0678,  0.5   ,  1.0678,  1.0245])
     """
     gate = sigmoid(1.702 * x)
-    return grad * (gate + 1.702 * x * (gate * (1 - gate)))
+    closed = np.maximum(1 - gate, 0)  # in one piece: x - x gate would lose digits
+    return grad * (gate + 1.702 * x * (gate * closed))
 
 
 def silu(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -723,7 +726,8 @@ def silu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, 
     array([0.0723, 0.5   , 0.9277, 1.0881])
     """
     gate = sigmoid(x)
-    return grad * (gate + x * (gate * (1 - gate)))
+    closed = np.maximum(1 - gate, 0)  # in one piece: x - x gate would lose digits
+    return grad * (gate + x * (gate * closed))
 
 
 def l2_normalize(x: Float[Array, "... D"]) -> Float[Array, "... D"]:

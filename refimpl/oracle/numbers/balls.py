@@ -101,9 +101,32 @@ class Balls(Reading):
     def lift(self, x: Any) -> Balls:
         return x if isinstance(x, Balls) else Balls(each(ball, np.asarray(x)))
 
+    def select(self, condition: Any, a: Balls, b: Balls) -> Balls:
+        """`np.where`: what both sides hold, where balls are too wide to say which."""
+        if isinstance(condition, Overlap):
+            return Balls(each(_either, condition.found, a.value, b.value))
+        return super().select(condition, a, b)
+
     def lift_constant(self, number: int) -> Balls:
         """An integer, exactly."""
         return Balls(flint.arb(number))
+
+
+class Overlap:
+    """Truth values of a comparison, None where the balls overlap."""
+
+    def __init__(self, found: np.ndarray) -> None:
+        self.found = found
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise Undecided
+
+    def __bool__(self) -> bool:
+        raise Undecided
+
+
+def _either(truth: bool | None, a: flint.arb, b: flint.arb) -> flint.arb:
+    return a.union(b) if truth is None else a if truth else b
 
 
 def each(function: Callable, *arrays: Any) -> np.ndarray:
@@ -119,16 +142,17 @@ def elementwise(function: Callable) -> Callable:
 
 
 def comparison(certain: Callable, opposite: Callable) -> Callable:
-    """A comparison that must be certain for every number."""
+    """A comparison; where balls overlap, only `np.where` may go on, with both sides."""
 
-    def decide(a: flint.arb, b: flint.arb) -> bool:
-        if certain(a, b):
-            return True
-        if opposite(a, b):
-            return False
-        raise Undecided
+    def decide(a: flint.arb, b: flint.arb) -> bool | None:
+        return True if certain(a, b) else False if opposite(a, b) else None
 
-    return lambda x, y: each(decide, x.value, y.value).astype(bool)
+    def rule(x: Balls, y: Balls) -> Any:
+        found = each(decide, x.value, y.value)
+        undecided = any(truth is None for truth in found.flat)
+        return Overlap(found) if undecided else found.astype(bool)
+
+    return rule
 
 
 def _add(a: flint.arb, b: flint.arb) -> flint.arb:

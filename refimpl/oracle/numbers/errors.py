@@ -19,7 +19,9 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
     exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
-    e / (1 + e')         4 ulp of one: the logistic function may come from tanh
+    tanh, erf beyond 20  exactly one, as everywhere
+    e / (1 + e')         4 ulp of one: the logistic function may come from tanh, if 1 + e' is not 1
+    near one             a half format rounds to one at most, and never past it
     log1p(x)             also log(1 + x)
     constants            rounded once
 """
@@ -36,6 +38,7 @@ from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 from refimpl.oracle.numbers.reading import Reading, run
 
 ULPS = 4  # of an elementary function
+SATURATED = 20  # where every tanh, in float64 too, is one
 FOLD = 6  # roundings when a factor is folded into the terms of a sum, on either side of a product
 REORDER = 3  # roundings when the terms of a sum of three are added in another order
 DIVISION = 2  # roundings of a quotient by way of the reciprocal
@@ -249,7 +252,18 @@ def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> 
 
 def _round(value: np.ndarray, error: np.ndarray, p: Precision, roundings: float = 1) -> np.ndarray:
     """The propagated error after the result is rounded."""
+    if roundings == 1:
+        return error + _rounding(value, error, p)
     return error + roundings * p.unit * (np.abs(value) + error)
+
+
+def _rounding(value: np.ndarray, error: np.ndarray, p: Precision) -> np.ndarray:
+    """One rounding; to a half format it goes no further than to one, which every format holds."""
+    size = np.abs(value)
+    relative = p.unit * (size + error)
+    if p.sum_unit == p.unit:
+        return relative
+    return np.minimum(relative, np.abs(size - 1) + error + ULPS * p.sum_unit)
 
 
 def _ulp(value: np.ndarray, unit: float) -> np.ndarray:
@@ -259,8 +273,8 @@ def _ulp(value: np.ndarray, unit: float) -> np.ndarray:
 
 def _function(value: np.ndarray, error: np.ndarray, p: Precision, ulps: Any) -> np.ndarray:
     """An elementary function: evaluated with the accumulator's unit, stored with the other."""
-    stored = 0.0 if p.sum_unit == p.unit else p.unit
-    return error + ulps + stored * (np.abs(value) + error)
+    error = error + ulps
+    return error if p.sum_unit == p.unit else error + _rounding(value, error, p)
 
 
 def _is_exact(x: ErrorArray, numbers: Callable) -> np.ndarray:
@@ -269,6 +283,10 @@ def _is_exact(x: ErrorArray, numbers: Callable) -> np.ndarray:
 
 def _is_zero(v: np.ndarray) -> np.ndarray:
     return v == 0
+
+
+def _is_unit(v: np.ndarray) -> np.ndarray:
+    return v == 1
 
 
 def _is_one(x: ErrorArray) -> bool:
@@ -361,13 +379,14 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     if x.terms is not None:
         terms = x.terms / room
         fold = FOLD * p.unit * terms
-    error = np.where(
-        _is_exact(y, _is_power_of_two), error, _round(value, error, p, DIVISION) + fold
-    )
+    one = _is_exact(x, _is_unit)  # whose quotient is the reciprocal, rounded once
+    rounded = np.where(one, _round(value, error, p), _round(value, error, p, DIVISION))
+    error = np.where(_is_exact(y, _is_power_of_two), error, rounded + fold)
     error = np.where(_is_nothing(x) & (room > 0), 0.0, error)
     if y.logistic:  # the logistic function may come from tanh
         size = 1.0 if x.exponential else np.abs(x.value) + x.error
-        error = error + 2 * ULPS * p.sum_unit * size
+        tails = np.where(one, 0.0, np.abs(value)) if x.exponential else 0.0
+        error = error + np.where(y.value == 1, tails, 2 * ULPS * p.sum_unit * size)
         overflown = (
             np.isinf(y.error) & (room > 0) & np.isfinite(x.error)
         )  # then the quotient lies between this and zero
@@ -450,7 +469,8 @@ def _sqrt(x: ErrorArray) -> ErrorArray:
 def _tanh(x: ErrorArray) -> ErrorArray:
     p, value = x.precision, np.tanh(x.value)
     steepest = 1 / np.cosh(np.minimum(np.maximum(np.abs(x.value) - x.error, 0), 300)) ** 2
-    error = _function(value, x.error * steepest, p, 2 * ULPS * p.sum_unit)
+    ulps = np.where(np.abs(x.value) - x.error > SATURATED, 0.0, 2 * ULPS * p.sum_unit)
+    error = _function(value, x.error * steepest, p, ulps)
     return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
 
 
@@ -460,7 +480,8 @@ def _erf(x: ErrorArray) -> ErrorArray:
     p, value = x.precision, erf(x.value)
     nearest = np.maximum(np.abs(x.value) - x.error, 0)
     steepest = 2 / np.sqrt(np.pi) * np.exp(-nearest * nearest)
-    error = _function(value, x.error * steepest, p, 2 * ULPS * p.sum_unit)
+    ulps = np.where(nearest > SATURATED, 0.0, 2 * ULPS * p.sum_unit)
+    error = _function(value, x.error * steepest, p, ulps)
     return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
 
 
@@ -513,7 +534,7 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     operands = rounded_x + rounded_y + rounded_x * rounded_y
     products = _gamma(n, p) + operands * (1 + _gamma(n, p))
     stored = 0.0 if p.sum_unit == p.unit else p.unit
-    error = carried + products * magnitude + n * p.smallest * (magnitude > 0)
+    error = carried + products * magnitude + n * p.sum_smallest * (magnitude > 0)
     error = error + stored * (np.abs(value) + error)
     return _settle(value, error, p, terms=magnitude, count=n, products=n)
 

@@ -41,6 +41,11 @@ class Precision:
         """Unit roundoff of accumulators."""
         return self.accumulator or self.unit
 
+    @property
+    def sum_smallest(self) -> float:
+        """What an accumulator may flush to zero: half formats accumulate in float32."""
+        return FLOAT32_SMALLEST if self.sum_unit < self.unit else self.smallest
+
     def round(self, x: Any) -> np.ndarray:
         """Round float64 numbers to the storage format, ties to even, overflow to infinity.
 
@@ -98,6 +103,7 @@ def kernel(p: Precision) -> Precision | None:
 
 
 FLOAT32_UNIT = math.ldexp(1.0, -24)
+FLOAT32_SMALLEST = math.ldexp(1.0, -126)
 
 PRECISIONS = {
     p.name: p

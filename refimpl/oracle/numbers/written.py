@@ -66,7 +66,7 @@ def contract(subscripts: str, *operands: ErrorArray) -> ErrorArray:
     roundings = _gamma(n + factors - 2, p) if factors > 1 else _gamma(n - 1, p)
     products = roundings + p.operand * (2 + p.operand) * (1 + roundings) * (factors > 1)
     stored = 0.0 if p.sum_unit == p.unit else p.unit
-    floor = n * p.smallest * (magnitude > 0) if factors > 1 else 0.0
+    floor = n * p.sum_smallest * (magnitude > 0) if factors > 1 else 0.0
     error = carried + products * magnitude + floor
     error = error + stored * (np.abs(value) + error)
     error = np.where(np.isnan(error), np.inf, error)

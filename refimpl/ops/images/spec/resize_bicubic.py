@@ -120,8 +120,8 @@ RESIZE_BICUBIC = Op(
         Edit(
             "resize_bicubic/kernel-typo",
             "writes 8x for 8ax in the outer cubic",
-            "return near + a * far",
-            "return near + a * far + 8 * (1 - a) * x * (x > 1) * (x < 2)",
+            "+ 8 * a",
+            "+ 8",
             where="bicubic_kernel",
             effect="rings around every edge",
             source="https://github.com/python-pillow/Pillow/pull/970",
@@ -130,7 +130,7 @@ RESIZE_BICUBIC = Op(
         Edit(
             "resize_bicubic/bilinear",
             "interpolates linearly, the default of many functions",
-            "return near + a * far",
+            "return np.where(x <= 1, near, np.where(x < 2, far, 0))",
             "return np.maximum(1 - x, 0)",
             where="bicubic_kernel",
             effect="the image is blurred",
@@ -324,7 +324,7 @@ RESIZE_BICUBIC_VJP = Op(
         Edit(
             "resize_bicubic_vjp/bilinear",
             "takes the gradient of linear interpolation",
-            "return near + a * far",
+            "return np.where(x <= 1, near, np.where(x < 2, far, 0))",
             "return np.maximum(1 - x, 0)",
             where="bicubic_kernel",
             effect="no gradient is negative where the outer taps should be",

@@ -142,7 +142,7 @@ GELU_TANH_VJP = Op(
         Edit(
             "gelu_tanh_vjp/tanh-factor-dropped",
             "drops the derivative 1 - h² of the hyperbolic tangent",
-            "x * (1 - h * h) * inner",
+            "x * bell * inner",
             "x * inner",
             effect="gradients grow with the cube of x",
             invisible_when="x is 0",
@@ -150,15 +150,15 @@ GELU_TANH_VJP = Op(
         Edit(
             "gelu_tanh_vjp/inner-derivative-dropped",
             "drops the derivative of the tangent's argument",
-            "(1 - h * h) * inner",
-            "(1 - h * h)",
+            "bell * inner",
+            "bell",
             effect="off by up to 0.1",
             invisible_when="x is 0 or far from it",
         ),
         Edit(
             "gelu_tanh_vjp/product-rule-forgotten",
             "differentiates the first factor alone",
-            "(1 + h + x * (1 - h * h) * inner)",
+            "(1 + h + x * bell * inner)",
             "(1 + h)",
             effect="off by up to 0.24 at ±1",
             invisible_when="x is 0 or far from it",
@@ -174,7 +174,7 @@ GELU_TANH_VJP = Op(
         Edit(
             "gelu_tanh_vjp/tangent-not-squared",
             "writes 1 - h for 1 - h²",
-            "(1 - h * h)",
+            "np.maximum(1 - h * h, 0)",
             "(1 - h)",
             effect="wrong for both signs of x",
             invisible_when="x is 0 or far above it",
@@ -182,7 +182,7 @@ GELU_TANH_VJP = Op(
         Edit(
             "gelu_tanh_vjp/of-the-erf-form",
             "takes the gradient of the exact form",
-            "grad / 2 * (1 + h + x * (1 - h * h) * inner)",
+            "grad / 2 * (1 + h + x * bell * inner)",
             "gelu_vjp(x, grad)",
             effect="off by up to 1e-3",
             invisible_when="the tolerance is 1e-2",

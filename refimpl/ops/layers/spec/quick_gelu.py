@@ -143,7 +143,7 @@ QUICK_GELU_VJP = Op(
         Edit(
             "quick_gelu_vjp/product-rule-forgotten",
             "returns the gate alone",
-            "(gate + 1.702 * x * (gate * (1 - gate)))",
+            "(gate + 1.702 * x * (gate * closed))",
             "gate",
             effect="off by up to 0.22",
             invisible_when="x is 0 or far from it",
@@ -151,8 +151,8 @@ QUICK_GELU_VJP = Op(
         Edit(
             "quick_gelu_vjp/gate-derivative-halved",
             "writes 1 - s for s (1 - s)",
-            "(gate * (1 - gate))",
-            "(1 - gate)",
+            "(gate * closed)",
+            "closed",
             effect="off by a multiple of x below 0",
             invisible_when="x is 0 or far above it",
         ),
@@ -167,7 +167,7 @@ QUICK_GELU_VJP = Op(
         Edit(
             "quick_gelu_vjp/of-gelu",
             "takes the gradient of the exact GELU",
-            "grad * (gate + 1.702 * x * (gate * (1 - gate)))",
+            "grad * (gate + 1.702 * x * (gate * closed))",
             "gelu_vjp(x, grad)",
             effect="off by up to 0.03",
             invisible_when="x is 0 or far from it",

@@ -127,7 +127,7 @@ SILU_VJP = Op(
         Edit(
             "silu_vjp/product-rule-forgotten",
             "returns the gate alone",
-            "(gate + x * (gate * (1 - gate)))",
+            "(gate + x * (gate * closed))",
             "gate",
             effect="off by up to 0.22",
             invisible_when="x is 0 or far from it",
@@ -135,15 +135,15 @@ SILU_VJP = Op(
         Edit(
             "silu_vjp/of-the-gate",
             "returns the derivative of the gate alone",
-            "(gate + x * (gate * (1 - gate)))",
-            "(gate * (1 - gate))",
+            "(gate + x * (gate * closed))",
+            "(gate * closed)",
             effect="large activations get no gradient",
         ),
         Edit(
             "silu_vjp/gate-derivative-halved",
             "writes 1 - s for s (1 - s)",
-            "x * (gate * (1 - gate))",
-            "x * (1 - gate)",
+            "x * (gate * closed)",
+            "x * closed",
             effect="off by a multiple of x below 0",
             invisible_when="x is 0 or far above it",
         ),
