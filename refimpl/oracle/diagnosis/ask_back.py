@@ -73,10 +73,18 @@ def weigh(
             ]
         if not judge(op, expected, actual, storage).conforms:
             return False
-    if text is not None and case is not None and not foretold(op, text, case, expected, outputs):
-        return False
+    if text is not None and case is not None:
+        judged = [_judged(e, o) for e, o in zip(expected, own)]
+        if not foretold(op, text, case, judged, outputs):
+            return False
     tells = all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs))
     return True if tells else None
+
+
+def _judged(edited: Expected, own: Expected) -> np.ndarray:
+    """Where an edit expects a number, and the right text has a bound."""
+    there = np.isfinite(edited.value)
+    return there & np.isfinite(own.allowed) if there.shape == own.allowed.shape else there
 
 
 def foretelling(suspect: Suspect) -> Callable | None:
@@ -89,17 +97,18 @@ def foretelling(suspect: Suspect) -> Callable | None:
 
 
 def foretold(
-    op: Op, text: Callable, case: Case, expected: list[Expected], outputs: list[np.ndarray]
+    op: Op, text: Callable, case: Case, judged: list[np.ndarray], outputs: list[np.ndarray]
 ) -> bool:
     """Whether an edited text comes to no number where a target does, and it should have one.
 
     A bound that overflows allows anything there; the text on plain numbers says what happens.
+    Where nothing bounds the right text either, a NaN may be honest and is not the edit's.
     """
     missing = [
-        ~np.isfinite(np.asarray(found, dtype=np.float64)) & np.isfinite(e.value)
-        if np.shape(found) == e.value.shape
-        else np.zeros(e.value.shape, bool)
-        for e, found in zip(expected, outputs)
+        ~np.isfinite(np.asarray(found, dtype=np.float64)) & there
+        if np.shape(found) == there.shape
+        else np.zeros(there.shape, bool)
+        for there, found in zip(judged, outputs)
     ]
     if not any(lost.any() for lost in missing):
         return True
