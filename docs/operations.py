@@ -403,7 +403,8 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
 
 def models() -> list[str]:
     """The modules of compositions."""
-    return [module.name for module in pkgutil.iter_modules(refimpl.models.__path__)]
+    modules = pkgutil.iter_modules(refimpl.models.__path__)
+    return [module.name for module in modules if not module.ispkg]
 
 
 def model_page(name: str) -> str:

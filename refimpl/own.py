@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.axes import Given, Spec
+from refimpl.models.model import Model
 from refimpl.op import Op
 
 GROUP = "refimpl.chapters"  # the entry points that name modules with OPS
@@ -293,11 +294,23 @@ def page(path: str | Path) -> list[Op]:
 
 def chapter(name: str) -> list[Op]:
     """The operations of a module with OPS, or with functions as on a page."""
+    return _ops_of(_imported(name), name)
+
+
+def chapter_models(name: str) -> list[Model]:
+    """The families of whole models of a module, its MODELS."""
+    models = list(getattr(_imported(name), "MODELS", ()))
+    for model in models:
+        if not isinstance(model, Model):
+            raise OperationError(f"{name}: MODELS has {type(model).__name__}, expected Model")
+    return models
+
+
+def _imported(name: str) -> Any:
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except Exception as error:
         raise OperationError(f"{name}: cannot be imported: {error}") from None
-    return _ops_of(module, name)
 
 
 def _ops_of(module: Any, where: str) -> list[Op]:
@@ -316,7 +329,7 @@ def _ops_of(module: Any, where: str) -> list[Op]:
                 of = {"draw": given} if given is not None and not isinstance(given, dict) else {}
                 ops.append(operation(value, example=None if of else given, **of))
     wrong = [op for op in ops if not isinstance(op, Op)]
-    if wrong or not ops:
+    if wrong or not (ops or hasattr(module, "MODELS")):
         raise OperationError(
             f"{where}: offers no operation; annotate the arguments of a function with axes, as in "
             'Float[Array, "N D"], give it an example in EXAMPLES = {"name": {...}}, or list OPS'
@@ -324,8 +337,8 @@ def _ops_of(module: Any, where: str) -> list[Op]:
     return ops
 
 
-def installed_chapters() -> list[Op]:
-    """The operations of installed packages that name a module under the entry point."""
+def installed_chapters() -> list[str]:
+    """The modules that installed packages name under the entry point."""
     from importlib.metadata import entry_points
 
-    return [op for entry in entry_points(group=GROUP) for op in _ops_of(entry.load(), entry.value)]
+    return [entry.module for entry in entry_points(group=GROUP)]

@@ -15,8 +15,9 @@ from refimpl.models import TEXT, recorder
 from refimpl.models.denoiser import denoise, infer, label_condition, text_condition
 from refimpl.models.shipped import folder, small_clip, small_denoiser
 from refimpl.op import Op
+from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.judge import Expected, compare
-from refimpl.oracle.judging.layers import Lifted, exact, judge_layers
+from refimpl.oracle.judging.layers import Lifted, exact
 from refimpl.oracle.numbers.errors import SLACK
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.models import Recording

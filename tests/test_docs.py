@@ -67,14 +67,45 @@ def test_the_build_writes_nothing_that_is_not_ignored():
     assert {f"docs/{name}" for name in GENERATED} | {"docs/ops/", "docs/drawn/"} <= set(ignored)
 
 
-def test_the_file_of_the_page_on_whole_models_is_judged_layer_by_layer(tmp_path):
+def blocks_of_whole_models():
+    """The files that the page on whole models shows, by name."""
     import re
 
-    from refimpl.oracle.judging.layers import verify_models
-
     page = (FOLDER / "whole_models.md").read_text()
-    (block,) = re.findall(r"```python\n(# mine.py\n.*?)```", page, re.S)
-    (tmp_path / "mine.py").write_text(block)
-    (report,) = verify_models(str(tmp_path / "mine.py"), models=["vit-testing"])
+    found = re.findall(r"```python\n(# (\w+)\.py\n.*?)```", page, re.S)
+    return {name: block for block, name in found}
+
+
+@pytest.mark.parametrize("file", ["mine", "torch_mine"])
+def test_the_files_of_the_page_on_whole_models_are_judged_layer_by_layer(file, tmp_path):
+    from refimpl.oracle.runs.models import verify_models
+
+    if file.startswith("torch"):
+        pytest.importorskip("torch")
+    (tmp_path / f"{file}.py").write_text(blocks_of_whole_models()[file])
+    (report,) = verify_models(str(tmp_path / f"{file}.py"), models=["vit-testing"])
     assert report.conforms
     assert len(report.findings) > 10
+
+
+def test_the_model_of_the_page_on_whole_models_runs_and_its_mistake_is_an_edit(
+    tmp_path, monkeypatch
+):
+    import importlib
+
+    import numpy as np
+
+    from refimpl.models import recorder
+    from refimpl.op import Op
+
+    (tmp_path / "page_models.py").write_text(blocks_of_whole_models()["my_models"])
+    monkeypatch.syspath_prepend(tmp_path)
+    (model,) = importlib.import_module("page_models").MODELS
+    (config,) = model.sizes.values()
+    params = {name: np.ones(shape) for name, shape in config.shapes().items()}
+    given, right, wrong = model.inputs(config, np.random.default_rng(0)), {}, {}
+    model.text(**given, params=params, config=config, tap=recorder(right))
+    edited = Op(model.text).edited(*model.mistakes)
+    edited(**given, params=params, config=config, tap=recorder(wrong))
+    assert list(right) == ["mix", "mixed", "norm"]
+    assert np.allclose(right["mixed"] - wrong["mixed"], given["tokens"])

@@ -14,7 +14,9 @@ import refimpl
 from refimpl.commands.main import main
 from refimpl.models.vit import vit_logits
 from refimpl.models.weights import check
-from refimpl.oracle.judging.layers import LayerError, dialects, findings, judge_layers
+from refimpl.oracle.diagnosis.structure import dialects, judge_layers
+from refimpl.oracle.judging.layers import LayerError
+from refimpl.oracle.runs.models import findings
 from refimpl.oracle.targets.models import LIBRARIES, record
 
 from .small import SMALL

@@ -13,7 +13,8 @@ from refimpl.models import TEXT, recorder
 from refimpl.models.clip import clip_image
 from refimpl.models.gradients import clip_image_vjp, vit_logits_vjp, vit_vjp
 from refimpl.models.vit import vit, vit_logits
-from refimpl.oracle.judging.layers import bounded, judge_layers
+from refimpl.oracle.diagnosis.structure import judge_layers
+from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import Recording, inputs_for
 
 from .small import SMALL, random_params

@@ -12,7 +12,8 @@ from refimpl.models import recorder
 from refimpl.models.mistakes import VIT
 from refimpl.models.vit import vit_logits
 from refimpl.op import Op
-from refimpl.oracle.judging.layers import findings, judge_layers
+from refimpl.oracle.diagnosis.structure import judge_layers
+from refimpl.oracle.runs.models import findings
 from refimpl.oracle.targets.models import Recording
 
 from .small import SMALL

@@ -12,9 +12,11 @@ from refimpl.axes import AxesError
 from refimpl.models import TEXT, recorder
 from refimpl.models.clip import clip, clip_image, clip_text
 from refimpl.models.configs import MODELS, Vit, count
+from refimpl.models.registry import family
 from refimpl.models.resnet import attention_pool, avg_pool, conv2d
 from refimpl.models.vit import block, vit
-from refimpl.oracle.judging.layers import bounded, forward, judge_layers
+from refimpl.oracle.diagnosis.structure import judge_layers
+from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import Recording, inputs_for
 
 from .small import SMALL, WORDS, random_params
@@ -40,7 +42,7 @@ IN_MILLIONS = {"clip-rn50": 102.01, "clip-rn101": 119.69}
 
 
 def run(config, params, inputs, **how):
-    return forward(config)(**inputs, params=params, config=config, **how)
+    return family(config).text(**inputs, params=params, config=config, **how)
 
 
 def record(config, ops=TEXT, seed=0, dtype=np.float32, spoken=None):
@@ -91,7 +93,7 @@ def test_on_the_compiled_twins_every_layer_is_within_its_bound(name, dtype):
 def test_the_bound_of_the_whole_model_holds_what_the_twins_give(name):
     config, params = SMALL[name], random_params(SMALL[name], dtype=np.float64)
     inputs = inputs_for(config, 0)
-    whole = bounded(forward(config), params, "float64", **inputs, config=config)
+    whole = bounded(family(config).text, params, "float64", **inputs, config=config)
     found = run(config, params, inputs, ops=refimpl.fast)
     assert np.isfinite(whole.error).all()
     assert (np.abs(found - whole.value) <= 2 * whole.error).all()

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from unittest import mock
 
 import numpy as np
 import torch
 
-from refimpl.models.configs import Clip, Vit
-from refimpl.models.weights import rename, translate
+from refimpl.models import recorder
+from refimpl.models.names import Layout, rename
+from refimpl.models.registry import family
 from refimpl.oracle.targets.models import Recording, inputs_for
 
 F = torch.nn.functional
 PARTS = ("query", "key", "value", "mixed")
-LAYER = re.compile(
-    r"(visual\.)?(transformer\.resblocks\.\d+(\.(ln_1|attn|ln_2|mlp\.(c_fc|activation|c_proj)))?"
-    r"|conv\d|bn\d|avgpool|ln_pre|ln_post|attnpool|layer\d\.\d+(\.(conv\d|bn\d|avgpool|downsample\.-?\d))?)"
-    r"|ln_final|image_features|text_features"
-)
+TURNS = {  # what the mark at the end of a layer's name says about the value of a module
+    "": lambda x: x,
+    "grid": lambda x: x.reshape(*x.shape[:2], -1).swapaxes(1, 2),  # B D rows cols -> B N D
+    "first": lambda x: x[:, 0] if x.ndim == 3 else x,  # B N D -> B D
+    "one": lambda x: x[:, :1],  # B N D -> B 1 D
+}
 
 
 def allow_broken_torchvision():
@@ -51,73 +52,91 @@ def roughen(model, seed):
                 value += torch.from_numpy(np.abs(noise) if name.endswith("_var") else noise)
 
 
-def record(model, run, config, seed, rules, version):
-    """Run a module on inputs of the configuration and record every layer that we know.
+def builder(builders, config):
+    """What builds a library's module of this family."""
+    if type(config) not in builders:
+        raise NotImplementedError(f"has no {family(config).says}")
+    return builders[type(config)]
+
+
+def record(module, config, names, run=None, seed=0, version=""):
+    """Run a module on inputs of the configuration and record every layer that the text names.
+
+    names: a mapping of patterns, or pairs, that turns the names of its modules and parameters into
+        ours, as those of a `Layout` do; a module's name ends in a dot: `blocks.0.norm1.`.
+    run: takes the inputs as tensors by name and returns final outputs by our names; without it the
+        module is called with the inputs in their order, and gives the last value of the text.
 
     Queries, keys, values and what attention makes of them are seen where they enter and leave
-    PyTorch's `scaled_dot_product_attention`.
-
-    `rules` turn the names of its modules into ours; `run` returns the final outputs by our names.
+    PyTorch's `scaled_dot_product_attention`. Where parameters are constant, as biases and gains are
+    at first, a little noise is added in place: a layer that does nothing shows no mistake.
     """
-    roughen(model.eval(), seed)
-    layers, running, attention = {}, [], F.scaled_dot_product_attention
-
-    def keep(name, value):
-        value = value[0] if isinstance(value, tuple) else value
-        layers[name] = value.detach().numpy().copy()
-
-    def hook(name):
-        def call(module, inputs, output):
-            keep(name, output)
-            if name.endswith(".ln_2"):
-                keep(name.replace(".ln_2", ".middle"), inputs[0])
-            if name.endswith("resblocks.0.ln_1") and not name.startswith("visual."):
-                keep("tokens", inputs[0])
-            if name == "visual.ln_pre":
-                keep("visual.tokens", inputs[0])
-
-        return call
-
-    def enter(name):
-        def call(module, inputs):
-            running.append(name)
-
-        return call
-
-    def attend(query, key, value, *rest, **named):
-        mixed = attention(query, key, value, *rest, **named)
-        for part, x in zip(PARTS, (query, key, value, mixed), strict=True):
-            keep(f"{running[-1]}.{part}", x.transpose(1, 2).flatten(2))  # B N D
-        return mixed
-
-    for path, module in model.named_modules():
-        name = rename(f"{path}.", rules).rstrip(".")
-        if LAYER.fullmatch(name) and not isinstance(module, torch.nn.Identity):
-            module.register_forward_hook(hook(name))
-            if name.endswith((".attn", ".attnpool")):
-                module.register_forward_pre_hook(enter(name))
-    inputs = inputs_for(config, seed)
-    with torch.no_grad(), mock.patch.object(F, attention.__name__, attend), steps():
+    names = tuple(names.items() if hasattr(names, "items") else names)
+    roughen(module.eval(), seed)
+    state = {name: value.detach().numpy() for name, value in module.state_dict().items()}
+    params, inputs = Layout("", names).translate(state), inputs_for(config, seed)
+    named: dict = {}
+    family(config).text(**inputs, params=params, config=config, tap=recorder(named))
+    layers = Layers(family(config), named)
+    layers.watch(module, names)
+    run = run or (lambda **given: {[*named][-1]: module(*given.values())})
+    with torch.no_grad(), layers.attending(), steps():
         outputs = run(**{name: torch.from_numpy(x) for name, x in inputs.items()})
     for name, value in outputs.items():
-        keep(name, value)
-    params = translate({k: v.numpy() for k, v in model.state_dict().items()})
-    return Recording(config, params, inputs, adapt(layers, config), version)
+        layers.keep(name, value)
+    return Recording(config, params, inputs, layers.kept, version)
 
 
-def adapt(layers, config):
-    """Convolved patches as tokens; what CLIP normalises, or pools, is one vector alone."""
-    at = "visual." if isinstance(config, Clip) else ""
-    vision = config.vision if isinstance(config, Clip) else config
-    if isinstance(vision, Vit):
-        grid = layers.pop(f"{at}conv1")  # B D rows cols
-        layers[f"{at}patches"] = grid.reshape(*grid.shape[:2], -1).swapaxes(1, 2)
-        post = layers[f"{at}ln_post"]
-        if at:
-            del layers[f"{at}ln_post"]
-            layers[f"{at}pooled"] = post[:, 0] if post.ndim == 3 else post
-    else:
-        layers[f"{at}pooled"] = layers.pop(f"{at}attnpool")
-        for part in ("query", "mixed"):  # of all tokens, and only the first is used
-            layers[f"{at}attnpool.{part}"] = layers[f"{at}attnpool.{part}"][:, :1]
-    return layers
+class Layers:
+    """The values of a module while it runs, by the names that a text has for them."""
+
+    def __init__(self, model, named):
+        self.model, self.named, self.kept = model, named, {}
+        self.attention = ""  # the one that was entered last
+
+    def keep(self, name, value):
+        """Keep a module's value by our name of the module, if the text has such a value."""
+        rule = next((r for r in self.model.modules if rename(name, (r,)) != name), None)
+        layer, _, mark = rename(name, (rule,) if rule else ()).partition("|")
+        if layer not in self.named:
+            layer, mark = name, ""
+        value = value[0] if isinstance(value, tuple) else value
+        if layer in self.named:
+            self.kept[layer] = TURNS[mark](value.detach().numpy()).copy()
+
+    def watch(self, module, names):
+        """Hook every module inside."""
+        for path, inner in module.named_modules():
+            name = rename(f"{path}.", names).rstrip(".")
+            if not isinstance(inner, torch.nn.Identity):
+                inner.register_forward_hook(self._hook(name))
+                if f"{name}.mixed" in self.named:
+                    inner.register_forward_pre_hook(self._enter(name))
+
+    def _hook(self, name):
+        before = rename(name, self.model.entering)
+
+        def call(_, inputs, output):
+            if before != name and before not in self.kept:
+                self.keep(before, inputs[0])
+            self.keep(name, output)
+
+        return call
+
+    def _enter(self, name):
+        def call(*_):
+            self.attention = name
+
+        return call
+
+    def attending(self):
+        """What PyTorch's attention is given and gives, while this lasts."""
+        attention = F.scaled_dot_product_attention
+
+        def attend(query, key, value, *rest, **named):
+            mixed = attention(query, key, value, *rest, **named)
+            for part, x in zip(PARTS, (query, key, value, mixed), strict=True):
+                self.keep(f"{self.attention}.{part}", x.transpose(1, 2).flatten(2))  # B N D
+            return mixed
+
+        return mock.patch.object(F, attention.__name__, attend)

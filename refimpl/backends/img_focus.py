@@ -17,7 +17,8 @@ import onnxruntime
 from PIL import Image
 
 from refimpl.models.configs import DINOV2_S_14
-from refimpl.models.weights import rename, translate
+from refimpl.models.names import rename
+from refimpl.models.weights import translate
 from refimpl.oracle.targets.models import Recording
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png")

@@ -6,8 +6,8 @@ import torch
 
 from refimpl.backends import hooks
 from refimpl.backends.tensors import on_tensors as _on_tensors
-from refimpl.models.configs import Clip, Vit
-from refimpl.models.weights import OPENAI
+from refimpl.models.configs import Clip, ResNet, Vit
+from refimpl.models.spec.clip import OPENAI
 
 hooks.allow_broken_torchvision()
 
@@ -22,21 +22,14 @@ LAYERS = ((r"\.mlp\.gelu\.$", ".mlp.activation."),)
 def record(config, seed):
     """The model of this configuration's sizes; activation and epsilon are the library's own."""
     torch.manual_seed(seed)
-    if not isinstance(config, Clip):
-        raise NotImplementedError("has no Vision Transformer alone")
+    return hooks.builder({Clip: _clip}, config)(config, seed)
+
+
+def _clip(config, seed):
     vision, text = config.vision, config.text
     if vision.channels != 3:
         raise NotImplementedError("takes images of three channels")
-    if isinstance(vision, Vit):
-        sizes: dict = {
-            "layers": vision.layers,
-            "width": vision.width,
-            "patch_size": vision.patch,
-            "head_width": vision.width // vision.heads,
-            "mlp_ratio": vision.hidden / vision.width,
-        }
-    else:
-        sizes = {"layers": list(vision.blocks), "width": vision.width}
+    sizes = SIZES[type(vision)](vision)
     words = {
         "context_length": text.context,
         "vocab_size": text.vocabulary,
@@ -56,8 +49,19 @@ def record(config, seed):
             "logits": logits,
         }
 
-    rules = (*OPENAI, *LAYERS)
-    return hooks.record(model, run, config, seed, rules, open_clip.__version__)
+    return hooks.record(model, config, (*OPENAI, *LAYERS), run, seed, VERSION)
+
+
+SIZES = {
+    Vit: lambda vision: {
+        "layers": vision.layers,
+        "width": vision.width,
+        "patch_size": vision.patch,
+        "head_width": vision.width // vision.heads,
+        "mlp_ratio": vision.hidden / vision.width,
+    },
+    ResNet: lambda vision: {"layers": list(vision.blocks), "width": vision.width},
+}
 
 
 # Operations

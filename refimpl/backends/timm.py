@@ -7,7 +7,7 @@ import torch
 from refimpl.backends import hooks
 from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.models.configs import Vit
-from refimpl.models.weights import TIMM
+from refimpl.models.spec.vit import TIMM
 
 hooks.allow_broken_torchvision()
 
@@ -22,8 +22,12 @@ LAYERS = ((r"\.mlp\.act\.$", ".mlp.activation."),)
 def record(config, seed):
     """The model of this configuration's sizes; activation and epsilon are the library's own."""
     torch.manual_seed(seed)
-    if not isinstance(config, Vit) or config.embed:
-        raise NotImplementedError("has no CLIP")
+    return hooks.builder(BUILDERS, config)(config, seed)
+
+
+def _vit(config, seed):
+    if config.embed:
+        raise NotImplementedError("has no projection behind a Vision Transformer")
     model = timm.models.vision_transformer.VisionTransformer(
         img_size=config.image,
         patch_size=config.patch,
@@ -40,10 +44,10 @@ def record(config, seed):
         fc_norm=False,
     )
 
-    def run(images):
-        return {"logits" if config.classes else "pooled": model(images)}
+    return hooks.record(model, config, (*TIMM, *LAYERS), seed=seed, version=timm.__version__)
 
-    return hooks.record(model, run, config, seed, (*TIMM, *LAYERS), timm.__version__)
+
+BUILDERS = {Vit: _vit}
 
 
 # Operations

@@ -7,7 +7,8 @@ import torch
 from refimpl.backends import hooks
 from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.models.configs import Clip, Vit
-from refimpl.models.weights import TRANSFORMERS_CLIP, TRANSFORMERS_VIT
+from refimpl.models.spec import clip as clip_names
+from refimpl.models.spec import vit as vit_names
 
 hooks.allow_broken_torchvision()
 
@@ -28,8 +29,10 @@ LAYERS = (
 def record(config, seed):
     """The model of this configuration's sizes; activation and epsilon are the library's own."""
     torch.manual_seed(seed)
-    if isinstance(config, Clip):
-        return _clip(config, seed)
+    return hooks.builder(BUILDERS, config)(config, seed)
+
+
+def _vit(config, seed):
     uneven = config.layer_scale and config.hidden % config.width
     if config.pre_norm or config.embed or not config.class_token or uneven:
         raise NotImplementedError("has no such Vision Transformer")
@@ -51,8 +54,7 @@ def record(config, seed):
             return {"logits": output.logits}
         return {"pooled": output.last_hidden_state[:, 0]}
 
-    rules = (*TRANSFORMERS_VIT, *LAYERS)
-    return hooks.record(model, run, config, seed, rules, transformers.__version__)
+    return hooks.record(model, config, (*vit_names.TRANSFORMERS, *LAYERS), run, seed, VERSION)
 
 
 def _sizes(tower):
@@ -89,13 +91,16 @@ def _clip(config, seed):
         output = model(input_ids=ids, pixel_values=images)
         return {"logits": output.logits_per_image}
 
-    rules = (
-        *TRANSFORMERS_CLIP,
+    names = (
+        *clip_names.TRANSFORMERS,
         *LAYERS,
         (r"^visual_projection\.$", "image_features"),
         (r"^text_projection\.$", "text_features"),
     )
-    return hooks.record(model, run, config, seed, rules, transformers.__version__)
+    return hooks.record(model, config, names, run, seed, VERSION)
+
+
+BUILDERS = {Vit: _vit, Clip: _clip}
 
 
 # Operations

@@ -207,42 +207,48 @@ def _add_chapters(command: argparse.ArgumentParser) -> None:
         default=[],
         metavar="MODULE",
         dest="chapters",
-        help="a module with OPS of its own",
+        help="a module with OPS or MODELS of its own",
     )
 
 
 def bring_chapters(options: argparse.Namespace) -> list[str]:
-    """Add the operations of installed packages, chapters and pages; the names of the last two."""
+    """Add what installed packages, chapters and pages offer; the operations of the last two."""
     from refimpl import own, registry
+    from refimpl.models.registry import bring as bring_models
 
-    registry.bring(own.installed_chapters())
+    installed = own.installed_chapters()
+    for name in installed:
+        registry.bring(own.chapter(name))
     asked: list[str] = []
     for path in options.pages:
         asked += registry.bring(own.page(path), "--page", path)
     for name in options.chapters:
         asked += registry.bring(own.chapter(name), "--chapter", name)
+    for name in (*installed, *options.chapters):
+        bring_models(own.chapter_models(name), name)
     return asked
 
 
 def run_verify(options: argparse.Namespace) -> int:
     """Judge, print, write the reports; what was measured survives an interruption."""
     from refimpl.oracle.findings import Report
-    from refimpl.oracle.judging import layers as layerwise
     from refimpl.oracle.reports import files
+    from refimpl.oracle.reports import models as layerwise
     from refimpl.oracle.reports import text as report
     from refimpl.oracle.runs import baseline, campaign
+    from refimpl.oracle.runs.models import verify_models
     from refimpl.oracle.runs.verify import verify
     from refimpl.oracle.targets.foreign_outputs import verify_recorded
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.registry import OPS, find
 
     brought = bring_chapters(options)
-    options.ops = options.ops or brought
+    if options.models and (options.ops or options.precisions or options.cmd or options.place):
+        raise TargetError("--model judges whole models in float32: no --op, --precision, --cmd")
+    options.ops = options.ops or ([] if options.models else brought)
     for name in options.ops:
         find(name)
     arguments.check_verify(options)
-    if options.models and (options.ops or options.precisions or options.cmd or options.place):
-        raise TargetError("--model judges whole models in float32: no --op, --precision, --cmd")
     for path in (options.json, options.junit, options.html):
         if path and not path.parent.is_dir():
             raise TargetError(f"{path}: there is no such folder")
@@ -269,7 +275,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 reports=reports,
             )
         elif options.models:
-            layerwise.verify_models(
+            verify_models(
                 *options.targets,
                 models=options.models,
                 seed=seed,
@@ -501,7 +507,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     from refimpl import fast
     from refimpl.compiled import threads
     from refimpl.oracle.findings import environment
-    from refimpl.oracle.judging.layers import libraries
+    from refimpl.oracle.runs.models import libraries
     from refimpl.oracle.targets.sessions import KNOWN, installed
 
     for name, value in environment().items():

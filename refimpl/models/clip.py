@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refimpl.models import TEXT, Params, Tap, untouched
-from refimpl.models.configs import Clip, Vit
+from refimpl.models.configs import Clip, ResNet, Vit
 from refimpl.models.resnet import resnet
 from refimpl.models.vit import norm, transformer, vit
+
+TOWERS: dict[type, Callable[..., Any]] = {Vit: vit, ResNet: resnet}
 
 
 def clip_image(
@@ -26,10 +29,10 @@ def clip_image(
     Paper: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
     Supervision", section 2.4.
     """
-    if not isinstance(config.vision, Vit):
-        return tap("image_features", resnet(images, params, config.vision, ops, tap, "visual."))
-    pooled = vit(images, params, config.vision, ops, tap, "visual.")  # B D
-    return tap("image_features", pooled @ params["visual.proj"])  # B embed
+    tower = TOWERS[type(config.vision)]
+    pooled = tower(images, params, config.vision, ops, tap, "visual.")  # B D
+    projection = params.get("visual.proj")  # a ResNet's is a part of its pool
+    return tap("image_features", pooled if projection is None else pooled @ projection)  # B embed
 
 
 def clip_text(ids: Any, params: Params, config: Clip, ops: Any = TEXT, tap: Tap = untouched) -> Any:

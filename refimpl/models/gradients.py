@@ -6,7 +6,7 @@ same names: the gradient with respect to the value `visual.ln_pre` is called `vi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -164,11 +164,12 @@ def vit_logits_vjp(
 ) -> Any:
     """Back through the Vision Transformer with its linear head, as classifier guidance needs it.
 
-    grad: B classes, the gradient with respect to the logits.
+    grad: B classes, the gradient with respect to the logits; B D where there is no head.
 
     Returns B channels image image, the gradient with respect to the images.
     """
-    grad = tap("pooled.grad", grad @ params["head.weight"])  # B D
+    if config.classes:
+        grad = tap("pooled.grad", grad @ params["head.weight"])  # B D
     return vit_vjp(images, params, config, grad, ops, tap)
 
 
@@ -280,17 +281,20 @@ def resnet_vjp(
     ops: Any = TEXT,
     tap: Tap = untouched,
     at: str = "",
+    kept: Mapping[str, Any] | None = None,
 ) -> Any:
     """Back through the ResNet tower, from its pooled vector to the pixels.
 
     grad: B embed, the gradient with respect to what `resnet` returns.
+    kept: what a `recorder` kept of `resnet` on these images; it runs once more without.
 
     Returns B channels image image, the gradient with respect to the images.
 
     Raises AxesError for images of another size than the configuration's.
     """
-    kept: dict[str, Any] = {}
-    resnet(images, params, config, ops, keeper(kept, tap), at)
+    if kept is None:
+        kept = {}
+        resnet(images, params, config, ops, keeper(kept, tap), at)
     blocks = [(s, i) for s, count in enumerate(config.blocks) for i in range(count)]
     names = [f"{at}layer{stage + 1}.{i}" for stage, i in blocks]
     inputs = [kept[before] for before in (f"{at}avgpool", *names)]  # of each block, of the pool
@@ -308,6 +312,9 @@ def resnet_vjp(
     return tap(f"{at}images.grad", grad)  # B channels image image
 
 
+TOWERS: dict[type, Callable[..., Any]] = {Vit: vit_vjp, ResNet: resnet_vjp}
+
+
 def clip_image_vjp(
     images: Any,
     params: Params,
@@ -321,8 +328,7 @@ def clip_image_vjp(
 
     grad: B embed, the gradient with respect to what `clip_image` returns; that of the logits of
         image and text is the first result of `clip_logits_vjp`.
-    kept: what a `recorder` kept of `clip_image` on these images; it runs once more without, and
-        where the tower is a ResNet.
+    kept: what a `recorder` kept of `clip_image` on these images; it runs once more without.
 
     Returns B channels image image, the gradient with respect to the normalised images.
 
@@ -331,7 +337,8 @@ def clip_image_vjp(
     Paper: Crowson et al. 2022, "VQGAN-CLIP: Open domain image generation and editing with natural
     language guidance", section 3.
     """
-    if not isinstance(config.vision, Vit):
-        return resnet_vjp(images, params, config.vision, grad, ops, tap, "visual.")
-    grad = tap("visual.pooled.grad", grad @ params["visual.proj"].T)  # B D
-    return vit_vjp(images, params, config.vision, grad, ops, tap, "visual.", kept)
+    projection = params.get("visual.proj")  # a ResNet's is a part of its pool
+    if projection is not None:
+        grad = tap("visual.pooled.grad", grad @ projection.T)  # B D
+    back = TOWERS[type(config.vision)]
+    return back(images, params, config.vision, grad, ops, tap, "visual.", kept)

@@ -170,5 +170,6 @@ def vit(
 def vit_logits(
     images: Any, params: Params, config: Vit, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    """The Vision Transformer with its linear head: B channels image image -> B classes."""
-    return tap("logits", dense(vit(images, params, config, ops, tap), params, "head", ops))
+    """The Vision Transformer with its linear head, if it has one: -> B classes, else B D."""
+    pooled = vit(images, params, config, ops, tap)  # B D
+    return tap("logits", dense(pooled, params, "head", ops)) if config.classes else pooled

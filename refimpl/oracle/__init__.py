@@ -19,7 +19,7 @@ MOVED = {
     "balls": "numbers.balls",
     "precision": "numbers.precisions",
     "judge": "judging.judge",
-    "layerwise": "judging.layers",
+    "layerwise": "diagnosis.structure",
     "models": "targets.models",
     "diagnose": "diagnosis.causes",
     "golden": "vectors.golden",

@@ -6,16 +6,19 @@ library does there ends as a verdict here.
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from refimpl.models.configs import MODELS, Clip, Config
+from refimpl.models.registry import bring, brought, family, find_model
 from refimpl.models.weights import check
 from refimpl.oracle.targets.processes import Child, plain
 from refimpl.oracle.targets.sessions import TargetError
@@ -37,7 +40,7 @@ class Recording:
     `params` are under our names, `layers` under the names of the model's taps.
     """
 
-    config: Config
+    config: Any
     params: Mapping[str, np.ndarray]
     inputs: Mapping[str, np.ndarray]
     layers: Mapping[str, np.ndarray]
@@ -52,27 +55,9 @@ class Crashed(RuntimeError):
     """The target did not get to the end of the model."""
 
 
-def find_model(name: str) -> Config:
-    """The configuration of this name, or a KeyError that lists them."""
-    if name not in MODELS:
-        raise KeyError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
-    return MODELS[name]
-
-
-def inputs_for(config: Config, seed: int) -> dict[str, np.ndarray]:
-    """Noise, and an image of zeros whose tokens have little variance; texts of several lengths."""
-    rng = np.random.default_rng(seed)
-    vision = config.vision if isinstance(config, Clip) else config
-    shape = (vision.channels, vision.image, vision.image)
-    images = np.stack([rng.normal(size=shape), np.zeros(shape)]).astype(np.float32)
-    if not isinstance(config, Clip):
-        return {"images": images}
-    last, context = config.text.vocabulary - 1, config.text.context
-    ids = np.zeros((3, context), dtype=np.int64)
-    for row, length in zip(ids, (2, context // 2, context), strict=True):
-        row[: length - 1] = rng.integers(1, last, length - 1)
-        row[length - 1] = last
-    return {"images": images, "ids": ids}
+def inputs_for(config: Any, seed: int) -> dict[str, np.ndarray]:
+    """What a model of this configuration is run on."""
+    return family(config).inputs(config, np.random.default_rng(seed))
 
 
 def record(target: str, name: str, seed: int = 0, limit: float = RECORD_LIMIT) -> Recording:
@@ -87,7 +72,8 @@ def record(target: str, name: str, seed: int = 0, limit: float = RECORD_LIMIT) -
         raise TargetError(f"{target}: has no models; give a file ending in .py or one of {known}")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        child = Child(__name__, target, name, str(seed), folder)
+        path = os.pathsep.join(sys.path)  # on which the modules were found that brought families
+        child = Child(__name__, target, name, str(seed), folder, path, *brought())
         try:
             code = child.wait(limit)
             says = plain(child.epitaph(code))
@@ -107,6 +93,15 @@ def record(target: str, name: str, seed: int = 0, limit: float = RECORD_LIMIT) -
                 parts[part] = {key: arrays[key] for key in arrays.files}
     check(parts["params"], config)
     return Recording(config, version=version, **parts)
+
+
+def bring_from(path: str, chapters: Sequence[str]) -> None:
+    """Bring the families of models of modules, which are searched on our path and on this one."""
+    before = list(sys.path)
+    sys.path += path.split(os.pathsep)
+    for chapter in chapters:
+        bring(importlib.import_module(chapter).MODELS, chapter)
+    sys.path[:] = before
 
 
 def serve(target: str, name: str, seed: int, place: Path) -> None:
@@ -136,4 +131,5 @@ def serve(target: str, name: str, seed: int, place: Path) -> None:
 
 
 if __name__ == "__main__":
+    bring_from(sys.argv[5], sys.argv[6:])
     serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

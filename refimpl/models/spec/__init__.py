@@ -1,0 +1,1 @@
+"""The records of the families of whole models, a file each: what stands here is found."""
