@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from refimpl.models import compiled, recorder
 from refimpl.models.clip import clip_image
 from refimpl.models.configs import Text, Vit
 from refimpl.models.gradients import clip_image_vjp, vit_vjp
+from refimpl.models.registry import family
 from refimpl.models.vit import transformer, vit
 from refimpl.oracle.judging.layers import bounded
+from refimpl.oracle.targets.models import inputs_for
 
 from .small import SMALL, random_params
 
@@ -94,12 +97,11 @@ def test_a_bias_of_any_shape_is_added_to_the_scores(bias):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_whole_model_gives_what_its_text_gives(name):
-    from .test_models import forward, inputs_for
-
     config, params = SMALL[name], random_params(SMALL[name], dtype=np.float64)
-    inputs = inputs_for(config, 0)
-    whole = bounded(forward(config), params, "float64", **inputs, config=config)
-    found = forward(config)(**inputs, params=params, config=config, ops=compiled)
+    model, inputs = family(config), inputs_for(config, 0)
+    ops = importlib.import_module(model.compiled)
+    whole = bounded(model.text, params, "float64", **inputs, config=config)
+    found = model.text(**inputs, params=params, config=config, ops=ops)
     assert (np.abs(found - whole.value) <= 2 * whole.error).all()
 
 

@@ -11,8 +11,8 @@ import pytest
 import refimpl
 from refimpl.models import TEXT, recorder
 from refimpl.models.clip import clip_image
-from refimpl.models.gradients import clip_image_vjp, vit_logits_vjp, vit_vjp
-from refimpl.models.vit import vit, vit_logits
+from refimpl.models.gradients import clip_image_vjp
+from refimpl.models.spec.vit import MODEL as VIT
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import Recording, inputs_for
@@ -20,9 +20,9 @@ from refimpl.oracle.targets.models import Recording, inputs_for
 from .small import SMALL, random_params
 
 TOWERS = {  # name: the tower, its gradient, and the width of what it returns
-    "vit": (vit_logits, vit_logits_vjp, 5),
-    "vit-mean": (vit, vit_vjp, 24),
-    "vit-scaled": (vit, vit_vjp, 24),
+    "vit": (VIT.text, VIT.gradient, 5),
+    "vit-mean": (VIT.text, VIT.gradient, 24),
+    "vit-scaled": (VIT.text, VIT.gradient, 24),
     "clip": (clip_image, clip_image_vjp, 12),
     "clip-resnet": (clip_image, clip_image_vjp, 12),
 }
@@ -187,5 +187,5 @@ def test_a_mistake_in_the_gradient_is_found_in_its_layer():
     name = "transformer.resblocks.0.mlp.c_fc"
     wrong = recording.layers[f"{name}.grad"] * np.float32(1.01)
     layers = {**recording.layers, f"{name}.grad": wrong}
-    judgement = judge_layers(dataclasses.replace(recording, layers=layers), run=vit_logits_vjp)
+    judgement = judge_layers(dataclasses.replace(recording, layers=layers), run=VIT.gradient)
     assert judgement.first.name == f"{name}.grad"
