@@ -36,6 +36,7 @@ AXES = {
     "R": "query heads that share one key head",
     "S": "sections of a respaced schedule",
     "T": "diffusion steps",
+    "V": "words of a vocabulary",
     "channels": "image channels",
     "rows": "patch rows of an image",
     "cols": "patch columns of an image",
@@ -100,6 +101,7 @@ class Spec:
 
 if TYPE_CHECKING:
     from typing import Annotated as AlphaBar
+    from typing import Annotated as Base
     from typing import Annotated as Betas
     from typing import Annotated as Bias
     from typing import Annotated as Count
@@ -136,6 +138,7 @@ else:
     Deviation = Kind("Deviation", "positive standard deviations", low=0, open_low=True)
     Betas = Kind("Betas", "noise variances in (0, 1]", low=0, high=1, open_low=True)
     AlphaBar = Kind("AlphaBar", "signal shares in [0, 1]", low=0, high=1)
+    Base = Kind("Base", "a base above one", low=1, open_low=True)
     Limit = Kind("Limit", "a positive limit, inf for none", low=0, open_low=True)
     Time = Kind("Time", "diffusion times, zero-based", low=0)
     Index = Kind("Index", "zero-based indices below the named axis", low=0, integer=True)

@@ -15,6 +15,7 @@ CHAPTERS = (
     "gates",
     "images",
     "patch_embedding",
+    "positions",
     "attention",
     "clip",
     "diffusion",

@@ -58,7 +58,7 @@ def test_the_files_are_small_and_fit_the_schema():
     for path in ROOT.glob("*/*.json"):
         size += path.stat().st_size
         validator.validate(json.loads(path.read_text()))
-    assert size < 10_000_000
+    assert size < 16_000_000
 
 
 def test_the_files_are_those_of_the_manifest():

@@ -221,6 +221,35 @@ def timestep_embedding(t, half):
     return jnp.concatenate((jnp.cos(angles), jnp.sin(angles)), axis=-1)  # B 2*E
 
 
+# Positions
+
+
+@_on_tensors
+def embed_tokens(ids, table):
+    """jax.numpy.take"""
+    return jnp.take(table, ids, axis=0)
+
+
+@_on_tensors
+def rotary_angles(positions, half, base):
+    """jax.numpy.power, jax.numpy.outer"""
+    return jnp.outer(positions, base ** -(jnp.arange(half, dtype=positions.dtype) / half))
+
+
+@_on_tensors
+def rotary_embedding(x, angles):
+    """jax.numpy.cos, jax.numpy.sin, jax.numpy.concatenate"""
+    (first, second), cosine, sine = jnp.split(x, 2, axis=-1), jnp.cos(angles), jnp.sin(angles)
+    halves = first * cosine - second * sine, second * cosine + first * sine  # B H N E
+    return jnp.concatenate(halves, axis=-1)
+
+
+@_on_tensors
+def relative_bias(table, buckets):
+    """jax.numpy.take"""
+    return jnp.moveaxis(jnp.take(table, buckets, axis=0), -1, 0)
+
+
 # Attention
 
 

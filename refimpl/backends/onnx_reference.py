@@ -128,3 +128,9 @@ def attention(query, key, value, bias):
     if bias is not None:
         bias = np.broadcast_to(bias, (*query.shape[:3], key.shape[2]))  # B H N M
     return _node("Attention", query, key, value, bias)
+
+
+def rotary_embedding(x, angles):
+    """RotaryEmbedding"""
+    waves = (np.broadcast_to(f(angles), (len(x), *angles.shape)) for f in (np.cos, np.sin))
+    return _node("RotaryEmbedding", x, *(wave.astype(x.dtype) for wave in waves))

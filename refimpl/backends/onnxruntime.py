@@ -20,6 +20,7 @@ SUPPORTS = dict.fromkeys(
         *("layer_norm", "rms_norm", "group_norm"),  # the attribute epsilon is a float32 number
         *("gelu_tanh", "attention", "multi_head_attention"),  # float32 inside, whatever comes in
         *("gelu", "quick_gelu", "silu", "siglip_loss", "patch_embed"),  # no kernel for float64
+        "rotary_embedding",
     ),
     ("float32", "float16"),
 )
@@ -240,6 +241,18 @@ def timestep_embedding(t, half):
     """Exp, Mul, Cos, Sin, Concat"""
     angles = _angles(t, half)
     return _node("Concat", _node("Cos", angles), _node("Sin", angles), axis=1)  # B 2*E
+
+
+# Positions
+
+
+@_on_tensors
+def rotary_embedding(x, angles):
+    """RotaryEmbedding"""
+    waves = (
+        np.broadcast_to(f(angles.array), (len(x.array), *angles.shape)) for f in (np.cos, np.sin)
+    )
+    return _node("RotaryEmbedding", x, *(np.ascontiguousarray(wave) for wave in waves))
 
 
 # Attention

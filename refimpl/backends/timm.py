@@ -117,3 +117,10 @@ def resize_bicubic(images, tall, wide):
         places, [tall, wide], old_size=[height, width], num_prefix_tokens=0
     )
     return resized.reshape(tall, wide, B, channels).permute(2, 3, 0, 1)
+
+
+@_on_tensors
+def rotary_embedding(x, angles):
+    """timm.layers.apply_rot_embed_cat(half=True)"""
+    waves = torch.cat((angles.sin(), angles.sin(), angles.cos(), angles.cos()), dim=-1)
+    return timm.layers.apply_rot_embed_cat(x, waves, half=True)

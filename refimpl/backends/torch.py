@@ -171,6 +171,57 @@ def timestep_embedding(t, half):
     return torch.cat((angles.cos(), angles.sin()), dim=-1)  # B 2*E
 
 
+# Positions
+
+
+@_on_tensors
+def embed_tokens(ids, table):
+    """torch.nn.functional.embedding"""
+    return F.embedding(ids, table)
+
+
+@_on_tensors
+def rotary_angles(positions, half, base):
+    """torch.pow, torch.outer"""
+    return torch.outer(positions, base ** -(torch.arange(half, dtype=positions.dtype) / half))
+
+
+@_on_tensors
+def rotary_embedding(x, angles):
+    """torch.cos, torch.sin, torch.cat"""
+    first, second = x.chunk(2, dim=-1)  # B H N E
+    twice = torch.cat((angles, angles), dim=-1)  # N 2*E
+    return x * twice.cos() + torch.cat((-second, first), dim=-1) * twice.sin()
+
+
+@_on_tensors
+def halves_from_pairs(x):
+    """torch.cat"""
+    return torch.cat((x[..., 0::2], x[..., 1::2]), dim=-1)
+
+
+@_on_tensors
+def pairs_from_halves(x):
+    """torch.stack"""
+    return torch.stack(x.chunk(2, dim=-1), dim=-1).flatten(-2)
+
+
+@_on_tensors
+def alibi_bias(query_positions, key_positions, heads):
+    """torch.pow"""
+    power = 2 ** int(math.log2(heads))
+    exponents = torch.arange(1, 2 * power + 1, dtype=key_positions.dtype)
+    few, many = 2 ** (-8 * exponents[:power] / power), 2 ** (-4 * exponents[::2] / power)
+    slopes = torch.cat((few, many))[:heads]  # H
+    return -slopes[:, None, None] * (query_positions[:, None] - key_positions).abs()
+
+
+@_on_tensors
+def relative_bias(table, buckets):
+    """torch.nn.functional.embedding"""
+    return F.embedding(buckets, table).movedim(-1, 0)
+
+
 # Attention
 
 

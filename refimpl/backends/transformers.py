@@ -15,7 +15,11 @@ hooks.allow_broken_torchvision()
 import transformers  # noqa: E402  after the definition
 from transformers.activations import ACT2FN  # noqa: E402
 from transformers.models.clip import modeling_clip  # noqa: E402
-from transformers.models.llama.modeling_llama import LlamaRMSNorm  # noqa: E402
+from transformers.models.llama.modeling_llama import (  # noqa: E402
+    LlamaRMSNorm,
+    apply_rotary_pos_emb,
+)
+from transformers.models.t5.modeling_t5 import T5Attention  # noqa: E402
 
 VERSION = transformers.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
@@ -136,6 +140,30 @@ def quick_gelu(x):
 def silu(x):
     """ACT2FN["silu"]"""
     return ACT2FN["silu"](x)
+
+
+@_on_tensors
+def rotary_embedding(x, angles):
+    """models.llama.apply_rotary_pos_emb"""
+    twice = torch.cat((angles, angles), dim=-1)[None]  # 1 N 2*E
+    return apply_rotary_pos_emb(x, x, twice.cos(), twice.sin())[0]
+
+
+def _buckets(query_positions, key_positions, buckets, max_distance, both):
+    ahead = key_positions - query_positions[:, None]  # N M
+    return T5Attention._relative_position_bucket(ahead, both, buckets, max_distance)
+
+
+@_on_tensors
+def relative_buckets(query_positions, key_positions, buckets, max_distance):
+    """T5Attention._relative_position_bucket(bidirectional=True)"""
+    return _buckets(query_positions, key_positions, buckets, max_distance, True)
+
+
+@_on_tensors
+def relative_buckets_causal(query_positions, key_positions, buckets, max_distance):
+    """T5Attention._relative_position_bucket(bidirectional=False)"""
+    return _buckets(query_positions, key_positions, buckets, max_distance, False)
 
 
 @_on_tensors

@@ -357,6 +357,8 @@ def draw_scalar(kind: str, source: Source, sizes: dict[str, int], spec: Spec) ->
             return source.choice([0.0, 1.0, 2.0, 7.5, 10 * anywhere])
         case "Limit":
             return source.choice([1.0, np.inf, 0.5, 2.0])
+        case "Base":
+            return source.choice([1e4, 5e5, 1e6, 2 + 8 * anywhere])
         case "Count":
             return source.integer(0, sizes[spec.limit or ""])
     return source.choice([0.0, 1.0, -10.0, 10 * anywhere - 5])

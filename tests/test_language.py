@@ -1,0 +1,51 @@
+"""Text models: published and certified numbers that the chapters about them must give."""
+
+import numpy as np
+
+import refimpl
+from refimpl.ops.common import sines
+
+
+def near(printed):
+    """Numbers as printed with twelve digits."""
+    return {"rtol": 1e-11, "atol": 1e-14, "desired": np.array(printed.split(), dtype=float)}
+
+
+def test_a_rotary_embedding_of_halves_has_the_certified_numbers():
+    angles = refimpl.rotary_angles(np.array([3.0]), 4, 1e4)
+    np.testing.assert_allclose(
+        refimpl.rotary_embedding(sines(1, 1, 1, 8), angles).ravel(),
+        **near(
+            "-.697726559698 .951257937087 .121349867164 -.759767159987 "
+            "1.06807622888 .00177994243551 .660923942152 .987083390434"
+        ),
+    )
+
+
+def test_between_converters_it_is_the_form_of_the_paper_that_pairs_neighbours():
+    angles = refimpl.rotary_angles(np.array([3.0]), 4, 1e4)
+    turned = refimpl.rotary_embedding(refimpl.halves_from_pairs(sines(1, 1, 1, 8)), angles)
+    np.testing.assert_allclose(
+        refimpl.pairs_from_halves(turned).ravel(),
+        **near(
+            "-.961370021269 -.781449237577 .358467522861 -.681297224883 "
+            "-.950111583469 -.30805318393 .654015571994 .991324751354"
+        ),
+    )
+
+
+def test_twelve_heads_have_eight_slopes_and_every_other_one_of_sixteen():
+    slopes = -refimpl.alibi_bias(np.array([1.0]), np.array([0.0]), 12).ravel()
+    np.testing.assert_array_equal(slopes[:8], 0.5 ** np.arange(1, 9))
+    between = ".707106781187 .353553390593 .176776695297 .0883883476483"
+    np.testing.assert_allclose(slopes[8:], **near(between))
+
+
+def test_the_buckets_of_t5_begin_where_its_code_puts_them():
+    distances = np.arange(200)
+    both = refimpl.relative_buckets(distances, np.array([0]), 32, 128)[:, 0]
+    causal = refimpl.relative_buckets_causal(distances, np.array([0]), 32, 128)[:, 0]
+    firsts = [np.flatnonzero(np.diff(found, prepend=-1)).tolist() for found in (both, causal)]
+    assert firsts[0] == [*range(9), 12, 16, 23, 32, 46, 64, 91]
+    far = [19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113]
+    assert firsts[1] == [*range(17), *far]
