@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.op import Op
+from refimpl.oracle.numbers.choices import Choice
 from refimpl.oracle.numbers.errors import ErrorArray, bounded, stored
 from refimpl.oracle.numbers.places import Doubt
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision, kernel
@@ -21,6 +22,7 @@ class Expected:
     name: str
     value: np.ndarray
     allowed: np.ndarray
+    choice: Choice | None = None  # where honest implementations may find other whole numbers
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Verdict:
     allowed: float = 0.0
     reason: str = ""
     op: str = ""
+    chosen: bool = False  # a choice, which is judged by what it costs
     cause: str = ""  # a known mistake that gives just this, where one was looked for
 
     @property
@@ -45,9 +48,10 @@ class Verdict:
     def __str__(self) -> str:
         if self.reason:
             return self.reason
+        also = " or another that may be as good" if self.chosen else f" ± {self.allowed:.2g}"
         told = (
             f"{self.output}{list(self.index)} is {self.found:.9g}, expected "
-            f"{self.expected:.9g} ± {self.allowed:.2g}: {self.worst:.3g} × the allowed error"
+            f"{self.expected:.9g}{also}: {self.worst:.3g} × the allowed error"
         )
         if self.conforms:
             return f"{self.op}: conforms; at worst {told}"
@@ -83,7 +87,12 @@ def expect(
         values = [np.asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
         return [Expected(n, y, np.full(y.shape, np.inf)) for n, y in zip(op.outputs, values)]
     return [
-        Expected(name, ours.value, ours.error + other.error)
+        Expected(
+            name,
+            ours.value,
+            ours.error + other.error,
+            other if isinstance(other, Choice) else None,
+        )
         for name, ours, other in zip(op.outputs, own, theirs, strict=True)
     ]
 
@@ -99,15 +108,15 @@ def bounds(text: Callable, inputs: dict[str, Any], precision: str | Precision) -
     found, inside = bounded(text, inputs, p), kernel(p)
     if inside is None or not any(np.isinf(x.error).any() for x in found):
         return found
-    sharper = [stored(x, p) for x in bounded(text, inputs, inside)]
-    return [
-        ErrorArray(
-            x.value,
-            np.where(np.isinf(x.error), y.error, x.error),
-            p,
-        )
-        for x, y in zip(found, sharper, strict=True)
-    ]
+    sharper = [x if isinstance(x, Choice) else stored(x, p) for x in bounded(text, inputs, inside)]
+    return [_sharper(x, y, p) for x, y in zip(found, sharper, strict=True)]
+
+
+def _sharper(x: ErrorArray, y: ErrorArray, p: Precision) -> ErrorArray:
+    """One bound where it is finite, the other elsewhere; of a choice, the one or the other."""
+    if isinstance(x, Choice):
+        return y if np.isinf(x.error).any() else x
+    return ErrorArray(x.value, np.where(np.isinf(x.error), y.error, x.error), p)
 
 
 def judge(op: Op, expected: list[Expected], actual: Any, storage: np.dtype) -> Verdict:
@@ -133,7 +142,7 @@ def compare(op: Op, want: Expected, actual: Any, storage: np.dtype) -> Verdict:
         return _reject(op, want.name, f"returned no array: {error}")
     if found.dtype.kind not in "fiuV" or (found.dtype.kind == "V" and found.dtype.fields):
         return _reject(op, want.name, f"has dtype {found.dtype}, expected {storage}")
-    exact = not want.allowed.any()
+    exact = not want.allowed.any() or want.choice is not None
     if found.dtype.itemsize < storage.itemsize and not exact:
         return _reject(op, want.name, f"has dtype {found.dtype}, expected {storage} or wider")
     if found.dtype.kind in "iu" and not exact:
@@ -152,11 +161,14 @@ def compare(op: Op, want: Expected, actual: Any, storage: np.dtype) -> Verdict:
         float(want.value[index]),
         float(want.allowed[index]),
         op=op.name,
+        chosen=want.choice is not None,
     )
 
 
 def error_ratio(want: Expected, found: np.ndarray) -> np.ndarray:
     """Error ÷ allowed: 0 where right, infinite where nothing is allowed or a number is missing."""
+    if want.choice is not None:
+        return want.choice.cost(found)
     with np.errstate(all="ignore"):
         error = np.abs(found - want.value)
         ratio = np.where(error == 0, 0.0, error / want.allowed)

@@ -119,8 +119,12 @@ class ErrorArray(Reading):
         )
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, Reading) and index.error.any() and hasattr(index, "taken"):
+            return index.taken(self)
         if isinstance(index, Reading):
             index = index.plain_index()
+        if isinstance(index, tuple):
+            index = tuple(i.plain_index() if isinstance(i, Reading) else i for i in index)
         if not self.error.flags.writeable or self.error.shape != self.value.shape:
             self.error = np.array(np.broadcast_to(self.error, self.value.shape))
         return super().__getitem__(index)
@@ -161,11 +165,11 @@ class ErrorArray(Reading):
             )
         return self.value.item()
 
-    def decided(self, name: str, axis: Any = None, **kwargs: Any) -> np.ndarray:
-        from refimpl.oracle.numbers.written import decided
+    def decided(self, name: str, axis: Any = None, **kwargs: Any) -> Any:
+        from refimpl.oracle.numbers.choices import decided
 
         axis = -1 if name == "argsort" and axis is None else axis
-        found = decided(self, name, axis)
+        found = decided(self, name, axis, kwargs.get("kind") == "stable")
         kept = kwargs.get("keepdims") and axis is not None and name != "argsort"
         return np.expand_dims(found, axis) if kept else found
 
@@ -188,6 +192,23 @@ class ErrorArray(Reading):
                 ufunc, method, *inputs, **kwargs
             )
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+
+    def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
+        if func in (np.take, np.take_along_axis) and isinstance(args[1], ErrorArray):
+            return self.lift(args[0]).at(args[1], func, *args[2:], **kwargs)
+        return super().__array_function__(func, types, args, kwargs)
+
+    def at(self, index: Any, func: Callable, axis: Any = None) -> Any:
+        """The elements at indices that were computed, which may be in doubt."""
+        if not index.error.any() or not hasattr(index, "taken"):
+            return func(self, index.plain_index(), axis)
+        if func is np.take_along_axis and axis is not None:
+            return index.taken_along(self, axis)
+        return index.taken(self) if axis == 0 or self.ndim == 1 else index.plain_index()
+
+    def finished(self) -> ErrorArray:
+        """An output: what is remembered of its sums is of no use any more."""
+        return ErrorArray(self.value, self.error * SLACK, self.precision)
 
     def held_in(self, precision: Precision) -> ErrorArray:
         """The same numbers among those of another precision."""
@@ -230,7 +251,7 @@ def bounded(text: Callable, inputs: dict[str, Any], precision: str | Precision) 
     result = run(text, lambda x: lift(x, p), inputs)
     outputs = result if isinstance(result, tuple) else (result,)
     lifted = [y if isinstance(y, ErrorArray) else exact(y, p) for y in outputs]
-    return [ErrorArray(y.value, y.error * SLACK, p) for y in lifted]
+    return [y.finished() for y in lifted]
 
 
 def stored(x: ErrorArray, precision: Precision) -> ErrorArray:

@@ -5,7 +5,8 @@ prod, cumprod        any order; what may overflow or vanish on the way counts
 cumsum               any order, a scan in parallel too
 x ** y               integer powers by products, others also as exp(y log x)
 expm1, cbrt          4 ulp; erfc, arctan2 and arccos 4 ulp of one
-sort, argmax         order statistics move no more than their interval; an index must be certain
+sort                 order statistics move no more than their interval
+argmax, argsort      choices: any index whose score may be the best
 floor, sign, x > y   a jump costs its height wherever an honest number may lie beyond it
 """
 
@@ -32,6 +33,7 @@ from refimpl.oracle.numbers.errors import (
     _settle,
     _shortened,
     _sqrt,
+    _sum,
     _terms_along,
     _ulp,
     gamma,
@@ -234,6 +236,14 @@ class Truth(ErrorArray):
             move(self.value), move(np.broadcast_to(self.error, self.shape)), self.precision
         )
 
+    def decided(self, name: str, axis: Any = None, **kwargs: Any) -> Any:
+        if name == "argsort":
+            return super().decided(name, axis, **kwargs)
+        from refimpl.oracle.numbers.choices import first_true
+
+        found = first_true(self, name, axis)
+        return np.expand_dims(found, axis) if kwargs.get("keepdims") and axis is not None else found
+
     def certain(self, how: str) -> np.ndarray:
         """The plain truth values, if no honest implementation has others."""
         if self.error.any():
@@ -304,29 +314,6 @@ def _chosen(condition: ErrorArray, a: ErrorArray, b: ErrorArray) -> ErrorArray:
     return chosen
 
 
-def decided(x: ErrorArray, name: str, axis: Any) -> np.ndarray:
-    """The indices of argmax, argmin or argsort, if no honest implementation gives others."""
-    sign = -1 if name == "argmax" else 1
-    flat = x.reshape(-1) if axis is None else np.moveaxis(x, axis, -1)  # type: ignore[type-var]
-    value, error = sign * flat.value, _full(flat)
-    order = np.argsort(value, axis=-1, kind="stable")
-    low = np.take_along_axis(value, order, -1)
-    off = np.take_along_axis(error, order, -1)
-    gaps = low[..., 1:] - low[..., :-1] > off[..., 1:] + off[..., :-1]
-    sure = gaps | ((off[..., 1:] == 0) & (off[..., :-1] == 0))
-    if name != "argsort" and low.shape[-1] > 1:  # the first one against all the others
-        rest = np.min(low[..., 1:] - off[..., 1:], axis=-1) > low[..., 0] + off[..., 0]
-        sure = rest | ~np.any(off > 0, axis=-1)
-    elif name == "argsort":
-        reach = np.maximum.accumulate(low + off, axis=-1)[..., :-1]
-        sure = sure & ((low - off)[..., 1:] > reach) | ~np.any(off > 0, axis=-1, keepdims=True)
-    if not np.all(sure):
-        raise Doubt(f"{name} of computed numbers that may change places ({line()})")
-    if name == "argsort":
-        return np.moveaxis(order, -1, axis) if axis is not None else order
-    return order[..., 0]
-
-
 def _any(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> Any:
     return np.any(Truth.certain(_truth(x), "np.any"), axis=axis, keepdims=keepdims)
 
@@ -335,7 +322,14 @@ def _all(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> Any:
     return np.all(Truth.certain(_truth(x), "np.all"), axis=axis, keepdims=keepdims)
 
 
+def _total(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
+    from refimpl.oracle.numbers.choices import counted
+
+    return (counted if isinstance(x, Truth) else _sum)(x, axis, keepdims)
+
+
 RULES: dict[str, Callable] = {
+    "sum": _total,
     "contract": contract,
     "prod": _prod,
     "cumsum": _cumsum,
