@@ -227,8 +227,14 @@ class Op:
         return _execute(module, *own.items(), imported=imported)[self.name]
 
     def home(self, where: str = "") -> tuple[Any, str]:
-        """The module and the name of a function that edits speak of: `name` or `chapter.name`."""
+        """The module and the name of a function that edits speak of.
+
+        `name` is one of the text's own module, `chapter.name` one of another chapter, and what has
+        more dots one of any module.
+        """
         chapter, _, name = (where or self.name).rpartition(".")
+        if "." in chapter:
+            return importlib.import_module(chapter), name
         if chapter:
             return importlib.import_module(f"refimpl.ops.{chapter}.reference"), name
         return inspect.getmodule(self.text), name

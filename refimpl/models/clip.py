@@ -12,7 +12,10 @@ from refimpl.models.configs import Clip, ResNet, Vit
 from refimpl.models.resnet import resnet
 from refimpl.models.vit import norm, transformer, vit
 
-TOWERS: dict[type, Callable[..., Any]] = {Vit: vit, ResNet: resnet}
+
+def image_tower(config: Clip) -> Callable[..., Any]:
+    """The text of the image tower."""
+    return {Vit: vit, ResNet: resnet}[type(config.vision)]
 
 
 def clip_image(
@@ -29,8 +32,7 @@ def clip_image(
     Paper: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
     Supervision", section 2.4.
     """
-    tower = TOWERS[type(config.vision)]
-    pooled = tower(images, params, config.vision, ops, tap, "visual.")  # B D
+    pooled = image_tower(config)(images, params, config.vision, ops, tap, "visual.")  # B D
     projection = params.get("visual.proj")  # a ResNet's is a part of its pool
     return tap("image_features", pooled if projection is None else pooled @ projection)  # B embed
 

@@ -1,7 +1,9 @@
-"""What goes wrong in the structure of a Vision Transformer, as edits of its text.
+"""What goes wrong in the structure of a Vision Transformer and of CLIP, as edits of their texts.
 
 The same records as the mistakes of operations: compiled, run layer by layer, shown as a diff.
 """
+
+from dataclasses import replace
 
 from refimpl.op import Edit
 
@@ -18,6 +20,17 @@ CLASS_LAST = (
     "np.concatenate([x, np.broadcast_to("
     'params[f"{at}class_embedding"], x[:, :1].shape)], axis=1) + positions'
 )
+CLASS_UNPLACED = (
+    "np.concatenate([np.broadcast_to("
+    'params[f"{at}class_embedding"], x[:, :1].shape), x + positions[1:]], axis=1)'
+)
+PATCHES = "ops.patch_embed(images, kernel, bias)"
+BY_COLUMNS = (
+    "np.reshape(np.swapaxes(np.reshape("
+    f"{PATCHES}, (images.shape[0], config.image // config.patch, -1, config.width)"
+    "), 1, 2), (images.shape[0], -1, config.width))"
+)
+PROJECTED = 'return dense(mixed, params, f"{name}.out_proj", ops)'
 POST_NORM_1 = MIDDLE + (
     '    x = tap(f"{name}.ln_1", norm(x, params, f"{name}.ln_1", config.eps, ops))\n'
 )
@@ -27,7 +40,7 @@ POST_NORM_2 = (
     "    return tap(name, x)"
 )
 
-VIT = (
+TOKENS_AND_POOL = (
     Edit(
         "vit/class-token-last",
         "puts the class token behind the patches and takes the last token",
@@ -65,6 +78,29 @@ VIT = (
         "vit",
     ),
     Edit(
+        "vit/positions-of-patches-only",
+        "adds the positions to the patches before it puts the class token first",
+        TOKENS,
+        CLASS_UNPLACED,
+        "vit",
+    ),
+    Edit(
+        "vit/patches-by-columns",
+        "counts the patches down the columns, not along the rows",
+        PATCHES,
+        BY_COLUMNS,
+        "vit",
+    ),
+    Edit(
+        "vit/no-last-norm",
+        "pools tokens that are not normalised",
+        'norm(x, params, f"{at}ln_post", config.eps, ops)',
+        "x",
+        "vit",
+    ),
+)
+BLOCK = (
+    Edit(
         "vit/heads-merged-without-transposition",
         "puts heads side by side without moving their axis back",
         "np.reshape(np.swapaxes(x, 1, 2), (B, N, H * E))",
@@ -77,6 +113,28 @@ VIT = (
         "np.swapaxes(np.reshape(x, (B, N, heads, D // heads)), 1, 2)",
         "np.reshape(x, (B, heads, N, D // heads))",
         "split",
+    ),
+    Edit(
+        "vit/heads-interleaved",
+        "takes every H-th channel for a head, where a head's channels lie side by side",
+        "np.swapaxes(np.reshape(x, (B, N, heads, D // heads)), 1, 2)",
+        "np.swapaxes(np.swapaxes(np.reshape(x, (B, N, D // heads, heads)), 1, 3), 2, 3)",
+        "split",
+        also=(
+            (
+                "join",
+                "np.reshape(np.swapaxes(x, 1, 2), (B, N, H * E))",
+                "np.reshape(np.swapaxes(np.swapaxes(x, 2, 3), 1, 3), (B, N, H * E))",
+            ),
+        ),
+    ),
+    Edit(
+        "vit/joint-matrix-by-heads",
+        "reads the joint matrix as queries, keys and values of each head in turn",
+        "thirds(joint), strict",
+        "[np.reshape(np.reshape(joint, (*x.shape[:2], heads, 3, -1))[:, :, :, i], x.shape) "
+        "for i in range(3)], strict",
+        "self_attention",
     ),
     Edit(
         "vit/keys-from-queries",
@@ -121,6 +179,42 @@ VIT = (
         "self_attention",
     ),
     Edit(
+        "vit/scores-scaled-twice",
+        "divides the scores by the head's width, not by its root",
+        ATTENTION,
+        "ops.attention(query / np.sqrt(query.shape[-1]), key, value, bias)",
+        "self_attention",
+    ),
+    Edit(
+        "vit/scores-scaled-by-heads",
+        "divides the scores by the root of the number of heads",
+        ATTENTION,
+        "ops.attention(query * np.sqrt(query.shape[-1] / heads), key, value, bias)",
+        "self_attention",
+    ),
+    Edit(
+        "vit/later-tokens-hidden",
+        "hides later tokens, as a decoder does",
+        ATTENTION,
+        "ops.attention(query, key, value, ops.causal_bias(x.shape[1], x.shape[1]))",
+        "self_attention",
+    ),
+    Edit(
+        "vit/no-projection-of-attention",
+        "leaves out the projection behind the heads",
+        PROJECTED,
+        "return mixed",
+        "self_attention",
+    ),
+    Edit(
+        "vit/projection-of-attention-transposed",
+        "projects the heads by the transposed matrix",
+        PROJECTED,
+        'return ops.linear(mixed, np.swapaxes(params[f"{name}.out_proj.weight"], 0, 1), '
+        'params[f"{name}.out_proj.bias"])',
+        "self_attention",
+    ),
+    Edit(
         "vit/no-residual-of-attention",
         "does not add the tokens to what attention gives",
         'x + layer_scale(y, params, f"{name}.ls_1")',
@@ -139,6 +233,20 @@ VIT = (
         "adds what attention gives to the normalised tokens",
         NORM_1,
         NORM_1.replace("y = tap", "x = y = tap"),
+        "block",
+    ),
+    Edit(
+        "vit/perceptron-added-to-normalised",
+        "adds what the perceptron gives to the normalised tokens",
+        NORM_2,
+        NORM_2.replace("y = tap", "x = y = tap"),
+        "block",
+    ),
+    Edit(
+        "vit/first-norm-twice",
+        "normalises before the perceptron by the gain and bias of the norm before attention",
+        NORM_2,
+        NORM_2.replace('params, f"{name}.ln_2"', 'params, f"{name}.ln_1"'),
         "block",
     ),
     Edit(
@@ -166,5 +274,86 @@ VIT = (
             ("block", NORM_2, "    y = x\n"),
             ("block", LAST, POST_NORM_2),
         ),
+    ),
+)
+VIT = (*TOKENS_AND_POOL, *BLOCK)
+
+
+def elsewhere(edit: Edit, family: str, module: str = "refimpl.models.vit") -> Edit:
+    """The mistake in a function of `module`, for a family whose text calls that function."""
+    return replace(
+        edit,
+        id=f"{family}/{edit.id.partition('/')[2]}",
+        where=f"{module}.{edit.where}",
+        also=tuple((f"{module}.{where}", old, new) for where, old, new in edit.also),
+    )
+
+
+ENDS = "x[np.arange(texts), np.argmax(ids, axis=1)]"
+LOGITS = "ops.clip_logits(image_features, text_features, scale)"
+CLIP = (
+    *(elsewhere(edit, "clip") for edit in VIT),
+    Edit(
+        "clip/later-words-seen",
+        "lets words see those behind them",
+        "ops.causal_bias(length, length)",
+        "None",
+        "clip_text",
+    ),
+    Edit(
+        "clip/last-position",
+        "takes the last position, not the end of the text",
+        ENDS,
+        "x[:, -1]",
+        "clip_text",
+    ),
+    Edit(
+        "clip/first-position",
+        "takes the first position, not the end of the text",
+        ENDS,
+        "x[:, 0]",
+        "clip_text",
+    ),
+    Edit(
+        "clip/mean-of-words",
+        "pools the mean of all words, not the end of the text",
+        ENDS,
+        "np.mean(x, axis=1)",
+        "clip_text",
+    ),
+    Edit(
+        "clip/no-positions-of-words",
+        "adds no positions to the words",
+        ' + params["positional_embedding"][:length]',
+        "",
+        "clip_text",
+    ),
+    Edit(
+        "clip/no-last-norm-of-words",
+        "takes the end of the text from words that are not normalised",
+        'norm(x, params, "ln_final", config.text.eps, ops)',
+        "x",
+        "clip_text",
+    ),
+    Edit(
+        "clip/scale-not-exponentiated",
+        "multiplies by the parameter, which is the scale's logarithm",
+        'params["logit_scale"]',
+        'np.log(params["logit_scale"])',
+        "clip",
+    ),
+    Edit(
+        "clip/features-not-normalised",
+        "multiplies features of any length",
+        LOGITS,
+        "np.exp(scale) * (image_features @ np.swapaxes(text_features, 0, 1))",
+        "clip",
+    ),
+    Edit(
+        "clip/logits-transposed",
+        "gives texts against images",
+        LOGITS,
+        f"np.swapaxes({LOGITS}, 0, 1)",
+        "clip",
     ),
 )

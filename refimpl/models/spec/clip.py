@@ -8,6 +8,7 @@ import numpy as np
 
 from refimpl.models.clip import clip
 from refimpl.models.configs import MODELS, Clip, ResNet, Text, Vit
+from refimpl.models.mistakes import CLIP
 from refimpl.models.model import Model
 from refimpl.models.names import PERCEPTRON, Layout, Params, numbers, shape_of
 from refimpl.models.spec.vit import CHOICES, ENTERING, heads, images, infer_blocks, infer_tower
@@ -98,6 +99,7 @@ MODEL = Model(
     inputs=inputs,
     sizes={name: config for name, config in MODELS.items() if type(config) is Clip},
     choices=CHOICES,
+    mistakes=CLIP,
     compiled="refimpl.models.compiled",
     layouts=(
         Layout(

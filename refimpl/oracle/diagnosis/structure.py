@@ -1,9 +1,14 @@
-"""What explains a whole model that deviates: another choice on purpose, or a wrong structure."""
+"""What explains a whole model that deviates: other choices on purpose, or a wrong structure.
+
+Every explanation is another text of the model, or the same text of another configuration. One that
+puts each layer within its bound explains the model. Where none does alone, those that lead further
+than the text as it is are combined with a second one: two mistakes, or a mistake beside a choice.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +24,35 @@ from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.models import Recording
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """Other choices in words and as a configuration, and mistakes in the text."""
+
+    config: Any
+    chosen: str = ""
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def says(self) -> str:
+        """All of it in words."""
+        return " and ".join([self.chosen] * bool(self.chosen) + [e.says for e in self.edits])
+
+    def text(self, op: Op) -> Callable[..., Any]:
+        """The text with its mistakes; ValueError for those that cannot stand together."""
+        if not self.edits:
+            return op.text
+        places = tuple(place for edit in self.edits for place in edit.places)
+        (where, old, new), also = places[0], places[1:]
+        return op.edited(Edit(self.edits[0].id, self.says, old, new, where, also=also))
+
+
 @dataclass
 class Judgement:
     """All layers in the order in which the model computes them, and what explains a deviation."""
 
     op: Op  # the text that they were judged by
     layers: list[Layer] = field(default_factory=list)
-    dialect: str = ""
-    mistakes: tuple[Edit, ...] = ()  # each alone explains every layer
+    explanations: Sequence[Explanation] = ()  # each explains every layer
 
     @property
     def first(self) -> Layer | None:
@@ -37,6 +63,11 @@ class Judgement:
     def worst(self) -> float:
         """The largest error ÷ allowed."""
         return max((layer.verdict.worst for layer in self.layers), default=0.0)
+
+    @property
+    def dialect(self) -> str:
+        """The choices that explain everything without a mistake, in words."""
+        return ", or ".join(found.says for found in self.explanations if not found.edits)
 
     @property
     def status(self) -> str:
@@ -51,16 +82,16 @@ def judge_layers(
 ) -> Judgement:
     """Judge every recorded layer; where one deviates, look for what explains them all.
 
-    `run` is the text to judge by, if not that of the whole model forwards: a gradient, a tower.
+    `run` is the text to judge by, if not that of the whole model forwards: a gradient, a tower,
+    of which no mistakes are known.
 
     Raises LayerError for recorded layers that the model does not have.
     """
-    op = Op(run or family(recording.config).text)
-    judgement = Judgement(op, each_layer(recording, precision, run))
+    model = family(recording.config)
+    judgement = Judgement(Op(run or model.text), each_layer(recording, precision, run))
     if judgement.first is not None:
-        judgement.dialect = explain(recording, precision, run)
-        if run is None and not judgement.dialect:
-            judgement.mistakes = tuple(wrong_structure(recording, precision))
+        search = Search(recording, precision, judgement, model.mistakes if run is None else ())
+        judgement.explanations = search.simplest()
     return judgement
 
 
@@ -68,55 +99,63 @@ class Deviates(Exception):
     """A layer that deviates was reached."""
 
 
-def explain(recording: Recording, precision: str, run: Callable | None = None) -> str:
-    """The other activation or epsilon, or both, with which every layer is within its bound."""
-    op = Op(run or family(recording.config).text)
-    storage = PRECISIONS[precision].dtype()
+class Search:
+    """Explanations tried on one recording, each as far as the first layer that deviates."""
 
-    def stop(name: str, theirs: ErrorArray) -> None:
-        want = Expected(name, theirs.value, theirs.error)
-        if not compare(op, want, recording.layers[name], storage).conforms:
-            raise Deviates
+    def __init__(
+        self, recording: Recording, precision: str, judged: Judgement, mistakes: tuple[Edit, ...]
+    ) -> None:
+        self.recording, self.precision, self.op = recording, precision, judged.op
+        self.layers = {layer.name: layer for layer in judged.layers}
+        config = recording.config
+        self.mistakes = [Explanation(config, edits=(edit,)) for edit in mistakes]
+        self.choices = [
+            [Explanation(other, says) for says, other in dialects(config, changes)]
+            for changes in range(1, len(family(config).choices) + 1)
+        ]
 
-    def fits(config: Any) -> bool:
-        try:
-            walk(recording, config, precision, stop, run)
-        except Deviates:
-            return False
-        return True
+    def simplest(self) -> list[Explanation]:
+        """The explanations of the simplest kind that has any: choices, a mistake, two of them."""
+        for kind in (*self.choices, self.mistakes):
+            if found := [one for one in kind if self.reach(one) == len(self.layers)]:
+                return found
+        return [two for two in self.pairs() if self.reach(two) == len(self.layers)]
 
-    for changes in (1, 2):
-        spoken = dialects(recording.config, changes)
-        found = [says for says, config in spoken if fits(config)]
-        if found:
-            return ", or ".join(found)
-    return ""
+    def pairs(self) -> Iterator[Explanation]:
+        """A mistake and a second one or a choice, where either leads further than nothing does."""
+        config = self.recording.config
+        start = self.reach(Explanation(config))
+        chosen = self.choices[0] if self.choices else []
+        further = {one.says for one in (*self.mistakes, *chosen) if self.reach(one) > start}
+        for one, other in itertools.combinations(self.mistakes, 2):
+            if {one.says, other.says} & further:
+                yield Explanation(config, "", one.edits + other.edits)
+        for one, choice in itertools.product(self.mistakes, chosen):
+            if {one.says, choice.says} & further:
+                yield Explanation(choice.config, choice.chosen, one.edits)
 
+    def reach(self, explanation: Explanation) -> int:
+        """How many layers are within their bounds before the first that is not.
 
-def wrong_structure(recording: Recording, precision: str) -> Iterator[Edit]:
-    """The known mistakes of a model's text, each of which puts every layer within its bound.
+        A bound as wide as the values explains nothing that was judged, nor does a text with other
+        layers than were recorded.
+        """
+        within: set[str] = set()
+        storage = PRECISIONS[self.precision].dtype()
 
-    A bound as wide as the values explains nothing, nor does a text without the recorded layers.
-    """
-    config = recording.config
-    model, storage = family(config), PRECISIONS[precision].dtype()
-    op = Op(model.text)
-    for edit in model.mistakes:
-        met: set[str] = set()
-
-        def stop(name: str, theirs: ErrorArray, met: set[str] = met) -> None:
-            met.add(name)
+        def meet(name: str, theirs: ErrorArray) -> None:
             want = Expected(name, theirs.value, theirs.error)
-            fits = compare(op, want, recording.layers[name], storage).conforms
-            if not fits or room(theirs) >= 1:
+            found = compare(self.op, want, self.recording.layers[name], storage)
+            if not found.conforms or (self.layers[name].judged and room(theirs) >= 1):
                 raise Deviates
+            within.add(name)
 
         try:
-            walk(recording, config, precision, stop, op.edited(edit))
+            run = explanation.text(self.op)
+            walk(self.recording, explanation.config, self.precision, meet, run)
         except (Deviates, AxesError, ValueError):  # or its shapes are not those of the recording
-            continue
-        if met == set(recording.layers):
-            yield edit
+            return min(len(within), len(self.layers) - 1)
+        return len(within)
 
 
 def dialects(config: Any, changes: int) -> Iterator[tuple[str, Any]]:
@@ -133,20 +172,23 @@ def dialects(config: Any, changes: int) -> Iterator[tuple[str, Any]]:
             yield " and ".join(says), spoken(config, {c.field: x for c, x in chosen.items()})
 
 
-def cause(judgement: Judgement, model: str) -> dict[str, str]:
-    """What explains every layer: a dialect, the one mistake that does, or nothing."""
+def causes(judgement: Judgement, model: str) -> list[dict[str, str]]:
+    """What explains every layer, all of it together: choices, mistakes, or nothing known."""
     if judgement.dialect:
-        name = f"{model}/{'-'.join(judgement.dialect.split())}"
-        return {"kind": "dialect", "id": name, "says": judgement.dialect, "diff": ""}
-    if len(judgement.mistakes) == 1:
-        (edit,) = judgement.mistakes
-        return {
-            "kind": "mistake",
-            "id": edit.id,
-            "says": edit.says,
-            "diff": diff(judgement.op, edit),
-        }
+        return [_choice(model, judgement.dialect)]
+    if len(judgement.explanations) == 1:
+        (found,) = judgement.explanations
+        chosen = [_choice(model, found.chosen)] if found.chosen else []
+        return chosen + [_mistake(judgement.op, edit) for edit in found.edits]
     says = "no other choice that libraries make and no known mistake of the structure fits"
-    if judgement.mistakes:
-        says = "cannot tell these apart: " + "; ".join(edit.says for edit in judgement.mistakes)
-    return {"kind": "unknown", "id": "", "says": says, "diff": ""}
+    if judgement.explanations:
+        says = "cannot tell these apart: " + "; ".join(x.says for x in judgement.explanations)
+    return [{"kind": "unknown", "id": "", "says": says, "diff": ""}]
+
+
+def _choice(model: str, says: str) -> dict[str, str]:
+    return {"kind": "dialect", "id": f"{model}/{'-'.join(says.split())}", "says": says, "diff": ""}
+
+
+def _mistake(op: Op, edit: Edit) -> dict[str, str]:
+    return {"kind": "mistake", "id": edit.id, "says": edit.says, "diff": diff(op, edit)}

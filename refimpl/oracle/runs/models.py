@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from refimpl.models.registry import find_model
-from refimpl.oracle.diagnosis.structure import Judgement, cause, judge_layers
+from refimpl.oracle.diagnosis.structure import Judgement, causes, judge_layers
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.layers import LayerError
 from refimpl.oracle.targets.models import LIBRARIES, Crashed, Unsupported, record
@@ -66,6 +66,6 @@ def findings(judgement: Judgement, model: str, again: str) -> list[Finding]:
             entry.says = "the bound is as wide as the values: record more of the layers before it"
         if not layer.verdict.conforms:
             entry.status, entry.says, entry.replay = judgement.status, str(layer.verdict), again
-            entry.causes = [cause(judgement, model)]
+            entry.causes = causes(judgement, model)
         found.append(entry)
     return found
