@@ -15,7 +15,8 @@ from refimpl.models.vit import norm, transformer, vit
 
 def image_tower(config: Clip) -> Callable[..., Any]:
     """The text of the image tower."""
-    return {Vit: vit, ResNet: resnet}[type(config.vision)]
+    towers: dict[type, Callable[..., Any]] = {Vit: vit, ResNet: resnet}
+    return towers[type(config.vision)]
 
 
 def clip_image(
