@@ -44,6 +44,7 @@ AXES = {
     "height": "image rows",
     "side": "rows, and columns, of a pooled cutout",
     "tall": "rows of an image that was resized or cropped",
+    "texts": "texts of a batch, at least one",
     "wide": "columns of an image that was resized or cropped",
     "width": "image columns",
 }
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Limit
     from typing import Annotated as LogScale
     from typing import Annotated as LogVariance
+    from typing import Annotated as Mask
     from typing import Annotated as Previous
     from typing import Annotated as Scale
     from typing import Annotated as Size
@@ -145,6 +147,7 @@ else:
     Previous = Kind("Previous", "an earlier index, -1 before the first", low=-1, integer=True)
     Count = Kind("Count", "a number from 0 to the size of the named axis", low=0, integer=True)
     Size = Kind("Size", "the size of the named axis", low=0, integer=True)
+    Mask = Kind("Mask", "1 where it counts, 0 where not", low=0, high=1, integer=True)
     Label = Kind("Label", "integer labels", integer=True)
     Kept = Kind("Kept", "strictly increasing indices below the named axis", low=0, integer=True)
 
@@ -299,7 +302,7 @@ def convert(op: str, name: str, spec: Spec, value: Any, keep_dtype: bool = False
         raise AxesError(f"{op}: {name} cannot be read as an array: {error}") from None
     kind = spec.kind
     if kind.integer:
-        if array.dtype.kind not in "iu":
+        if array.dtype.kind not in ("iub" if kind.name == "Mask" else "iu"):
             raise AxesError(f"{op}: {name} has dtype {array.dtype}, expected integers")
     elif array.dtype.kind not in "iufbV" or (array.dtype.kind == "V" and array.dtype.fields):
         raise AxesError(f"{op}: {name} has dtype {array.dtype}, expected real numbers")

@@ -17,6 +17,7 @@ CHAPTERS = (
     "patch_embedding",
     "positions",
     "attention",
+    "objectives",
     "clip",
     "diffusion",
     "guidance",

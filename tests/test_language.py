@@ -49,3 +49,20 @@ def test_the_buckets_of_t5_begin_where_its_code_puts_them():
     assert firsts[0] == [*range(9), 12, 16, 23, 32, 46, 64, 91]
     far = [19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113]
     assert firsts[1] == [*range(17), *far]
+
+
+def test_the_losses_of_three_words_are_the_certified_ones():
+    logits, labels = 2 * sines(1, 3, 4), np.array([[1, 3, 0]])
+    every, two = np.ones((1, 3), dtype=bool), np.array([[1, 1, 0]])
+    nats = -refimpl.token_log_probs(logits, labels)
+    np.testing.assert_allclose(nats[0], **near(".753312448142 .478577505643 .305319814041"))
+    found = (
+        refimpl.masked_cross_entropy(logits, labels, two),
+        *(
+            refimpl.smoothed_cross_entropy(logits, labels, np.eye(3, dtype=int)[[n]], 0.1)
+            for n in range(3)
+        ),
+        refimpl.perplexity(nats, every),
+    )
+    printed = ".615944976893 .878417637288 .656048901344 .471166798599 1.66929812882"
+    np.testing.assert_allclose(found, **near(printed))

@@ -321,6 +321,38 @@ def block_diagonal_bias(segments):
     return _additive(jnp.equal(segments[:, None], segments))  # N N
 
 
+# Objectives
+
+
+def _token_log_probs(logits, labels):
+    log_probs = jax.nn.log_softmax(logits)
+    return jnp.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0]
+
+
+@_on_tensors
+def token_log_probs(logits, labels):
+    """jax.nn.log_softmax, jax.numpy.take_along_axis"""
+    return _token_log_probs(logits, labels)
+
+
+@_on_tensors
+def masked_cross_entropy(logits, labels, keep):
+    """jax.nn.log_softmax, jax.numpy.mean(where)"""
+    return -jnp.mean(_token_log_probs(logits, labels), where=keep > 0)
+
+
+@_on_tensors
+def next_token_loss(logits, ids, keep):
+    """jax.nn.log_softmax, jax.numpy.mean(where)"""
+    return -jnp.mean(_token_log_probs(logits[:, :-1], ids[:, 1:]), where=keep[:, 1:] > 0)
+
+
+@_on_tensors
+def perplexity(nats, keep):
+    """jax.numpy.exp, jax.numpy.mean(where)"""
+    return jnp.exp(jnp.mean(nats, where=keep > 0))
+
+
 # CLIP
 
 

@@ -299,6 +299,51 @@ def block_diagonal_bias(segments):
     return _additive(torch.eq(segments[:, None], segments))  # N N
 
 
+# Objectives
+
+
+@_on_tensors
+def shift_right(labels, start, ignore, pad):
+    """torch.nn.functional.pad"""
+    words = labels.masked_fill(labels == ignore, pad)
+    return F.pad(words[:, :-1], (1, 0), value=start)
+
+
+@_on_tensors
+def token_log_probs(logits, labels):
+    """torch.nn.functional.log_softmax, torch.gather"""
+    return F.log_softmax(logits, dim=-1).gather(-1, labels[..., None])[..., 0]
+
+
+def _kept_cross_entropy(logits, labels, keep, smoothing=0.0):
+    words = torch.where(keep > 0, labels, -100).flatten()
+    return F.cross_entropy(logits.flatten(0, -2), words, label_smoothing=smoothing)
+
+
+@_on_tensors
+def masked_cross_entropy(logits, labels, keep):
+    """torch.nn.functional.cross_entropy(ignore_index=-100)"""
+    return _kept_cross_entropy(logits, labels, keep)
+
+
+@_on_tensors
+def next_token_loss(logits, ids, keep):
+    """torch.nn.functional.cross_entropy(ignore_index=-100)"""
+    return _kept_cross_entropy(logits[:, :-1], ids[:, 1:], keep[:, 1:])
+
+
+@_on_tensors
+def smoothed_cross_entropy(logits, labels, keep, smoothing):
+    """torch.nn.functional.cross_entropy(label_smoothing)"""
+    return _kept_cross_entropy(logits, labels, keep, smoothing)
+
+
+@_on_tensors
+def perplexity(nats, keep):
+    """torch.exp, torch.mean"""
+    return nats[keep > 0].mean().exp()
+
+
 # CLIP
 
 

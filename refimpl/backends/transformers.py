@@ -14,6 +14,8 @@ hooks.allow_broken_torchvision()
 
 import transformers  # noqa: E402  after the definition
 from transformers.activations import ACT2FN  # noqa: E402
+from transformers.loss.loss_utils import ForCausalLMLoss  # noqa: E402
+from transformers.models.bart.modeling_bart import shift_tokens_right  # noqa: E402
 from transformers.models.clip import modeling_clip  # noqa: E402
 from transformers.models.llama.modeling_llama import (  # noqa: E402
     LlamaRMSNorm,
@@ -23,6 +25,7 @@ from transformers.models.t5.modeling_t5 import T5Attention  # noqa: E402
 
 VERSION = transformers.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
+SUPPORTS = {"next_token_loss": ("float32",)}  # whatever comes in
 LAYERS = (
     (r"\.self_attn\.$", ".attn."),
     (r"\.attention\.$", ".attn."),
@@ -183,3 +186,17 @@ def clip_loss(image_features, text_features, log_scale):
     images, texts = (x / x.norm(dim=-1, keepdim=True) for x in (image_features, text_features))
     scale = torch.tensor(log_scale, dtype=images.dtype).exp()
     return modeling_clip.image_text_contrastive_loss(texts @ images.T * scale)
+
+
+@_on_tensors
+def shift_right(labels, start, ignore, pad):
+    """models.bart.shift_tokens_right"""
+    if ignore != -100:
+        raise NotImplementedError("ignores the label -100 alone")
+    return shift_tokens_right(labels, pad, start)
+
+
+@_on_tensors
+def next_token_loss(logits, ids, keep):
+    """loss.loss_utils.ForCausalLMLoss"""
+    return ForCausalLMLoss(logits.contiguous(), torch.where(keep > 0, ids, -100), logits.shape[-1])

@@ -336,6 +336,8 @@ def draw_value(
         case "Kept":
             order = np.argsort(source.uniform((size,), 0, 1), kind="stable")
             return np.sort(order[: shape[0]])
+        case "Mask":
+            return draw_mask(source, shape)
         case "Label":
             return draw_indices(source, shape, np.full(shape, 3)) - 1
     families = FAMILIES_WITHOUT_ZEROS if source.plain else FAMILIES
@@ -368,6 +370,12 @@ def draw_indices(source: Source, shape: tuple[int, ...], limits: np.ndarray) -> 
     """Integers from 0 below each limit, both ends favoured."""
     where = source.uniform(shape, -0.3, 1.3)
     return np.clip(np.floor(where * limits), 0, np.maximum(limits - 1, 0)).astype(np.int64)
+
+
+def draw_mask(source: Source, shape: tuple[int, ...]) -> np.ndarray:
+    """Ones and zeros, the last one a one, so that something counts."""
+    kept = source.uniform(shape, 0, 1) < source.choice([1.0, 0.7, 0.4])
+    return (kept | (np.arange(kept.size) == kept.size - 1).reshape(shape)).astype(np.int64)
 
 
 def draw_betas(source: Source, steps: int) -> np.ndarray:
