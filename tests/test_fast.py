@@ -24,7 +24,7 @@ from refimpl.bench import run as bench
 from refimpl.bench import works as bench_works
 from refimpl.bench.works import WORKS, attention, ours
 from refimpl.commands.main import main
-from refimpl.compiled import memory, threads
+from refimpl.compiled import loading, memory, threads
 from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.registry import OPS
 from tests.harness import outputs
@@ -191,7 +191,7 @@ assert fast.softmax(np.ones((400, 1000), np.float32)).shape == (400, 1000)
 @given(st.integers(0, 40), st.integers(0, 200), st.sampled_from([np.float32, np.float64]))
 def test_a_store_past_the_caches_writes_its_target_and_nothing_else(start, size, dtype):
     source, memory = np.arange(1, size + 1, dtype=dtype), np.zeros(300, dtype)
-    fast.compiled("refimpl.compiled.native").stream(source, memory[start : start + size])
+    loading.compiled("refimpl.compiled.native").stream(source, memory[start : start + size])
     assert np.array_equal(memory[start : start + size], source)
     assert not memory[:start].any()
     assert not memory[start + size :].any()
@@ -243,15 +243,15 @@ def test_no_more_memory_is_kept_than_said():
 def test_the_cache_is_one_for_each_version_of_the_kernels(monkeypatch, tmp_path):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert fast.cache().parent == tmp_path / "refimpl"
-    assert fast.cache().name.startswith(refimpl.__version__)
-    before = fast.cache()
+    assert loading.cache().parent == tmp_path / "refimpl"
+    assert loading.cache().name.startswith(refimpl.__version__)
+    before = loading.cache()
     copy = tmp_path / "package"
     (copy / "ops" / "layers").mkdir(parents=True)
     (copy / "ops" / "layers" / "fast.py").write_text("changed = True\n")
     (copy / "native.py").touch()
-    monkeypatch.setattr(fast, "__file__", str(copy / "fast.py"))
-    assert fast.cache() != before
+    monkeypatch.setattr(loading, "__file__", str(copy / "compiled" / "loading.py"))
+    assert loading.cache() != before
 
 
 def test_doctor_shows_cache_threads_and_blas(capsys):

@@ -12,8 +12,8 @@ import pytest
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.findings import Finding, Report, Smallest
 from refimpl.oracle.reports import files
+from refimpl.oracle.runs.foreign_outputs import verify_recorded
 from refimpl.oracle.runs.verify import verify
-from refimpl.oracle.targets.foreign_outputs import verify_recorded
 from refimpl.oracle.targets.sessions import TargetError
 from tests.test_verify import GOOD_SILU, cli
 

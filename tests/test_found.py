@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases import failing_cases
 from refimpl.oracle.judging.judge import expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.vectors import failing_cases
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "examples" / "found"

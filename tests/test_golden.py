@@ -14,7 +14,7 @@ import pytest
 
 from refimpl.oracle.judging.large import LARGE, compute, counter
 from refimpl.oracle.numbers.balls import ball, certified
-from refimpl.oracle.targets.foreign_outputs import read_folder, verify_recorded
+from refimpl.oracle.runs.foreign_outputs import read_folder, verify_recorded
 from refimpl.oracle.targets.sessions import TargetError
 from refimpl.oracle.vectors import golden
 from refimpl.oracle.vectors.golden import VectorError

@@ -42,15 +42,7 @@ ROOMS = (  # from the ground up: a room may import only those before it
     "pytest_plugin",
     "commands",
 )
-UPWARD = {  # (module, room above it)
-    ("compiled.threads", "fast"),
-    ("oracle.cases.failing_cases", "oracle.judging"),
-    ("oracle.cases.failing_cases", "oracle.vectors"),
-    ("oracle.reports.files", "oracle.runs"),
-    ("oracle.targets.foreign_outputs", "oracle.findings"),
-    ("oracle.targets.foreign_outputs", "oracle.runs"),
-    ("oracle.targets.foreign_outputs", "oracle.vectors"),
-}
+UPWARD: set[tuple[str, str]] = set()  # (module, room above it)
 TOO_LONG = {
     "docs/figures.py",
     "refimpl/backends/jax.py",

@@ -15,7 +15,6 @@ import pytest
 
 import refimpl
 from refimpl.op import DomainError
-from refimpl.oracle.cases import failing_cases
 from refimpl.oracle.cases.drawn import Case, generate
 from refimpl.oracle.diagnosis.shrink import SameCause, computing, numbers, small_sizes, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, line_of
@@ -23,7 +22,7 @@ from refimpl.oracle.judging.judge import expect, judge
 from refimpl.oracle.runs.trial import Trial
 from refimpl.oracle.runs.verify import replay, verify
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
-from refimpl.oracle.vectors import golden
+from refimpl.oracle.vectors import failing_cases, golden
 from refimpl.registry import OPS
 from tests.test_verify import cli
 

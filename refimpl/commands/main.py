@@ -236,9 +236,9 @@ def run_verify(options: argparse.Namespace) -> int:
     from refimpl.oracle.reports import models as layerwise
     from refimpl.oracle.reports import text as report
     from refimpl.oracle.runs import baseline, campaign
+    from refimpl.oracle.runs.foreign_outputs import verify_recorded
     from refimpl.oracle.runs.models import verify_models
     from refimpl.oracle.runs.verify import verify
-    from refimpl.oracle.targets.foreign_outputs import verify_recorded
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.registry import OPS, find
 
@@ -504,8 +504,7 @@ def run_doctor(_: argparse.Namespace) -> int:
     """Versions, and what can be judged here."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from refimpl import fast
-    from refimpl.compiled import threads
+    from refimpl.compiled import loading, threads
     from refimpl.oracle.findings import environment
     from refimpl.oracle.runs.models import libraries
     from refimpl.oracle.targets.sessions import KNOWN, installed
@@ -521,7 +520,7 @@ def run_doctor(_: argparse.Namespace) -> int:
         found = name in installed(KNOWN)
         print(f"{name:<20} {'can be judged' if found else 'not installed'}")
     print(f"{'whole models':<20} {', '.join(libraries()) or 'of no library'}")
-    folder = fast.cache()
+    folder = loading.cache()
     kept = [path for path in folder.rglob("*.nbc") if path.is_file()]
     size = sum(path.stat().st_size for path in kept) / 2**20
     print(f"{'kernels':<20} {folder}: {len(kept)} compiled, {size:.1f} MiB")

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.compiled.loading import compiled
 from refimpl.compiled.memory import empty
 
 PIECES = 4  # of a range at most, for each thread
@@ -179,9 +180,7 @@ def _free(wanted: int) -> list[_Helper]:
 
 
 def _native() -> Any:
-    from refimpl import fast
-
-    return fast.compiled("refimpl.compiled.native")
+    return compiled("refimpl.compiled.native")
 
 
 @functools.cache

@@ -14,6 +14,7 @@ import numpy as np
 
 from refimpl import fast
 from refimpl.axes import AxesError
+from refimpl.compiled import loading
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import count, one_blas_thread, parts, share
 from refimpl.models import Params
@@ -73,7 +74,7 @@ class _Blocks:
         bias: Any,
         wanted: int | None,
     ) -> None:
-        self.kernels, self.config = fast.compiled("refimpl.models.kernels"), config
+        self.kernels, self.config = loading.compiled("refimpl.models.kernels"), config
         x = np.asarray(x)
         if x.ndim != 3 or x.shape[2] != config.width:
             raise AxesError(f"transformer: x has shape {x.shape}, expected (B, N, {config.width})")

@@ -12,7 +12,7 @@ import pytest
 
 from refimpl.models import weights
 from refimpl.oracle.runs import baseline
-from refimpl.oracle.targets.foreign_outputs import read_folder, verify_recorded
+from refimpl.oracle.runs.foreign_outputs import read_folder, verify_recorded
 from refimpl.oracle.targets.sessions import TargetError
 from refimpl.oracle.vectors.golden import VectorError, read_array, read_json
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.oracle.targets.foreign_outputs import verify_recorded
+from refimpl.oracle.runs.foreign_outputs import verify_recorded
 from refimpl.oracle.targets.sessions import TargetError
 from tests.hostile.common import command
 

@@ -1,4 +1,4 @@
-"""Inputs: drawn, and stored because they failed."""
+"""Inputs that are drawn."""
 
 from refimpl.oracle.cases.drawn import Case, generate, long_case, random_case, rounded
 

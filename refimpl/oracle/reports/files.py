@@ -17,6 +17,7 @@ import numpy as np
 
 import refimpl
 from refimpl.op import Op
+from refimpl.oracle.diagnosis.case_ids import find_case
 from refimpl.oracle.findings import UNJUDGED, WRONG, Finding, Report, environment
 from refimpl.oracle.reports.text import (
     FINE,
@@ -30,7 +31,6 @@ from refimpl.oracle.reports.text import (
     without_bound,
     word,
 )
-from refimpl.oracle.runs.verify import find_case
 from refimpl.oracle.targets.sessions import TargetError
 from refimpl.registry import OPS
 

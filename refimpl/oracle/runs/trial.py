@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle.cases import failing_cases, regimes
+from refimpl.oracle.cases import regimes
 from refimpl.oracle.cases.drawn import Case, random_case
 from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis import statistics
@@ -27,6 +27,7 @@ from refimpl.oracle.findings import Finding, Smallest, enough
 from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
+from refimpl.oracle.vectors import failing_cases
 from refimpl.registry import OPS
 
 PROFILES = {"quick": 12, "ci": 60, "deep": 1000}

@@ -14,18 +14,17 @@ import numpy as np
 
 from refimpl import registry
 from refimpl.op import Op
-from refimpl.oracle.cases import failing_cases
 from refimpl.oracle.cases.drawn import Case, generate
 from refimpl.oracle.cases.regimes import UnknownRegime
-from refimpl.oracle.cases.sizes import leading, numbered
+from refimpl.oracle.cases.sizes import leading
+from refimpl.oracle.diagnosis.case_ids import find_case
 from refimpl.oracle.diagnosis.causes import causes
-from refimpl.oracle.diagnosis.statistics import long_cases
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.runs.trial import PROFILES, Trial, judge_op, try_once
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError, installed
-from refimpl.oracle.vectors import golden
+from refimpl.oracle.vectors import failing_cases, golden
 from refimpl.registry import OPS
 
 
@@ -120,22 +119,6 @@ def store(finding: Finding, target: str, place: Path) -> None:
 def listed(cause: dict[str, Any]) -> bool:
     """Whether a cause is one of the known edits."""
     return cause["id"] not in ("", "unlisted")
-
-
-def find_case(case_id: str) -> tuple[Op, Case]:
-    """The case of an identifier such as attention/float32/0-17."""
-    try:
-        name, precision, number = case_id.split("/")
-        op = OPS[name]
-        if precision not in op.precisions:
-            raise KeyError(precision)
-        if number.startswith("long"):
-            return op, next(c for c in long_cases(name, precision) if c.number == number)
-        return op, numbered(op, precision, number)
-    except (ValueError, KeyError, StopIteration):
-        raise TargetError(
-            f"{case_id}: no such case; expected OPERATION/PRECISION/NUMBER as in a report"
-        ) from None
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Case files: golden and foreign."""
+"""Case files: golden vectors, and inputs stored because a target failed on them."""
