@@ -6,7 +6,8 @@ import datetime
 
 import pytest
 
-from refimpl.commands import main as cli
+from refimpl.commands.endings import CONFORMS, DEVIATES
+from refimpl.commands.main import main
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.runs import baseline
 from refimpl.oracle.targets.sessions import TargetError
@@ -111,12 +112,12 @@ def test_a_bad_entry_is_named(tmp_path, text, says):
         baseline.read(path)
 
 
-@pytest.mark.parametrize(("expires", "code"), [(FUTURE, cli.CONFORMS), (PAST, cli.DEVIATES)])
+@pytest.mark.parametrize(("expires", "code"), [(FUTURE, CONFORMS), (PAST, DEVIATES)])
 def test_the_command_fails_once_an_entry_has_expired(tmp_path, capsys, expires, code):
     (tmp_path / "mine.py").write_text(WRONG)
     (tmp_path / "known.toml").write_text(ENTRY.format(expires=expires))
     with pytest.raises(SystemExit) as end:
-        cli.main(
+        main(
             f"verify {tmp_path}/mine.py --profile quick --baseline {tmp_path}/known.toml "
             f"--cases {tmp_path}/cases".split()
         )

@@ -49,7 +49,6 @@ TOO_LONG = {
     "refimpl/backends/onnxruntime.py",
     "refimpl/backends/torch.py",
     "refimpl/bench/run.py",
-    "refimpl/commands/main.py",
     "refimpl/ops/layers/fast.py",
     "refimpl/oracle/numbers/errors.py",
     "refimpl/oracle/reports/files.py",

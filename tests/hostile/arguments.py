@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.commands.main import USAGE, main
+from refimpl.commands.endings import USAGE
+from refimpl.commands.main import main
 from tests.hostile.common import GOOD, command, target
 
 BAD = (

@@ -1,0 +1,69 @@
+"""`refimpl vectors`: check the golden vectors, or export them."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from refimpl.commands.endings import CONFORMS, DEVIATES
+
+
+def add(commands: Any) -> None:
+    """The command and its options."""
+    vectors = commands.add_parser("vectors", help="the golden vectors")
+    actions = vectors.add_subparsers(dest="action", required=True, metavar="check|export")
+    check = actions.add_parser("check", help="digests, structure, and every value derived again")
+    check.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
+    check.add_argument("--dir", type=Path, help="another folder of vectors")
+    check.set_defaults(run=run_vectors_check)
+    export = actions.add_parser("export", help="for programs in other languages")
+    export.add_argument("dir", type=Path, metavar="DIR")
+    export.add_argument("--format", choices=("json", "safetensors", "raw"), default="json")
+    export.add_argument(
+        "--large", action="store_true", help="cases of model size, made here, as safetensors"
+    )
+    export.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
+    export.set_defaults(run=run_vectors_export)
+
+
+def run_vectors_check(options: argparse.Namespace) -> int:
+    """Check the vectors and say what was checked."""
+    from refimpl.oracle.vectors import golden
+    from refimpl.registry import find
+
+    for name in options.ops:
+        find(name)
+    started = time.monotonic()
+    found = golden.check(options.dir, tuple(options.ops))
+    verdict = "the vectors hold" if not found.problems else f"{len(found.problems)} problems"
+    print(f"{verdict}: {found.cases} cases, {found.values} values")
+    if found.rederived:
+        print(f"{found.rederived} values derived again, largest radius {found.radius:.1e} ulp")
+    else:
+        print("values not derived again: python-flint is not installed")
+    print(f"{time.monotonic() - started:.1f} s")
+    for problem in found.problems:
+        print(f"  {problem}")
+    return DEVIATES if found.problems else CONFORMS
+
+
+def run_vectors_export(options: argparse.Namespace) -> int:
+    """Write the vectors to a folder."""
+    from refimpl.oracle.vectors import golden
+    from refimpl.registry import find
+
+    if options.large:
+        from refimpl.oracle.judging import large
+
+        wrong = large.export(options.dir)
+        for name in large.LARGE:
+            says = "the digest does not fit" if name in wrong else "as it should be"
+            print(f"{name}.safetensors: {says}")
+        return DEVIATES if wrong else CONFORMS
+    for name in options.ops:
+        find(name)
+    count = golden.export(options.dir, options.format, tuple(options.ops))
+    print(f"{count} cases written to {options.dir}")
+    return CONFORMS
