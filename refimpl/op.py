@@ -90,6 +90,7 @@ class Op:
     outputs: tuple[str, ...] = ("result",)
     precisions: tuple[str, ...] = ("float64", "float32", "tf32", "bfloat16", "float16")
     values: dict[str, Callable] = field(default_factory=dict)  # how to draw special arguments
+    domain: Any = None  # what a target is made for, where it is not made for everything
 
     @property
     def name(self) -> str:

@@ -122,7 +122,7 @@ class Target(pytest.Collector):
             raise self.CollectError(str(error)) from None
         profile = option("--refimpl-profile")
         for judged in trials:
-            judged.lead = leading([j.precision for j in trials if j.op is judged.op])
+            judged.lead = leading([j.precision for j in trials if j.op.name == judged.op.name])
             drawn = numbers(
                 judged.op, judged.precision, profile, PROFILES[profile], lead=judged.lead
             )
@@ -140,9 +140,9 @@ class Judged:
         from refimpl.oracle.runs.verify import trial_of
 
         self.config = config
-        self.op = op
         self.precision = precision
         self.trial = trial_of(op, session, precision)
+        self.op = self.trial.op
         allowed = frozenset(config.getoption("--refimpl-allow"))
         self.report = Report(session.target, session.about["version"], allowed=allowed)
         path = config.getoption("--refimpl-baseline")

@@ -76,6 +76,7 @@ class Finding:
     unbounded: int = 0  # elements that were not judged: nothing bounds what an honest error is
     deviating: int = 0  # cases with an element outside its bound
     left_out: dict[str, int] = field(default_factory=dict)  # cases by what the target declared
+    only: tuple[str, ...] = ()  # the domain that the target declared
     complete: bool = True  # False while cases are missing
 
     @property

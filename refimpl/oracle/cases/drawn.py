@@ -55,6 +55,25 @@ class Source(Protocol):
         return shape[self.integer(0, len(shape) - 1) :]
 
 
+class Anywhere:
+    """The domain of most targets: whatever is drawn."""
+
+    def fit(self, sizes: dict[str, int]) -> dict[str, int]:
+        return sizes
+
+    def absent(self, name: str, source: Source) -> bool:
+        return source.absent()
+
+    def narrowed(self, shape: tuple[int, ...], source: Source) -> tuple[int, ...]:
+        return source.narrowed(shape)
+
+    def layout(self, drawn: str) -> str:
+        return drawn
+
+
+ANYWHERE = Anywhere()
+
+
 class RandomSource(Source):
     """Numbers from a NumPy generator."""
 
@@ -201,7 +220,7 @@ def random_case(op: Op, precision: str, seed: int, i: int) -> Case:
     """
     source = RandomSource([seed, i, *op.name.encode()], plain=i.bit_count() % 2 == 0)
     inputs = draw(op, source, wide=i % 16 == 15)
-    layout = LAYOUTS[(i // 2) % 4] if i % 2 else "C"
+    layout = (op.domain or ANYWHERE).layout(LAYOUTS[(i // 2) % 4] if i % 2 else "C")
     return Case(op.name, precision, f"{seed}-{i}", "random", rounded(op, inputs, precision), layout)
 
 
@@ -252,13 +271,15 @@ def draw_all(
 ) -> dict[str, Any]:
     """Draw all arguments for given sizes of the axes; `rest` is what the dots mean."""
     inputs: dict[str, Any] = {}
+    domain = op.domain or ANYWHERE
+    sizes = domain.fit(sizes)
     for name, spec in op.specs.items():
         if name in op.values:
             inputs[name] = op.values[name](source, sizes)
-        elif spec.optional and source.absent():
+        elif spec.optional and domain.absent(name, source):
             inputs[name] = None
         else:
-            inputs[name] = draw_value(spec, source, sizes, rest, inputs)
+            inputs[name] = draw_value(spec, source, sizes, rest, inputs, domain)
     return op.read(**inputs)
 
 
@@ -297,6 +318,7 @@ def draw_value(
     sizes: dict[str, int],
     rest: tuple[int, ...],
     drawn: dict[str, Any],
+    domain: Anywhere = ANYWHERE,
 ) -> Any:
     """One argument."""
     kind = spec.kind.name
@@ -306,7 +328,7 @@ def draw_value(
         return draw_scalar(kind, source, sizes, spec)
     shape = shape_of(spec, sizes, rest)
     if spec.broadcastable:
-        shape = source.narrowed(shape)
+        shape = domain.narrowed(shape, source)
     size = sizes.get(spec.limit or "", 0)
     match kind:
         case "Betas":

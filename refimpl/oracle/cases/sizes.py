@@ -18,6 +18,7 @@ import numpy as np
 from refimpl.axes import Spec, shape_of
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import (
+    ANYWHERE,
     LAYOUTS,
     Case,
     PlainSource,
@@ -275,8 +276,8 @@ def sized_case(op: Op, precision: str, profile: str, seed: int, i: int) -> Case:
     if row.form.same:
         inputs = _shared(inputs)
     if row.form.causal:
-        inputs = _causal(op, inputs, row.sizes)
-    layout = LAYOUTS[(i // 2) % 4] if i % 2 else "C"
+        inputs = _causal(op, inputs)
+    layout = (op.domain or ANYWHERE).layout(LAYOUTS[(i // 2) % 4] if i % 2 else "C")
     number = f"size{seed}-{i}"
     return Case(op.name, precision, number, row.says, rounded(op, inputs, precision), layout)
 
@@ -295,9 +296,10 @@ def _shared(inputs: dict[str, Any]) -> dict[str, Any]:
     return inputs
 
 
-def _causal(op: Op, inputs: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+def _causal(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
+    sizes = op._sizes(inputs)
     for name, spec in op.specs.items():
-        if spec.kind.name == "Bias":
+        if spec.kind.name == "Bias" and inputs[name] is not None:
             later = np.triu(np.ones((sizes["N"], sizes["M"]), dtype=bool), 1)
             inputs = inputs | {name: np.where(later, -np.inf, 0.0)}
     return inputs

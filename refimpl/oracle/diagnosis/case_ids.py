@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from refimpl.op import Op
+from refimpl.oracle.cases.domains import within
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.cases.sizes import numbered
 from refimpl.oracle.diagnosis.statistics import long_cases
@@ -10,11 +13,11 @@ from refimpl.oracle.targets.sessions import TargetError
 from refimpl.registry import OPS
 
 
-def find_case(case_id: str) -> tuple[Op, Case]:
-    """The case of an identifier such as attention/float32/0-17."""
+def find_case(case_id: str, only: Sequence[str] = ()) -> tuple[Op, Case]:
+    """The case of an identifier such as attention/float32/0-17, in the domain of its target."""
     try:
         name, precision, number = case_id.split("/")
-        op = OPS[name]
+        op = within(OPS[name], only)
         if precision not in op.precisions:
             raise KeyError(precision)
         if number.startswith("long"):

@@ -429,7 +429,7 @@ def input_lines(op: Op, finding: Finding) -> list[str]:
     if not finding.replay.startswith("refimpl replay "):
         return []  # a golden vector: its name may also be that of another case
     try:
-        case = find_case(finding.case)[1]
+        case = find_case(finding.case, finding.only)[1]
     except TargetError:
         return []
     layout = "" if case.layout == "C" else f", memory layout {case.layout}"

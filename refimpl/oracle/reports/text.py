@@ -9,6 +9,7 @@ from typing import TextIO
 from refimpl.oracle.diagnosis.shrink import numbers
 from refimpl.oracle.findings import SEVERITY, UNJUDGED, WRONG, Finding, Report
 
+WRITTEN = 200  # numbers of a call that is printed; a longer one stands in its file
 FINE = ("conforms", "unsupported")
 COLOURS = {
     "conforms": "32",
@@ -94,8 +95,9 @@ def share(finding: Finding) -> str:
     judged = f"{finding.cases} cases"
     if finding.refused:
         judged = f"{finding.judged} of {finding.cases} cases judged, {finding.refused} refused"
+    only = [f"only {', '.join(finding.only)}"] if finding.only else []
     without = [f"{count} left out: {kind}" for kind, count in finding.left_out.items()]
-    return ", ".join([judged, *without])
+    return ", ".join([judged, *only, *without])
 
 
 def counts(report: Report) -> str:
@@ -141,7 +143,7 @@ def show(reports: list[Report], stream: TextIO | None = None) -> None:
                 finding = table[name]
                 row = f"{first:<27} {label(report):<{wide}} "
                 row += f"{finding.cases:>6} {number(finding.worst):>9}  "
-                partly = finding.refused or finding.left_out
+                partly = finding.refused or finding.left_out or finding.only
                 notes = f" ({share(finding)})" if partly else ""
                 notes += " (allowed)" if report.allows(finding) else ""
                 status = paint(finding.status, finding.status, stream)
@@ -227,7 +229,8 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
     small = finding.smallest
     if small:
         print(f"  smallest input, {amount(numbers(small.case))}:", file=stream)
-        print(f"    {small.call}\n    {small.says}", file=stream)
+        written = f"{small.call}\n    " if numbers(small.case) <= WRITTEN else ""
+        print(f"    {written}{small.says}", file=stream)
     replays = [small.replay] if small and small.replay else []
     for replay in (*replays, finding.replay):
         print(f"  again: {replay}", file=stream)

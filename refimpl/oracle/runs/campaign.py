@@ -65,9 +65,12 @@ class Unit:
         text = inspect.getsource(OPS[self.op].text)
         return digest([FORMAT, refimpl.__version__, np.__version__, text, about])
 
-    def cases(self) -> Iterator[Case]:
-        """The probes and the chosen sizes, if it is the first unit, and the random cases."""
-        op = OPS[self.op]
+    def cases(self, op: Op | None = None) -> Iterator[Case]:
+        """The probes and the chosen sizes, if it is the first unit, and the random cases.
+
+        `op` is the operation within a target's domain, where that is not all of it.
+        """
+        op = op or OPS[self.op]
         if not self.first:
             yield from profile_cases(op, self.precision, "ci", 0, self.seed)
         for i in range(self.first, self.first + self.count):
@@ -128,11 +131,12 @@ def opened(target: str, known: str, limit: float) -> Iterator[Session]:
 
 def judge_unit(unit: Unit) -> dict[str, Any]:
     """Judge the cases of a unit; a target that dies is started again for the next case."""
-    op, total = OPS[unit.op], Result()
+    total = Result()
     storage = PRECISIONS[unit.precision].dtype()
     with opened(unit.target, unit.identity, unit.limit) as session:
-        without = trial_of(op, session, unit.precision)
-        for case in unit.cases():
+        without = trial_of(OPS[unit.op], session, unit.precision)
+        op = without.op
+        for case in unit.cases(without.op):
             if kind := without.leaves_out(case):
                 total.add(Result(left_out={kind: 1}))
                 continue
@@ -158,9 +162,10 @@ def _result(case: Case, outcome: Outcome, verdict: Verdict, keep: bool) -> Resul
 
 def conclude(unit: Unit, total: dict[str, Any]) -> dict[str, Any]:
     """What one operation came to in one precision; `unit` is any of its units."""
-    result, op = Result(**total), OPS[unit.op]
+    result = Result(**total)
     with opened(unit.target, unit.identity, unit.limit) as session:
-        trial = trial_of(op, session, unit.precision)
+        trial = trial_of(OPS[unit.op], session, unit.precision)
+        op = trial.op
         trial.shrinks = False
         finding = trial.finding
         finding.cases, finding.refused = result.cases, result.refused
@@ -168,11 +173,11 @@ def conclude(unit: Unit, total: dict[str, Any]) -> dict[str, Any]:
         finding.says, finding.deviating = result.says, result.deviating
         finding.left_out = result.left_out
         if result.status == "deviates":
-            finding.replay = session.replay(_case(unit, result.case.split("/")[-1]))
+            finding.replay = session.replay(_case(unit, op, result.case.split("/")[-1]))
         numbers = [*result.kept, result.case.split("/")[-1]] if result.deviating else []
-        _look_at(trial, [_case(unit, number) for number in numbers])
+        _look_at(trial, [_case(unit, op, number) for number in numbers])
         for number, status, says in result.failures:
-            case = _case(unit, number)
+            case = _case(unit, op, number)
             trial.failures[case.id] = Failure(case, status, says)
         trial.judge_long()
         trial.repeat()
@@ -181,8 +186,8 @@ def conclude(unit: Unit, total: dict[str, Any]) -> dict[str, Any]:
     return {"findings": [each.as_json() for each in trial.findings]}
 
 
-def _case(unit: Unit, number: str) -> Case:
-    return numbered(OPS[unit.op], unit.precision, number)
+def _case(unit: Unit, op: Op, number: str) -> Case:
+    return numbered(op, unit.precision, number)
 
 
 def _look_at(trial: Trial, deviating: Sequence[Case]) -> None:

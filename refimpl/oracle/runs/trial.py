@@ -102,6 +102,9 @@ class Trial:
         self.storage = PRECISIONS[precision].dtype()
         self.without = [regimes.find(name) for name in without]
         self.finding = Finding(op.name, precision, complete=False)
+        if op.domain is not None:
+            self.without += op.domain.outside
+            self.finding.only = op.domain.names
         self.others: list[Finding] = []  # what raises or crashes, where the rest is judged
         self.seen: list[tuple[Case, list[np.ndarray]]] = []
         self.long: dict[str, list[np.ndarray]] = {}  # answers on long sums

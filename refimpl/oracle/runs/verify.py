@@ -14,6 +14,7 @@ import numpy as np
 
 from refimpl import registry
 from refimpl.op import Op
+from refimpl.oracle.cases.domains import within
 from refimpl.oracle.cases.drawn import Case, generate
 from refimpl.oracle.cases.regimes import UnknownRegime
 from refimpl.oracle.cases.sizes import leading
@@ -80,8 +81,8 @@ def verify(
                     continue
                 progress(f"{op.name} in {precision}")
                 try:
-                    named = [(trial, report.target) for trial, report in trials]
-                    judge_op(op, precision, named, profile, seed, lead)
+                    for like, some in alike(trials):
+                        judge_op(like, precision, some, profile, seed, lead)
                 finally:
                     for trial, report in trials:
                         report.findings += trial.findings
@@ -92,10 +93,21 @@ def verify(
     return reports
 
 
+def alike(trials: Sequence[tuple[Trial, Report]]) -> list[tuple[Op, list[tuple[Trial, str]]]]:
+    """The trials and targets of each domain, which share their cases."""
+    groups: dict[tuple, tuple[Op, list[tuple[Trial, str]]]] = {}
+    for trial, report in trials:
+        names = trial.op.domain.names if trial.op.domain else ()
+        groups.setdefault(names, (trial.op, []))[1].append((trial, report.target))
+    return list(groups.values())
+
+
 def trial_of(op: Op, session: Session, precision: str) -> Trial:
-    """A trial of a target that says what it does without; TargetError if nothing is called so."""
+    """A trial of a target that says what it does; TargetError if nothing is called so."""
     try:
-        return Trial(op, session, precision, session.about["without"])
+        return Trial(
+            within(op, session.only(op.name)), session, precision, session.about["without"]
+        )
     except UnknownRegime as error:
         raise TargetError(f"{session.target}: {error}") from None
 
@@ -131,8 +143,10 @@ class Again:
     noted: tuple[str, ...] = ()
 
 
-def recall(name: str, precision: str = "") -> Again:
+def recall(name: str, precision: str = "", session: Session | None = None) -> Again:
     """A case by its name in a report, the path of its file, or the name of a golden case.
+
+    A target with a domain draws its own cases.
 
     A golden case has many precisions: `precision` picks one, float32 where it has that.
     """
@@ -140,7 +154,7 @@ def recall(name: str, precision: str = "") -> Again:
         op, case, noted = failing_cases.read(Path(name))
         return Again(op, case, expect(op, case.inputs, case.precision), noted)
     if name.count("/") != 1:
-        op, case = find_case(name)
+        op, case = find_case(name, session.only(name.split("/")[0]) if session else ())
         return Again(op, case, expect(op, case.inputs, case.precision))
     for vector in golden.vectors(ops=(name.partition("/")[0],)):
         if vector.id == name:
@@ -164,10 +178,10 @@ class Replayed:
 
 def replay(name: str, target: str, times: int = 3, precision: str = "") -> Replayed:
     """Run one case again, several times, and look for the cause if it still fails."""
-    again = recall(name, precision)
-    op, case = again.op, again.case
-    storage = PRECISIONS[case.precision].dtype()
     with Session(target) as session:
+        again = recall(name, precision, session)
+        op, case = again.op, again.case
+        storage = PRECISIONS[case.precision].dtype()
         if op.name not in session.ops:
             raise TargetError(f"{target}: does not define {op.name}")
         tries = [try_once(op, session, case, again.expected, storage) for _ in range(times)]

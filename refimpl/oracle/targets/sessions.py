@@ -110,6 +110,10 @@ class Session:
         usual = tuple(p for p in ("float32", "float64") if p in (known or ("float32",)))
         return usual or known
 
+    def only(self, op: str) -> list[str]:
+        """What the target says that it is made for, of all operations and of one."""
+        return [*self.about["only"].get("", ()), *self.about["only"].get(op, ())]
+
     def _start(self) -> None:
         there, back = os.pipe(), os.pipe()
         self.to, self.back = there[1], back[0]
@@ -232,11 +236,12 @@ def _read_about(about: dict[str, Any]) -> dict[str, Any]:
         raise wire.Garbled(plain(about.get("says", "says nothing about itself")))
     names = [*_strings(about.get("ops")), *_strings(about.get("precisions"))]
     names += _strings(about.get("without"))
-    supports = about.get("supports")
-    if not isinstance(supports, dict):
-        raise wire.Garbled("SUPPORTS is not a dict")
-    for known in supports.values():
-        names += _strings(known)
+    for what in ("supports", "only"):
+        said = about.get(what)
+        if not isinstance(said, dict):
+            raise wire.Garbled(f"{what.upper()} is not a dict")
+        for known in said.values():
+            names += _strings(known)
     about["version"] = plain(about.get("version", ""))[:LONGEST_VERSION]
     return about
 

@@ -69,6 +69,7 @@ def describe(module: ModuleType) -> dict[str, Any]:
             for op, names in getattr(module, "SUPPORTS", {}).items()
         },
         "without": _names(getattr(module, "WITHOUT", ())),
+        "only": _by_operation(getattr(module, "ONLY", ())),
         "imported": imported(),
         "version": str(getattr(module, "VERSION", "")),
     }
@@ -97,6 +98,12 @@ def precisions(where: str, names: Any) -> list[str]:
 def _names(value: Any) -> list[str]:
     """A text, or several."""
     return [value] if isinstance(value, str) else [str(name) for name in value]
+
+
+def _by_operation(value: Any) -> dict[str, list[str]]:
+    """Texts by the operation that they speak of; under no name what is said of all."""
+    given = value if isinstance(value, dict) else {"": value}
+    return {str(op): _names(names) for op, names in given.items()}
 
 
 def arguments(header: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
