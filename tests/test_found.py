@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import math
 import re
 import runpy
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ import pytest
 
 from refimpl.oracle.judging.judge import expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.targets.sessions import KNOWN
 from refimpl.oracle.vectors import failing_cases
+from refimpl.registry import OPS
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "examples" / "found"
@@ -23,6 +27,7 @@ PAGE = (ROOT / "docs" / "found.md").read_text(encoding="utf-8")
 REPLAYED = re.findall(r"refimpl replay examples/found/([a-z0-9-]+)\.json (\w+)", PAGE)
 RUN = re.findall(r"python examples/found (\w+)", PAGE)
 SCRIPT: dict[str, Any] = runpy.run_path(str(PLACE / "__main__.py"), run_name="found")
+FRAMEWORKS = ("tensorflow", "keras", "openvino", "mlx", "tinygrad")
 LIBRARY = {"lp_normalization": "onnx", "jax_attention": "jax", "column": "torch"}
 
 
@@ -51,7 +56,8 @@ def test_the_stored_input_still_deviates(name, target):
 
 @pytest.mark.parametrize("name", RUN)
 def test_the_library_still_gives_something_else(name):
-    pytest.importorskip(LIBRARY.get(name, "diffusers"))  # of which most are
+    library = name.partition("_")[0]
+    pytest.importorskip(library if library in FRAMEWORKS else LIBRARY.get(name, "diffusers"))
     pairs = list(SCRIPT["FOUND"][name]())
     assert any(got != right for _, got, right in pairs)
 
@@ -61,3 +67,21 @@ def test_a_finding_that_is_no_number_is_named():
     before, after = (got for _, got, _ in SCRIPT["FOUND"]["fixed_large_log"]())
     assert before == 0.15456
     assert math.isnan(after)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_framework_that_is_judged_where_named_is_an_extra_and_takes_the_operations_arguments(
+    framework,
+):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert extras[framework]
+    assert framework in KNOWN
+    tree = ast.parse((ROOT / "refimpl" / "backends" / f"{framework}.py").read_text())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    offered = [function for function in functions if function.name in OPS]
+    assert len(offered) >= 10
+    for function in offered:
+        assert [a.arg for a in function.args.args] == list(OPS[function.name].specs)
+        assert ast.get_docstring(function)

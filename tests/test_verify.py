@@ -347,7 +347,7 @@ def test_roundings_that_differ_from_call_to_call_hide_no_mistake(tmp_path):
     target.write_text(
         "import numpy as np\nup = False\ndef silu(x):\n    global up\n    up = not up\n"
         "    y = np.asarray(x / (1 + np.exp(-1.702 * x)), x.dtype)\n"
-        "    return y * x.dtype.type(1 + 2**-22) if up else y\n"
+        "    return y * x.dtype.type(1 + 2**-23) if up else y\n"
     )
     (report,) = verify(str(target), profile="quick")
     assert [cause["id"] for cause in report.findings[0].causes] == ["silu/quick-gelu"]

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -171,6 +172,147 @@ def jax_attention() -> Iterator[Pair]:
         yield "its dtype", str(result.dtype), "float64"
 
 
+def tensorflow_gelu() -> Iterator[Pair]:
+    """TensorFlow: the float64 GELU divides by a float32 root of 2, and has eight digits."""
+    import tensorflow as tf
+
+    one = tf.constant(1.0, tf.float64)
+    yield "gelu(1) in float64", float(tf.nn.gelu(one)), 0.8413447460685429
+    exact = 0.8411919906082768
+    yield "gelu(1) by the hyperbolic tangent", float(tf.nn.gelu(one, approximate=True)), exact
+
+
+def tensorflow_empty_batch() -> Iterator[Pair]:
+    """TensorFlow: the convolution of an empty batch has the shape of its input."""
+    import tensorflow as tf
+
+    result = tf.nn.conv2d(tf.zeros((0, 8, 8, 3)), tf.zeros((2, 2, 3, 5)), 2, "VALID")
+    yield "shape of the convolution of no image", tuple(result.shape), (0, 4, 4, 5)
+
+
+def tensorflow_zero_vector() -> Iterator[Pair]:
+    """TensorFlow: l2_normalize floors the square at 1e-12, which is 0 in float16."""
+    import tensorflow as tf
+
+    result = tf.math.l2_normalize(tf.zeros((1,), tf.float16), axis=-1)
+    yield "the zero vector, normalised in float16", float(result[0]), 0.0
+
+
+def tensorflow_bias_gradient() -> Iterator[Pair]:
+    """TensorFlow: the gradient of a bias is summed in bfloat16."""
+    import tensorflow as tf
+
+    bias = tf.zeros((1,), tf.bfloat16)
+    with tf.GradientTape() as tape:
+        tape.watch(bias)
+        result = tf.nn.bias_add(tf.zeros((3, 1), tf.bfloat16), bias)
+    gradient = tape.gradient(result, bias, tf.constant([[256.0], [1.0], [1.0]], tf.bfloat16))
+    yield "256 + 1 + 1", float(gradient[0]), 258.0
+
+
+def tensorflow_resize_gradient() -> Iterator[Pair]:
+    """TensorFlow: an antialiased resize of float64 has no gradient."""
+    import tensorflow as tf
+
+    image = tf.ones((1, 8, 8, 1), tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        small = tf.image.resize(image, (4, 4), "bicubic", antialias=True)
+    try:
+        answer = tape.gradient(small, image).dtype.name
+    except tf.errors.InvalidArgumentError as error:
+        answer = f"raises {type(error).__name__}"
+    yield "the gradient's dtype", answer, "float64"
+
+
+def keras_scalar() -> Iterator[Pair]:
+    """Keras on TensorFlow: a bfloat16 number without axes cannot become an array."""
+    import ml_dtypes
+    from keras import ops
+
+    total = ops.sum(ops.convert_to_tensor(np.ones(3, ml_dtypes.bfloat16)))
+    try:
+        answer: object = float(ops.convert_to_numpy(total))
+    except ValueError as error:
+        answer = f"raises ValueError: {error}"
+    yield "1 + 1 + 1 as an array", answer, 3.0
+
+
+def _openvino(build: Callable, x: np.ndarray, **options: str) -> np.ndarray:
+    """The output of one of OpenVINO's operators on the CPU."""
+    import openvino
+    from openvino import opset15
+
+    given = opset15.parameter(x.shape, x.dtype)
+    model = openvino.Model([build(opset15, given)], [given])
+    return openvino.Core().compile_model(model, "CPU", options)([x])[0]
+
+
+def openvino_eps_mode() -> Iterator[Pair]:
+    """OpenVINO: NormalizeL2 adds eps to the square of the norm also where eps_mode is max."""
+    for mode, right in (("add", 3 / 26**0.5), ("max", 3 / 5)):
+
+        def build(ov: Any, x: Any, mode: str = mode) -> Any:
+            return ov.normalize_l2(x, ov.constant([1]), 1.0, mode)
+
+        result = _openvino(build, np.array([[3, 4]], np.float32), INFERENCE_PRECISION_HINT="f32")
+        yield (
+            f"3 of the vector 3, 4 with eps 1, {mode}",
+            round(float(result[0, 0]), 6),
+            round(right, 6),
+        )
+
+
+def openvino_swish() -> Iterator[Pair]:
+    """OpenVINO: swish of float16 cannot be built, its beta is float32."""
+    try:
+        answer: object = float(_openvino(lambda ov, x: ov.swish(x), np.zeros(1, np.float16))[0])
+    except RuntimeError as error:
+        answer = "raises " + str(error).split(" failed")[0]
+    yield "swish(0) in float16", answer, 0.0
+
+
+def openvino_precision() -> Iterator[Pair]:
+    """OpenVINO: float32 models are computed in bfloat16 on processors that have it, unasked."""
+    import openvino
+
+    hint = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")
+    yield "what a float32 model is computed in", hint.get_type_name(), "f32"
+
+
+def mlx_log_softmax() -> Iterator[Pair]:
+    """MLX: the compiled log_softmax of rows of one number ends the process on the CPU."""
+    import subprocess
+
+    code = (
+        "import mlx.core as mx, mlx.nn as nn; mx.set_default_device(mx.cpu); "
+        "print(nn.log_softmax(mx.array([[1.0]])).item())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    yield "log_softmax of one number", done.stdout.strip() or f"signal {-done.returncode}", "0.0"
+
+
+def tinygrad_softmax() -> Iterator[Pair]:
+    """tinygrad: -inf alone has the weight 1."""
+    from refimpl.backends import tinygrad
+
+    weights = tinygrad.softmax(z=np.array([[-np.inf]], np.float32))
+    yield "softmax of -inf alone", float(weights[0, 0]), 0.0
+
+
+def tinygrad_products() -> Iterator[Pair]:
+    """tinygrad: a product of bfloat16 numbers is rounded to bfloat16 before it is added."""
+    import ml_dtypes
+
+    from refimpl.backends import tinygrad
+
+    x, weight = (
+        np.array([row], ml_dtypes.bfloat16) for row in ((129 / 128, 1), (129 / 128, -65 / 64))
+    )
+    result = tinygrad.linear(x=x, weight=weight, bias=None)
+    yield "(129/128)² - 65/64", float(result[0, 0]), 2.0**-14
+
+
 FOUND = {
     function.__name__: function
     for function in (
@@ -185,6 +327,18 @@ FOUND = {
         lp_normalization,
         column,
         jax_attention,
+        tensorflow_gelu,
+        tensorflow_empty_batch,
+        tensorflow_zero_vector,
+        tensorflow_bias_gradient,
+        tensorflow_resize_gradient,
+        keras_scalar,
+        openvino_eps_mode,
+        openvino_swish,
+        openvino_precision,
+        mlx_log_softmax,
+        tinygrad_softmax,
+        tinygrad_products,
     )
 }
 

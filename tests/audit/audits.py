@@ -23,6 +23,7 @@ from tests.audit.simulated import STYLES, Style, simulate
 
 REWRITTEN_STYLES = tuple(s for s in STYLES if s.name in ("pairwise", "fused", "all at once"))
 LARGEST_CASE = 20_000  # numbers; larger cases only repeat what smaller ones show
+LARGEST_BRIEF = 600
 CLIMBS = 150
 
 
@@ -165,8 +166,12 @@ def size(case: Case) -> int:
     return max((np.size(x) for x in case.inputs.values()), default=0)
 
 
-def audit_op(name: str, inputs: int, others: int, seed: int) -> Audit:
-    """Audit one operation: many inputs in float32, some in every other precision."""
+def audit_op(name: str, inputs: int, others: int, seed: int, brief: bool = False) -> Audit:
+    """Audit one operation: many inputs in float32, some in every other precision.
+
+    A brief audit asks for soundness alone, on small inputs.
+    """
+    largest, climbs = (LARGEST_CASE, CLIMBS) if not brief else (LARGEST_BRIEF, 0)
     started = time.monotonic()
     op = OPS[name]
     audit = Audit(name, ways=len(ways(op)))
@@ -176,7 +181,7 @@ def audit_op(name: str, inputs: int, others: int, seed: int) -> Audit:
             continue
         count = inputs if precision == "float32" else others
         for case in generate(op, precision, count, seed):
-            if size(case) > LARGEST_CASE:
+            if size(case) > largest:
                 continue
             audit.inputs += 1
             if audit.exact and precision == "float32":
@@ -189,8 +194,9 @@ def audit_op(name: str, inputs: int, others: int, seed: int) -> Audit:
                     audit.example = audit.example or f"{case.id} with {way}"
                 elif precision == "float32" and worst > audit.worst:
                     audit.worst, audit.way, audit.case = worst, way, case
-    climb(op, audit, CLIMBS)
-    mistakes(op, audit, 64)
+    climb(op, audit, climbs)
+    if not brief:
+        mistakes(op, audit, 64)
     audit.seconds = time.monotonic() - started
     audit.case = None
     return audit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,12 +37,16 @@ def command(*arguments: str, **options: object) -> subprocess.CompletedProcess:
 
 
 def begin(*arguments: str) -> subprocess.Popen:
-    """Start `refimpl` and let it run."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "refimpl", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    """Start `refimpl` and let it run; it hears interrupts, also where we run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # SIG_IGN is inherited
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "refimpl", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def soon(holds: object, seconds: float = 20.0) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,17 +78,24 @@ def contract(subscripts: str, *operands: ErrorArray) -> ErrorArray:
 
 
 def _prod(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
-    p, n = x.precision, _terms_along(x, axis)
-    options: dict[str, Any] = {"axis": axis, "keepdims": keepdims}
-    value = np.prod(x.value, **options)
-    size, error = np.abs(x.value), _full(x)
-    zero = size == 0
+    over = {"axis": axis, "keepdims": keepdims}
+    sum_, product, any_ = (partial(f, **over) for f in (np.sum, np.prod, np.any))
+    return _multiplied(x, _terms_along(x, axis), sum_, product, any_)
+
+
+def _multiplied(
+    x: ErrorArray, n: Any, sum_: Callable, product: Callable, any_: Callable
+) -> ErrorArray:
+    """Products of `n` factors each, which the three reductions go along."""
+    p, size, error = x.precision, np.abs(x.value), _full(x)
+    value, zero = product(x.value), size == 0
     relative = np.divide(error, size, out=np.zeros_like(size), where=~zero)
-    growth = np.sum(np.log1p(relative), **options) + n * gamma(1, p.sum_unit)
-    largest = np.prod(size + error, **options) * (1 + gamma(n, p.sum_unit))
-    bound = np.where(np.any(zero, **options), largest, np.abs(value) * np.expm1(growth))
-    above = np.prod(np.maximum(size + error, 1), **options)
-    below = np.prod(np.minimum(np.where(zero, 1, size), 1), **options)
+    growth = sum_(np.log1p(relative)) + n * gamma(1, p.sum_unit)
+    roundings = np.reshape([gamma(k, p.sum_unit) for k in np.ravel(n)], np.shape(n))
+    largest = product(size + error) * (1 + roundings)
+    bound = np.where(any_(zero), largest, np.abs(value) * np.expm1(growth))
+    above = product(np.maximum(size + error, 1))
+    below = product(np.minimum(np.where(zero, 1, size), 1))
     bound = np.where(below < 2 * p.smallest, bound + 2 * np.abs(value), bound)
     bound = np.where(above > p.largest / 2, np.inf, bound)
     stored = 0.0 if p.sum_unit == p.unit else p.unit
@@ -119,8 +127,11 @@ def _cumsum(x: ErrorArray, axis: Any = None) -> ErrorArray:
 
 def _cumprod(x: ErrorArray, axis: Any = None) -> ErrorArray:
     x, back = _along(x, axis)
-    parts = [_prod(x[: i + 1], axis=0, keepdims=True) for i in range(len(x))]
-    return back(np.concatenate(parts)) if parts else back(x)
+    if not len(x):
+        return back(x)
+    n = np.arange(1.0, len(x) + 1).reshape(-1, *(1 for _ in x.shape[1:]))  # factors so far
+    running = (np.add, np.multiply, np.logical_or)
+    return back(_multiplied(x, n, *(partial(f.accumulate, axis=0) for f in running)))
 
 
 def power(x: ErrorArray, y: ErrorArray) -> ErrorArray:

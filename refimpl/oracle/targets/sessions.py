@@ -29,9 +29,14 @@ BACKENDS = {  # and the packages or devices each needs
 CUDA = "/dev/nvidiactl"  # there wherever a driver is
 LIBRARIES = {  # made of the frameworks above, and judged where named
     "diffusers": ("diffusers", "torch"),
+    "keras": ("keras",),
+    "mlx": ("mlx",),
     "onnx_reference": ("onnx",),
     "open_clip": ("open_clip", "torch", "torchvision"),
+    "openvino": ("openvino",),
+    "tensorflow": ("tensorflow",),
     "timm": ("timm", "torch", "torchvision"),
+    "tinygrad": ("tinygrad",),
     "torch_compile": ("torch",),
     "torch_cuda": ("torch", CUDA),
     "torch_cuda_cudnn": ("torch", CUDA),
