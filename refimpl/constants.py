@@ -32,16 +32,19 @@ def erf(x: Any) -> Any:
 
 
 def constant(number: int, like: Any) -> Any:
-    """An exact number in the arithmetic of `like`.
+    """An exact number in the arithmetic of `like`: what it stores in, float64 for integers.
 
-    >>> float(constant(64, np.ones(3)))
-    64.0
+    A float64 constant would widen an array of float32, in which exp(-200) is zero.
+
+    >>> float(constant(64, np.ones(3))), constant(64, np.ones(3, np.float32)).dtype
+    (64.0, dtype('float32'))
     """
     if hasattr(like, "lift_constant"):
         return like.lift_constant(number)
     if _holds_objects(like) and np.size(like):
         return 0 * np.ravel(like)[0] + number
-    return np.float64(number)
+    dtype = getattr(like, "dtype", np.dtype(np.float64))
+    return (np.float64 if dtype.kind in "biuO" else dtype.type)(number)
 
 
 def pi(like: Any) -> Any:

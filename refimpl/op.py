@@ -8,7 +8,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ class Edit:
 
     `old` must occur exactly once in the source of the function `where` (by default the
     operation's own text) and is replaced by `new`; so do those of `also`, each a where, old, new.
+    `otherwise` is what stands in the place of `new` where others make the same mistake.
     """
 
     id: str
@@ -70,6 +71,12 @@ class Edit:
     source: str = ""
     invisible_when: str = ""
     also: tuple[tuple[str, str, str], ...] = ()
+    otherwise: tuple[str, ...] = ()
+
+    @property
+    def forms(self) -> tuple[Edit, ...]:
+        """The same mistake in all ways in which it is written, the usual one first."""
+        return self, *(replace(self, new=new, otherwise=()) for new in self.otherwise)
 
     @property
     def places(self) -> tuple[tuple[str, str, str], ...]:

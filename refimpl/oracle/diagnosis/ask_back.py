@@ -22,6 +22,7 @@ PATIENCE = 2.0  # seconds of computing for them, where nothing else is to be tol
 LONGEST = 20.0  # seconds by the clock for the same
 STRETCHED = 5  # one question of so many has larger numbers
 LARGE = 128.0  # by this factor: products of two go past the ten thousand that stands for infinity
+NEARLY = 0.9  # of the wrong numbers, which a run in fewer digits must give as the target does
 SEED = 1009  # none that a run of verify uses by default
 
 Ask = Callable[[Case], list[np.ndarray] | None]
@@ -126,10 +127,11 @@ def plainly(op: Op, text: Callable, case: Case) -> list[list[np.ndarray]]:
 
     Nothing where it does not run.
     """
-    stored = case.typed(op)
+    typed, kept_as = case.typed(op), stored_dtype(case).type
+    stored = {name: kept_as(x) if isinstance(x, float) else x for name, x in typed.items()}
     wide = {
         name: x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype.itemsize == 2 else x
-        for name, x in stored.items()
+        for name, x in typed.items()
     }
     results = []
     for inputs in (stored, wide):
@@ -143,6 +145,24 @@ def plainly(op: Op, text: Callable, case: Case) -> list[list[np.ndarray]]:
         except Exception:  # an edited text may meet any error
             continue
     return results
+
+
+def reproduces(
+    own: list[Expected], outputs: list[np.ndarray], plain: list[np.ndarray]
+) -> tuple[int, int]:
+    """How many of the wrong numbers another run gives as well as the right text would have.
+
+    And how many are wrong: those outside the bound of the right text, `own`.
+    """
+    right = wrong = 0
+    for want, found, value in zip(own, outputs, plain):
+        found = np.asarray(found, dtype=np.float64)
+        if not want.value.shape == found.shape == value.shape:
+            return 0, found.size
+        off = error_ratio(want, found) > 1
+        wrong += int(off.sum())
+        right += int((off & (np.abs(value - found) <= want.allowed)).sum())
+    return right, wrong
 
 
 def stored_dtype(case: Case) -> np.dtype:

@@ -57,8 +57,8 @@ def explanations(
     `ask` calls the target again: each explanation is put to the test on new inputs, and where
     several fit, on inputs that tell them apart. Those that are left agree on everything tried.
     """
-    from refimpl.oracle.diagnosis.roundings import roundings
-    from refimpl.oracle.diagnosis.search import explain
+    from refimpl.oracle.diagnosis.roundings import SIZED, roundings
+    from refimpl.oracle.diagnosis.search import explain, explain_short
 
     seen, deadline = list(seen), time.process_time() + BUDGET
     if not seen:
@@ -70,19 +70,21 @@ def explanations(
     own = [expect(op, case.inputs, precision) for case, _ in seen]
     family = generations(op)
     for of in family:  # its own, else what it inherits from the operations that it calls
-        known = [_listed(op, edit, "dialect") for edit in of.dialects]
-        known += [_listed(op, edit, "mistake") for edit in of.mistakes]
+        known = [_listed(op, form, "dialect") for edit in of.dialects for form in edit.forms]
+        known += [_listed(op, form, "mistake") for edit in of.mistakes for form in edit.forms]
         own += [expect(op, case.inputs, precision) for case, _ in seen[len(own) :]]  # asked since
         found = asked([e for e in known if _explains(op, e, seen, own, storage)])
         if found:
-            return [e for e in found if e.kind == "dialect"] or found
-    lossy = [_listed(op, edit, "precision") for of in family for edit in of.lossy]
+            return [e for e in found if e.kind == "dialect"] or _by_name(found)
+    lossy = [_listed(op, form, "precision") for of in family for e in of.lossy for form in e.forms]
     found = [e for e in lossy if _explains(op, e, seen, [], storage)]
     if found:
-        return found
+        return _by_name(found)
     ways = roundings(op, seen, storage, precision, ask)
     if ways:
-        return [Explanation(w["kind"], w["id"], w["says"], None, str) for w in ways]
+        sized = all(way["id"].startswith(SIZED) for way in ways)
+        short = asked(explain_short(op, seen, storage, precision)) if sized else []
+        return short or [Explanation(w["kind"], w["id"], w["says"], None, str) for w in ways]
     for _ in range(ROUNDS):
         known_before = len(seen)
         found = explain(op, seen, storage, precision, deadline - time.process_time())
@@ -92,6 +94,11 @@ def explanations(
         if found or len(seen) == known_before or time.process_time() > deadline:
             return found
     return []
+
+
+def _by_name(found: list[Explanation]) -> list[Explanation]:
+    """One of each: several forms of a mistake are one mistake."""
+    return list({explanation.id: explanation for explanation in reversed(found)}.values())[::-1]
 
 
 def _listed(op: Op, edit: Edit, kind: str) -> Explanation:

@@ -11,6 +11,7 @@ that fit, those that lose least are named.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import TABLES, Case, random_case, rounded
+from refimpl.oracle.diagnosis.ask_back import NEARLY, plainly, reproduces
 from refimpl.oracle.judging.judge import Expected, expect, judge
 from refimpl.oracle.numbers.errors import bounded, lift
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
@@ -28,9 +30,11 @@ TRIED = 48  # inputs, in search of such
 SEED = 2003  # of the inputs that are looked at
 APART = 16  # roundoffs between neighbouring inputs: enough to change every rounding
 ALIKE = 0.9  # cosine of two errors from which they count as the same function
+SIZED = "as-large-as"  # what a way is called of which only the size fits
 RELATED = 0.5  # and their correlation about the mean
 
 Ask = Callable[[Case], list[np.ndarray] | None]
+Seen = Sequence[tuple[Case, list[np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -137,18 +141,45 @@ WAYS = {
 
 def roundings(
     op: Op,
-    seen: Sequence[tuple[Case, list[np.ndarray]]],
+    seen: Seen,
     storage: np.dtype,
     precision: str,
     ask: Ask | None,
 ) -> list[dict[str, str]]:
-    """The ways to lose digits that fit every case, those that lose least, as causes."""
+    """The ways to lose digits that fit every case, those that lose least, as causes.
+
+    Those that predict the outputs come alone, also by a run in their format; where none does, what
+    the errors are as large as.
+    """
     fitting = [w for w in WAYS.get(precision, ()) if _explains(op, w, seen, storage, precision)]
-    predicting = [way for way in fitting if way.predicts]
+    predicting = [way for way in fitting if way.predicts or _runs_alike(op, way, seen, precision)]
     if predicting or not ask:
         return [as_cause(way) for way in finest(predicting)]
     noisy = {unit: is_noise(op, precision, ask, unit) for unit in {max(w.loss) for w in fitting}}
     return [by_size(way) for way in finest([w for w in fitting if noisy[max(w.loss)]])]
+
+
+def _runs_alike(op: Op, way: Way, seen: Seen, precision: str) -> bool:
+    """Whether the text, run in a way's own formats, gives nearly all numbers that are wrong."""
+    if way.tables is None and way.id != way.precision.name:
+        return False
+    counts = []
+    for case, outputs in seen:
+        own = expect(op, case.inputs, precision)
+        text = functools.partial(_with_tables, op, way)
+        for values in plainly(op, text, replace(case, precision=way.precision.name))[:1]:
+            counts.append(reproduces(own, outputs, values))
+    right, wrong = (sum(count) for count in zip(*counts)) if counts else (0, 0)
+    return wrong > 0 and right >= NEARLY * wrong
+
+
+def _with_tables(op: Op, way: Way, **inputs: Any) -> Any:
+    """The text, with the tables of a schedule in the format that a way holds them in."""
+    if way.tables is not None:
+        dtype = way.tables.dtype()
+        tables = {n: x for n, x in inputs.items() if op.specs[n].kind.name in TABLES}
+        inputs |= {n: np.asarray(x).astype(dtype) for n, x in tables.items()}
+    return op.text(**inputs)
 
 
 def finest(ways: Sequence[Way]) -> list[Way]:
@@ -168,13 +199,13 @@ def as_cause(way: Way) -> dict[str, str]:
 def by_size(way: Way) -> dict[str, str]:
     """A way of which nothing but the size of the errors is known, worded as a size."""
     says = f"its errors are random, and as large as those of a target that {way.says}"
-    return {**as_cause(way), "says": says}
+    return {**as_cause(way), "id": f"{SIZED}/{way.id}", "says": says}
 
 
 def _explains(
     op: Op,
     way: Way,
-    seen: Sequence[tuple[Case, list[np.ndarray]]],
+    seen: Seen,
     storage: np.dtype,
     precision: str,
 ) -> bool:

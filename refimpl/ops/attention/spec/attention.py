@@ -9,7 +9,9 @@ from refimpl.ops.attention.spec.shared import (
     ROOT,
     SOFTMAX_END,
     SOFTMAX_TOTAL,
+    UNSHIFTED_BARE,
     UNSHIFTED_END,
+    UNSHIFTED_HIDDEN,
     full_bias,
     visible,
 )
@@ -427,6 +429,7 @@ ATTENTION = Op(
             effect="inf / inf = NaN once a score exceeds 88.7 in float32",
             source="https://github.com/pytorch/executorch/pull/18407",
             invisible_when="scores are moderate",
+            otherwise=(UNSHIFTED_HIDDEN, UNSHIFTED_BARE),
         ),
         Edit(
             "attention/guarded-sum",

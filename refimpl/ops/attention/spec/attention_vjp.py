@@ -11,7 +11,9 @@ from refimpl.ops.attention.spec.shared import (
     SOFTMAX_END,
     SOFTMAX_TOTAL,
     SPREAD_BIAS,
+    UNSHIFTED_BARE,
     UNSHIFTED_END,
+    UNSHIFTED_HIDDEN,
     full_bias,
     with_more,
 )
@@ -296,6 +298,7 @@ ATTENTION_VJP = Op(
             effect="inf / inf = NaN once a score exceeds 88.7 in float32",
             source="https://github.com/pytorch/executorch/pull/18407",
             invisible_when="scores are moderate",
+            otherwise=(UNSHIFTED_HIDDEN, UNSHIFTED_BARE),
         ),
     ),
     dialects=(

@@ -34,6 +34,9 @@ UNSHIFTED_END = (  # the sum may be less than one now, so that only an empty row
     "    return weights / np.where(total > 0, total, 1)"
 )
 
+UNSHIFTED_HIDDEN = UNSHIFTED_END.replace("total > 0", "np.max(z, axis=-1, keepdims=True) > -np.inf")
+UNSHIFTED_BARE = "weights = np.exp(z)\n    return weights / np.sum(weights, axis=-1, keepdims=True)"
+
 SOFTMAX_TOTAL = "np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)"
 
 

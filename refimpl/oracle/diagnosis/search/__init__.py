@@ -14,6 +14,14 @@ that what is found does not depend on what else the machine does.
 
 from refimpl.oracle.diagnosis.search.candidates import of_catalogue, single_edits
 from refimpl.oracle.diagnosis.search.pages import NUMPY, Candidate
-from refimpl.oracle.diagnosis.search.trial import explain, matches
+from refimpl.oracle.diagnosis.search.trial import explain, explain_short, matches
 
-__all__ = ["NUMPY", "Candidate", "explain", "matches", "of_catalogue", "single_edits"]
+__all__ = [
+    "NUMPY",
+    "Candidate",
+    "explain",
+    "explain_short",
+    "matches",
+    "of_catalogue",
+    "single_edits",
+]

@@ -5,59 +5,76 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
-from refimpl.op import Op
-from refimpl.oracle.diagnosis.search.pages import Candidate, Change, apart, pages_of, squeezed
-from refimpl.oracle.diagnosis.search.rules import RULES
+from refimpl.op import Edit, Op
+from refimpl.oracle.diagnosis.search.pages import (
+    Candidate,
+    Change,
+    Page,
+    apart,
+    pages_of,
+    pages_on,
+    squeezed,
+)
+from refimpl.oracle.diagnosis.search.rules import DETOURS, FORMATS, RULES
 from refimpl.oracle.diagnosis.search.writer import Writer
+from refimpl.registry import generations
 
 ANYWHERE = (  # what is done to whatever stands there
     *("tiled, not repeated", "the sample variance", "another base", "alone, not all"),
+    *("every so manieth channel", "along the samples", "of memory"),
 )
 
 
-def single_edits(op: Op) -> list[Candidate]:
+def single_edits(op: Op, base: Candidate | None = None) -> list[Candidate]:
     """All edits of one place in the operation's text or a chapter's function that it calls."""
-    return _single_edits(op.text)
+    return _single_edits(op.text, base)
 
 
-def of_catalogue(op: Op) -> list[Candidate]:
+def of_catalogue(
+    op: Op, kinds: tuple[str, ...] = ("mistakes", "dialects"), base: Candidate | None = None
+) -> list[Candidate]:
     """The listed mistakes and dialects as changes that can stand beside others."""
-    pages = {(page.module, page.name): page for page in pages_of(op.text).values()}
+    pages = {(page.module, page.name): page for page in pages_on(op.text, base).values()}
     found = []
-    for edit in (*op.mistakes, *op.dialects):
-        changes = []
-        for where, old, new in edit.places:
-            home, name = op.home(where)
-            page = pages.get((getattr(home, "__name__", op.text.__module__), name))
-            if page and page.source.count(old) == 1:
-                start = page.source.index(old)
-                changes.append(Change(page, start, start + len(old), new, edit.says))
-        if len(changes) == len(edit.places):
-            found.append(Candidate(op.text, tuple(changes)))
+    for edit in (edit for kind in kinds for of in generations(op) for edit in getattr(of, kind)):
+        for form in edit.forms:
+            changes = list(_as_changes(op, form, pages))
+            if len(changes) == len(form.places):
+                found.append(Candidate(op.text, tuple(changes), base, edit.id))
     return found
 
 
+def _as_changes(op: Op, edit: Edit, pages: dict[tuple[str, str], Page]) -> Iterator[Change]:
+    for where, old, new in edit.places:
+        home, name = op.home(where)
+        page = pages.get((getattr(home, "__name__", op.text.__module__), name))
+        if page and page.source.count(old) == 1:
+            start = page.source.index(old)
+            yield Change(page, start, start + len(old), new, edit.says)
+
+
 @functools.lru_cache(maxsize=8)
-def hidden(root: Any) -> list[Candidate]:
+def hidden(root: Any, base: Candidate | None = None) -> list[Candidate]:
     """Every place where a number might stand, that number yet unknown; likelier ones first."""
     found: dict[tuple[Any, str], Candidate] = {}
-    for page in pages_of(root).values():
+    for page in pages_on(root, base).values():
         for change in Writer(page).places():
-            candidate = Candidate(root, (change,))
+            candidate = Candidate(root, (change,), base)
             ((_, source),) = candidate.pages()
             found.setdefault((page.function, squeezed(source)), candidate)
     return sorted(found.values(), key=lambda candidate: candidate.rank)
 
 
 @functools.lru_cache(maxsize=8)
-def _single_edits(root: Any) -> list[Candidate]:
+def _single_edits(root: Any, base: Candidate | None = None) -> list[Candidate]:
     found: dict[tuple[Any, str], Candidate] = {}
-    for page in pages_of(root).values():
+    for page in pages_on(root, base).values():
         same = (page.function, squeezed(page.source))
         for change in Writer(page).changes(RULES):
-            candidate = Candidate(root, (change,))
+            candidate = Candidate(root, (change,), base)
             ((_, source),) = candidate.pages()
             key = (page.function, squeezed(source))
             if key != same and (key not in found or candidate.rank < found[key].rank):
@@ -68,8 +85,23 @@ def _single_edits(root: Any) -> list[Candidate]:
         names = () if change.what.endswith(ANYWHERE) else (change.old, change.new)
         kind = (change.page.module, change.page.name, change.what, *names)
         alike.setdefault(kind, []).append(change)
-    everywhere = [Candidate(root, tuple(group)) for group in alike.values() if _separate(group)]
-    return sorted((*found.values(), *everywhere), key=lambda candidate: candidate.rank)
+    together = [Candidate(root, tuple(group), base) for group in alike.values() if _separate(group)]
+    return sorted((*found.values(), *together), key=lambda candidate: candidate.rank)
+
+
+@functools.lru_cache(maxsize=8)
+def in_formats(root: Any, base: Candidate | None = None) -> list[Candidate]:
+    """Every value, every product's operands and every function, held in each shorter format."""
+    changes = (c for page in pages_on(root, base).values() for c in Writer(page).changes(FORMATS))
+    found = [Candidate(root, (change,), base, kind="precision") for change in changes]
+    return sorted(found, key=lambda candidate: candidate.rank)
+
+
+@functools.lru_cache(maxsize=8)
+def detours(root: Any) -> list[Candidate]:
+    """Forms of each value that are equal on paper and lose digits."""
+    changes = (c for page in pages_of(root).values() for c in Writer(page).changes(DETOURS))
+    return [Candidate(root, (change,), kind="precision") for change in changes]
 
 
 def _separate(changes: list[Change]) -> bool:
@@ -88,8 +120,8 @@ USUAL = {  # numbers that stand in many programs in the place of an argument
 
 
 @functools.lru_cache(maxsize=8)
-def _constants(root: Any) -> list[Candidate]:
-    page = pages_of(root)[root]
+def _constants(root: Any, base: Candidate | None = None) -> list[Candidate]:
+    page = pages_on(root, base)[root]
     at = Writer(page)
     first = next((s for s in at.tree.body if at.is_first(s)), None)
     kinds = {n: getattr(p.annotation.kind, "name", "") for n, p in at.annotated.items()}
@@ -102,10 +134,10 @@ def _constants(root: Any) -> list[Candidate]:
                 if first is not None:
                     text = at.with_prologue(first, "\n    ".join(given))
                     change = at.change(first, text, "a usual number in the place of an argument")
-                    found.append(Candidate(root, (change,)))
+                    found.append(Candidate(root, (change,), base))
     return found
 
 
-def constants(op: Op) -> list[Candidate]:
+def constants(op: Op, base: Candidate | None = None) -> list[Candidate]:
     """Scalar arguments not looked at, one or two, with customary numbers in their places."""
-    return _constants(op.text)
+    return _constants(op.text, base)

@@ -9,7 +9,6 @@ import functools
 import inspect
 import math
 import re
-import sys
 import textwrap
 import types
 import warnings
@@ -21,12 +20,14 @@ from typing import Any
 import numpy as np
 
 from refimpl.oracle.diagnosis.causes import body
+from refimpl.oracle.diagnosis.search import formats, pieces
 
 LARGEST = 2**22  # elements that one call in an edited text may ask for
 HIDDEN = "np.unknown"  # stands for a number that is yet to be found
 LONG = 2  # lines of a change that is not printed whole
 ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
     "padding takes part": 5,
+    "neighbours take part": 5,
     "padding counted": 4,
     "rounded up to whole blocks": 4,
     "a mask reduced to a length": 4,
@@ -43,6 +44,7 @@ ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
     "cut off at a limit": 3,
     "scaled by a size": 3,
 }
+GROUPED, AS_OTHERS = "groups ", 4  # groups that are not those meant, however they are written
 TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")
 
 
@@ -81,6 +83,8 @@ class Change:
     @functools.cached_property
     def size(self) -> int:
         """How many words and signs are added, twice, or taken away: leaving out is easy."""
+        if self.what.startswith(GROUPED):
+            return AS_OTHERS
         if self.what in ONE_SLIP:
             return ONE_SLIP[self.what]
         old, new = TOKEN.findall(self.old), TOKEN.findall(self.new)
@@ -95,7 +99,9 @@ class Change:
                 steps = "; ".join(line.strip() for line in before.splitlines())
                 return f"in {self.page.name}, {self.what}: `{steps}` first"
         if self.new.count("\n") > LONG:
-            steps = "; ".join(line.strip() for line in self.new.splitlines()[:2])
+            known = {line.strip() for line in self.old.splitlines()}
+            fresh = [x for line in self.new.splitlines() if (x := line.strip()) not in known]
+            steps = "; ".join(fresh[:LONG])
             return f"in {self.page.name}, {self.what}: `{steps}` …"
         old, new = (" ".join(text.split()) for text in (self.old, self.new))
         became = f"`{old}` became `{new}`" if new else f"without `{old}`"
@@ -104,10 +110,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An edit of the text that nobody has listed: one change, one in several places, or two."""
+    """An edit of the text: one change, one in several places, or two; or what a catalogue lists.
+
+    `base` is what the text was edited by before: a dialect that the target speaks.
+    """
 
     root: Callable[..., Any]
     changes: tuple[Change, ...]
+    base: Candidate | None = None
+    listed: str = ""  # its name in the catalogue
+    kind: str = "mistake"
 
     @property
     def id(self) -> str:
@@ -138,8 +150,11 @@ class Candidate:
     @property
     def text(self) -> Callable[..., Any]:
         """The operation with the edit applied; SyntaxError where it is no text any more."""
-        codes = {page.function: _compiled(page, source) for page, source in self.pages()}
-        return _assemble(self.root, codes)
+        return _assemble(self.root, self._codes())
+
+    def _codes(self) -> dict[types.FunctionType, types.CodeType]:
+        before = self.base._codes() if self.base else {}
+        return before | {page.function: _compiled(page, source) for page, source in self.pages()}
 
     @property
     def diff(self) -> str:
@@ -169,12 +184,12 @@ class Candidate:
         """The candidate with a number in the place of the one that was looked for."""
         (change,) = self.changes
         new = change.new.replace(HIDDEN, repr(number))
-        return Candidate(self.root, (dataclasses.replace(change, new=new),))
+        return dataclasses.replace(self, changes=(dataclasses.replace(change, new=new),))
 
     def with_another(self, other: Candidate) -> Candidate | None:
         """Both edits at once, in different places or one within what the other leaves standing."""
         if all(apart(a, b) for a in self.changes for b in other.changes):
-            return Candidate(self.root, (*self.changes, *other.changes))
+            return Candidate(self.root, (*self.changes, *other.changes), self.base)
         if len(self.changes) + len(other.changes) > 2:
             return None
         outer, inner = sorted((*self.changes, *other.changes), key=lambda c: c.start - c.end)
@@ -183,7 +198,8 @@ class Candidate:
             return None
         new = left.sub(lambda _: inner.new, outer.new)
         what = f"{outer.what}, {inner.what}"
-        return Candidate(self.root, (dataclasses.replace(outer, new=new, what=what),))
+        change = dataclasses.replace(outer, new=new, what=what)
+        return Candidate(self.root, (change,), self.base)
 
 
 def apart(one: Change, other: Change) -> bool:
@@ -225,6 +241,7 @@ def _numpy() -> types.ModuleType:
     vars(module).update(vars(np))
     for name in ("arange", "ones", "zeros", "eye", "linspace", "repeat", "array_split"):
         setattr(module, name, _limited(getattr(np, name)))
+    vars(module).update({**formats.FUNCTIONS, **pieces.FUNCTIONS})
     return module
 
 
@@ -257,6 +274,14 @@ def pages_of(root: types.FunctionType) -> dict[types.FunctionType, Page]:
     return pages
 
 
+def pages_on(root: Any, base: Candidate | None) -> dict[types.FunctionType, Page]:
+    """The pages of an operation, as an edit has left them."""
+    pages = dict(pages_of(root))
+    for page, source in base.pages() if base else ():
+        pages[page.function] = dataclasses.replace(page, source=source)
+    return pages
+
+
 def _is_page(function: types.FunctionType, root: types.FunctionType) -> bool:
     return function.__module__.endswith(".reference") or function.__module__ == root.__module__
 
@@ -285,14 +310,15 @@ def _page(function: types.FunctionType) -> Page:
 def _assemble(root: Any, codes: dict[types.FunctionType, types.CodeType]) -> Callable[..., Any]:
     """The operation, some functions replaced, in a namespace of its own."""
     pages = pages_of(root)
-    spaces: dict[str, dict[str, Any]] = {}
-    for page in pages.values():
-        if page.module not in spaces:
-            spaces[page.module] = {**vars(sys.modules[page.module]), "np": NUMPY}
+    spaces: dict[int, dict[str, Any]] = {}
+    for function in pages:
+        found = function.__globals__
+        if id(found) not in spaces:
+            spaces[id(found)] = {**found, "np": NUMPY}
     copies = {
         function: types.FunctionType(
             codes.get(function, function.__code__),
-            spaces[page.module],
+            spaces[id(function.__globals__)],
             page.name,
             function.__defaults__,
         )

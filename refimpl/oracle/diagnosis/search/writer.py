@@ -187,6 +187,11 @@ class Writer:
         end = self.lines[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
         return f"{line}\n    {self.bytes[start:end].decode()}"
 
+    def as_written(self, step: ast.stmt) -> str:
+        """A step with its comment, as it stands on the page."""
+        lines = self.page.source.splitlines()[step.lineno - 1 : step.end_lineno]
+        return "\n".join(line.removeprefix("    ") for line in lines)
+
     def is_a_length(self, node: ast.Name) -> bool:
         """Whether a name was given the length of an axis."""
         return any(

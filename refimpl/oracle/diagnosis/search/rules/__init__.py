@@ -8,6 +8,7 @@ from refimpl.oracle.diagnosis.search.rules import (
     arguments,
     branches,
     calls,
+    groups,
     names,
     numbers,
     operators,
@@ -16,12 +17,15 @@ from refimpl.oracle.diagnosis.search.rules import (
     quantities,
     sections,
     shared,
+    shortened,
     statements,
     tables,
 )
 
 FAMILIES = (
     *(numbers, operators, sections, names, calls, branches, statements, quantities),
-    *(tables, arguments, shared, padding, overflow),
+    *(tables, arguments, shared, padding, groups, overflow),
 )
 RULES = gathered(FAMILIES)
+FORMATS = [shortened.held_shorter, shortened.operands_shorter, shortened.function_shorter]
+DETOURS = [shortened.by_a_detour, shortened.from_the_mean_square]

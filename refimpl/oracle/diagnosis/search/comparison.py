@@ -1,0 +1,131 @@
+"""Numbers of edited texts beside those that a target returned: compared plainly, without bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from refimpl.op import Op
+from refimpl.oracle.diagnosis.ask_back import plainly
+from refimpl.oracle.diagnosis.search import plain
+from refimpl.oracle.diagnosis.search.evidence import Evidence, is_small, various
+from refimpl.oracle.judging.judge import error_ratio
+from refimpl.oracle.numbers.precisions import PRECISIONS
+
+SHOWN = 4  # cases whose results tell edits apart
+SMALL = 12  # others that do where these do not
+GENEROUS = 128  # times the allowed error that the first, plain comparison lets pass
+NEARER = 4  # times that a wrong number must come nearer by an edit that is to explain it
+
+
+class Comparison:
+    """What was seen of a target, to compare with; a few cases of it that tell edits apart."""
+
+    def __init__(self, op: Op, evidence: list[Evidence], precision: str) -> None:
+        self.op = op
+        self.evidence = evidence
+        self.precision = precision
+        places = various(evidence, SHOWN)
+        self.shown = [evidence[place] for place in places]
+        self.small = [e for e in self.evidence if is_small(e)][:SMALL]
+        self.rest = [e for place, e in enumerate(evidence) if place not in places]
+
+    def _fits(self, text: Callable, evidence: Evidence) -> bool:
+        values = plain.values(text, evidence.case)
+        return values is not None and self._near(values, evidence)
+
+    def _gain(
+        self, results: list[list[np.ndarray]], evidences: list[Evidence] | None = None
+    ) -> float:
+        """The share of the deviating numbers that an edit alone puts right."""
+        right = wrong = 0
+        for values, evidence in zip(results, evidences or self.shown):
+            before, near = self._close(self._own(evidence), evidence), self._close(values, evidence)
+            off = ~np.concatenate([n.ravel() for n in before or ()])
+            wrong += int(off.sum())
+            if near:
+                right += int((np.concatenate([n.ravel() for n in near]) & off).sum())
+        return right / max(wrong, 1)
+
+    @staticmethod
+    def _own(evidence: Evidence) -> list[np.ndarray]:
+        return [
+            own.value if own.value.shape == found.shape else np.full(found.shape, np.inf)
+            for own, found in zip(evidence.own, evidence.found)
+        ]
+
+    def _passes(self, text: Callable[..., Any], first: list[np.ndarray]) -> bool:
+        """The plain comparison in float64, case by case, until one differs."""
+        if not self._near(first, self.evidence[0]):
+            return False
+        changed = self._differs(text, first, self.evidence[0])
+        for evidence in self.evidence[1:]:
+            values = plain.values(text, evidence.case)
+            if values is None or not self._near(values, evidence):
+                return False
+            changed = changed or self._differs(text, values, evidence)
+        return changed
+
+    def _differs(self, text: Callable, values: list[np.ndarray], evidence: Evidence) -> bool:
+        """Whether an edited text gives something else than the right one, or overflows alone."""
+        if not plain.within(values, evidence.own):
+            return True
+        lost = [
+            ~np.isfinite(f) & np.isfinite(o.value) for f, o in zip(evidence.found, evidence.own)
+        ]
+        return any(x.any() for x in lost) and any(
+            all(not np.isfinite(value[x]).any() for value, x in zip(plain, lost))
+            for plain in plainly(self.op, text, evidence.case)
+        )
+
+    def _near(self, values: list[np.ndarray], evidence: Evidence) -> bool:
+        """Whether every number is as near as `_close` asks."""
+        close = self._close(values, evidence)
+        return close is not None and all(bool(near.all()) for near in close)
+
+    def _close(self, values: list[np.ndarray], evidence: Evidence) -> list[np.ndarray] | None:
+        """What is within many times the allowed error, or half of the digits of the largest result.
+
+        Where the target has no finite number but the edited text does, it may have lost it on the
+        way: the bound decides. None where the outputs have other shapes.
+        """
+        p = PRECISIONS[self.precision]
+        half = math.sqrt(max(p.unit, p.sum_unit))
+        if len(values) != len(evidence.found):
+            return None
+        close = []
+        for value, found, own in zip(values, evidence.found, evidence.own, strict=True):
+            if value.shape != found.shape:
+                return None
+            finite = np.where(np.isfinite(value), np.abs(value), 0)
+            room = half * np.max(finite, initial=0)
+            if value.shape == own.allowed.shape:
+                room = room + GENEROUS * own.allowed
+            same = (value == found) | (np.isnan(value) & np.isnan(found))
+            lost = ~np.isfinite(found)
+            if own.value.shape == found.shape:  # what the right text loses as well is no help
+                lost &= ~np.isfinite(value) | (np.abs(own.value) < p.largest)
+            close.append(same | lost | (np.abs(value - found) <= room))
+        return close
+
+    def _nearer(self, results: list[list[np.ndarray]], evidence: list[Evidence]) -> float:
+        """The share of the wrong numbers that an edit brings a good deal nearer, or gives."""
+        near = wrong = 0
+        for values, e in zip(results, evidence):
+            for value, found, own in zip(values, e.found, e.own):
+                if value.shape != found.shape:
+                    return 0.0
+                if found.shape != own.value.shape:
+                    return 1.0  # the shape alone tells
+                off = error_ratio(own, found) > 1
+                moved = np.abs(value - found) <= np.abs(own.value - found) / NEARER
+                moved |= ~np.isfinite(found)
+                wrong, near = wrong + int(off.sum()), near + int((off & moved).sum())
+        return near / max(wrong, 1)
+
+    @staticmethod
+    def _own_print(evidence: list[Evidence]) -> bytes:
+        return plain.fingerprint([want.value for want in e.own] for e in evidence)

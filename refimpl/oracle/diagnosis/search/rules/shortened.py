@@ -1,0 +1,69 @@
+"""A value held in a shorter format, or made by a detour that is equal on paper and loses digits."""
+
+from __future__ import annotations
+
+import ast
+
+from refimpl.oracle.diagnosis.search.formats import HELD
+from refimpl.oracle.diagnosis.search.nodes import make, numpy_name
+from refimpl.oracle.diagnosis.search.registry import Edits, rule
+from refimpl.oracle.diagnosis.search.writer import Writer
+
+ELEMENTARY = ("exp", "log", "sqrt", "tanh", "sin", "cos", "sum", "mean")
+ROUND_ABOUT = {  # equal on paper
+    "rooted and squared again": "np.sqrt(A)**2",
+    "through its logarithm": "np.exp(np.log(A))",
+    "as the complement of its complement": "(1 - (1 - A))",
+}
+
+
+@rule(ast.expr)
+def held_shorter(at: Writer, node: ast.expr) -> Edits:
+    """A value rounded to a shorter format."""
+    if at.is_quantity(node):
+        for name, (_, says) in HELD.items():
+            yield node, make(f"np.{name}(A)", A=node), f"held in {says}"
+
+
+@rule(ast.BinOp)
+def operands_shorter(at: Writer, node: ast.BinOp) -> Edits:
+    """Both operands of a matrix product rounded to a shorter format."""
+    if isinstance(node.op, ast.MatMult):
+        for name, (_, says) in HELD.items():
+            short = make(f"np.{name}(A) @ np.{name}(B)", A=node.left, B=node.right)
+            yield node, short, f"the operands of one product in {says}"
+
+
+@rule(ast.Call)
+def function_shorter(at: Writer, node: ast.Call) -> Edits:
+    """A function of NumPy whose argument and result are rounded to a shorter format."""
+    if numpy_name(node.func) in ELEMENTARY and node.args:
+        for name, (_, says) in HELD.items():
+            argument = make(f"np.{name}(A)", A=node.args[0])
+            inner = ast.Call(node.func, [argument, *node.args[1:]], node.keywords)
+            yield node, make(f"np.{name}(A)", A=inner), f"computed in {says}"
+
+
+@rule(ast.expr)
+def by_a_detour(at: Writer, node: ast.expr) -> Edits:
+    """A value as the square of its root, the exponential of its logarithm, a complement twice."""
+    if at.is_quantity(node):
+        for says, template in ROUND_ABOUT.items():
+            yield node, make(template, A=node), says
+
+
+@rule(ast.Call)
+def from_the_mean_square(at: Writer, node: ast.Call) -> Edits:
+    """The mean of squares of what was centred, as a mean of squares less the square of a mean."""
+    if numpy_name(node.func) != "mean" or not node.args or not isinstance(node.args[0], ast.BinOp):
+        return
+    square = node.args[0]
+    if isinstance(square.op, ast.Mult) and ast.dump(square.left) == ast.dump(square.right):
+        for step in at.tree.body:
+            if isinstance(step, ast.Assign) and isinstance(step.value, ast.BinOp):
+                named = ast.unparse(step.targets[0]) == ast.unparse(square.left)
+                if named and isinstance(step.value.op, ast.Sub):
+                    x = step.value.left
+                    mean = ast.Call(node.func, [make("A * A", A=x)], node.keywords)
+                    less = ast.Call(node.func, [x], node.keywords)
+                    yield node, make("A - B**2", A=mean, B=less), "as E[x²] - E[x]²"
