@@ -16,7 +16,13 @@ from refimpl.oracle.targets.sessions import Session
 from refimpl.registry import OPS
 
 HERE = Path(__file__).parent
-LANGUAGES = {"torch": "in_torch", "jax": "in_jax", "loops": "in_loops", "c": "in_c"}
+LANGUAGES = {
+    "torch": "in_torch",
+    "jax": "in_jax",
+    "loops": "in_loops",
+    "c": "in_c",
+    "kernels": "in_kinds",  # faults by kind, in NumPy
+}
 KINDS = ("listed", "unlisted", "two", "honest")
 
 

@@ -164,3 +164,39 @@ def telling(
         for condition in conditions(op)
         if all(map(condition.holds, inside)) and not any(map(condition.holds, outside))
     ]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What may hold of single samples of an input: of their step, as an argument says."""
+
+    says: str
+    argument: str
+    test: Callable[[np.ndarray], np.ndarray]
+
+    def split(self, edited: Callable, right: Callable, inputs: Inputs) -> Any:
+        """What an edited text gives for the samples of which it holds, the right one for others."""
+        holds = self.test(
+            np.asarray(getattr(inputs[self.argument], "value", inputs[self.argument]))
+        )
+        one, other = edited(**inputs), right(**inputs)
+        if not isinstance(one, tuple):
+            return _by_sample(holds, one, other)
+        return tuple(_by_sample(holds, a, b) for a, b in zip(one, other, strict=True))
+
+
+def _by_sample(holds: np.ndarray, one: Any, other: Any) -> Any:
+    return np.where(np.reshape(holds, holds.shape + (1,) * (np.ndim(one) - 1)), one, other)
+
+
+def of_samples(op: Op) -> list[Sampled]:
+    """What may be asked of single samples, where each output has a row a sample."""
+    found = []
+    rows = {spec.dims[0] if getattr(spec, "dims", ()) else "" for spec in op.returns}
+    for name, spec in op.specs.items():
+        if spec.scalar or not spec.kind.integer or {*spec.dims} != rows:
+            continue
+        for number in (0, -1):
+            found.append(Sampled(f"{name} is {number}", name, functools.partial(eq, number)))
+            found.append(Sampled(f"{name} is not {number}", name, functools.partial(ne, number)))
+    return found

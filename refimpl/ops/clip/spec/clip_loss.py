@@ -253,6 +253,15 @@ def clip_loss_vjp_doubled_batch(f, image_features, text_features, log_scale, gra
 
 
 PAIRS = "by_image + by_text - 2 * np.eye(N)"
+BACK = "    return clip_logits_vjp(image_features, text_features, log_scale, logits_grad)"
+GATHERED = (
+    "    rank = np.arange(N) * {processes} // N\n"
+    "    own = 1.0 * (rank[:, None] == rank)  # N N, pairs of one process\n"
+    "    rows, columns = (grad / (2 * N) * (p - np.eye(N)) for p in (by_image, by_text))\n"
+    "    parts = (rows + own * columns, own * rows + columns, logits_grad)\n"
+    "    back = [clip_logits_vjp(image_features, text_features, log_scale, p) for p in parts]\n"
+    "    return back[0][0], back[1][1], back[2][2]"
+)
 
 CLIP_LOSS_VJP = Op(
     text.clip_loss_vjp,
@@ -349,6 +358,15 @@ CLIP_LOSS_VJP = Op(
             "0 * texts_grad",
             where="clip_logits_vjp",
             effect="only the images learn",
+        ),
+        Edit(
+            "clip_loss_vjp/gathered-not-summed",
+            "gives features that other processes gathered the gradient of the own process alone",
+            BACK,
+            GATHERED.format(processes=2),
+            effect="each feature learns from a part of the batch as what is looked for",
+            source="https://github.com/lightly-ai/lightly/issues/1528",
+            otherwise=(GATHERED.format(processes=4), GATHERED.format(processes="N")),
         ),
     ),
     dialects=(

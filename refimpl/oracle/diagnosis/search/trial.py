@@ -17,7 +17,7 @@ from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import NEARLY, plainly, predict, reproduces, weigh
 from refimpl.oracle.diagnosis.causes import Explanation
-from refimpl.oracle.diagnosis.conditions import Condition, telling
+from refimpl.oracle.diagnosis.conditions import Condition, Sampled, of_samples, telling
 from refimpl.oracle.diagnosis.search import plain
 from refimpl.oracle.diagnosis.search.candidates import (
     constants,
@@ -40,6 +40,7 @@ SPOKEN = 3  # dialects on whose texts the search begins again
 OF_THE_REST = 0.5  # of the time that is left goes to one of them
 MOSTLY = 0.5  # of the wrong numbers
 SHORT_S = 3.0  # seconds for formats and detours
+HELPFUL = 60  # edits that put something right, and may be made for some samples alone
 PAIRED = 300  # small single edits that are tried in pairs with each other
 NUMBERS_S = 1.5  # seconds for numbers that have to be solved for
 
@@ -115,6 +116,25 @@ class Conditioned(Candidate):
         return lambda **inputs: (edited if holds(inputs) else right)(**inputs)
 
 
+@dataclass(frozen=True)
+class InSamples(Candidate):
+    """An edit that is made only for the samples of which a condition holds."""
+
+    condition: Sampled = field(kw_only=True)
+
+    @property
+    def id(self) -> str:
+        """What is changed, and for which samples."""
+        return f"{super().id}, only where {self.condition.says}"
+
+    @property
+    def text(self) -> Callable[..., Any]:
+        """The operation, edited where the condition holds."""
+        edited, condition = super().text, self.condition
+        right = self.base.text if self.base else self.root
+        return lambda **inputs: condition.split(edited, right, inputs)
+
+
 class _Trial(Comparison):
     """The search for one finding, on the right text or on what a dialect makes of it."""
 
@@ -142,7 +162,7 @@ class _Trial(Comparison):
         """Single edits first, then one in a format, a number, a dialect below; then pairs."""
         self._keep(self._singles(), most)
         sources: list[Callable[[], Iterator[Candidate]]] = [self._shortened, self._constants]
-        sources += [self._conditioned, self._numbers]
+        sources += [self._conditioned, self._in_samples, self._numbers]
         for source in sources:
             if not self.kept:
                 self._keep(source(), 1)
@@ -287,6 +307,16 @@ class _Trial(Comparison):
                 yield Conditioned(
                     candidate.root, candidate.changes, candidate.base, condition=condition
                 )
+
+    def _in_samples(self) -> Iterator[Candidate]:
+        """Edits that put some numbers right, where they are made for some samples alone."""
+        some = sorted((v for v in self.viable if v[1] > 0), key=lambda v: (-v[1], v[0].rank))
+        found = (
+            InSamples(c.root, c.changes, c.base, condition=condition)
+            for c, _ in some[:HELPFUL]
+            for condition in of_samples(self.op)
+        )
+        return self._fitting(found, NUMBERS_S)
 
     def _on_dialects(self, most: int) -> None:
         """The same search where a dialect is spoken that puts something right."""

@@ -81,6 +81,16 @@ class Writer:
                 for template in NUMBERS:
                     new = make(template, A=node)  # type: ignore[arg-type]
                     yield self.change(node, new, "a number too many")
+                if self._of_sizes_alone(node):
+                    yield self.change(node, make(HIDDEN), "a fixed number")
+
+    def _of_sizes_alone(self, node: ast.AST) -> bool:
+        """Whether a value is made of sizes and numbers, and of no array."""
+        calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
+        constants = {n for c in calls if ast.unparse(c.func) == "constant" for n in c.args[1:]}
+        inside = {n for c in constants for n in ast.walk(c)}
+        names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n not in inside]
+        return all(n.id in ("np", "constant") or self.is_a_length(n) for n in names)
 
     def change(self, node: Any, new: ast.expr | str, what: str) -> Change:
         """An edit of one node as a change of characters."""
