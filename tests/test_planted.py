@@ -24,8 +24,22 @@ NAMED = (  # a cause of the catalogue; the later ones do not show on plain input
     "l2_normalize__added_epsilon",
     "sigmoid__quotient",
     "prefix_bias__one_more",
+    "softmax__exponentials_bare",
+    "attention__exponentials_bare",
+    "clip_logits__unguarded_without_temperature",
 )
-EXPLAINED = ("linear__bias_backwards", "score_from_eps__share_squared", "gelu__two_not_rooted")
+EXPLAINED = (
+    "linear__bias_backwards",
+    "score_from_eps__share_squared",
+    "gelu__two_not_rooted",
+    "l2_normalize__neighbours_of_the_row",
+    "group_norm__next_group_in_the_sum",
+    "group_norm__pieces_of_columns",
+    "group_norm__samples_share_a_group",
+    "rms_norm__mean_in_bfloat16",
+    "velocity__root_of_a_root",
+    "q_sample__no_noise_at_zero",
+)
 HONEST = (
     "layer_norm__honest_welford",
     "softmax__honest_exp2",

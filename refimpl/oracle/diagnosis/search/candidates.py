@@ -24,7 +24,7 @@ from refimpl.registry import generations
 
 ANYWHERE = (  # what is done to whatever stands there
     *("tiled, not repeated", "the sample variance", "another base", "alone, not all"),
-    *("every so manieth channel", "along the samples", "of memory"),
+    *("along the samples", "of memory"),
 )
 
 

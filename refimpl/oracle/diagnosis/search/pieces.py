@@ -1,8 +1,8 @@
 """What kernels do to groups of entries, as functions that an edited text may call.
 
 A block that is longer than a group runs on into the next one, or over zeros; memory is cut into
-pieces in another order of axes; a group is made of samples, or of every so manieth channel. They
-move entries about and take means, so that they run on arrays of any arithmetic.
+pieces in another order of axes; a group is made of samples. They move entries about and take means,
+so that they run on arrays of any arithmetic.
 """
 
 from __future__ import annotations
@@ -53,15 +53,6 @@ def mean_of_pieces(x: Any, order: tuple[int, ...]) -> Any:
     return np.transpose(spread, tuple(int(i) for i in np.argsort(order)))
 
 
-def mean_of_strides(x: Any) -> Any:
-    """The mean over every so manieth channel: channel k belongs to group k modulo their number."""
-    groups, members = x.shape[1:3]
-    dealt = np.reshape(x, (x.shape[0], members, groups, *x.shape[3:]))
-    axes = (1, *range(3, x.ndim))
-    mean = np.mean(dealt, axis=axes, keepdims=True)
-    return np.reshape(np.broadcast_to(mean, dealt.shape), x.shape)
-
-
 def mean_of_samples(x: Any) -> Any:
     """The mean over the samples that share a group, with all that is in them."""
     count, groups = x.shape[:2]
@@ -74,5 +65,5 @@ def mean_of_samples(x: Any) -> Any:
 
 FUNCTIONS = {
     function.__name__: function
-    for function in (running_on, filled_up, mean_of_pieces, mean_of_strides, mean_of_samples)
+    for function in (running_on, filled_up, mean_of_pieces, mean_of_samples)
 }

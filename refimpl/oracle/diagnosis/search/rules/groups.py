@@ -15,7 +15,6 @@ NEIGHBOURS = "neighbours take part"
 FILLED = "padding takes part"
 MOST = 2  # reductions in one function
 GROUPED = {  # the mean of each group, where groups are along axis 1 and their members along axis 2
-    "groups of every so manieth channel": "np.mean_of_strides(A)",
     "groups along the samples": "np.mean_of_samples(A)",
     **{
         f"groups cut in the order {order} of memory": f"np.mean_of_pieces(A, {order})"
