@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Count
     from typing import Annotated as Deviation
     from typing import Annotated as Epsilon
+    from typing import Annotated as Fixed
     from typing import Annotated as Float
     from typing import Annotated as Fraction
     from typing import Annotated as Index
@@ -130,6 +131,7 @@ else:
         """Anything NumPy reads as an array."""
 
     Float = Kind("Float", "real numbers")
+    Fixed = Kind("Fixed", "real numbers that a gradient takes as given")
     Bias = Kind("Bias", "an additive mask: finite, or -inf where nothing may be seen")
     Epsilon = Kind("Epsilon", "a small guard", low=0)
     Fraction = Kind("Fraction", "a number in [0, 1]", low=0, high=1)

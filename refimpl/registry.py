@@ -18,6 +18,7 @@ CHAPTERS = (
     "positions",
     "attention",
     "objectives",
+    "preferences",
     "clip",
     "diffusion",
     "guidance",

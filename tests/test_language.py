@@ -66,3 +66,38 @@ def test_the_losses_of_three_words_are_the_certified_ones():
     )
     printed = ".615944976893 .878417637288 .656048901344 .471166798599 1.66929812882"
     np.testing.assert_allclose(found, **near(printed))
+
+
+def test_advantages_whitening_and_the_clipped_loss_have_the_certified_numbers():
+    values = np.array([[0.2, 0.1, 0.3, 0.4]])
+    rewards, old = np.array([[0.0, -0.1, 0.05, 1.0]]), np.array([[-1.0, -0.5, -2.0, -0.1]])
+    goes_on, every = np.zeros((1, 4), dtype=int), np.ones((1, 4), dtype=int)
+    advantages = refimpl.gae(rewards, values, np.zeros(1), goes_on, 1.0, 0.95)
+    np.testing.assert_allclose(advantages[0], **near(".6448 .784 .72 .6"))
+    discounted = refimpl.gae(rewards, values, np.array([0.5]), goes_on, 0.9, 0.95)
+    np.testing.assert_allclose(discounted[0], **near(".68654044375 .93162625 1.00775 1.05"))
+    white = refimpl.whiten(advantages, every, 1e-8)
+    printed = "-.601922447796 1.37420030535 .465638119993 -1.23791597754"
+    np.testing.assert_allclose(white[0], **near(printed))
+    new = np.array([[-0.7, -0.6, -2.4, -0.1]])
+    found = (
+        refimpl.ppo_loss(new, old, white, every, 0.2),
+        refimpl.value_loss(
+            values + np.array([0.5, -0.1, 0.0, 0.3]), values, values + advantages, every, 0.2
+        ),
+    )
+    np.testing.assert_allclose(found, **near(".123717968249 .20721288"))
+
+
+def test_pairs_of_answers_cost_the_certified_numbers():
+    pair = [np.array([x]) for x in (-10.0, -12.0, -11.0, -11.5)]
+    found = (
+        refimpl.preference_loss(np.array([1.2]), np.array([-0.3])),
+        refimpl.preference_loss(np.array([40.0]), np.array([0.0])) * 1e18,
+        refimpl.dpo_loss(*pair, 0.1, 0.0),
+        refimpl.dpo_loss(*pair, 0.1, 0.1),
+        refimpl.dpo_loss_vjp(*pair, 0.1, 0.0, np.array(1.0))[0][0],
+        refimpl.ipo_loss(*pair, 0.1),
+    )
+    printed = ".201413277983 4.24835425529 .62095704779 .63595704779 -.0462570154656 12.25"
+    np.testing.assert_allclose(found, **near(printed))

@@ -353,6 +353,46 @@ def perplexity(nats, keep):
     return jnp.exp(jnp.mean(nats, where=keep > 0))
 
 
+# Preferences
+
+
+@_on_tensors
+def preference_loss(chosen, rejected):
+    """jax.nn.softplus"""
+    return jnp.mean(jax.nn.softplus(rejected - chosen))
+
+
+@_on_tensors
+def kl_positive(log_probs, reference):
+    """jax.numpy.expm1"""
+    return jnp.expm1(reference - log_probs) - (reference - log_probs)
+
+
+@_on_tensors
+def gae(rewards, values, bootstrap, done, discount, trace):
+    """jax.lax.scan"""
+    number = rewards.dtype.type
+    going = (number(discount) * (1 - done)).astype(rewards.dtype)
+    following = jnp.concatenate((values[:, 1:], bootstrap[:, None]), axis=1)
+    surprise = rewards + going * following - values
+
+    def step(carried, given):
+        here, onwards = given
+        carried = here + number(trace) * onwards * carried
+        return carried, carried
+
+    start = jnp.zeros_like(bootstrap)
+    return jax.lax.scan(step, start, (surprise.T, going.T), reverse=True)[1].T
+
+
+@_on_tensors
+def dpo_loss(chosen, rejected, chosen_reference, rejected_reference, beta, smoothing):
+    """jax.nn.softplus"""
+    scaled = beta * ((chosen - rejected) - (chosen_reference - rejected_reference))
+    right, wrong = jax.nn.softplus(-scaled), jax.nn.softplus(scaled)
+    return jnp.mean((1 - smoothing) * right + smoothing * wrong)
+
+
 # CLIP
 
 

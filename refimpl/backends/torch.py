@@ -344,6 +344,72 @@ def perplexity(nats, keep):
     return nats[keep > 0].mean().exp()
 
 
+# Preferences
+
+
+@_on_tensors
+def preference_loss(chosen, rejected):
+    """torch.nn.functional.logsigmoid"""
+    return -F.logsigmoid(chosen - rejected).mean()
+
+
+@_on_tensors
+def kl_positive(log_probs, reference):
+    """torch.expm1"""
+    delta = reference - log_probs
+    return torch.expm1(delta) - delta
+
+
+@_on_tensors
+def whiten(x, keep, eps):
+    """torch.var, torch.rsqrt"""
+    kept = x[keep > 0]
+    scale = torch.rsqrt(kept.var(correction=0) + eps)
+    return torch.where(keep > 0, (x - kept.mean()) * scale, 0)
+
+
+@_on_tensors
+def group_advantage(rewards, eps):
+    """torch.std"""
+    apart = rewards - rewards.mean(dim=-1, keepdim=True)
+    return apart / (rewards.std(dim=-1, keepdim=True) + eps)
+
+
+@_on_tensors
+def ppo_loss(log_probs, old, advantages, keep, clip):
+    """torch.exp, torch.clamp, torch.minimum"""
+    ratio = (log_probs - old).exp()
+    gains = torch.minimum(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip))
+    return -gains[keep > 0].mean()
+
+
+@_on_tensors
+def value_loss(values, old, returns, keep, clip):
+    """torch.clamp, torch.nn.functional.mse_loss"""
+    near = values.clamp(old - clip, old + clip)
+    errors = (F.mse_loss(x, returns, reduction="none") for x in (values, near))
+    return torch.maximum(*errors)[keep > 0].mean() / 2
+
+
+def _margin(chosen, rejected, chosen_reference, rejected_reference):
+    return (chosen - rejected) - (chosen_reference - rejected_reference)
+
+
+@_on_tensors
+def dpo_loss(chosen, rejected, chosen_reference, rejected_reference, beta, smoothing):
+    """torch.nn.functional.logsigmoid"""
+    scaled = beta * _margin(chosen, rejected, chosen_reference, rejected_reference)
+    losses = (1 - smoothing) * F.logsigmoid(scaled) + smoothing * F.logsigmoid(-scaled)
+    return -losses.mean()
+
+
+@_on_tensors
+def ipo_loss(chosen, rejected, chosen_reference, rejected_reference, beta):
+    """torch.square"""
+    margin = _margin(chosen, rejected, chosen_reference, rejected_reference)
+    return (margin - 1 / (2 * beta)).square().mean()
+
+
 # CLIP
 
 
