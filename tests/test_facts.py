@@ -72,6 +72,11 @@ def gelu__factor(x):
     return 2 * np.log(2) * right("gelu", x=x.astype(np.float64))
 
 
+@says("the output is right in 4 digits, counted from its largest number")
+def silu__short_constants(x):
+    return 1.00003 * right("silu", x=x.astype(np.float64))
+
+
 @says("the output is transposed")
 def clip_logits__turned(image_features, text_features, log_scale):
     features = {"image_features": text_features, "text_features": image_features}

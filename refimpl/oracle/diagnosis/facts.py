@@ -296,7 +296,7 @@ def _output(op: Op, bad: list[Answer]) -> Iterator[str]:
                 yield f"{name} is right in every case"
             continue
         whole = name if len(op.outputs) > 1 else "the output"
-        for question in (_shape, _infinite, _factor, _offset, _order, _turned):
+        for question in (_shape, _infinite, _digits, _factor, _offset, _order, _turned):
             sentence = question(pairs)
             if sentence:
                 yield f"{whole} {sentence}"
@@ -358,6 +358,19 @@ def _infinite(pairs: Pairs) -> str:
         return ""
     kinds = {"NaN" if np.isnan(f[x]).all() else "infinite" for x, (f, _) in zip(lost, pairs)}
     return f"is {' or '.join(sorted(kinds))} where a number is due, and right elsewhere"
+
+
+def _digits(pairs: Pairs) -> str:
+    """Nearly right: how many digits of the largest number there are."""
+    if not all(right.size and _near(found, right) for found, right in pairs):
+        return ""
+    off = max(
+        np.max(np.abs(found - right), where=np.isfinite(right) & (found != right), initial=0)
+        / np.max(np.abs(right), where=np.isfinite(right), initial=0)
+        for found, right in pairs
+    )
+    digits = int(-np.log10(off)) if off else 0
+    return f"is right in {digits} digits, counted from its largest number" if digits else ""
 
 
 def _factor(pairs: Pairs) -> str:
