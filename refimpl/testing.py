@@ -19,9 +19,10 @@ import numpy as np
 from refimpl.op import Law, Op
 from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw, random_case, rounded
 from refimpl.oracle.diagnosis.causes import fits
-from refimpl.oracle.judging.judge import Expected, Verdict, expect, judge, reference
-from refimpl.oracle.numbers.errors import bounded
+from refimpl.oracle.findings import Finding
+from refimpl.oracle.judging.judge import Expected, Verdict, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.reports.text import remarks
 from refimpl.own import as_operation
 
 if TYPE_CHECKING:
@@ -50,11 +51,10 @@ def bound(text: Text, precision: str = "float32", **inputs: Any) -> Bound:
     """
     operation = as_operation(text, inputs)
     read = rounded(operation, operation.read(**inputs), precision)
-    own, theirs = reference(operation, read), bounded(operation.text, read, precision)
-    allowed = [a.error + b.error for a, b in zip(own, theirs, strict=True)]
-    if len(own) == 1:
-        return Bound(own[0].value, allowed[0])
-    return Bound(tuple(x.value for x in own), tuple(allowed))
+    wanted = expect(operation, read, precision)
+    if len(wanted) == 1:
+        return Bound(wanted[0].value, wanted[0].allowed)
+    return Bound(tuple(x.value for x in wanted), tuple(x.allowed for x in wanted))
 
 
 def certify(text: Text, **inputs: Any) -> Any:
@@ -88,9 +88,18 @@ def check(actual: Any, op: Text, inputs: dict[str, Any], precision: str = "float
     case = Case(operation.name, precision, "given", "given", rounded(operation, read, precision))
     expected = expect(operation, case.inputs, precision)
     verdict = judge(operation, expected, actual, PRECISIONS[precision].dtype())
-    if verdict.conforms or verdict.reason:
+    if verdict.reason:
         return verdict
+    if verdict.conforms:
+        return replace(verdict, remark=_remark(operation, precision, actual, expected))
     return replace(verdict, cause=_likeness(operation, case, actual, expected))
+
+
+def _remark(op: Op, precision: str, actual: Any, expected: list[Expected]) -> str:
+    """What a right output leaves open, in words; nothing where all of it was judged sharply."""
+    counted = Finding(op.name, precision)
+    counted.count(expected, [np.asarray(x) for x in (actual if len(expected) > 1 else [actual])])
+    return "; ".join(remarks(counted))
 
 
 def _likeness(op: Op, case: Case, actual: Any, expected: list[Expected]) -> str:

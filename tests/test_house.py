@@ -52,7 +52,6 @@ TOO_LONG = {
     "refimpl/ops/layers/fast.py",
     "refimpl/oracle/numbers/errors.py",
     "refimpl/oracle/reports/files.py",
-    "refimpl/oracle/runs/trial.py",
     "tests/audit/known_answer.py",
     "tests/audit/rewrites.py",
     "tests/test_search.py",

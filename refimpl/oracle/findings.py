@@ -11,6 +11,7 @@ import numpy as np
 import refimpl
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.shrink import numbers
+from refimpl.oracle.judging.judge import Expected, beyond_kernels, unjudged
 
 SEVERITY = (  # from good to bad
     "conforms",
@@ -73,7 +74,9 @@ class Finding:
     step: str = ""  # the first wrong one, and what is wrong about it
     facts: list[str] = field(default_factory=list)  # what is known where no cause is
     elements: int = 0  # of all answers
-    unbounded: int = 0  # elements that were not judged: nothing bounds what an honest error is
+    unbounded: int = 0  # elements that were not judged: an honest error may be as large as they are
+    inside: int = 0  # elements further off than a kernel's that computes in float32 inside
+    likely: int = 0  # elements judged by what independent roundings come to
     deviating: int = 0  # cases with an element outside its bound
     left_out: dict[str, int] = field(default_factory=dict)  # cases by what the target declared
     only: tuple[str, ...] = ()  # the domain that the target declared
@@ -83,6 +86,15 @@ class Finding:
     def judged(self) -> int:
         """How many cases gave an answer that was compared with the reference."""
         return self.cases - self.refused
+
+    def count(self, expected: list[Expected], right: list[np.ndarray]) -> None:
+        """Count the elements of an answer by what judges them; `right` is it, if it conforms."""
+        for want in expected:
+            self.elements += want.value.size
+            self.unbounded += unjudged(want)
+            self.likely += 0 if want.likely is None else int(np.count_nonzero(want.likely))
+        for want, found in zip(expected, right, strict=False):
+            self.inside += beyond_kernels(want, found)
 
     def as_json(self) -> dict[str, Any]:
         """The finding with numbers that JSON can hold."""

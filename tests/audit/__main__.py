@@ -8,8 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from refimpl.oracle.judging.allowances import LIKELY
 from refimpl.oracle.reports.text import number
 from refimpl.registry import OPS
+from tests.audit import judged
 from tests.audit.audits import Audit, audit_op
 
 
@@ -43,7 +45,27 @@ summation order, with fused products, powers of two, reciprocals or sloppy eleme
 forms that real libraries compute.
 
 {table}
+
+## What is not judged
+
+An element is judged where the error allowed to it is smaller than the largest number of its answer;
+else an answer of zeros would do. In a half format the bound admits arithmetic in that format
+throughout; where that says nothing, the one for kernels applies, which compute in float32 and
+store in half. Where that says nothing either, n roundings are taken to be independent and count
+as {likely:.1f} √n, which they exceed once in 2⁴⁰. `throughout` counts the elements that the first
+of these bounds leaves unjudged, `not judged` those that all of them do, `by √n` those that the last
+one judges. More than {most:.0f} % not judged fail this audit, except where the draws themselves are
+so ill-conditioned that the format cannot hold the answer: those are listed with a ceiling of their
+own in `tests/audit/judged.py`.
+
+{judged}
 """
+
+
+def page(audits: list[Audit]) -> str:
+    """The audit as a page."""
+    counts = judged.table(count for a in audits for count in a.counts)
+    return PAGE.format(table=table(audits), judged=counts, likely=LIKELY, most=100 * judged.MOST)
 
 
 def main() -> int:
@@ -72,8 +94,13 @@ def main() -> int:
             )
     print(table(audits))
     if options.page:
-        options.page.write_text(PAGE.format(table=table(audits)))
-    failures = [a for a in audits if a.rejections or a.least_mistake < 10]
+        options.page.write_text(page(audits))
+    failures: list[object] = [a for a in audits if a.rejections or a.least_mistake < 10]
+    failures += [count for a in audits for count in a.counts if not count.enough]
+    for a in audits:
+        for count in a.counts:
+            if not count.enough:
+                print(count, file=sys.stderr)
     dull = [a.op for a in audits if not a.exact and a.worst < 0.05]
     if dull:
         print(f"not sharp (below 0.05): {', '.join(dull)}", file=sys.stderr)

@@ -74,7 +74,7 @@ class Way:
             if self.tables and spec.kind.name in TABLES:
                 given[name] = lift(value, self.tables)
         if not self.predicts and not self.tables:
-            return expect(op, given, p)
+            return expect(op, given, p, throughout=True)
         with np.errstate(all="ignore"):
             return [
                 Expected(name, own.value, own.error)

@@ -101,7 +101,8 @@ def _both(op: Op, way: Way | None, case: Case) -> tuple[list[Expected], list[Exp
     if way:
         return way.expect(op, case, some), way.expect(op, case, none)
     own = reference(op, case.inputs)
-    return expect(op, case.inputs, some, own=own), expect(op, case.inputs, none, own=own)
+    each = functools.partial(expect, op, case.inputs, own=own, throughout=True)
+    return each(some), each(none)
 
 
 @functools.lru_cache(maxsize=CASES)

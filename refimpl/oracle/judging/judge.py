@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from refimpl.op import Op
+from refimpl.oracle.judging.allowances import Allowance, allowances, useless
 from refimpl.oracle.numbers.choices import Choice
-from refimpl.oracle.numbers.errors import ErrorArray, bounded, stored
+from refimpl.oracle.numbers.errors import ErrorArray, bounded
 from refimpl.oracle.numbers.places import Doubt
-from refimpl.oracle.numbers.precisions import PRECISIONS, Precision, kernel
+from refimpl.oracle.numbers.precisions import Precision
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Expected:
     value: np.ndarray
     allowed: np.ndarray
     choice: Choice | None = None  # where honest implementations may find other whole numbers
+    nothing: np.ndarray | float = 0.0  # values up to which nobody can tell from zero
+    inside: np.ndarray | None = None  # what a kernel is allowed, where half formats are stored
+    likely: np.ndarray | None = None  # where `allowed` counts independent roundings as such
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Verdict:
     op: str = ""
     chosen: bool = False  # a choice, which is judged by what it costs
     cause: str = ""  # a known mistake that gives just this, where one was looked for
+    remark: str = ""  # what else is to be said of a right answer
+    likely: bool = False  # whether independent roundings are what `allowed` counts
 
     @property
     def conforms(self) -> bool:
@@ -49,12 +55,14 @@ class Verdict:
         if self.reason:
             return self.reason
         also = " or another that may be as good" if self.chosen else f" ± {self.allowed:.2g}"
+        measure = "what independent roundings come to" if self.likely else "the allowed error"
         told = (
             f"{self.output}{list(self.index)} is {self.found:.9g}, expected "
-            f"{self.expected:.9g}{also}: {self.worst:.3g} × the allowed error"
+            f"{self.expected:.9g}{also}: {self.worst:.3g} × {measure}"
         )
         if self.conforms:
-            return f"{self.op}: conforms; at worst {told}"
+            more = f"; {self.remark}" if self.remark else ""
+            return f"{self.op}: conforms; at worst {told}{more}"
         return f"{self.op}: {told}" + (f"\n{self.cause}" if self.cause else "")
 
 
@@ -70,53 +78,53 @@ def expect(
     precision: str | Precision,
     text: Callable | None = None,
     own: list[ErrorArray] | None = None,
+    throughout: bool = False,
 ) -> list[Expected]:
     """Reference values and allowed errors: the target's bound, and the reference's own.
 
     `text` is an edited text to expect from instead of the operation's own; `own` what `reference`
-    gave for it already. Where the text decides by numbers that honest implementations may compute
-    on either side, nothing bounds what they give: the allowed error is infinite.
+    gave for it already; `throughout` asks for the bound of the precision itself, even where that
+    says nothing. Where the text decides by numbers that honest implementations may compute on
+    either side, nothing bounds what they give: the allowed error is infinite.
     """
     try:
         own = own or reference(op, inputs, text)
         with np.errstate(all="ignore"):
-            theirs = own if precision == "float64" else bounds(text or op.text, inputs, precision)
+            theirs = allowances(text or op.text, inputs, precision, own, throughout)
     except Doubt:
         with np.errstate(all="ignore"):
             result = (text or op.text)(**inputs)
         values = [np.asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
         return [Expected(n, y, np.full(y.shape, np.inf)) for n, y in zip(op.outputs, values)]
-    return [
-        Expected(
-            name,
-            ours.value,
-            ours.error + other.error,
-            other if isinstance(other, Choice) else None,
-        )
-        for name, ours, other in zip(op.outputs, own, theirs, strict=True)
-    ]
+    return [_expected(*each) for each in zip(op.outputs, own, theirs, strict=True)]
 
 
-def bounds(text: Callable, inputs: dict[str, Any], precision: str | Precision) -> list[ErrorArray]:
-    """The bound of each output in a precision.
-
-    In a half format it admits arithmetic in that format throughout. Where there is no such bound (a
-    square may overflow, an epsilon vanish) it is the one for kernels that compute in float32 and
-    store in half, as all frameworks do for their statistics.
-    """
-    p = PRECISIONS[precision] if isinstance(precision, str) else precision
-    found, inside = bounded(text, inputs, p), kernel(p)
-    if inside is None or not any(np.isinf(x.error).any() for x in found):
-        return found
-    sharper = [x if isinstance(x, Choice) else stored(x, p) for x in bounded(text, inputs, inside)]
-    return [_sharper(x, y, p) for x, y in zip(found, sharper, strict=True)]
+def _expected(name: str, ours: ErrorArray, theirs: Allowance) -> Expected:
+    bound, inside = theirs.bound, theirs.inside
+    return Expected(
+        name,
+        ours.value,
+        ours.error + bound.error,
+        bound if isinstance(bound, Choice) else None,
+        theirs.nothing,
+        None if inside is None else ours.error + inside,
+        theirs.likely,
+    )
 
 
-def _sharper(x: ErrorArray, y: ErrorArray, p: Precision) -> ErrorArray:
-    """One bound where it is finite, the other elsewhere; of a choice, the one or the other."""
-    if isinstance(x, Choice):
-        return y if np.isinf(x.error).any() else x
-    return ErrorArray(x.value, np.where(np.isinf(x.error), y.error, x.error), p)
+def unjudged(want: Expected) -> int:
+    """How many elements of an output nothing is said of."""
+    if want.choice is not None:
+        return int(np.count_nonzero(np.isinf(want.allowed)))
+    return int(np.count_nonzero(useless(want.value, want.allowed, want.nothing)))
+
+
+def beyond_kernels(want: Expected, actual: Any) -> int:
+    """How many elements are further off than a kernel's, which computes in float32 and stores."""
+    if want.inside is None or want.choice is not None:
+        return 0
+    ratio = error_ratio(replace(want, allowed=want.inside), np.asarray(actual, np.float64))
+    return int(np.count_nonzero(ratio > 1))
 
 
 def judge(op: Op, expected: list[Expected], actual: Any, storage: np.dtype) -> Verdict:
@@ -162,6 +170,7 @@ def compare(op: Op, want: Expected, actual: Any, storage: np.dtype) -> Verdict:
         float(want.allowed[index]),
         op=op.name,
         chosen=want.choice is not None,
+        likely=want.likely is not None and bool(want.likely[index]),
     )
 
 

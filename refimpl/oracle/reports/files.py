@@ -26,9 +26,9 @@ from refimpl.oracle.reports.text import (
     explain,
     lines,
     number,
+    remarks,
     share,
     unjudged,
-    without_bound,
     word,
 )
 from refimpl.oracle.targets.sessions import TargetError
@@ -225,8 +225,7 @@ def junit_xml(reports: Sequence[Report], complete: bool = True) -> bytes:
             else:
                 note = ET.SubElement(case, "system-out")
                 note.text = f"{share(finding)}, worst {number(finding.worst)} of the allowed"
-                if finding.unbounded:
-                    note.text += f"\n{without_bound(finding)}"
+                note.text += "".join(f"\n{remark}" for remark in remarks(finding))
                 if finding.status not in FINE:
                     note.text += f"\n{story(report, [finding])}"
         if not complete and report is reports[-1]:
@@ -361,6 +360,10 @@ def overview_cell(
     notes.append(share(finding))
     if finding.unbounded:
         notes.append(f"{finding.unbounded} of {finding.elements} elements not judged")
+    if finding.likely:
+        notes.append(f"{finding.likely} by √n of n roundings")
+    if finding.inside:
+        notes.append("computes in half inside")
     notes += ["allowed"] if report.allows(finding) else []
     return f'<td class="{status}">{shown} <small>{esc(", ".join(notes))}</small></td>'
 

@@ -66,7 +66,8 @@ def merge(findings: list[Finding]) -> Finding:
     line.cases = sum(f.cases for f in findings)
     line.refused = sum(f.refused for f in findings)
     line.elements = sum(f.elements for f in findings)
-    line.unbounded = sum(f.unbounded for f in findings)
+    for name in ("unbounded", "inside", "likely"):
+        setattr(line, name, sum(getattr(f, name) for f in findings))
     line.worst = max(f.worst for f in findings)
     return line
 
@@ -152,23 +153,34 @@ def show(reports: list[Report], stream: TextIO | None = None) -> None:
     print("\nworst: the largest error ÷ the error allowed", file=stream)
     for report in reports:
         for finding in report.findings:
-            if finding.unbounded:
-                print(f"\n{label(report)}: {without_bound(finding)}", file=stream)
+            for remark in remarks(finding):
+                print(f"\n{label(report)}: {remark}", file=stream)
         for finding in report.unjudged:
             print(f"\n{label(report)}: {unjudged(finding)}", file=stream)
         for findings in alike(report):
             explain(report, findings, stream)
 
 
-def without_bound(finding: Finding) -> str:
-    """How much of an operation was not judged for want of a bound.
+def remarks(finding: Finding) -> list[str]:
+    """What a verdict stands on besides the bound of its precision, or what it leaves open.
 
-    >>> without_bound(Finding("softmax", "float16", elements=200, unbounded=3))
-    'softmax in float16: 3 of 200 elements have no bound and were not judged'
+    >>> remarks(Finding("softmax", "float16", elements=200, unbounded=3))
+    ['softmax in float16: 3 of 200 elements have no bound below their size and were not judged']
     """
-    where = f"{finding.op} in {finding.precision}"
-    some = f"{finding.unbounded} of {finding.elements} elements"
-    return f"{where}: {some} have no bound and were not judged"
+    said = (
+        (finding.unbounded, "have no bound below their size and were not judged"),
+        (finding.likely, "were judged by what independent roundings come to, √n of n"),
+        (finding.inside, _inside(finding.precision)),
+    )
+    where, of = f"{finding.op} in {finding.precision}", f"of {finding.elements} elements"
+    return [f"{where}: {count} {of} {what}" for count, what in said if count]
+
+
+def _inside(precision: str) -> str:
+    return (
+        f"are further off than kernels, which sum in float32 and store in {precision}: "
+        f"it computes in half inside"
+    )
 
 
 def unjudged(finding: Finding) -> str:
@@ -178,7 +190,7 @@ def unjudged(finding: Finding) -> str:
     'gelu in float32 was not judged: 0 of 3 cases judged, 3 refused'
     """
     if 0 < finding.elements == finding.unbounded:
-        return without_bound(finding)
+        return remarks(finding)[0]
     word = "not" if finding.status == "unsupported" else "hardly"
     return f"{finding.op} in {finding.precision} was {word} judged: {share(finding)}"
 

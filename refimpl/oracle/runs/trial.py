@@ -25,6 +25,7 @@ from refimpl.oracle.diagnosis.shrink import Enough, SameCause, computing, smalle
 from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
 from refimpl.oracle.findings import Finding, Smallest, enough
 from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect, judge
+from refimpl.oracle.judging.twice import apart, same
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
 from refimpl.oracle.vectors import failing_cases
@@ -162,8 +163,7 @@ class Trial:
             self.finding.deviating += 1
             self.deviating.append((case, outcome.outputs))
         self._note(case, outcome, verdict, expected)
-        self.finding.elements += sum(want.value.size for want in expected)
-        self.finding.unbounded += sum(unbounded(want) for want in expected)
+        self.finding.count(expected, outcome.outputs if verdict.conforms else [])
         if long:
             self.long[case.number] = outcome.outputs
             return
@@ -299,7 +299,7 @@ class Trial:
             self._diagnose()
         elif finding.status == "conforms" and 0 < finding.elements == finding.unbounded:
             finding.status = "unsupported"
-            finding.says = f"{self.op.name}: no element has a bound"
+            finding.says = f"{self.op.name}: no element has a bound below its size"
         elif finding.status == "conforms" and not finding.judged:
             finding.status = "unsupported"
             finding.says = f"{self.op.name}: not one of {drawn} cases was judged"
@@ -479,29 +479,3 @@ def judge_outputs(
     """The verdict on all outputs of a call."""
     actual: Any = outputs[0] if len(outputs) == 1 else outputs
     return judge(op, expected, actual, storage)
-
-
-def unbounded(want: Expected) -> int:
-    """How many elements have a value, but no bound on the error of an honest implementation."""
-    return int(np.count_nonzero(np.isinf(want.allowed) & np.isfinite(want.value)))
-
-
-def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
-    """Whether two answers are the same bit for bit."""
-    return len(one) == len(other) and all(
-        a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-        for a, b in zip(one, other, strict=True)
-    )
-
-
-def apart(one: list[np.ndarray], other: list[np.ndarray], expected: list[Expected]) -> bool:
-    """Whether two answers to one input differ by more than the roundings of both."""
-    for a, b, want in zip(one, other, expected, strict=False):
-        if np.shape(a) != np.shape(b) or np.shape(a) != want.value.shape:
-            return True
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        with np.errstate(invalid="ignore"):
-            far = np.abs(a - b) > 2 * want.allowed
-        if np.any(far | (np.isnan(a) != np.isnan(b))):
-            return True
-    return len(one) != len(other)

@@ -1,0 +1,107 @@
+"""Nothing is said to be right that a bound says nothing of: another bound, or not judged."""
+
+import numpy as np
+import pytest
+
+import refimpl
+from refimpl.oracle.cases.drawn import generate, rounded
+from refimpl.oracle.judging.judge import expect, judge, unjudged
+from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.registry import OPS
+from refimpl.testing import check
+from tests.audit.judged import Judged, judged
+from tests.audit.simulated import STYLES, simulate
+
+HALVES = ("bfloat16", "float16")
+ATTENTION = OPS["attention"]
+
+
+def heads(precision, keys, width=64, queries=3):
+    rng = np.random.default_rng(keys)
+    shapes = {"query": (1, 1, queries, width)}
+    shapes |= dict.fromkeys(("key", "value"), (1, 1, keys, width))
+    inputs = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    return rounded(ATTENTION, {**inputs, "bias": None}, precision)
+
+
+def stored(op, inputs, precision):
+    """What a kernel gives that computes in float32 and stores in half."""
+    found = simulate(op.text, inputs, "float32", STYLES[0])
+    return PRECISIONS[precision].round(found[0]).astype(PRECISIONS[precision].dtype())
+
+
+@pytest.mark.parametrize("precision", HALVES)
+@pytest.mark.parametrize("keys", [64, 512])
+def test_attention_of_zeros_is_far_off_in_a_half_format_and_a_kernel_is_not(keys, precision):
+    inputs = heads(precision, keys)
+    right = stored(ATTENTION, inputs, precision)
+    assert check(right, "attention", inputs, precision).conforms
+    zeros = check(np.zeros_like(right), "attention", inputs, precision)
+    assert not zeros.conforms
+    assert zeros.worst > 2
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_what_only_the_wider_bound_holds_is_said_to_compute_in_half_inside(precision):
+    op = OPS["softmax"]
+    inputs = rounded(op, {"z": np.random.default_rng(0).standard_normal((4, 50)) * 3}, precision)
+    (coarse,) = simulate(op.text, inputs, precision, STYLES[0])
+    told = str(check(coarse.astype(PRECISIONS[precision].dtype()), op, inputs, precision))
+    assert "conforms" in told
+    assert "computes in half inside" in told
+    assert "inside" not in str(check(stored(op, inputs, precision), op, inputs, precision))
+
+
+def test_on_a_long_sum_independent_roundings_are_judged_where_the_worst_case_says_nothing():
+    def product(x, y):
+        return np.sum(x * y, axis=-1)
+
+    rng = np.random.default_rng(4)
+    x, y = (np.float32(rng.standard_normal((4, 200_000))) for _ in range(2))
+    inputs = {"x": x.astype(float), "y": y.astype(float)}
+    op = refimpl.operation(product, example={"x": x[:, :3], "y": y[:, :3]})
+    (want,) = expect(op, inputs, "float32")
+    (worst,) = expect(op, inputs, "float32", throughout=True)
+    assert unjudged(worst) == 4
+    assert unjudged(want) == 0
+    assert want.likely.all()
+    summed = check(np.sum(x * y, axis=-1, dtype=np.float32), op, inputs)
+    assert summed.conforms
+    assert "√n of n" in str(summed)
+    cut = judge(op, [want], np.float32((x * y)[:, :1024].sum(axis=-1)), np.dtype("float32"))
+    assert not cut.conforms
+    assert "what independent roundings come to" in str(cut)
+
+
+def test_a_row_after_row_sum_in_float32_is_within_what_independent_roundings_come_to():
+    """Partial sums of one sign grow, and so do their roundings: the steepest honest case."""
+    x = np.float32(np.random.default_rng(5).uniform(0, 1, (8, 100_000)))
+    (want,) = expect(
+        refimpl.operation(lambda x: np.sum(x, axis=-1), example={"x": x[:, :3]}),
+        {"x": x.astype(float)},
+        "float32",
+    )
+    in_order = np.cumsum(x, axis=-1, dtype=np.float32)[:, -1].astype(float)
+    units = np.abs(in_order - want.value) / (PRECISIONS["float32"].unit * want.value)
+    assert units.max() < np.sqrt(x.shape[1])
+
+
+def test_an_answer_of_zero_is_judged_as_a_zero():
+    inputs = {"x": np.float64([[3.0, -3.0]]), "weight": np.ones((1, 2)), "bias": None}
+    (want,) = expect(OPS["linear"], inputs, "float32")
+    assert want.value == 0
+    assert unjudged(want) == 0
+    assert not check(np.float32([[0.1]]), "linear", inputs).conforms
+
+
+@pytest.mark.parametrize("name", ["attention", "layer_norm", "group_norm", "linear", "gelu"])
+@pytest.mark.parametrize("precision", ["float32", *HALVES])
+def test_every_element_of_common_operations_is_judged(name, precision):
+    count = judged(OPS[name], precision, generate(OPS[name], precision, 6, seed=11))
+    assert count.elements > 50
+    assert count.enough
+
+
+def test_the_audit_fails_where_too_much_is_left_unjudged():
+    assert Judged("op", "float32", elements=100, left=1).enough
+    assert not Judged("op", "float32", elements=100, left=30).enough
