@@ -33,6 +33,7 @@ AXES = {
     "N": "queries or tokens",
     "O": "width of a layer's output",
     "P": "patch side",
+    "Q": "documents that are scored",
     "R": "query heads that share one key head",
     "S": "sections of a respaced schedule",
     "T": "diffusion steps",
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Fixed
     from typing import Annotated as Float
     from typing import Annotated as Fraction
+    from typing import Annotated as Gain
     from typing import Annotated as Index
     from typing import Annotated as Kept
     from typing import Annotated as Label
@@ -122,6 +124,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Scale
     from typing import Annotated as Size
     from typing import Annotated as Time
+    from typing import Annotated as Total
     from typing import Annotated as Variance
 
     Array = Any
@@ -149,6 +152,8 @@ else:
     Previous = Kind("Previous", "an earlier index, -1 before the first", low=-1, integer=True)
     Count = Kind("Count", "a number from 0 to the size of the named axis", low=0, integer=True)
     Size = Kind("Size", "the size of the named axis", low=0, integer=True)
+    Gain = Kind("Gain", "numbers that are not negative", low=0)
+    Total = Kind("Total", "whole numbers that are not negative", low=0, integer=True)
     Mask = Kind("Mask", "1 where it counts, 0 where not", low=0, high=1, integer=True)
     Label = Kind("Label", "integer labels", integer=True)
     Kept = Kind("Kept", "strictly increasing indices below the named axis", low=0, integer=True)

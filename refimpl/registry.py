@@ -19,6 +19,7 @@ CHAPTERS = (
     "attention",
     "objectives",
     "preferences",
+    "retrieval",
     "clip",
     "diffusion",
     "guidance",

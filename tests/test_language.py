@@ -101,3 +101,19 @@ def test_pairs_of_answers_cost_the_certified_numbers():
     )
     printed = ".201413277983 4.24835425529 .62095704779 .63595704779 -.0462570154656 12.25"
     np.testing.assert_allclose(found, **near(printed))
+
+
+def test_rankings_are_measured_as_trec_eval_and_sklearn_do():
+    gains = np.array([[3.0, 2.0, 3.0, 0.0, 1.0, 2.0]])
+    second, first = np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]])
+    hits = (gains > 0).astype(float)
+    found = (
+        refimpl.ndcg(gains, gains, 6),
+        refimpl.ndcg(gains, gains, 3),
+        refimpl.ndcg(2**gains - 1, 2**gains - 1, 6),
+        refimpl.ndcg(second, second, 2),
+        refimpl.ndcg(first, np.ones((1, 2)), 2),
+        refimpl.average_precision(hits, np.array([5])),
+    )
+    printed = ".960808194336 .977781361631 .948810748568 .630929753571 .613147192765 .926666666667"
+    np.testing.assert_allclose(np.ravel(found), **near(printed))

@@ -410,6 +410,24 @@ def ipo_loss(chosen, rejected, chosen_reference, rejected_reference, beta):
     return (margin - 1 / (2 * beta)).square().mean()
 
 
+# Retrieval
+
+
+@_on_tensors
+def mean_pool(x, keep):
+    """torch.sum"""
+    counts = keep.to(x.dtype)[..., None]  # texts N 1
+    return (x * counts).sum(dim=1) / counts.sum(dim=1)
+
+
+@_on_tensors
+def max_similarity(queries, queries_keep, documents, documents_keep):
+    """torch.einsum, torch.amax"""
+    products = torch.einsum("bnd,qmd->bqnm", queries, documents)
+    best = products.masked_fill(documents_keep[None, :, None] == 0, -torch.inf).amax(dim=-1)
+    return best.masked_fill(queries_keep[:, None] == 0, 0).sum(dim=-1)
+
+
 # CLIP
 
 

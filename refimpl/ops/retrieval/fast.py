@@ -1,0 +1,90 @@
+"""Compiled twins of retrieval: same names, same arguments, same steps."""
+
+import numpy as np
+from numba import njit
+
+
+def mean_pool(x, keep):
+    y = np.empty((len(x), x.shape[2]), x.dtype)
+    _mean_pool(x, keep, y)
+    return y
+
+
+@njit(cache=True)
+def _mean_pool(x, keep, y):
+    number = x.dtype.type
+    for b in range(x.shape[0]):
+        count = number(0)
+        y[b] = number(0)
+        for n in range(x.shape[1]):
+            if keep[b, n]:
+                count += number(1)
+                for d in range(x.shape[2]):
+                    y[b, d] += x[b, n, d]
+        y[b] /= count
+
+
+def mean_pool_vjp(keep, grad):
+    shares = grad / keep.sum(axis=1)[:, None].astype(grad.dtype)
+    return np.where(keep[..., None] > 0, shares[:, None], grad.dtype.type(0))
+
+
+def max_similarity(queries, queries_keep, documents, documents_keep):
+    (B, N, D), (Q, M, _) = queries.shape, documents.shape
+    products = queries.reshape(B * N, D) @ documents.reshape(Q * M, D).T
+    scores = np.zeros((B, Q), queries.dtype)
+    _max_similarity(products.reshape(B, N, Q, M), queries_keep, documents_keep, scores)
+    return scores
+
+
+@njit(cache=True)
+def _max_similarity(products, queries_keep, documents_keep, scores):
+    B, N, Q, M = products.shape
+    for b in range(B):
+        for q in range(Q):
+            for n in range(N):
+                if queries_keep[b, n]:
+                    best = products.dtype.type(-np.inf)
+                    for m in range(M):
+                        if documents_keep[q, m]:
+                            best = max(best, products[b, n, q, m])
+                    scores[b, q] += best
+
+
+def ranks(scores, positive):
+    found = np.ones(len(scores), np.int64)
+    _ranks(scores, positive, found)
+    return found
+
+
+@njit(cache=True)
+def _ranks(scores, positive, found):
+    for n in range(scores.shape[0]):
+        own = scores[n, positive[n]]
+        for m in range(scores.shape[1]):
+            if scores[n, m] > own or (scores[n, m] == own and m < positive[n]):
+                found[n] += 1
+
+
+def recall_at_k(relevance, relevant, k):
+    return relevance[:, :k].sum(axis=1) / np.maximum(relevant, 1).astype(relevance.dtype)
+
+
+def average_precision(relevance, relevant):
+    places = np.arange(1, relevance.shape[1] + 1).astype(relevance.dtype)
+    gained = (relevance * (np.cumsum(relevance, axis=1) / places)).sum(axis=1)
+    return gained / np.maximum(relevant, 1).astype(relevance.dtype)
+
+
+def reciprocal_rank(relevance):
+    return (relevance / np.arange(1, relevance.shape[1] + 1).astype(relevance.dtype)).max(axis=1)
+
+
+def ndcg(gains, judged, k):
+    reached, possible = _gained(gains, k), _gained(-np.sort(-judged, axis=1), k)
+    return np.where(possible > 0, reached, 0) / np.where(possible > 0, possible, 1)
+
+
+def _gained(gains, k):
+    gains = gains[:, :k]
+    return (gains / np.log2(np.arange(2, gains.shape[1] + 2).astype(gains.dtype))).sum(axis=1)
