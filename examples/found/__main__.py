@@ -313,6 +313,37 @@ def tinygrad_products() -> Iterator[Pair]:
     yield "(129/128)² - 65/64", float(result[0, 0]), 2.0**-14
 
 
+def liger_group_norm() -> Iterator[Pair]:
+    """Liger: the variance of a group is E[x²] - E[x]², which loses all digits far from zero."""
+    from refimpl.backends import liger
+
+    x = np.float32(3000 + np.cos(np.arange(16))).reshape(1, 4, 2, 2)
+    ones, zeros = np.ones(4, np.float32), np.zeros(4, np.float32)
+    normal = liger.group_norm(x, ones, zeros, 1, 1e-5).numpy()
+    first = round(float(normal[0, 0, 0, 0]), 3)
+    yield "the first of 16 cosines around 3000, normalised", first, 1.343
+
+
+def pallas_bias() -> Iterator[Pair]:
+    """Pallas for TPUs: flash attention adds its bias before it scales the scores."""
+    from refimpl.backends import pallas_tpu
+
+    query, value = np.zeros((1, 1, 1, 4), np.float32), np.eye(2, 4, dtype=np.float32)[None, None]
+    bias = np.float32([[[[np.log(3), 0]]]])
+    weight = np.asarray(pallas_tpu.attention(query, 0 * value, value, bias))[0, 0, 0, 0]
+    yield "the weight of a key with a bias of ln 3, of two", round(float(weight), 4), 0.75
+
+
+def splash_hidden_row() -> Iterator[Pair]:
+    """Pallas for TPUs: a row without keys is the mean of a whole tile, padding included."""
+    from refimpl.backends import pallas_splash
+
+    ones = np.ones((1, 1, 2, 4), np.float32)
+    bias = np.float32([[[[-np.inf, -np.inf], [0, 0]]]])
+    hidden = np.asarray(pallas_splash.attention(ones, ones, ones, bias))[0, 0, 0, 0]
+    yield "a row that sees none of two keys, whose values are 1", float(hidden), 0.0
+
+
 FOUND = {
     function.__name__: function
     for function in (
@@ -339,6 +370,9 @@ FOUND = {
         mlx_log_softmax,
         tinygrad_softmax,
         tinygrad_products,
+        liger_group_norm,
+        pallas_bias,
+        splash_hidden_row,
     )
 }
 

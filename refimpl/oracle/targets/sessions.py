@@ -46,7 +46,14 @@ LIBRARIES = {  # made of the frameworks above, and judged where named
     "torch_math": ("torch",),
     "transformers": ("transformers", "torch"),
 }
-KNOWN = BACKENDS | LIBRARIES
+KERNELS = {  # for accelerators, interpreted on the CPU, and judged where named
+    "fla": ("fla", "triton", "torch"),
+    "liger": ("liger_kernel", "triton", "torch"),
+    "pallas": ("jax",),
+    "pallas_splash": ("jax",),
+    "pallas_tpu": ("jax",),
+}
+KNOWN = BACKENDS | LIBRARIES | KERNELS
 LOAD_LIMIT = 180.0  # seconds to import a framework on a busy machine
 WORKER = "refimpl.oracle.targets.worker"
 ANSWERS = ("returned", "refused", "raised")
