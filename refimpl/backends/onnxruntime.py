@@ -6,12 +6,41 @@ NumPy arrays. Operations without array arguments are computed in float64.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
 import onnxruntime
-from onnx import helper
+
+from refimpl.backends.parts.onnx_diffusion import (  # noqa: F401  found here by their names
+    alpha_bar,
+    classifier_free_guidance,
+    classifier_guidance,
+    classifier_guidance_score,
+    cosine_schedule,
+    ddim_step,
+    dynamic_threshold,
+    eps_from_score,
+    eps_from_v,
+    eps_from_x0,
+    fixed_large_log_variance,
+    fixed_small_log_variance,
+    learned_range_log_variance,
+    linear_schedule,
+    p_sample,
+    q_posterior,
+    q_sample,
+    q_step,
+    respaced_betas,
+    scaled_linear_schedule,
+    score_from_eps,
+    velocity,
+    x0_from_eps,
+    x0_from_v,
+    zero_terminal_snr,
+)
+from refimpl.backends.parts.onnx_nodes import Tensor
+from refimpl.backends.parts.onnx_nodes import node as _node
+from refimpl.backends.parts.onnx_nodes import on_tensors as _on_tensors
 
 VERSION = onnxruntime.__version__
 PRECISIONS = ("float64", "float32", "float16")
@@ -24,82 +53,6 @@ SUPPORTS = dict.fromkeys(
     ),
     ("float32", "float16"),
 )
-OPSET = 24
-
-
-class Tensor(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array whose arithmetic is done by ONNX Runtime; NumPy only moves its elements."""
-
-    def __init__(self, array):
-        self.array = np.asarray(array, order="C")
-
-    shape = property(lambda self: self.array.shape)
-    T = property(lambda self: Tensor(self.array.T))
-
-    def __getitem__(self, index):
-        return Tensor(self.array[index])
-
-    def reshape(self, *shape):
-        return Tensor(self.array.reshape(shape))
-
-    def transpose(self, *axes):
-        return Tensor(self.array.transpose(axes))
-
-    def expand(self, *shape):
-        return Tensor(np.broadcast_to(self.array, shape))
-
-    def __array_ufunc__(self, ufunc, method, *operands, **kwargs):
-        dtype = np.result_type(*(x.array for x in operands if isinstance(x, Tensor)))
-        names = {"subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg"}
-        node = names.get(ufunc.__name__, ufunc.__name__.capitalize())
-        return _node(node, *(np.asarray(getattr(x, "array", x), dtype) for x in operands))
-
-
-@functools.cache
-def _session(op, inputs, outputs, domain, opset, attributes):
-    """A model of one node for inputs of these dtypes and ranks; sizes are free."""
-    names = [f"input{i}" if given else "" for i, given in enumerate(inputs)]
-    results = [f"output{i}" for i in range(outputs)]
-    node = helper.make_node(op, names, results, domain=domain, **dict(attributes))
-    given = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), (None,) * rank)
-        for name, (dtype, rank) in ((n, i) for n, i in zip(names, inputs) if i)
-    ]
-    graph = helper.make_graph(
-        [node], op, given, list(map(helper.make_empty_tensor_value_info, results))
-    )
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 2, 4
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    return onnxruntime.InferenceSession(model.SerializeToString(), options)
-
-
-def _node(op, *inputs, outputs=1, domain="", opset=OPSET, **attributes):
-    """Run one node; None stands for an input that is left out."""
-    arrays = [None if x is None else x.array if isinstance(x, Tensor) else x for x in inputs]
-    kinds = tuple(None if x is None else (x.dtype, x.ndim) for x in arrays)
-    session = _session(op, kinds, outputs, domain, opset, tuple(attributes.items()))
-    fed = {f"input{i}": x for i, x in enumerate(arrays) if x is not None}
-    results = [Tensor(x) for x in session.run(None, fed)]
-    return results[0] if outputs == 1 else results
-
-
-def _on_tensors(function):
-    """NumPy arrays outside, ONNX Runtime inside."""
-
-    @functools.wraps(function)
-    def call(**inputs):
-        try:
-            read = {n: Tensor(x) if isinstance(x, np.ndarray) else x for n, x in inputs.items()}
-            result = function(**read)
-            return tuple(x.array for x in result) if isinstance(result, tuple) else result.array
-        except Exception as error:
-            if any(isinstance(x, np.ndarray) and not x.size for x in inputs.values()):
-                raise NotImplementedError(f"refuses an empty batch: {error}") from error
-            raise
-
-    return call
 
 
 # Layers
@@ -349,244 +302,6 @@ def siglip_loss(image_features, text_features, log_scale, bias):
     logits = _clip_logits(image_features, text_features, log_scale) + bias  # N N
     N = len(logits.array)
     return _node("ReduceSum", _node("Softplus", logits * (1 - 2 * np.eye(N))), keepdims=0) / N
-
-
-# Diffusion
-
-
-def _linspace(start, stop, steps):
-    places = _node("Range", *(np.array(float(x)) for x in (0, steps, 1)))  # T
-    return places * ((stop - start) / max(steps - 1, 1)) + start
-
-
-@_on_tensors
-def linear_schedule(steps, beta_start, beta_end):
-    """Range, Mul, Add"""
-    return _linspace(beta_start, beta_end, steps)
-
-
-@_on_tensors
-def scaled_linear_schedule(steps, beta_start, beta_end):
-    """Range, Mul, Add"""
-    root = _linspace(beta_start**0.5, beta_end**0.5, steps)
-    return root * root
-
-
-@_on_tensors
-def cosine_schedule(steps, offset, beta_max):
-    """Range, Cos, Min"""
-    share = (_linspace(0.0, 1.0, steps + 1) + offset) / (1 + offset)  # T+1
-    root = _node("Cos", share * (math.pi / 2))
-    f = root * root
-    return _node("Min", 1 - f[1:] / f[:-1], np.array(beta_max))  # T
-
-
-def _alpha_bar(betas):
-    return _node("CumProd", 1 - betas, np.array(0), opset=26)
-
-
-def _before(alpha_bar):
-    return _node("Concat", np.ones(1, alpha_bar.array.dtype), alpha_bar[:-1], axis=0)
-
-
-def _betas(alpha_bar):
-    return 1 - alpha_bar / _before(alpha_bar)
-
-
-def _posterior_variance(betas):
-    share = _alpha_bar(betas)
-    return betas * (1 - _before(share)) / (1 - share)
-
-
-def _log_small(betas):
-    variance = _posterior_variance(betas)
-    return _node("Log", _node("Concat", variance[1:2], variance[1:], axis=0))
-
-
-def _at(table, t, like):
-    shape = (len(t.array), *(1,) * (like.array.ndim - 1))
-    return _node("Gather", table, t).reshape(*shape)  # B 1 ...
-
-
-def _sqrt(x):
-    return _node("Sqrt", x)
-
-
-@_on_tensors
-def alpha_bar(betas):
-    """Sub, CumProd"""
-    return _alpha_bar(betas)
-
-
-@_on_tensors
-def zero_terminal_snr(betas):
-    """CumProd, Sqrt"""
-    root = _sqrt(_alpha_bar(betas))
-    root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
-    return _betas(root * root)
-
-
-@_on_tensors
-def q_sample(x_start, t, noise, alpha_bar):
-    """Gather, Sqrt and arithmetic"""
-    share = _at(alpha_bar, t, x_start)
-    return _sqrt(share) * x_start + _sqrt(1 - share) * noise
-
-
-@_on_tensors
-def q_step(x_prev, t, noise, betas):
-    """Gather, Sqrt and arithmetic"""
-    beta = _at(betas, t, x_prev)
-    return _sqrt(1 - beta) * x_prev + _sqrt(beta) * noise
-
-
-def _posterior_mean(x_start, x_t, t, betas):
-    share = _alpha_bar(betas)
-    from_start = betas * _sqrt(_before(share)) / (1 - share)
-    from_x_t = (1 - _before(share)) * _sqrt(1 - betas) / (1 - share)
-    return _at(from_start, t, x_t) * x_start + _at(from_x_t, t, x_t) * x_t
-
-
-@_on_tensors
-def q_posterior(x_start, x_t, t, betas):
-    """CumProd, Gather, Sqrt, Log"""
-    variance = _at(_posterior_variance(betas), t, x_t).expand(*x_t.shape)
-    log_variance = _at(_log_small(betas), t, x_t).expand(*x_t.shape)
-    return _posterior_mean(x_start, x_t, t, betas), variance, log_variance
-
-
-@_on_tensors
-def fixed_small_log_variance(betas):
-    """CumProd, Log"""
-    return _log_small(betas)
-
-
-@_on_tensors
-def fixed_large_log_variance(betas):
-    """CumProd, Log"""
-    return _node("Log", _node("Concat", _posterior_variance(betas)[1:2], betas[1:], axis=0))
-
-
-@_on_tensors
-def learned_range_log_variance(v, t, betas):
-    """CumProd, Gather, Log"""
-    share = (v + 1) / 2
-    small, large = _at(_log_small(betas), t, v), _at(_node("Log", betas), t, v)
-    return share * large + (1 - share) * small
-
-
-@_on_tensors
-def x0_from_eps(x_t, t, eps, alpha_bar):
-    """Gather, Sqrt and arithmetic"""
-    share = _at(alpha_bar, t, x_t)
-    return (x_t - _sqrt(1 - share) * eps) / _sqrt(share)
-
-
-@_on_tensors
-def eps_from_x0(x_t, t, x_start, alpha_bar):
-    """Gather, Sqrt and arithmetic"""
-    share = _at(alpha_bar, t, x_t)
-    return (x_t - _sqrt(share) * x_start) / _sqrt(1 - share)
-
-
-@_on_tensors
-def velocity(x_start, t, noise, alpha_bar):
-    """Gather, Sqrt and arithmetic"""
-    share = _at(alpha_bar, t, x_start)
-    return _sqrt(share) * noise - _sqrt(1 - share) * x_start
-
-
-@_on_tensors
-def x0_from_v(x_t, t, v, alpha_bar):
-    """Gather, Sqrt and arithmetic"""
-    share = _at(alpha_bar, t, x_t)
-    return _sqrt(share) * x_t - _sqrt(1 - share) * v
-
-
-@_on_tensors
-def eps_from_v(x_t, t, v, alpha_bar):
-    """Gather, Sqrt and arithmetic"""
-    share = _at(alpha_bar, t, x_t)
-    return _sqrt(1 - share) * x_t + _sqrt(share) * v
-
-
-@_on_tensors
-def score_from_eps(eps, t, alpha_bar):
-    """Gather, Sqrt, Div"""
-    return -eps / _sqrt(1 - _at(alpha_bar, t, eps))
-
-
-@_on_tensors
-def eps_from_score(score, t, alpha_bar):
-    """Gather, Sqrt, Mul"""
-    return -_sqrt(1 - _at(alpha_bar, t, score)) * score
-
-
-@_on_tensors
-def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
-    """CumProd, Gather, Sqrt, Clip, Exp, Where"""
-    share = _at(_alpha_bar(betas), t, x_t)
-    x_start = (x_t - _sqrt(1 - share) * eps) / _sqrt(share)
-    limits = (np.array(x, x_start.array.dtype) for x in (-clip, clip))
-    mean = _posterior_mean(_node("Clip", x_start, *limits), x_t, t, betas)
-    last = _node("Equal", t, np.array(0)).reshape(*share.shape)
-    return _node("Where", last, mean, mean + _node("Exp", log_variance / 2) * noise)
-
-
-@_on_tensors
-def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
-    """Gather, Sqrt and arithmetic"""
-    shares = _node("Concat", alpha_bar, np.ones(1, alpha_bar.array.dtype), axis=0)  # at -1: 1
-    share, share_prev = _at(shares, t, x_t), _at(shares, t_prev, x_t)
-    sigma = eta * _sqrt((1 - share_prev) / (1 - share)) * _sqrt(1 - share / share_prev)
-    x_start = (x_t - _sqrt(1 - share) * eps) / _sqrt(share)
-    rest = _node("Relu", 1 - share_prev - sigma * sigma)  # rounding may leave less than nothing
-    direction = _sqrt(rest) * eps
-    return _sqrt(share_prev) * x_start + direction + sigma * noise
-
-
-@_on_tensors
-def respaced_betas(betas, timesteps):
-    """CumProd, Gather"""
-    return _betas(_node("Gather", _alpha_bar(betas), timesteps))
-
-
-# Guidance
-
-
-@_on_tensors
-def classifier_guidance(mean, variance, gradient, scale):
-    """Mul, Add"""
-    return mean + scale * variance * gradient
-
-
-@_on_tensors
-def classifier_guidance_score(eps, gradient, t, alpha_bar, scale):
-    """Gather, Sqrt and arithmetic"""
-    return eps - _sqrt(1 - _at(alpha_bar, t, eps)) * (scale * gradient)
-
-
-@_on_tensors
-def classifier_free_guidance(eps_uncond, eps_cond, scale):
-    """Sub, Mul, Add"""
-    return eps_uncond + scale * (eps_cond - eps_uncond)
-
-
-@_on_tensors
-def dynamic_threshold(x_start, quantile):
-    """Abs, TopK, Gather, Clip"""
-    size = math.prod(x_start.shape[1:])
-    flat = _node("Abs", x_start).reshape(len(x_start.array), size)
-    ordered, _ = _node("TopK", flat, np.array([size]), outputs=2, largest=0)
-    place = quantile * (size - 1)
-    below, above = (
-        _node("Gather", ordered, np.array([i]), axis=1)
-        for i in (math.floor(place), math.ceil(place))
-    )
-    largest = below + (above - below) * (place - math.floor(place))  # B 1
-    limit = _node("Max", largest, np.ones(1, largest.array.dtype))
-    limit = limit.reshape(len(limit.array), *(1,) * (x_start.array.ndim - 1))  # B 1 ...
-    return _node("Max", _node("Min", x_start, limit), -limit) / limit
 
 
 # Whole models

@@ -36,7 +36,7 @@ def cache() -> Path:
 
     digest = hashlib.sha256()
     home = Path(__file__).parents[1]
-    sources = ("compiled/*.py", "models/kernels.py", "ops/*/fast.py")
+    sources = ("compiled/*.py", "models/kernels.py", "ops/*/fast*.py")
     for path in sorted(path for source in sources for path in home.glob(source)):
         digest.update(path.read_bytes())
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

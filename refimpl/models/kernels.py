@@ -18,16 +18,14 @@ from numba import njit
 from refimpl.compiled.arithmetic import as_bits, read_only
 from refimpl.compiled.memory import empty
 from refimpl.ops.attention.fast import ROWS, SHORT, _attend_blocks, _attention_vjp, _long
-from refimpl.ops.layers.fast import (
+from refimpl.ops.layers.fast import _layer_norm, _layer_norm_vjp, _linear
+from refimpl.ops.layers.fast_activations import (
     _gated,
     _gated_vjp,
     _gelu,
     _gelu_tanh,
     _gelu_tanh_vjp,
     _gelu_vjp,
-    _layer_norm,
-    _layer_norm_vjp,
-    _linear,
 )
 
 PARTS = (

@@ -4,7 +4,7 @@ from numba import njit
 
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import share
-from refimpl.ops.layers.fast import (
+from refimpl.ops.layers.fast_activations import (
     _gated,
     _gated_vjp,
     _gelu,

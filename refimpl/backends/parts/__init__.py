@@ -1,0 +1,1 @@
+"""What the larger backends are put together from."""
