@@ -39,8 +39,9 @@ golden: $(VENV)/.all $(VENV)/.test   ## write the golden vectors anew: the same 
 	$(BIN)/python -m tests.golden
 	$(BIN)/refimpl vectors check
 
-audit: $(VENV)/.test               ## soundness and sharpness of every bound; writes docs/bounds.md
+audit: $(VENV)/.test               ## soundness and sharpness of every bound, and the sizes drawn; writes docs
 	$(BIN)/python -m tests.audit --page docs/bounds.md $(AUDIT)
+	$(BIN)/python -m tests.audit.sizes --page docs/sizes.md
 
 rules: $(VENV)/.test               ## our bound beside the rules of others; writes docs/rules.md
 	$(BIN)/python -m tests.audit.rules --page docs/rules.md

@@ -252,7 +252,7 @@ def test_a_step_summary_stays_small():
 
 
 def test_a_case_that_is_not_found_leaves_the_input_out(monkeypatch):
-    def nowhere(case_id):
+    def nowhere(case_id, only=()):
         raise TargetError(case_id)
 
     monkeypatch.setattr(files, "find_case", nowhere)

@@ -10,6 +10,7 @@ from refimpl.ops.layers.reference import layer_norm_vjp, linear, softmax
 from refimpl.oracle.cases import sizes
 from refimpl.oracle.cases.sizes import EDGES, LADDER, LEVELS, TILES, axes, numbered, rows
 from refimpl.registry import OPS
+from tests.audit import sizes as size_table
 from tests.harness import worst_ratio
 
 
@@ -170,3 +171,19 @@ def test_sizes_stand_one_below_at_and_above_each_tile():
     assert {tile + step for tile in TILES for step in (-1, 0, 1)} <= set(LADDER)
     assert {tile + 1 for tile in TILES} <= set(EDGES) <= set(LADDER)
     assert set(axes(OPS["linear"])) == {"D", "O", "..."}
+
+
+@pytest.mark.parametrize("name", ["linear", "attention", "group_norm", "clip_loss"])
+def test_the_table_of_sizes_shows_all_that_an_axis_can_take(name):
+    op = OPS[name]
+    for profile in ("quick", "ci"):
+        able = sizes.wishes(op, sizes.FORMS[0], LEVELS[profile])
+        for axis in axes(op):
+            assert set(able[axis]) <= size_table.drawn(op, axis, profile), (axis, profile)
+
+
+def test_the_table_of_sizes_names_what_it_can_and_lists_the_rest():
+    attention_lines = size_table.table([OPS["attention"]]).splitlines()[2:]
+    assert len(attention_lines) == len(axes(OPS["attention"]))
+    assert all("edges" in line and line.count("ladder") == 2 for line in attention_lines)
+    assert "ladder" not in size_table.told(set(LADDER) - {33})
