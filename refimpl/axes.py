@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Size
     from typing import Annotated as Time
     from typing import Annotated as Total
+    from typing import Annotated as Uniform
     from typing import Annotated as Variance
 
     Array = Any
@@ -154,6 +155,7 @@ else:
     Size = Kind("Size", "the size of the named axis", low=0, integer=True)
     Gain = Kind("Gain", "numbers that are not negative", low=0)
     Total = Kind("Total", "whole numbers that are not negative", low=0, integer=True)
+    Uniform = Kind("Uniform", "numbers in [0, 1)", low=0, high=1, open_high=True)
     Mask = Kind("Mask", "1 where it counts, 0 where not", low=0, high=1, integer=True)
     Label = Kind("Label", "integer labels", integer=True)
     Kept = Kind("Kept", "strictly increasing indices below the named axis", low=0, integer=True)

@@ -18,6 +18,7 @@ CHAPTERS = (
     "positions",
     "attention",
     "objectives",
+    "generation",
     "preferences",
     "retrieval",
     "clip",

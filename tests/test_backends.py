@@ -155,7 +155,19 @@ def far_above_zero(inputs):
     return np.max(inputs["z"], initial=0) > 3
 
 
+def has_ties(inputs):
+    """Whether some words of a row are equal."""
+    return any(len(set(row)) < len(row) for row in inputs["logits"].tolist())
+
+
 DEVIATIONS = [
+    Deviation(
+        "transformers",
+        "keep_top_p",
+        "of equal words the higher index stays",
+        has_ties,
+        {"logits": np.zeros((1, 4)), "mass": 0.4},
+    ),
     *(
         Deviation(
             backend,

@@ -117,3 +117,18 @@ def test_rankings_are_measured_as_trec_eval_and_sklearn_do():
     )
     printed = ".960808194336 .977781361631 .948810748568 .630929753571 .613147192765 .926666666667"
     np.testing.assert_allclose(np.ravel(found), **near(printed))
+
+
+def test_the_table_of_temperatures_and_the_eight_logits_of_the_lectures():
+    wine = np.array([[4.1, 3.9, 2.7]])
+    found = [refimpl.temperature_softmax(wine, T)[0] for T in (1.0, 0.5, 1.5)]
+    printed = (
+        ".4841846607 .3964168719 .1193984673 .5776573320 .3872152894 .0351273785 "
+        ".4408366296 .3858084563 .1733549140"
+    )
+    np.testing.assert_allclose(np.ravel(found), np.array(printed.split(), float), atol=5e-11)
+    logits = np.array([[1.2, -0.8, -0.3, 0.5, 1.1, 0.2, -0.7, 2.4]])
+    for left in (refimpl.keep_top_k(logits, 3), refimpl.keep_top_p(logits, 0.7)):
+        assert np.flatnonzero(np.isfinite(left[0])).tolist() == [0, 4, 7]
+    wide = refimpl.keep_top_p(logits, 0.9)
+    assert np.flatnonzero(np.isfinite(wide[0])).tolist() == [0, 3, 4, 5, 7]

@@ -456,6 +456,29 @@ def max_similarity(queries, queries_keep, documents, documents_keep):
     return best.masked_fill(queries_keep[:, None] == 0, 0).sum(dim=-1)
 
 
+# Generation
+
+
+@_on_tensors
+def temperature_softmax(logits, temperature):
+    """torch.nn.functional.softmax"""
+    return F.softmax(logits / temperature, dim=-1)
+
+
+@_on_tensors
+def keep_top_k(logits, k):
+    """torch.topk"""
+    least = logits.topk(min(k, logits.shape[-1]), dim=-1).values[:, -1:]
+    return logits.masked_fill(logits < least, -torch.inf)
+
+
+@_on_tensors
+def sample_index(probabilities, uniforms):
+    """torch.cumsum, torch.searchsorted"""
+    reached = probabilities.cumsum(dim=-1)
+    return torch.searchsorted(reached, uniforms[:, None] * reached[:, -1:], right=True)[:, 0]
+
+
 # CLIP
 
 

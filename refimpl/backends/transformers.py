@@ -14,6 +14,7 @@ hooks.allow_broken_torchvision()
 
 import transformers  # noqa: E402  after the definition
 from transformers.activations import ACT2FN  # noqa: E402
+from transformers.generation import logits_process  # noqa: E402
 from transformers.loss.loss_utils import ForCausalLMLoss  # noqa: E402
 from transformers.models.bart.modeling_bart import shift_tokens_right  # noqa: E402
 from transformers.models.clip import modeling_clip  # noqa: E402
@@ -200,3 +201,31 @@ def shift_right(labels, start, ignore, pad):
 def next_token_loss(logits, ids, keep):
     """loss.loss_utils.ForCausalLMLoss"""
     return ForCausalLMLoss(logits.contiguous(), torch.where(keep > 0, ids, -100), logits.shape[-1])
+
+
+@_on_tensors
+def penalize_repetition(logits, seen, penalty):
+    """generation.RepetitionPenaltyLogitsProcessor"""
+    rows = [
+        logits_process.RepetitionPenaltyLogitsProcessor(penalty)(words.nonzero().mT, row[None])
+        for words, row in zip(seen, logits, strict=True)
+    ]
+    return torch.cat(rows)
+
+
+@_on_tensors
+def keep_top_k(logits, k):
+    """generation.TopKLogitsWarper"""
+    return logits_process.TopKLogitsWarper(k)(None, logits)
+
+
+@_on_tensors
+def keep_top_p(logits, mass):
+    """generation.TopPLogitsWarper"""
+    return logits_process.TopPLogitsWarper(mass)(None, logits)
+
+
+@_on_tensors
+def keep_min_p(logits, share):
+    """generation.MinPLogitsWarper"""
+    return logits_process.MinPLogitsWarper(share)(None, logits)
