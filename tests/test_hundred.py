@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from refimpl import own, testing
+from tests.audit.hundred import audit
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "examples" / "kernels"
@@ -64,6 +65,17 @@ def test_a_convolution_is_what_pytorch_makes_of_it(op):
     name = f"conv{'_transpose' if kind == 'transposed' else ''}{x.ndim - 2}d"
     found = getattr(torch.nn.functional, name)(x, w, **settings).numpy()
     testing.assert_conforms(found, op, op.example)
+
+
+@pytest.mark.parametrize("group", PAGES)
+def test_no_honest_way_to_compute_a_text_is_rejected(group):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for op in PAGES[group][:6]:
+            results, worst, rejected = audit(op, 2, seed=9)
+            assert results >= 8
+            assert not rejected
+            assert worst <= 1
 
 
 TORCH = {
