@@ -9,8 +9,9 @@ import pytest
 
 from refimpl.oracle.cases.drawn import rounded
 from refimpl.oracle.judging.judge import error_ratio, expect, judge
-from refimpl.oracle.numbers.errors import ErrorArray, bounded, gamma, lift
+from refimpl.oracle.numbers.errors import ErrorArray, bounded, lift
 from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.numbers.rules import gamma
 from refimpl.registry import OPS
 from tests.audit.audits import audit_op
 

@@ -11,7 +11,7 @@ import pytest
 
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.findings import Finding, Report, Smallest
-from refimpl.oracle.reports import files
+from refimpl.oracle.reports import escaped, files, heat_map
 from refimpl.oracle.runs.foreign_outputs import verify_recorded
 from refimpl.oracle.runs.verify import verify
 from refimpl.oracle.targets.sessions import TargetError
@@ -201,11 +201,11 @@ def test_a_golden_vector_leaves_its_input_out(tmp_path):
 def test_a_heat_map_shows_the_worst_of_any_shape(shape):
     ratios = np.full(shape, 0.05)
     ratios.ravel()[-1] = 5000.0
-    blocks, _ = files.pooled(ratios)
+    blocks, _ = heat_map.pooled(ratios)
     assert blocks.max() == blocks[-1, -1] == 5000
-    assert blocks.shape[0] <= files.ROWS
-    assert blocks.shape[1] <= files.COLUMNS
-    svg = "\n".join(files.heat_map(ratios))
+    assert blocks.shape[0] <= heat_map.ROWS
+    assert blocks.shape[1] <= heat_map.COLUMNS
+    svg = "\n".join(heat_map.heat_map(ratios))
     assert f"1 of {ratios.size} elements are outside" in svg
     assert len(svg) < 100_000
     assert 'class="l4"' in svg
@@ -213,11 +213,11 @@ def test_a_heat_map_shows_the_worst_of_any_shape(shape):
 
 def test_every_level_has_its_colour_in_light_and_dark():
     ratios = np.array([0.0, 0.1, 1.0, 1.1, 11.0, 1001.0, np.inf])
-    svg = "\n".join(files.heat_map(ratios))
-    assert svg.count("<path") == len(files.LABELS)
-    for level, label in enumerate(files.LABELS):
+    svg = "\n".join(heat_map.heat_map(ratios))
+    assert svg.count("<path") == len(heat_map.LABELS)
+    for level, label in enumerate(heat_map.LABELS):
         assert files.STYLE.count(f"--l{level}:") == 2
-        assert f'<i class="l{level}">■</i> {files.esc(label)}' in svg
+        assert f'<i class="l{level}">■</i> {escaped.esc(label)}' in svg
 
 
 def test_the_command_writes_them_all(tmp_path, monkeypatch):
@@ -230,7 +230,7 @@ def test_the_command_writes_them_all(tmp_path, monkeypatch):
     assert result.returncode == 1
     assert result.stderr == ""
     assert ET.parse(junit).getroot().get("failures") == "1"
-    assert f"<h1>{files.esc(bad)} deviates</h1>" in html.read_text(encoding="utf-8")
+    assert f"<h1>{escaped.esc(bad)} deviates</h1>" in html.read_text(encoding="utf-8")
     assert "| silu | **deviates** (" in summary.read_text(encoding="utf-8")
     absent = cli("verify", str(bad), "--html", str(tmp_path / "no" / "r.html"))
     assert absent.returncode == 4

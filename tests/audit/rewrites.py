@@ -26,7 +26,6 @@ from tests.audit.rewrites_of_attention import (
     clip_logits_vjp_scale_last,
     clip_loss_shifted,
     clip_loss_vjp_from_logs,
-    largest,
     multi_head_attention_packed,
     multi_head_attention_vjp_packed,
     siglip_loss_plain,
@@ -49,6 +48,12 @@ from tests.audit.rewrites_of_gradients import (
     silu_vjp_factored,
     softmax_vjp_distributed,
     x0_from_eps_vjp_tables,
+)
+from tests.audit.rewrites_of_shares import (
+    largest,
+    log_softmax_shifted,
+    sigmoid_plain,
+    softmax_online,
 )
 
 at = diffusion_page.at
@@ -98,27 +103,8 @@ def group_norm_folded(x, gain, bias, groups, eps):
     return x * scale[:, :, None, None] + shift[:, :, None, None]
 
 
-def softmax_online(z):
-    """One pass: the sum so far is rescaled whenever a larger entry arrives."""
-    top, total = largest(z[..., 0:1]), np.exp(z[..., 0:1] - largest(z[..., 0:1]))
-    for k in range(1, z.shape[-1]):
-        entry = z[..., k : k + 1]
-        seen = np.maximum(np.max(z[..., :k], axis=-1, keepdims=True), entry)
-        new = np.where(seen > -np.inf, seen, 0)
-        rescale = np.where(total > 0, np.exp(top - new), 0)
-        total = total * rescale + np.exp(entry - new)
-        top = new
-    return np.exp(z - top) / np.where(total > 0, total, 1)
-
-
 def softmax_from_logs(z):
     return np.exp(log_softmax_shifted(z))
-
-
-def log_softmax_shifted(z):
-    shifted = z - largest(z)
-    total = np.sum(np.exp(shifted), axis=-1, keepdims=True)
-    return shifted - np.log(np.maximum(total, 1))
 
 
 def cross_entropy_picked(logits, labels):
@@ -126,10 +112,6 @@ def cross_entropy_picked(logits, labels):
     total = np.sum(np.exp(logits - top), axis=-1, keepdims=True)
     picked = logits[np.arange(len(labels)), labels]
     return np.sum((np.log(total) + top)[:, 0] - picked) / len(labels)
-
-
-def sigmoid_plain(z):
-    return 1 / (1 + np.exp(-z))
 
 
 def gelu_distributed(x):

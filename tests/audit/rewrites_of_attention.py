@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from refimpl.constants import constant
@@ -11,13 +9,9 @@ from refimpl.ops.attention import reference as attention_page
 from refimpl.ops.clip import reference as clip_page
 from refimpl.ops.diffusion import reference as diffusion_page
 from refimpl.ops.layers import reference as layers
+from tests.audit.rewrites_of_shares import largest, log_softmax_shifted
 
 at = diffusion_page.at
-
-
-def largest(z: Any) -> Any:
-    top = np.max(z, axis=-1, keepdims=True)
-    return np.where(top > -np.inf, top, 0)
 
 
 def _attend(query, key, value, bias, scores):

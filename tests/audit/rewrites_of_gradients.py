@@ -8,6 +8,7 @@ from refimpl.constants import constant, erf, pi
 from refimpl.op import values
 from refimpl.ops.diffusion import reference as diffusion_page
 from refimpl.ops.layers import reference as layers
+from tests.audit.rewrites_of_shares import log_softmax_shifted, sigmoid_plain, softmax_online
 
 at = diffusion_page.at
 

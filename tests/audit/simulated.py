@@ -114,6 +114,11 @@ def rule(function: Callable) -> Callable:
     return lambda x, *y: x.rounded(function(x.value, *(other.value for other in y)))
 
 
+def truth(name: str) -> Callable:
+    function = getattr(np, f"logical_{name}")
+    return lambda *operands: function(*(x.value != 0 for x in operands))
+
+
 def smooth(function: Callable) -> Callable:
     return lambda x: x.function(function(x.value))
 
@@ -350,4 +355,14 @@ Simulated.rules = {
     "linspace": _linspace,
     "quantile": _quantile,
     **{name: compare(name) for name in COMPARISONS},
+    "floor_divide": lambda x, y: x.made(np.floor(_divide(x, y).value)),
+    "remainder": rule(np.remainder),
+    "rint": rule(np.rint),
+    "trunc": rule(np.trunc),
+    "float_power": _power,
+    **{f"logical_{name}": truth(name) for name in ("and", "or", "xor", "not")},
+    **{f"bitwise_{name}": truth(name) for name in ("and", "or", "xor")},
+    "invert": truth("not"),
+    "all": lambda x, axis=None, keepdims=False: np.all(x.value != 0, axis, keepdims=keepdims),
+    "any": lambda x, axis=None, keepdims=False: np.any(x.value != 0, axis, keepdims=keepdims),
 }

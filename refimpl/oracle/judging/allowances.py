@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from refimpl.oracle.numbers.choices import Choice
-from refimpl.oracle.numbers.errors import ErrorArray, bounded, stored
+from refimpl.oracle.numbers.errors import ErrorArray, bounded
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision, kernel
+from refimpl.oracle.numbers.rules import stored
 
 RISK = 2.0**-40  # that independent roundings come to more than they are taken to
 LIKELY = math.sqrt(2 * math.log(2 / RISK))  # Hoeffding: n of them stay below so many times √n

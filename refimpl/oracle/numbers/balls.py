@@ -195,6 +195,37 @@ def _contract(subscripts: str, *operands: Balls) -> Balls:
     return reduction(_total)(Balls(rows), axis=-1)
 
 
+def _truth(function: Callable) -> Callable:
+    """A rule for what a function makes of truth values: a number is true if it is not zero."""
+
+    def decide(*numbers: flint.arb) -> bool | None:
+        if any(a.contains(0) and not a.is_zero() for a in numbers):
+            return None
+        return function(*(bool(a != 0) for a in numbers))
+
+    def rule(*operands: Balls) -> Any:
+        found = each(decide, *(x.value for x in operands))
+        return Overlap(found) if any(t is None for t in np.ravel(found)) else found.astype(bool)
+
+    return rule
+
+
+def _truth_along(function: Callable) -> Callable:
+    """A rule for what a function makes of the truth values along some axes."""
+
+    def rule(x: Balls, axis: Any = None, keepdims: bool = False) -> Any:
+        return function(np.asarray(_truth(bool)(x)), axis=axis, keepdims=keepdims)
+
+    return rule
+
+
+def _whole(a: flint.arb) -> flint.arb:
+    """The nearest integer, the even one of two."""
+    up = (a + flint.arb(1) / 2).floor()
+    halfway = up - a == flint.arb(1) / 2
+    return up - 1 if halfway and int(float(up.mid())) % 2 else up
+
+
 def _product(numbers: np.ndarray) -> flint.arb:
     product = flint.arb(1)
     for number in numbers:
@@ -296,6 +327,13 @@ def _quantile(x: Balls, q: Any, axis: Any = -1, keepdims: bool = False) -> Balls
     return reduction(along)(x, axis=axis, keepdims=keepdims)
 
 
+FLOORED = _jump(lambda a: a.floor())
+TRUTHS = {
+    "and": _truth(lambda a, b: a and b),
+    "or": _truth(lambda a, b: a or b),
+    "xor": _truth(lambda a, b: a != b),
+}
+
 Balls.rules = {
     "add": elementwise(_add),
     "subtract": elementwise(lambda a, b: _add(a, -b)),
@@ -334,7 +372,18 @@ Balls.rules = {
     "arctan2": elementwise(lambda a, b: flint.arb.atan2(a, b)),
     "cbrt": elementwise(lambda a: a.sgn() * abs(a).root(3)),
     "sign": _jump(lambda a: a.sgn()),
-    "floor": _jump(lambda a: a.floor()),
+    "floor": FLOORED,
+    "rint": _jump(_whole),
+    "trunc": _jump(lambda a: a.sgn() * abs(a).floor()),
+    "floor_divide": lambda x, y: FLOORED(elementwise(_divide)(x, y)),
+    "remainder": lambda x, y: x - FLOORED(elementwise(_divide)(x, y)) * y,
+    "float_power": _power,
+    **{f"logical_{name}": rule for name, rule in TRUTHS.items()},
+    **{f"bitwise_{name}": rule for name, rule in TRUTHS.items()},
+    "logical_not": _truth(lambda a: not a),
+    "invert": _truth(lambda a: not a),
+    "all": _truth_along(np.all),
+    "any": _truth_along(np.any),
     "ceil": _jump(lambda a: a.ceil()),
     "isnan": lambda x: each(lambda a: a.is_nan(), x.value).astype(bool),
     "isfinite": lambda x: each(lambda a: a.is_finite(), x.value).astype(bool),

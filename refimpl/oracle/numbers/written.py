@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers.errors import (
+from refimpl.oracle.numbers.errors import ErrorArray, _magnitude
+from refimpl.oracle.numbers.places import Doubt, line
+from refimpl.oracle.numbers.rules import (
     DIVISION,
     ULPS,
-    ErrorArray,
     _divide,
     _function,
     _gamma,
     _is_exact,
     _is_zero,
-    _magnitude,
     _multiply,
     _round,
     _settle,
@@ -39,7 +39,6 @@ from refimpl.oracle.numbers.errors import (
     _ulp,
     gamma,
 )
-from refimpl.oracle.numbers.places import Doubt, line
 
 
 def _full(x: ErrorArray) -> np.ndarray:

@@ -19,6 +19,8 @@ import refimpl
 from refimpl.op import Op
 from refimpl.oracle.diagnosis.case_ids import find_case
 from refimpl.oracle.findings import UNJUDGED, WRONG, Finding, Report, environment
+from refimpl.oracle.reports.escaped import clean, esc
+from refimpl.oracle.reports.heat_map import heat_map
 from refimpl.oracle.reports.text import (
     FINE,
     alike,
@@ -35,11 +37,7 @@ from refimpl.oracle.targets.sessions import TargetError
 from refimpl.registry import OPS
 
 STOPPED = "The run stopped before its end; this is what was measured."
-UNREADABLE = re.compile(r"[^\t\n\x20-\x7E\xA0-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 EXPLAINED = 30  # deviations that a step summary explains; GitHub refuses large ones
-ROWS, COLUMNS = 32, 64  # of a heat map, at most
-LEVELS = (0.1, 1.0, 10.0, 1000.0, np.finfo(np.float64).max)
-LABELS = ("≤ 0.1", "≤ 1: allowed", "≤ 10", "≤ 1000", "> 1000", "∞ or no number")
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1b1f24; --soft: #5b6470; --line: #d5dae0;
   --box: #f5f7f9; --good: #116329; --bad: #b3261e; --other: #0b5cad; --plus: #dcf5e3;
@@ -144,15 +142,6 @@ def summarise(reports: Sequence[Report], complete: bool) -> None:
 def measured(reports: Sequence[Report]) -> list[Report]:
     """The reports without what an interruption left at zero cases."""
     return [replace(report, findings=[f for f in report.findings if f.cases]) for report in reports]
-
-
-def clean(text: object) -> str:
-    """Text without the characters that XML, HTML or a terminal would trip over.
-
-    >>> clean("a\\x1b[31m\\x00b\\ud800")
-    'a[31mb'
-    """
-    return UNREADABLE.sub("", str(text))
 
 
 def story(report: Report, findings: list[Finding]) -> str:
@@ -285,11 +274,6 @@ def markdown_cell(report: Report, finding: Finding | None) -> str:
     status = finding.status if finding.status in FINE else f"**{finding.status}**"
     allowed = ", allowed" if report.allows(finding) else ""
     return f"{status} ({number(finding.worst)}{allowed})"
-
-
-def esc(text: object) -> str:
-    """Text for HTML, inside and outside of attributes."""
-    return html.escape(clean(text), quote=True)
 
 
 def page(reports: Sequence[Report], complete: bool = True) -> str:
@@ -459,54 +443,3 @@ def numbers(value: object) -> str:
     return np.array2string(
         value, max_line_width=110, threshold=300, edgeitems=4, floatmode="unique"
     )
-
-
-def pooled(ratios: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """The last axis across, all others down, in blocks of which the largest element counts.
-
-    >>> pooled(np.arange(130.0))
-    (array([[  2.,   5.,   8.,  11.,  14.,  17.,  20.,  23.,  26.,  29.,  32.,
-             35.,  38.,  41.,  44.,  47.,  50.,  53.,  56.,  59.,  62.,  65.,
-             68.,  71.,  74.,  77.,  80.,  83.,  86.,  89.,  92.,  95.,  98.,
-            101., 104., 107., 110., 113., 116., 119., 122., 125., 128., 129.]]), (1, 3))
-    """
-    flat = np.atleast_1d(ratios)
-    flat = flat.reshape(-1, flat.shape[-1])
-    high, wide = (-(-n // most) for n, most in zip(flat.shape, (ROWS, COLUMNS), strict=True))
-    rows, columns = -(-flat.shape[0] // high), -(-flat.shape[1] // wide)
-    blocks = np.zeros((rows * high, columns * wide))
-    blocks[: flat.shape[0], : flat.shape[1]] = flat
-    return blocks.reshape(rows, high, columns, wide).max(axis=(1, 3)), (high, wide)
-
-
-def heat_map(ratios: np.ndarray) -> list[str]:
-    """An SVG of error ÷ allowed: one square an element, or a block of elements."""
-    blocks, (high, wide) = pooled(ratios)
-    rows, columns = blocks.shape
-    levels = np.searchsorted(LEVELS, blocks)
-    paths = []
-    for level in range(len(LABELS)):
-        where = np.argwhere(levels == level)
-        if len(where):
-            squares = "".join(f"M{x + 0.04:.2f} {y + 0.04:.2f}h.92v.92h-.92z" for y, x in where)
-            paths.append(f'<path class="l{level}" d="{squares}"/>')
-    y, x = np.unravel_index(int(np.argmax(blocks)), blocks.shape)
-    size = 14 if columns > 16 else 22
-    over = int((ratios > 1).sum())
-    says = f"{over} of {ratios.size} elements are outside; the worst is framed"
-    legend = "".join(
-        f'<span><i class="l{level}">■</i> {esc(label)}</span>'
-        for level, label in enumerate(LABELS)
-        if (levels == level).any()
-    )
-    block = f"; a square is the worst of up to {high} × {wide}" if high * wide > 1 else ""
-    shape = " × ".join(map(str, ratios.shape)) or "a single number"
-    return [
-        f'<svg role="img" aria-label="{esc(says)}" width="{(columns + 0.2) * size:g}"'
-        f' height="{(rows + 0.2) * size:g}" viewBox="-.1 -.1 {columns + 0.2:g} {rows + 0.2:g}">',
-        *paths,
-        f'<rect x="{x}" y="{y}" width="1" height="1"/></svg>',
-        f'<p class="legend">{legend}</p>',
-        f"<p><small>{esc(says)}. Shape: {esc(shape)}; the last axis runs across, the others down"
-        f"{block}.</small></p>",
-    ]

@@ -1,0 +1,452 @@
+"""What each elementary operation may cost, as a rule on error-carrying arrays.
+
+What an honest implementation may do, and what each rule therefore allows (u: unit roundoff):
+
+    add, multiply        one rounding, u; none where the result is exact
+    divide, sqrt         2 u each: the reciprocal or its root may be rounded first
+    sum of n             any order and any blocking, (n-1) u on the magnitudes; fused or not
+    mean                 also divided first, or updated as each number arrives (Welford)
+    sum of exponentials  also rescaled on the way, as in an online softmax
+    matrix product       sums of n products in any order
+    sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
+    a + b + c            any order, like terms joined; an addend may start a matrix product
+    c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
+    exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
+    sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
+    tanh, erf beyond 20  exactly one, as everywhere
+    e / (1 + e')         4 ulp of one: the logistic function may come from tanh, if 1 + e' is not 1
+    near one             a half format rounds to one at most, and never past it
+    log1p(x)             also log(1 + x)
+    constants            rounded once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, lift
+from refimpl.oracle.numbers.precisions import Precision
+
+ULPS = 4  # of an elementary function
+SATURATED = 20  # where every tanh, in float64 too, is one
+FOLD = 6  # roundings when a factor is folded into the terms of a sum, on either side of a product
+REORDER = 3  # roundings when the terms of a sum of three are added in another order
+DIVISION = 2  # roundings of a quotient by way of the reciprocal
+
+
+def gamma(n: float, unit: float) -> float:
+    """Higham's constant: n roundings in a row change a product by at most this factor.
+
+    >>> gamma(1, 0.5), gamma(2, 0.5)
+    (1.0, inf)
+    """
+    return n * unit / (1 - n * unit) if n * unit < 1 else np.inf
+
+
+def _gamma(n: float, p: Precision) -> float:
+    return gamma(p.roundings(n), p.sum_unit)
+
+
+def stored(x: ErrorArray, precision: Precision) -> ErrorArray:
+    """A result that was computed in a finer precision, rounded once as it is stored."""
+    return _settle(x.value, _round(x.value, x.error, precision), precision)
+
+
+def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> ErrorArray:
+    """Flush, overflow and infinities, the same for every operation."""
+    size = np.abs(value)
+    small, fits = size - error < p.smallest, size + error <= p.largest
+    if np.all(fits) and not np.any(small):  # as nearly always
+        return ErrorArray(value, np.broadcast_to(error, np.shape(value)), p, **tags)
+    error = np.where(small & ((error > 0) | (value != 0)), error + p.smallest, error)
+    error = np.where(np.isnan(error) | (size + error > p.largest), np.inf, error)
+    error = np.where(np.isfinite(value), error, 0.0)
+    return ErrorArray(value, error, p, **tags)
+
+
+def _round(value: np.ndarray, error: np.ndarray, p: Precision, roundings: float = 1) -> np.ndarray:
+    """The propagated error after the result is rounded."""
+    if roundings == 1:
+        return error + _rounding(value, error, p)
+    return error + roundings * p.unit * (np.abs(value) + error)
+
+
+def _rounding(value: np.ndarray, error: np.ndarray, p: Precision) -> np.ndarray:
+    """One rounding; to a half format it goes no further than to one, which every format holds."""
+    size = np.abs(value)
+    relative = p.unit * (size + error)
+    if p.sum_unit == p.unit:
+        return relative
+    return np.minimum(relative, np.abs(size - 1) + error + ULPS * p.sum_unit)
+
+
+def _ulp(value: np.ndarray, unit: float) -> np.ndarray:
+    """The distance of neighbouring numbers at a value, for a unit roundoff."""
+    return 2 * unit * np.ldexp(1.0, np.frexp(value)[1] - 1)
+
+
+def _function(value: np.ndarray, error: np.ndarray, p: Precision, ulps: Any) -> np.ndarray:
+    """An elementary function: evaluated with the accumulator's unit, stored with the other."""
+    error = error + ulps
+    return error if p.sum_unit == p.unit else error + _rounding(value, error, p)
+
+
+def _is_exact(x: ErrorArray, numbers: Callable) -> np.ndarray:
+    return (x.error == 0) & numbers(x.value)
+
+
+def _is_zero(v: np.ndarray) -> np.ndarray:
+    return v == 0
+
+
+def _is_unit(v: np.ndarray) -> np.ndarray:
+    return v == 1
+
+
+def _is_one(x: ErrorArray) -> bool:
+    return x.ndim == 0 and x.error == 0 and x.value == 1
+
+
+def _is_nothing(x: ErrorArray) -> np.ndarray:
+    """Zero, and not as the difference of numbers that another order might keep apart."""
+    return _is_exact(x, _is_zero) & (True if x.terms is None else x.terms == 0)
+
+
+def _is_power_of_two(v: np.ndarray) -> np.ndarray:
+    return np.abs(np.frexp(v)[0]) == 0.5
+
+
+def _constant(x: ErrorArray, value: Any) -> ErrorArray:
+    return ErrorArray(value, x.precision.unit * np.abs(value), x.precision, known=True)
+
+
+def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    p, value = x.precision, x.value + y.value
+    error = x.error + y.error
+    untouched = _is_nothing(x) | _is_nothing(y)
+    terms = np.where(untouched, np.abs(value) + error, _magnitude(x) + _magnitude(y))
+    rounded = _round(value, error, p)
+    # a neighbour in the sum may have come first: every later addition rounds it too
+    for one, other in ((x, y), (y, x)):
+        if one.count > 1:
+            joined = _gamma(one.count - 1, p) * _magnitude(other)
+            rounded = rounded + joined
+            if one.count == 2 or other.count > 1:
+                rounded = rounded + REORDER * p.unit * (_magnitude(one) + _magnitude(other))
+        if one.scaled:  # what is added to a quotient may be added before the division
+            rounded = rounded + p.unit * (DIVISION * (np.abs(value) + error) + _magnitude(other))
+    error = np.where(untouched, error, rounded)
+    logistic = (_is_one(x) and y.exponential) or (_is_one(y) and x.exponential)
+    result = _settle(value, error, p, terms=terms, count=x.count + y.count, logistic=logistic)
+    overflown = np.isinf(x.error) | np.isinf(y.error)  # infinities may meet and give NaN
+    result.error = np.where(overflown, np.inf, result.error)
+    if logistic:
+        power = x if x.exponential else y
+        result.floor = 1 + (0.0 if power.floor is None else power.floor * (1 - 4 * p.unit))
+    return result
+
+
+def _subtract(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    return _add(x, _negative(y))
+
+
+def _negative(x: ErrorArray) -> ErrorArray:
+    return ErrorArray(-x.value, x.error, x.precision, terms=x.terms, count=x.count)
+
+
+def _folded(product: np.ndarray, sum_: ErrorArray, factor: ErrorArray) -> tuple:
+    """The extra error when a factor is folded into a sum's terms, and the product's terms."""
+    if sum_.terms is None:
+        return 0.0, None
+    terms = sum_.terms * (np.abs(factor.value) + factor.error)
+    return FOLD * sum_.precision.unit * terms, terms
+
+
+def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    p, value = x.precision, x.value * y.value
+    error = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
+    scaled = _is_exact(x, _is_power_of_two) | _is_exact(y, _is_power_of_two)
+    nothing = _is_nothing(x) & np.isfinite(y.error)
+    nothing = nothing | (_is_nothing(y) & np.isfinite(x.error))
+    fold_x, terms_x = _folded(value, x, y)
+    fold_y, terms_y = _folded(value, y, x)
+    tags = {}
+    if terms_x is not None and terms_y is None:
+        tags = {"terms": terms_x, "count": x.count, "products": min(x.products, 1)}
+    if terms_y is not None and terms_x is None:
+        tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
+    error = np.where(scaled, error, _round(value, error, p) + fold_x + fold_y)
+    return _settle(value, np.where(nothing, 0.0, error), p, **tags)
+
+
+def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    p, value = x.precision, x.value / y.value
+    if x.known and y.known:
+        return _constant(x, value)
+    room = np.maximum(np.abs(y.value) - y.error, 0 if y.floor is None else y.floor)
+    error = np.where(room > 0, (x.error + np.abs(value) * y.error) / room, np.inf)
+    fold, terms = 0.0, None
+    if x.terms is not None:
+        terms = x.terms / room
+        fold = FOLD * p.unit * terms
+    one = _is_exact(x, _is_unit)  # whose quotient is the reciprocal, rounded once
+    rounded = np.where(one, _round(value, error, p), _round(value, error, p, DIVISION))
+    error = np.where(_is_exact(y, _is_power_of_two), error, rounded + fold)
+    error = np.where(_is_nothing(x) & (room > 0), 0.0, error)
+    if y.logistic:  # the logistic function may come from tanh
+        size = 1.0 if x.exponential else np.abs(x.value) + x.error
+        tails = np.where(one, 0.0, np.abs(value)) if x.exponential else 0.0
+        error = error + np.where(y.value == 1, tails, 2 * ULPS * p.sum_unit * size)
+        overflown = (
+            np.isinf(y.error) & (room > 0) & np.isfinite(x.error)
+        )  # then the quotient lies between this and zero
+        error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / room, error)
+    tags = {"count": x.count, "products": min(x.products, 1), "terms": terms}
+    return _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())
+
+
+def _floor_divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    quotient = _divide(x, y)
+    least = np.floor(quotient.value - quotient.error)
+    most = np.floor(quotient.value + quotient.error)
+    return ErrorArray(np.floor(quotient.value), most - least, x.precision)
+
+
+def _maximum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    first = x.value - x.error >= y.value + y.error
+    second = y.value - y.error >= x.value + x.error
+    either = np.maximum(x.error, y.error)
+    error = np.where(first, x.error, np.where(second, y.error, either))
+    floor = np.fmax(x.value - x.error, y.value - y.error)  # neither is ever less
+    return ErrorArray(np.maximum(x.value, y.value), error, x.precision, floor=floor)
+
+
+def _minimum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    return _negative(_maximum(_negative(x), _negative(y)))
+
+
+def _absolute(x: ErrorArray) -> ErrorArray:
+    return ErrorArray(np.abs(x.value), x.error, x.precision)
+
+
+def _exp(x: ErrorArray) -> ErrorArray:
+    p, value = x.precision, np.exp(x.value)
+    detour = 2 * p.sum_unit * np.where(value == 0, 0.0, np.abs(x.value))
+    error = value * np.expm1(x.error + detour)
+    error = _function(value, error, p, ULPS * _ulp(value + error, p.sum_unit))
+    exact = (x.error == 0) & (np.isneginf(x.value) | (x.value == 0))
+    error = np.where(exact, 0.0, error)
+    floor = np.nan_to_num(np.maximum(value - error, 0), nan=0.0, posinf=p.largest)
+    result = _settle(value, error, p, exponential=True)
+    result.floor = np.where(floor < 2 * p.smallest, 0.0, floor)  # an overflow only goes up
+    return result
+
+
+def _log(x: ErrorArray) -> ErrorArray:
+    p, value = x.precision, np.log(x.value)
+    if x.known:
+        return _constant(x, value)
+    error = np.where(x.error < x.value, -np.log1p(-x.error / x.value), np.inf)
+    if x.floor is not None:
+        below = np.where(x.floor > 0, value - np.log(np.maximum(x.floor, 0)), np.inf)
+        error = np.minimum(error, np.maximum(below, np.log1p(x.error / x.value)))
+    detour = 2 * p.sum_unit * (np.abs(value) + error)
+    error = _function(value, error + detour, p, ULPS * _ulp(np.abs(value) + error, p.sum_unit))
+    one = (x.error == 0) & (x.value == 1)
+    return _settle(value, np.where(one, 0.0, error), p)
+
+
+def _log1p(x: ErrorArray) -> ErrorArray:
+    p, value = x.precision, np.log1p(x.value)
+    room = 1 + x.value - x.error
+    error = np.where(room > 0, x.error / room, np.inf) + p.unit  # as log(1 + x)
+    error = error + 2 * p.sum_unit * np.abs(value)
+    error = _function(value, error, p, ULPS * _ulp(np.abs(value) + error, p.sum_unit))
+    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+
+def _sqrt(x: ErrorArray) -> ErrorArray:
+    p, value = x.precision, np.sqrt(x.value)
+    if x.known:
+        return _constant(x, value)
+    least = np.sqrt(np.maximum(x.value - x.error, 0))
+    error = np.minimum(x.error / (value + least), np.sqrt(x.error))
+    error = np.where(x.error == 0, 0.0, error)
+    one = (x.error == 0) & ((x.value == 0) | (x.value == 1))
+    return _settle(value, np.where(one, 0.0, _round(value, error, p, DIVISION)), p)
+
+
+def _tanh(x: ErrorArray) -> ErrorArray:
+    p, value = x.precision, np.tanh(x.value)
+    steepest = 1 / np.cosh(np.minimum(np.maximum(np.abs(x.value) - x.error, 0), 300)) ** 2
+    ulps = np.where(np.abs(x.value) - x.error > SATURATED, 0.0, 2 * ULPS * p.sum_unit)
+    error = _function(value, x.error * steepest, p, ulps)
+    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+
+def _erf(x: ErrorArray) -> ErrorArray:
+    from scipy.special import erf
+
+    p, value = x.precision, erf(x.value)
+    nearest = np.maximum(np.abs(x.value) - x.error, 0)
+    steepest = 2 / np.sqrt(np.pi) * np.exp(-nearest * nearest)
+    ulps = np.where(nearest > SATURATED, 0.0, 2 * ULPS * p.sum_unit)
+    error = _function(value, x.error * steepest, p, ulps)
+    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+
+def _wave(function: Callable) -> Callable:
+    def rule(x: ErrorArray) -> ErrorArray:
+        p, value = x.precision, function(x.value)
+        error = _function(value, np.minimum(x.error, 2), p, 2 * ULPS * p.sum_unit)
+        return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+    return rule
+
+
+def _arcsin(x: ErrorArray) -> ErrorArray:
+    p, size = x.precision, np.minimum(np.abs(x.value), 1)
+    steeper, flatter = np.minimum(size + x.error, 1), np.maximum(size - x.error, -1)
+    rise = np.maximum(np.arcsin(steeper) - np.arcsin(size), np.arcsin(size) - np.arcsin(flatter))
+    value = np.arcsin(x.value)
+    error = _function(value, rise, p, ULPS * _ulp(np.arcsin(steeper), p.sum_unit))
+    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+
+
+def _arctan(x: ErrorArray) -> ErrorArray:
+    return _constant(x, np.arctan(x.value))  # enters by way of π alone
+
+
+def _shortened(x: ErrorArray) -> ErrorArray:
+    """The operand of a product that drops its low bits; a small error may change which way."""
+    p = x.precision
+    if not p.product_bits:
+        return x
+    value = p.shorten(x.value)
+    apart = [np.abs(p.shorten(x.value + e) - value) for e in (x.error, -x.error)]
+    return ErrorArray(value, np.maximum(*apart), p)
+
+
+def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    x, y = _shortened(x), _shortened(y)
+    p, n = x.precision, x.shape[-1]
+    ax, ay = np.abs(x.value), np.abs(y.value)
+    ex, ey = np.broadcast_to(x.error, x.shape), np.broadcast_to(y.error, y.shape)
+    value = x.value @ y.value
+    sure_x, sure_y = not ex.any(), not ey.any()  # no products with zeros
+    carried = 0.0 if sure_y else ax @ ey
+    carried = carried if sure_x else carried + ex @ ay
+    carried = carried if sure_x or sure_y else carried + ex @ ey
+    magnitude = ax @ ay + carried
+    rounded_x, rounded_y = (
+        0 if p.holds_operands and sure else p.operand for sure in (sure_x, sure_y)
+    )
+    operands = rounded_x + rounded_y + rounded_x * rounded_y
+    products = _gamma(n, p) + operands * (1 + _gamma(n, p))
+    stored = 0.0 if p.sum_unit == p.unit else p.unit
+    error = carried + products * magnitude + n * p.sum_smallest * (magnitude > 0)
+    error = error + stored * (np.abs(value) + error)
+    return _settle(value, error, p, terms=magnitude, count=n, products=n)
+
+
+def _terms_along(x: ErrorArray, axis: Any) -> int:
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
+    return int(np.prod([x.shape[a] for a in axes]))
+
+
+def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
+    p, n = x.precision, _terms_along(x, axis)
+    value = np.sum(x.value, axis=axis, keepdims=keepdims)
+    error = np.sum(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
+    magnitude = np.sum(_magnitude(x) if x.products else np.abs(x.value), axis, keepdims=keepdims)
+    magnitude = magnitude + error
+    roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else max(x.products, 1))
+    error = error + _gamma(roundings, p) * magnitude
+    stored = 0.0 if p.sum_unit == p.unit else p.unit
+    error = error + stored * (np.abs(value) + error)
+    if n < 2:
+        return _settle(value, error, p)
+    total = n * max(x.products, 1)
+    return _settle(value, error, p, terms=magnitude, count=total, products=total)
+
+
+def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
+    p, n = x.precision, _terms_along(x, axis)
+    value = np.mean(x.value, axis=axis, keepdims=keepdims)
+    error = np.mean(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
+    magnitude = np.mean(np.abs(x.value), axis=axis, keepdims=keepdims) + error
+    updates = n + 4 + 2 * np.log(n) if n > 1 else 0
+    error = error + _gamma(updates, p) * magnitude
+    error = error if n == 1 else _round(value, error, p, DIVISION)
+    return _settle(value, error, p)
+
+
+def _max(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
+    error = np.broadcast_to(x.error, x.shape)
+    least = np.max(x.value - error, axis=axis, keepdims=True)
+    might_be_largest = (x.value + error >= least) | np.isinf(error)
+    worst = np.max(np.where(might_be_largest, error, 0.0), axis=axis, keepdims=keepdims)
+    return ErrorArray(np.max(x.value, axis=axis, keepdims=keepdims), worst, x.precision)
+
+
+def _linspace(start: ErrorArray, stop: ErrorArray, num: int) -> ErrorArray:
+    p, value = start.precision, np.linspace(start.value, stop.value, num)
+    magnitude = np.abs(start.value) + np.abs(stop.value) + start.error + stop.error
+    error = np.full(num, start.error + stop.error + gamma(FOLD, p.unit) * magnitude)
+    return _settle(value, error, p)
+
+
+def _quantile(
+    x: ErrorArray, q: Any, axis: Any = None, keepdims: bool = False, method: Any = "linear"
+) -> ErrorArray:
+    """Between order statistics, or one of them; it moves no more than its largest input."""
+    p = x.precision
+    q = q if isinstance(q, ErrorArray) else lift(q, p)
+    n = _terms_along(x, axis)
+    value = np.quantile(x.value, q.value, axis=axis, keepdims=keepdims, method=method)
+    place = float(q.value) * (n - 1)
+    shift = (n - 1) * float(q.error) + 3 * p.unit * place
+    beside = shift + (method == "linear")
+    near = np.clip([place - beside, place + beside], 0, n - 1) / max(n - 1, 1)
+    below, above = np.quantile(x.value, near, axis=axis, keepdims=keepdims, method=method)
+    magnitude = np.maximum(np.abs(below), np.abs(above))
+    error = np.max(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
+    rise = shift if method == "linear" else 1  # a rank more or less is a jump
+    return _settle(value, error + rise * (above - below) + 4 * p.unit * magnitude, p)
+
+
+ErrorArray.rules = {
+    "add": _add,
+    "subtract": _subtract,
+    "multiply": _multiply,
+    "divide": _divide,
+    "floor_divide": _floor_divide,
+    "negative": _negative,
+    "maximum": _maximum,
+    "minimum": _minimum,
+    "absolute": _absolute,
+    "exp": _exp,
+    "log": _log,
+    "log1p": _log1p,
+    "sqrt": _sqrt,
+    "tanh": _tanh,
+    "erf": _erf,
+    "sin": _wave(np.sin),
+    "cos": _wave(np.cos),
+    "arcsin": _arcsin,
+    "arctan": _arctan,
+    "matmul": _matmul,
+    "sum": _sum,
+    "mean": _mean,
+    "max": _max,
+    "amax": _max,
+    "exp2": lambda x: _exp(_multiply(x, x.lift(np.log(2.0)))),
+    "log2": lambda x: _divide(_log(x), x.lift(np.log(2.0))),
+    "linspace": _linspace,
+    "quantile": _quantile,
+}
+
+import refimpl.oracle.numbers.written  # noqa: E402, F401  the rest of the rules
