@@ -11,6 +11,12 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 
 
+@functools.lru_cache(maxsize=256)
+def compiled(function, constants):
+    """A function that JAX compiles once for each shape, with these constants inside."""
+    return jax.jit(functools.partial(function, **{name: x for name, x, _ in constants}))
+
+
 def on_tensors(function):
     """NumPy arrays outside, JAX arrays inside; compiled as a whole, scalars as constants."""
 
@@ -19,7 +25,8 @@ def on_tensors(function):
         try:
             arrays = {n: jnp.asarray(x) for n, x in inputs.items() if isinstance(x, np.ndarray)}
             constants = {n: x for n, x in inputs.items() if n not in arrays}
-            result = jax.jit(functools.partial(function, **constants))(**arrays)
+            written = tuple((n, x, repr(x)) for n, x in constants.items())  # 0.0 is not -0.0
+            result = compiled(function, written)(**arrays)
             return (
                 tuple(map(np.asarray, result)) if isinstance(result, tuple) else np.asarray(result)
             )
