@@ -88,6 +88,13 @@ def add(commands: Any) -> None:
         "--from", metavar="DIR", type=Path, dest="place", help="outputs computed elsewhere"
     )
     verify.add_argument(
+        "--inputs",
+        metavar="FILE",
+        type=Path,
+        help="the arguments of one operation as an .npz file, at the shape that a kernel is made "
+        "for; its answer is judged on a sample of rows",
+    )
+    verify.add_argument(
         "--model",
         action="append",
         default=[],
@@ -118,6 +125,7 @@ def run_verify(options: argparse.Namespace) -> int:
     from refimpl.oracle.runs import baseline, campaign
     from refimpl.oracle.runs.foreign_outputs import verify_recorded
     from refimpl.oracle.runs.models import verify_models
+    from refimpl.oracle.runs.own_shape import verify_own_shape
     from refimpl.oracle.runs.verify import verify
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.registry import OPS, find
@@ -154,6 +162,12 @@ def run_verify(options: argparse.Namespace) -> int:
                 allow=options.allow,
                 reports=reports,
             )
+        elif options.inputs:
+            if len(options.targets) != 1 or len(options.ops) != 1:
+                raise TargetError("--inputs judges one target and one --op")
+            precision = next(iter(options.precisions), "float32")
+            at = (find(options.ops[0]), options.inputs, precision, options.limit, seed)
+            reports.append(verify_own_shape(options.targets[0], *at))
         elif options.models:
             verify_models(
                 *options.targets,
