@@ -21,6 +21,7 @@ CHAPTERS = (
     "generation",
     "preferences",
     "retrieval",
+    "scaling",
     "clip",
     "diffusion",
     "guidance",

@@ -270,10 +270,11 @@ def module(backend: str) -> Any:
 def functions(backend: str) -> dict[str, Callable]:
     """The public functions that a backend defines."""
     own = module(backend)
+    homes = (own.__name__, "refimpl.backends.parts.")
     return {
         name: function
         for name, function in inspect.getmembers(own, inspect.isfunction)
-        if not name.startswith("_") and name != "record" and function.__module__ == own.__name__
+        if not name.startswith("_") and name != "record" and function.__module__.startswith(homes)
     }
 
 

@@ -132,3 +132,18 @@ def test_the_table_of_temperatures_and_the_eight_logits_of_the_lectures():
         assert np.flatnonzero(np.isfinite(left[0])).tolist() == [0, 4, 7]
     wide = refimpl.keep_top_p(logits, 0.9)
     assert np.flatnonzero(np.isfinite(wide[0])).tolist() == [0, 3, 4, 5, 7]
+
+
+def test_scaling_laws_give_the_numbers_of_their_rounded_constants():
+    fit = (406.4, 0.34, 410.7, 0.28)
+    sizes, words = np.array([70e9, 1e9]), np.array([1.4e12, 2e10])
+    np.testing.assert_allclose(
+        refimpl.chinchilla_loss(sizes, words, 1.69, *fit), **near("1.93664547056 2.58004787224")
+    )
+    found = (
+        refimpl.power_law_loss(np.array([1e9]), 8.8e13, 0.076)[0],
+        refimpl.power_law_loss(np.array([1e10]), 5.4e13, 0.095)[0],
+    )
+    np.testing.assert_allclose(found, **near("2.37564029513 2.26244175382"))
+    size, text = refimpl.chinchilla_optimum(np.array([5.76e23, 1e21]), *fit)
+    assert (text / size).round(1).tolist() == [92.6, 50.1]
