@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,11 @@ class AxesError(ValueError):
 
 @dataclass(frozen=True)
 class Kind:
-    """What the numbers of an argument mean: how they are checked and how they are drawn."""
+    """What the numbers of an argument mean: how they are checked, stored and drawn.
+
+    `draw(source, shape)` gives numbers from a source of random ones; a kind without it is drawn as
+    its name says in `refimpl.oracle.cases.drawn`, or else as any real numbers.
+    """
 
     name: str
     says: str
@@ -66,6 +71,8 @@ class Kind:
     integer: bool = False
     open_low: bool = False
     open_high: bool = False
+    table: bool = False  # never stored in a half format
+    draw: Callable[[Any, tuple[int, ...]], Any] | None = None
 
     def __getitem__(self, params: tuple) -> Spec:
         of, axes, *limit = params
@@ -137,18 +144,18 @@ else:
     Float = Kind("Float", "real numbers")
     Fixed = Kind("Fixed", "real numbers that a gradient takes as given")
     Bias = Kind("Bias", "an additive mask: finite, or -inf where nothing may be seen")
-    Epsilon = Kind("Epsilon", "a small guard", low=0)
+    Epsilon = Kind("Epsilon", "a small guard", low=0, table=True)
     Fraction = Kind("Fraction", "a number in [0, 1]", low=0, high=1)
     LogScale = Kind("LogScale", "a natural logarithm of a scale")
     LogVariance = Kind("LogVariance", "natural logarithms of variances")
     Scale = Kind("Scale", "a guidance scale")
     Variance = Kind("Variance", "variances", low=0)
     Deviation = Kind("Deviation", "positive standard deviations", low=0, open_low=True)
-    Betas = Kind("Betas", "noise variances in (0, 1]", low=0, high=1, open_low=True)
-    AlphaBar = Kind("AlphaBar", "signal shares in [0, 1]", low=0, high=1)
+    Betas = Kind("Betas", "noise variances in (0, 1]", low=0, high=1, open_low=True, table=True)
+    AlphaBar = Kind("AlphaBar", "signal shares in [0, 1]", low=0, high=1, table=True)
     Base = Kind("Base", "a base above one", low=1, open_low=True)
     Limit = Kind("Limit", "a positive limit, inf for none", low=0, open_low=True)
-    Time = Kind("Time", "diffusion times, zero-based", low=0)
+    Time = Kind("Time", "diffusion times, zero-based", low=0, table=True)
     Index = Kind("Index", "zero-based indices below the named axis", low=0, integer=True)
     Previous = Kind("Previous", "an earlier index, -1 before the first", low=-1, integer=True)
     Count = Kind("Count", "a number from 0 to the size of the named axis", low=0, integer=True)

@@ -19,7 +19,6 @@ from refimpl.op import Op
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 
 LAYOUTS = ("C", "F", "reversed", "strided")
-TABLES = ("Betas", "AlphaBar", "Time", "Epsilon")  # never stored in a half format
 FAMILIES = (
     "normal",
     "small",
@@ -186,7 +185,7 @@ def holds_reals(spec: Spec, value: Any) -> bool:
 
 def stored_as(spec: Spec, precision: Precision) -> Precision:
     """The precision an argument is stored in: tables of a schedule are float32 at least."""
-    if precision.storage in ("bfloat16", "float16") and spec.kind.name in TABLES:
+    if precision.storage in ("bfloat16", "float16") and spec.kind.table:
         return PRECISIONS["float32"]
     return precision
 
@@ -324,11 +323,15 @@ def draw_value(
     kind = spec.kind.name
     if kind == "Size":
         return sizes[spec.axes]
+    if spec.scalar and spec.kind.draw is not None:
+        return np.asarray(spec.kind.draw(source, ())).item()
     if spec.scalar:
         return draw_scalar(kind, source, sizes, spec)
     shape = shape_of(spec, sizes, rest)
     if spec.broadcastable:
         shape = domain.narrowed(shape, source)
+    if spec.kind.draw is not None:
+        return spec.kind.draw(source, shape)
     size = sizes.get(spec.limit or "", 0)
     match kind:
         case "Betas":

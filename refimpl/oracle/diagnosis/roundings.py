@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle.cases.drawn import TABLES, Case, random_case, rounded
+from refimpl.oracle.cases.drawn import Case, random_case, rounded
 from refimpl.oracle.diagnosis.ask_back import NEARLY, plainly, reproduces
 from refimpl.oracle.judging.judge import Expected, expect, judge
 from refimpl.oracle.numbers.errors import bounded, lift
@@ -69,9 +69,9 @@ class Way:
             spec, array = op.specs[name], np.asarray(value)
             if value is None or array.dtype.kind != "f":
                 continue
-            if self.inputs and not spec.scalar and spec.kind.name not in TABLES:
+            if self.inputs and not spec.scalar and not spec.kind.table:
                 given[name] = value = self.inputs.round(value)
-            if self.tables and spec.kind.name in TABLES:
+            if self.tables and spec.kind.table:
                 given[name] = lift(value, self.tables)
         if not self.predicts and not self.tables:
             return expect(op, given, p, throughout=True)
@@ -177,7 +177,7 @@ def _with_tables(op: Op, way: Way, **inputs: Any) -> Any:
     """The text, with the tables of a schedule in the format that a way holds them in."""
     if way.tables is not None:
         dtype = way.tables.dtype()
-        tables = {n: x for n, x in inputs.items() if op.specs[n].kind.name in TABLES}
+        tables = {n: x for n, x in inputs.items() if op.specs[n].kind.table}
         inputs |= {n: np.asarray(x).astype(dtype) for n, x in tables.items()}
     return op.text(**inputs)
 
