@@ -323,7 +323,12 @@ def convert(op: str, name: str, spec: Spec, value: Any, keep_dtype: bool = False
     elif array.dtype.kind not in "iufbV" or (array.dtype.kind == "V" and array.dtype.fields):
         raise AxesError(f"{op}: {name} has dtype {array.dtype}, expected real numbers")
     if not keep_dtype or array.dtype.kind not in "f":
-        array = array.astype(np.int64 if kind.integer else np.float64)
+        try:
+            array = array.astype(np.int64 if kind.integer else np.float64)
+        except (TypeError, ValueError):  # bytes without a meaning
+            raise AxesError(
+                f"{op}: {name} has dtype {array.dtype}, expected real numbers"
+            ) from None
     if spec.scalar and array.ndim:
         raise AxesError(f"{op}: {name} has shape {array.shape}, expected a single number")
     if array.size and kind.low > -math.inf:  # numbers without a limit are not read through

@@ -3,12 +3,16 @@
 `refimpl.fast.softmax(x)` has the signature of `refimpl.softmax`, computes in the precision of its
 arguments and returns it. Kernels are compiled on first use and cached in a folder of their own for
 each version of the package and of its kernels, or where NUMBA_CACHE_DIR says.
+
+Where an answer is not finite, or nothing is asked, the text decides whether the operation is
+defined there: both reject the same.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -62,10 +66,61 @@ def _twin(name: str) -> Callable[..., Any]:
 
     @functools.wraps(op.text)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return kernel(**prepare(op.specs, op.read(*args, **kwargs, keep_dtype=True)))
+        inputs = op.read(*args, **kwargs, keep_dtype=True)
+        prepared = prepare(op.specs, inputs)
+        if 0 in op._sizes(inputs).values():
+            return _like(op.evaluate(op.read(*args, **kwargs)), prepared)
+        try:
+            with np.errstate(all="ignore"):
+                result = kernel(**prepared)
+                plain = _finite(_parts(result)) and not _hides(op.specs, prepared, result)
+        except (ArithmeticError, IndexError):
+            return _like(op.evaluate(op.read(*args, **kwargs)), prepared)
+        if not plain:
+            op.evaluate(op.read(*args, **kwargs))  # raises where the operation is not defined
+        return result
 
     call.__module__ = __name__  # where it is found when a process sends it to another
     return call
+
+
+def _parts(result: Any) -> list[np.ndarray]:
+    """The outputs of a call that are real numbers."""
+    outputs = result if isinstance(result, tuple) else (result,)
+    return [x for x in map(np.asarray, outputs) if x.dtype.kind == "f"]
+
+
+def _finite(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether all numbers are; squares are added up first, in one pass over memory."""
+    flat = [x.reshape(-1) for x in arrays]
+    return all(math.isfinite(np.dot(x, x)) or bool(np.isfinite(x).all()) for x in flat)
+
+
+def _hides(specs: dict[str, Spec], prepared: dict[str, Any], result: Any) -> bool:
+    """Whether a finite answer may hide a number that the text stumbles over.
+
+    A sum may leave out an infinite term, and a schedule the step at which nothing is left.
+    """
+    arrays = {n: x for n, x in prepared.items() if isinstance(x, np.ndarray)}
+    betas = [x for n, x in arrays.items() if specs[n].kind.name == "Betas"]
+    if any(np.max(x) >= 1 for x in betas):
+        return True
+    given = [x for n, x in arrays.items() if x.dtype.kind == "f" and specs[n].kind.name != "Bias"]
+    shapes = {x.shape for x in given}
+    reshaped = any(x.shape not in shapes for x in _parts(result))
+    return reshaped and not _finite(given)
+
+
+def _like(result: Any, prepared: dict[str, Any]) -> Any:
+    """What the text gives, in the precision of a twin's arguments."""
+    kinds = [x.dtype for x in prepared.values() if isinstance(x, np.ndarray)]
+    dtype = next((kind for kind in kinds if kind.kind == "f"), np.dtype(np.float64))
+
+    def cast(x: Any) -> Any:
+        floats = np.asarray(x).dtype.kind == "f"
+        return np.asarray(x).astype(dtype)[()] if floats else x
+
+    return tuple(map(cast, result)) if isinstance(result, tuple) else cast(result)
 
 
 def kernels(chapter: str) -> ModuleType:

@@ -196,8 +196,8 @@ class Op:
                 result = self.text(**inputs)
         except AxesError:
             raise
-        except (FloatingPointError, ValueError, RuntimeWarning) as error:
-            raise DomainError(f"{self.name}: not defined for these arguments: {error}") from None
+        except (ArithmeticError, IndexError, ValueError, RuntimeWarning) as error:
+            raise DomainError(f"{self.name}: not defined {self._where(inputs, error)}") from None
         sizes = bind(self.name, self.specs, inputs)
         rest = tuple(sizes[f"...{i}"] for i in range(sizes.get("...", 0)))
         outputs = result if isinstance(result, tuple) else (result,)
@@ -212,6 +212,15 @@ class Op:
                     f"expected ({spec.axes})={shape_of(spec, sizes, rest)}"
                 )
         return result
+
+    def _where(self, inputs: dict[str, Any], error: Exception) -> str:
+        """For which arguments a text has no answer: the axes that are empty, or what went wrong."""
+        sizes = bind(self.name, self.specs, inputs)
+        empty = [name for name, size in sizes.items() if size == 0 and name != "..."]
+        if not empty:
+            return f"for these arguments: {error}"
+        named = ["a leading axis" if name.startswith("...") else name for name in empty]
+        return f"where there is nothing along {' and '.join(dict.fromkeys(named))}"
 
     def edited(self, edit: Edit) -> Callable[..., Any]:
         """The text with one edit applied, compiled afresh with every function that uses it."""

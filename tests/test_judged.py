@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import refimpl
-from refimpl.oracle.cases.drawn import generate, rounded
+from refimpl.oracle.cases.drawn import Case, generate, rounded
+from refimpl.oracle.diagnosis.roundings import inside
 from refimpl.oracle.judging.judge import expect, judge, unjudged
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
@@ -105,3 +106,41 @@ def test_every_element_of_common_operations_is_judged(name, precision):
 def test_the_audit_fails_where_too_much_is_left_unjudged():
     assert Judged("op", "float32", elements=100, left=1).enough
     assert not Judged("op", "float32", elements=100, left=30).enough
+
+
+def as_steps_go(precision, inputs):
+    """Attention step by step, each result stored in half: as eager code computes it."""
+    p = PRECISIONS[precision]
+    scores = p.round(inputs["query"] @ np.swapaxes(inputs["key"], -1, -2))
+    scores = p.round(scores * p.round(1 / np.sqrt(inputs["query"].shape[-1])))
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights = p.round(weights / weights.sum(axis=-1, keepdims=True))
+    return p.round(weights @ inputs["value"])
+
+
+def test_random_errors_of_what_computes_in_half_inside_are_a_dialect_and_zeros_are_not():
+    precision = "bfloat16"
+
+    def ask(case):
+        plain = case.number.startswith("wide")  # others are not answered
+        return [as_steps_go(precision, case.inputs)] if plain else None
+
+    def nothing(case):
+        answer = ask(case)
+        return answer and [0 * answer[0]]
+
+    cases = [wide_case(precision, i) for i in range(3)]
+    storage = np.dtype(np.float64)
+    assert any(
+        not judge(ATTENTION, expect(ATTENTION, c.inputs, precision), ask(c)[0], storage).conforms
+        for c in cases
+    )
+    found = inside(ATTENTION, [(c, ask(c)) for c in cases], storage, precision, ask)
+    assert [cause["kind"] for cause in found] == ["dialect"]
+    assert inside(ATTENTION, [(c, nothing(c)) for c in cases], storage, precision, nothing) == []
+
+
+def wide_case(precision, number):
+    inputs = heads(precision, 512, width=64, queries=2 + number)
+    inputs["query"] = PRECISIONS[precision].round(5 * inputs["query"])
+    return Case("attention", precision, f"wide{number}", "wide heads", inputs)

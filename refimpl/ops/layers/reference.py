@@ -754,7 +754,7 @@ def l2_normalize(x: Float[Array, "... D"]) -> Float[Array, "... D"]:
            [0. , 0. ]])
     """
     norm = np.sqrt(np.sum(x * x, axis=-1, keepdims=True))  # ... 1
-    return x / np.where(norm > 0, norm, 1)  # the zero vector stays zero
+    return x / np.where(norm <= 0, 1, norm)  # the zero vector stays zero
 
 
 def l2_normalize_vjp(
@@ -784,7 +784,7 @@ def l2_normalize_vjp(
     array([[ 0.128, -0.096]])
     """
     norm = np.sqrt(np.sum(x * x, axis=-1, keepdims=True))  # ... 1
-    norm = np.where(norm > 0, norm, 1)  # the zero vector passes grad on
+    norm = np.where(norm <= 0, 1, norm)  # the zero vector passes grad on
     unit = x / norm
     along = np.sum(unit * grad, axis=-1, keepdims=True)  # ... 1
     return (grad - unit * along) / norm

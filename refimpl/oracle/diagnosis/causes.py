@@ -57,12 +57,16 @@ def explanations(
     `ask` calls the target again: each explanation is put to the test on new inputs, and where
     several fit, on inputs that tell them apart. Those that are left agree on everything tried.
     """
-    from refimpl.oracle.diagnosis.roundings import SIZED, roundings
+    from refimpl.oracle.diagnosis.roundings import SIZED, inside, roundings
     from refimpl.oracle.diagnosis.search import explain, explain_short
 
     seen, deadline = list(seen), time.process_time() + BUDGET
     if not seen:
         return []
+
+    halves = inside(op, seen, storage, precision, ask)
+    if halves:
+        return [Explanation(w["kind"], w["id"], w["says"], None, str) for w in halves]
 
     def asked(found: list[Explanation]) -> list[Explanation]:
         return narrow(op, found, ask, precision, storage, seen, deadline) if ask else found

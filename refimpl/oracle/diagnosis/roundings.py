@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from refimpl.oracle.cases.drawn import Case, random_case, rounded
 from refimpl.oracle.diagnosis.ask_back import NEARLY, plainly, reproduces
 from refimpl.oracle.judging.judge import Expected, expect, judge
 from refimpl.oracle.numbers.errors import bounded, lift
-from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
+from refimpl.oracle.numbers.precisions import PRECISIONS, Precision, kernel
 
 PAIRS = 12  # of neighbouring inputs on which too large an error is looked at
 TRIED = 48  # inputs, in search of such
@@ -139,6 +140,27 @@ WAYS = {
 }
 
 
+def inside(
+    op: Op,
+    seen: Sequence[tuple[Case, list[np.ndarray]]],
+    storage: np.dtype,
+    precision: str,
+    ask: Ask | None,
+) -> list[dict[str, str]]:
+    """The dialect of what computes in a half format inside, where that alone explains everything.
+
+    There the bound may be as large as the answer, so that the errors must be noise as well.
+    """
+    if kernel(PRECISIONS[precision]) is None or ask is None:
+        return []
+    says = f"computes in {precision} inside, where kernels sum in float32"
+    way = Way(f"{precision}-inside", says, PRECISIONS[precision])
+    if not _explains(op, way, seen, storage, precision):
+        return []
+    noisy = is_noise(op, precision, ask, way.precision.unit, [case for case, _ in seen])
+    return [{**by_size(way), "kind": "dialect"}] if noisy else []
+
+
 def roundings(
     op: Op,
     seen: Seen,
@@ -222,18 +244,20 @@ def _explains(
     return told
 
 
-def is_noise(op: Op, precision: str, ask: Ask, unit: float) -> bool:
+def is_noise(op: Op, precision: str, ask: Ask, unit: float, known: Sequence[Case] = ()) -> bool:
     """Whether the target's error changes at random between inputs a few roundoffs apart.
+
+    Random inputs are looked at, after those of the `known` ones that show an error.
 
     The error of a wrong formula is a smooth function of the input and hardly changes; that of
     roundings does. Where the error is allowed, nothing needs an explanation.
     """
     here: list[np.ndarray] = []
     there: list[np.ndarray] = []
-    for i in range(TRIED):
+    drawn = (random_case(op, precision, SEED, i) for i in range(TRIED))
+    for i, case in enumerate(chain(known, drawn)):
         if len(here) == PAIRS:
             break
-        case = random_case(op, precision, SEED, i)
         error = _error(op, case, ask)
         if error is None or not np.any(np.abs(error) > 1):
             continue

@@ -20,7 +20,7 @@ from refimpl.ops.common import cosines, sines
 def lengths(x):
     """The length of each row, 1 for a row of zeros."""
     norm = np.sqrt(np.sum(x * x, axis=-1, keepdims=True))
-    return np.where(norm > 0, norm, 1)
+    return np.where(norm <= 0, 1, norm)
 
 
 def clip_logits_equation(f, image_features, text_features, log_scale):

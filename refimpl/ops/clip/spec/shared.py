@@ -65,7 +65,7 @@ def zero_dialects(op):
         Edit(
             f"{op}/zero-is-nan",
             "divides by the length whatever it is: JAX, CLIP",
-            "np.where(norm > 0, norm, 1)",
+            "np.where(norm <= 0, 1, norm)",
             "1 * norm",
             where="layers.l2_normalize_vjp",
             effect="NaN for a zero vector",
@@ -74,7 +74,7 @@ def zero_dialects(op):
         Edit(
             f"{op}/short-counts-as-1e-8",
             "divides by 1e-8 at least, which is then a constant: torch's cosine_similarity",
-            "norm = np.where(norm > 0, norm, 1)  # the zero vector passes grad on\n"
+            "norm = np.where(norm <= 0, 1, norm)  # the zero vector passes grad on\n"
             "    unit = x / norm",
             "short = norm < 1e-8\n"
             "    norm = np.where(short, 1e-8, norm)\n"

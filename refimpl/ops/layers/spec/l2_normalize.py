@@ -108,7 +108,7 @@ L2_NORMALIZE = Op(
         Edit(
             "l2_normalize/coarse-guard",
             "adds 1e-6 to the length",
-            "x / np.where(norm > 0, norm, 1)",
+            "x / np.where(norm <= 0, 1, norm)",
             "x / (norm + 1e-6)",
             effect="short vectors become shorter",
             invisible_when="vectors are long",
@@ -118,21 +118,21 @@ L2_NORMALIZE = Op(
         Edit(
             "l2_normalize/unguarded",
             "the zero vector is NaN, as in the original CLIP",
-            "np.where(norm > 0, norm, 1)",
+            "np.where(norm <= 0, 1, norm)",
             "norm",
             effect="NaN spreads from one empty feature",
         ),
         Edit(
             "l2_normalize/torch-guard",
             "divides by the larger of length and 1e-12, as torch's normalize",
-            "np.where(norm > 0, norm, 1)",
+            "np.where(norm <= 0, 1, norm)",
             "np.maximum(norm, 1e-12)",
             effect="vectors shorter than 1e-12 stay short",
         ),
         Edit(
             "l2_normalize/added-guard",
             "divides by the length plus 1e-12, as GLIDE's CLIP",
-            "np.where(norm > 0, norm, 1)",
+            "np.where(norm <= 0, 1, norm)",
             "(norm + 1e-12)",
             effect="vectors near 1e-12 become shorter",
         ),
@@ -280,14 +280,14 @@ L2_NORMALIZE_VJP = Op(
         Edit(
             "l2_normalize_vjp/unguarded",
             "the zero vector is NaN, as in JAX and in the original CLIP",
-            "np.where(norm > 0, norm, 1)",
+            "np.where(norm <= 0, 1, norm)",
             "1 * norm",
             effect="NaN spreads from one empty feature",
         ),
         Edit(
             "l2_normalize_vjp/torch-guard",
             "below a length of 1e-12 it is 1e12 times grad, as torch's normalize",
-            "norm = np.where(norm > 0, norm, 1)  # the zero vector passes grad on\n"
+            "norm = np.where(norm <= 0, 1, norm)  # the zero vector passes grad on\n"
             "    unit = x / norm",
             "short = norm < 1e-12\n"
             "    norm = np.where(short, 1e-12, norm)\n"
