@@ -50,6 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--refimpl-limit", type=float, default=30.0, metavar="SECONDS", help="of a call"
     )
     group.addoption(
+        "--refimpl-page",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="functions of your own, by which those of the same name are judged; may be repeated",
+    )
+    group.addoption(
         "--refimpl-allow",
         action="append",
         default=[],
@@ -103,10 +110,12 @@ class Target(pytest.Collector):
         from refimpl.oracle.cases.sizes import leading, numbers
         from refimpl.oracle.runs.verify import PROFILES
         from refimpl.oracle.targets.sessions import Session, TargetError
+        from refimpl.own import OperationError
         from refimpl.registry import OPS
 
         option = self.config.getoption
         try:
+            brought = self._bring(option("--refimpl-page"))
             session = Session(self.name, option("--refimpl-limit"))
             self.config.stash[OPEN].enter_context(session)
             if not session.ops:
@@ -115,10 +124,11 @@ class Target(pytest.Collector):
             trials = [
                 Judged(self.config, OPS[name], session, precision)
                 for name in session.ops
+                if not brought or name in brought
                 for precision in OPS[name].precisions
                 if precision in session.precisions(name, chosen)
             ]
-        except TargetError as error:
+        except (TargetError, OperationError) as error:
             raise self.CollectError(str(error)) from None
         profile = option("--refimpl-profile")
         for judged in trials:
@@ -129,6 +139,13 @@ class Target(pytest.Collector):
             for number in (*drawn, VERDICT):
                 name = f"{judged.op.name}/{judged.precision}/{number}"
                 yield CaseItem.from_parent(self, name=name, judged=judged)
+
+    @staticmethod
+    def _bring(pages: list[str]) -> list[str]:
+        """Add the operations of pages; their names."""
+        from refimpl import own, registry
+
+        return [name for path in pages for name in registry.bring(own.page(path), "--page", path)]
 
 
 class Judged:

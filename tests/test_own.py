@@ -391,6 +391,24 @@ def test_a_chapter_brings_the_operations_of_a_module(folder, capsys, monkeypatch
     assert "thrice" in capsys.readouterr().out
 
 
+def test_cases_of_a_page_are_exported_as_golden_vectors_are(folder, capsys):
+    from refimpl.oracle.vectors import golden
+
+    assert command("vectors", "export", "out", "--page", "page.py") == 0
+    assert "48 cases written to out" in capsys.readouterr().out
+    (read,) = [v for v in golden.read_file(folder / "out" / "gated.json") if v.id == "gated/0-3"]
+    given = {name: np.float32(x) for name, x in read.inputs.items()}
+    off = np.abs(gated(**given) - read.expected["result"])
+    assert np.all(off <= read.allowed["float32"]["result"])
+
+
+def test_junit_and_html_tell_of_operations_of_a_page(folder, capsys):
+    words = ("verify", "mine.py", "--page", "page.py", "--op", "unit", "--profile", "quick")
+    assert command(*words, "--junit", "j.xml", "--html", "h.html") == 0
+    assert 'name="unit' in (folder / "j.xml").read_text()
+    assert "unit" in (folder / "h.html").read_text()
+
+
 CHEATS = {
     "zeros": lambda x, gate, up: np.zeros((len(x), len(gate)), np.float32),
     "ones": lambda x, gate, up: np.ones((len(x), len(gate)), np.float32),

@@ -196,3 +196,19 @@ def test_limit_and_precision_can_be_chosen(tmp_path):
     result = judged(tmp_path, slow, *chosen, "-k", "silu and probe0")
     assert "silu in float64 crashes" in result.stdout
     assert "did not answer within 0.5 s" in result.stdout
+
+
+def test_functions_of_a_page_judge_those_of_a_target(tmp_path):
+    (tmp_path / "page.py").write_text(
+        "from refimpl.axes import Array, Float\n"
+        'def thrice(x: Float[Array, "N"]):\n    return x + x + x\n'
+    )
+    page = ("--refimpl-page", "page.py")
+    right = judged(tmp_path, SIGMOID + "def thrice(x):\n    return 3 * x\n", *page)
+    assert right.returncode == 0
+    assert "sigmoid" not in right.stdout
+    wrong = judged(tmp_path, "def thrice(x):\n    return 2 * x\n", *page)
+    assert wrong.returncode == 1
+    assert "thrice: result[" in wrong.stdout
+    lost = judged(tmp_path, SIGMOID, "--refimpl-page", "nowhere.py")
+    assert "nowhere.py: no such page" in lost.stdout

@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from refimpl.commands.chapters import add_chapters, bring_chapters
 from refimpl.commands.endings import CONFORMS, DEVIATES
+
+DRAWN = 24  # cases of an operation that is not ours
 
 
 def add(commands: Any) -> None:
@@ -25,6 +28,7 @@ def add(commands: Any) -> None:
         "--large", action="store_true", help="cases of model size, made here, as safetensors"
     )
     export.add_argument("--op", action="append", default=[], metavar="NAME", dest="ops")
+    add_chapters(export)
     export.set_defaults(run=run_vectors_export)
 
 
@@ -62,8 +66,22 @@ def run_vectors_export(options: argparse.Namespace) -> int:
             says = "the digest does not fit" if name in wrong else "as it should be"
             print(f"{name}.safetensors: {says}")
         return DEVIATES if wrong else CONFORMS
+    brought = bring_chapters(options)
     for name in options.ops:
         find(name)
+    if brought:
+        count = sum(_export_own(options.dir, name) for name in options.ops or brought)
+        print(f"{count} cases written to {options.dir}")
+        return CONFORMS
     count = golden.export(options.dir, options.format, tuple(options.ops))
     print(f"{count} cases written to {options.dir}")
     return CONFORMS
+
+
+def _export_own(place: Path, name: str) -> int:
+    """Write drawn cases of an operation that is not ours, and its probes."""
+    from refimpl.oracle.cases.drawn import generate
+    from refimpl.oracle.vectors import failing_cases
+    from refimpl.registry import OPS
+
+    return failing_cases.write_all(place, OPS[name], generate(OPS[name], "float32", DRAWN))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,23 @@ def write(place: Path, op: Op, case: Case, comment: str, causes: Sequence[str]) 
     content = {"format": 1, "op": op.name, "cases": [entry(op, case, comment, causes)]}
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path
+
+
+def write_all(place: Path, op: Op, cases: Iterable[Case]) -> int:
+    """Write cases of an operation that is not ours, as golden vectors are written; their number.
+
+    Left out are those in which honest implementations may choose other indices.
+    """
+    kept = [
+        entry(op, case, case.says, ())
+        for case in cases
+        if all(want.choice is None for want in expect(op, case.inputs, case.precision))
+    ]
+    place.mkdir(parents=True, exist_ok=True)
+    content = {"format": 1, "op": op.name, "cases": kept}
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    (place / f"{op.name}.json").write_text(text, encoding="utf-8")
+    return len(kept)
 
 
 def read(path: Path) -> tuple[Op, Case, tuple[str, ...]]:
