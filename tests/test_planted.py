@@ -39,6 +39,8 @@ EXPLAINED = (
     "rms_norm__mean_in_bfloat16",
     "velocity__root_of_a_root",
     "q_sample__no_noise_at_zero",
+    "softmax__along_axis_one_of_three",
+    "linear__not_transposed_where_square",
 )
 HONEST = (
     "layer_norm__honest_welford",

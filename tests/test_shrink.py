@@ -159,6 +159,24 @@ def test_hypothesis_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+READS_MEMORY = """
+right = silu
+def silu(x):
+    return right(x.ravel(order="K").reshape(x.shape))
+"""
+
+
+def test_an_input_shrinks_in_the_layout_that_shows_the_deviation(tmp_path):
+    finding = judged(tmp_path, READS_MEMORY)
+    small = finding.smallest
+    assert small is not None
+    assert small.case.layout != "C"
+    assert numbers(small.case) <= 12
+    path = failing_cases.write(tmp_path, OPS["silu"], small.case, "", [])
+    assert failing_cases.read(path)[1].layout == small.case.layout
+    assert "np." in small.call.partition("silu(x=")[2]
+
+
 def test_a_deviation_that_disappears_when_shrunk_is_not_shrunk_away(tmp_path):
     target = tmp_path / "target.py"
     source = "right = silu\ndef silu(x):\n    if x.size < 5:\n        return right(x)\n" + WRONG

@@ -342,7 +342,7 @@ def q_sample__no_noise_at_zero(x_start, t, noise, alpha_bar):
     )
 
 
-def p_sample__noise_at_the_last_step_only(x_t, t, eps, noise, betas, log_variance, clip):
+def p_sample__not_clipped_at_the_last_step(x_t, t, eps, noise, betas, log_variance, clip):
     """unlisted: the clean image is not clipped at the last step"""
     b = betas.astype(np.float64)
     share = np.cumprod(1 - b)
@@ -352,7 +352,7 @@ def p_sample__noise_at_the_last_step_only(x_t, t, eps, noise, betas, log_varianc
     x0 = np.where(per_sample(np.arange(len(b)), t, x_t) == 0, x0, clipped)
     mean = per_sample(b * np.sqrt(before) / (1 - share), t, x_t) * x0
     mean = mean + per_sample((1 - before) * np.sqrt(1 - b) / (1 - share), t, x_t) * x_t
-    moved = np.exp(0.5 * per_sample(log_variance.astype(np.float64), t, x_t)) * noise
+    moved = np.exp(0.5 * log_variance.astype(np.float64)) * noise
     last = per_sample(np.arange(len(b)), t, x_t) == 0
     return (mean + np.where(last, 0, moved)).astype(np.float32)
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from refimpl.op import Edit, Op
-from refimpl.oracle.cases.drawn import Case, generate, random_case
+from refimpl.oracle.cases.drawn import Case, random_case
+from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis.ask_back import differ, predict, weigh
 from refimpl.oracle.diagnosis.causes import Explanation, explanations
 from refimpl.oracle.judging.judge import expect
@@ -83,7 +84,7 @@ def _cases(name: str, profile: str) -> list[tuple[Case, list]]:
     op = OPS[name]
     return [
         (case, expect(op, case.inputs, PRECISION))
-        for case in generate(op, PRECISION, PROFILES[profile])
+        for case in profile_cases(op, PRECISION, profile, PROFILES[profile], 0, PRECISION)
     ]
 
 

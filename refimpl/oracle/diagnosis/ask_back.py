@@ -79,6 +79,8 @@ def weigh(
         if not foretold(op, text, case, judged, outputs):
             return False
     tells = all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs))
+    if not tells and text is not None and case is not None:
+        tells = any(_gives(own, outputs, plain) for plain in plainly(op, text, case))
     return True if tells else None
 
 
@@ -170,6 +172,12 @@ def stored_dtype(case: Case) -> np.dtype:
     return PRECISIONS[case.precision].dtype()
 
 
+def _gives(own: list[Expected], outputs: list[np.ndarray], plain: list[np.ndarray]) -> bool:
+    """Whether a plain run of an edited text comes to what was returned: it underflows alike."""
+    right, wrong = reproduces(own, outputs, plain)
+    return right == wrong
+
+
 def _tells(edited: Expected, own: Expected, found: np.ndarray) -> bool:
     """Whether an infinite bound of an edited text is borne out: what it allows has overflowed."""
     if edited.value.shape != own.value.shape or own.value.shape != np.shape(found):
@@ -218,11 +226,13 @@ def narrow(
     storage: np.dtype,
     seen: list | None = None,
     deadline: float = float("inf"),
+    confirmed: list[Case] | None = None,
 ) -> list[S]:
     """The explanations that still fit after the target was asked where they are put to a test.
 
     What is left agrees on every input looked at: nothing here tells it apart. If nothing is left,
-    none of them was right. What the target answered is added to `seen`.
+    none of them was right. What the target answered is added to `seen`, the inputs on which it
+    deviates as they foretell to `confirmed`.
     """
     left, put = list(suspects), 0
     patient, latest = time.process_time() + PATIENCE, time.monotonic() + LONGEST
@@ -250,4 +260,7 @@ def narrow(
             for suspect, want in zip(left, expected, strict=True)
             if weigh(want, own, op, outputs, storage, foretelling(suspect), case) is not False
         ]
+        actual = outputs[0] if len(outputs) == 1 else outputs
+        if confirmed is not None and not judge(op, own, actual, storage).conforms:
+            confirmed.append(case)
     return left

@@ -6,7 +6,7 @@ import difflib
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from refimpl.registry import generations
 
 Seen = list[tuple[Case, list[np.ndarray]]]
 BUDGET = 8.0  # seconds of computing that one diagnosis may take
+SEARCHING = 8.0  # of them for the search at least, however long the catalogue took
+ASKING = 2.0  # for questions about what was found
 ROUNDS = 3  # times that the search begins again with the answers that refuted its finds
 
 
@@ -31,10 +33,17 @@ class Explanation:
     says: str
     text: Callable | None = field(repr=False)  # None where the right text loses digits
     shown: Callable[[], str] = field(repr=False)
+    confirmed: int = 0  # deviating inputs, asked for, on which it gives what was returned
 
     def as_cause(self) -> dict[str, Any]:
         """The explanation as reports carry it."""
-        shown = {"kind": self.kind, "id": self.id, "says": self.says, "diff": self.shown()}
+        shown: dict[str, Any] = {
+            "kind": self.kind,
+            "id": self.id,
+            "says": self.says,
+            "diff": self.shown(),
+        }
+        shown |= {"confirmed": self.confirmed}
         return {**shown, "text": self.text} if self.text else shown
 
 
@@ -69,7 +78,12 @@ def explanations(
         return [Explanation(w["kind"], w["id"], w["says"], None, str) for w in halves]
 
     def asked(found: list[Explanation]) -> list[Explanation]:
-        return narrow(op, found, ask, precision, storage, seen, deadline) if ask else found
+        if not ask or not found:
+            return found
+        asked: list[Case] = []
+        until = max(deadline, time.process_time() + ASKING)  # whatever was used up before
+        left = narrow(op, found, ask, precision, storage, seen, until, asked)
+        return [replace(e, confirmed=len(asked)) for e in left]
 
     own = [expect(op, case.inputs, precision) for case, _ in seen]
     family = generations(op)
@@ -89,6 +103,7 @@ def explanations(
         sized = all(way["id"].startswith(SIZED) for way in ways)
         short = asked(explain_short(op, seen, storage, precision)) if sized else []
         return short or [Explanation(w["kind"], w["id"], w["says"], None, str) for w in ways]
+    deadline = max(deadline, time.process_time() + SEARCHING)
     for _ in range(ROUNDS):
         known_before = len(seen)
         found = explain(op, seen, storage, precision, deadline - time.process_time())

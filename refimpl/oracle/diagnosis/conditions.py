@@ -21,6 +21,7 @@ from refimpl.op import Op, values
 Inputs = dict[str, Any]
 NUMBERS = (0, 1)  # what a scalar may be special at
 TILES = (8, 16, 32, 64, 128)
+RANKS = (1, 2, 3, 4)
 FEWEST = 2  # cases on either side of a condition
 
 
@@ -90,13 +91,20 @@ def _about_arguments(op: Op) -> Iterator[Condition]:
             yield from _about_indices(name)
         elif spec.kind.name == "Bias":
             yield from _about_a_bias(name)
-        elif spec.dims[:1] != ["..."] and "..." in spec.dims:
+        elif spec.dims[:1] == ["..."]:
+            for rank in RANKS:
+                yield Condition(f"{name} has {rank} axes", _is_of_rank(name, rank))
+        elif "..." in spec.dims:
             yield Condition(f"{name} has fewer than four axes", _is_flat(name))
 
 
 def _about_an_option(name: str) -> Iterator[Condition]:
     yield Condition(f"{name} is given", lambda x: x[name] is not None)
     yield Condition(f"{name} is not given", lambda x: x[name] is None)
+
+
+def _is_of_rank(name: str, rank: int) -> Callable[[Inputs], bool]:
+    return lambda x: x[name] is not None and np.ndim(values(x[name])) == rank
 
 
 def _is_flat(name: str) -> Callable[[Inputs], bool]:

@@ -177,8 +177,12 @@ def smallest(
     wrong: Callable[[Case], bool],
     limit: float = LIMIT,
     clock: Callable[[], float] = time.process_time,
+    layout: str = "C",
 ) -> Case | None:
-    """The smallest input found, in the seconds of computing given, of which `wrong` holds."""
+    """The smallest input found, in the seconds of computing given, of which `wrong` holds.
+
+    `layout` is how its arrays lie in memory.
+    """
     import hypothesis
     from hypothesis import strategies as st
 
@@ -195,7 +199,8 @@ def smallest(
             op.evaluate(inputs)
         except ValueError:  # the operation is not defined there
             hypothesis.reject()
-        return Case(op.name, precision, "smallest", "shrunk", rounded(op, inputs, precision))
+        held = rounded(op, inputs, precision)
+        return Case(op.name, precision, "smallest", "shrunk", held, layout)
 
     def condition(case: Case) -> bool:
         if clock() > deadline:

@@ -218,6 +218,12 @@ def cause_lines(cause: dict[str, str]) -> list[str]:
     return [f"{verb} {name}: {cause['says']}", *changed]
 
 
+def more(finding: Finding) -> str:
+    """How many inputs beside those of the run confirmed the one cause that is named."""
+    count = finding.causes[0].get("confirmed", 0) if len(finding.causes) == 1 else 0
+    return f"; the cause fits them all, and {count} more that were asked for" if count else ""
+
+
 def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
     """What is wrong with one operation, and the command that shows it again."""
     finding = max(findings, key=lambda f: f.worst)
@@ -232,7 +238,9 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
         for line in cause_lines(cause):
             print(f"  {line}", file=stream)
     if finding.deviating:
-        print(f"  seen in {finding.deviating} of {finding.judged} cases", file=stream)
+        print(
+            f"  seen in {finding.deviating} of {finding.judged} cases{more(finding)}", file=stream
+        )
     for fact in finding.facts:
         print(f"  known: {fact}", file=stream)
     if finding.step:

@@ -344,7 +344,9 @@ class Trial:
             return outcome.outputs if outcome.status == "returned" else None
 
         alike = SameCause(op, ask, self.storage, text)
-        case = smallest(op, precision, alike, clock=computing(self.session))
+        shown = {case.layout for case, _ in self.deviating}  # perhaps in none that is row-major
+        layout = "C" if "C" in shown or not shown else min(shown)
+        case = smallest(op, precision, alike, clock=computing(self.session), layout=layout)
         if case is None:
             return
         case = replace(case, number=failing_cases.digest(case))

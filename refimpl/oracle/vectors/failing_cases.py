@@ -17,7 +17,7 @@ import numpy as np
 
 from refimpl.axes import bind
 from refimpl.op import Op
-from refimpl.oracle.cases.drawn import Case, rounded
+from refimpl.oracle.cases.drawn import LAYOUTS, Case, rounded
 from refimpl.oracle.judging.judge import expect
 from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.vectors import golden
@@ -33,8 +33,25 @@ def call(op: Op, case: Case) -> str:
     >>> call(OPS["softmax"], Case("softmax", "float32", "0", "", {"z": x}))
     'softmax(z=np.float32([[0.0, 1.5]]))'
     """
-    written = (f"{name}={literal(value)}" for name, value in case.typed(op).items())
+    typed = case.typed(op).items()
+    written = (f"{name}={laid(literal(value), value, case.layout)}" for name, value in typed)
     return f"{op.name}({', '.join(written)})"
+
+
+def laid(text: str, value: Any, layout: str) -> str:
+    """An argument that lies in memory as its case says.
+
+    >>> laid("np.eye(2)", np.eye(2), "F"), laid("np.eye(2)", np.eye(2), "strided")
+    ('np.asfortranarray(np.eye(2))', 'np.repeat(np.eye(2), 2, axis=-1)[..., ::2]')
+    """
+    if not isinstance(value, np.ndarray) or not value.ndim or layout == "C":
+        return text
+    if layout == "F":
+        return f"np.asfortranarray({text})"
+    if layout == "reversed":
+        axes = tuple(range(value.ndim))
+        return f"np.flip(np.ascontiguousarray(np.flip({text}, {axes})), {axes})"
+    return f"np.repeat({text}, 2, axis=-1)[..., ::2]"
 
 
 def literal(value: Any) -> str:
@@ -89,10 +106,11 @@ def entry(op: Op, case: Case, comment: str, causes: Sequence[str]) -> dict[str, 
 
 
 def digest(case: Case) -> str:
-    """A name for an input, eight hexadecimal digits."""
+    """A name for an input, eight hexadecimal digits, and its layout where that is not row-major."""
     inputs = {name: golden.array_entry(x) for name, x in case.inputs.items()}
     text = json.dumps([case.op, case.precision, inputs], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    name = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return name if case.layout == "C" else f"{name}-{case.layout}"
 
 
 def write(place: Path, op: Op, case: Case, comment: str, causes: Sequence[str]) -> Path:
@@ -138,4 +156,6 @@ def read(path: Path) -> tuple[Op, Case, tuple[str, ...]]:
         )
     inputs = rounded(op, vector.inputs, precision)
     number = vector.id.partition("/")[2]
-    return op, Case(op.name, precision, number, vector.comment, inputs), vector.flags
+    ending = number.rpartition("-")[2]
+    layout = ending if ending in LAYOUTS else "C"
+    return op, Case(op.name, precision, number, vector.comment, inputs, layout), vector.flags

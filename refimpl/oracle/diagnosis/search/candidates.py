@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -70,8 +71,10 @@ def hidden(root: Any, base: Candidate | None = None) -> list[Candidate]:
 
 @functools.lru_cache(maxsize=8)
 def _single_edits(root: Any, base: Candidate | None = None) -> list[Candidate]:
+    pages = pages_on(root, base)
+    kept = {f for f, page in pages.items() if base and page.source == pages_of(root)[f].source}
     found: dict[tuple[Any, str], Candidate] = {}
-    for page in pages_on(root, base).values():
+    for page in (page for function, page in pages.items() if function not in kept):
         same = (page.function, squeezed(page.source))
         for change in Writer(page).changes(RULES):
             candidate = Candidate(root, (change,), base)
@@ -86,7 +89,12 @@ def _single_edits(root: Any, base: Candidate | None = None) -> list[Candidate]:
         kind = (change.page.module, change.page.name, change.what, *names)
         alike.setdefault(kind, []).append(change)
     together = [Candidate(root, tuple(group), base) for group in alike.values() if _separate(group)]
-    return sorted((*found.values(), *together), key=lambda candidate: candidate.rank)
+    before = [
+        dataclasses.replace(candidate, base=base)  # on pages that the dialect leaves as they are
+        for candidate in (_single_edits(root) if kept else ())
+        if all(change.page.function in kept for change in candidate.changes)
+    ]
+    return sorted((*found.values(), *together, *before), key=lambda candidate: candidate.rank)
 
 
 @functools.lru_cache(maxsize=8)

@@ -12,7 +12,7 @@ from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.judging.judge import Expected, expect, judge
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """One case, what the target returned, and what the unedited text says of it."""
 

@@ -19,11 +19,18 @@ from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 
 Rounding = Callable[[np.ndarray], np.ndarray]
 SHORT = replace(PRECISIONS["float32"], product_bits=11)
+
+
+def _shortened(shorten: Rounding) -> Rounding:
+    """Fewer bits of each number; of what float32 may flush to zero, as many as there are."""
+    return lambda x: np.where(np.abs(x) < SHORT.smallest, x, shorten(x))
+
+
 HELD: dict[str, tuple[Rounding, str]] = {
     "bfloat16": (PRECISIONS["bfloat16"].round, "bfloat16"),
     "float16": (PRECISIONS["float16"].round, "float16"),
-    "tf32": (SHORT.shorten, "TF32"),
-    "tf32_cut": (replace(SHORT, truncates=True).shorten, "TF32, cut off"),
+    "tf32": (_shortened(SHORT.shorten), "TF32"),
+    "tf32_cut": (_shortened(replace(SHORT, truncates=True).shorten), "TF32, cut off"),
 }
 BITS = {"bfloat16": 8, "float16": 11, "tf32": 11, "tf32_cut": 11}
 

@@ -33,11 +33,17 @@ def make(template: str, **parts: ast.expr) -> ast.expr:
     '(x + 1) * y'
     """
 
-    class Fill(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.expr:
-            return parts.get(node.id, node)
+    return _Fill(parts).visit(ast.parse(template, mode="eval").body)
 
-    return Fill().visit(ast.parse(template, mode="eval").body)
+
+class _Fill(ast.NodeTransformer):
+    """Puts expressions in the places of names."""
+
+    def __init__(self, parts: dict[str, ast.expr]) -> None:
+        self.parts = parts
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.parts.get(node.id, node)
 
 
 def number(node: ast.AST) -> int | float | None:

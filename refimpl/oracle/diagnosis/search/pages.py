@@ -41,10 +41,15 @@ ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
     "the first head's bias for all": 3,
     "a bias for the first head alone": 4,
     "one entry longer": 4,
+    "one maximum for several rows": 4,
     "cut off at a limit": 3,
     "scaled by a size": 3,
 }
-GROUPED, AS_OTHERS = "groups ", 4  # groups that are not those meant, however they are written
+GROUPED, ONE_OF_ALL = (
+    ("groups ", "normalised by its "),
+    "alone, not all",
+)  # one slip, however it is written
+AS_OTHERS = 4
 TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")
 
 
@@ -83,7 +88,7 @@ class Change:
     @functools.cached_property
     def size(self) -> int:
         """How many words and signs are added, twice, or taken away: leaving out is easy."""
-        if self.what.startswith(GROUPED):
+        if self.what.startswith(GROUPED) or self.what.endswith(ONE_OF_ALL):
             return AS_OTHERS
         if self.what in ONE_SLIP:
             return ONE_SLIP[self.what]

@@ -7,8 +7,8 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import NEARLY, plainly, predict, reproduces, weigh
 from refimpl.oracle.diagnosis.causes import Explanation
-from refimpl.oracle.diagnosis.conditions import Condition, Sampled, of_samples, telling
+from refimpl.oracle.diagnosis.conditions import of_samples, telling
 from refimpl.oracle.diagnosis.search import plain
 from refimpl.oracle.diagnosis.search.candidates import (
     constants,
@@ -28,7 +28,8 @@ from refimpl.oracle.diagnosis.search.candidates import (
     single_edits,
 )
 from refimpl.oracle.diagnosis.search.comparison import Comparison
-from refimpl.oracle.diagnosis.search.evidence import Evidence, gathered, order
+from refimpl.oracle.diagnosis.search.conditioned import Conditioned, InSamples
+from refimpl.oracle.diagnosis.search.evidence import Evidence, gathered, is_small, order
 from refimpl.oracle.diagnosis.search.formats import shorter
 from refimpl.oracle.diagnosis.search.pages import NUMPY, Candidate
 from refimpl.oracle.judging.judge import Expected, judge
@@ -36,11 +37,18 @@ from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 SINGLES = 0.55  # of the time goes to the plain comparison of single edits, at most
+ENOUGH = 24  # cases, to begin with, in which a dialect is taken for the right text
 SPOKEN = 3  # dialects on whose texts the search begins again
 OF_THE_REST = 0.5  # of the time that is left goes to one of them
 MOSTLY = 0.5  # of the wrong numbers
 SHORT_S = 3.0  # seconds for formats and detours
 HELPFUL = 60  # edits that put something right, and may be made for some samples alone
+GIVING = 8  # edits for one output of several
+OVERFLOWING = (  # equal on paper
+    "one maximum for several rows",
+    "exponentials taken apart",
+    "an exponential that overflows",
+)
 PAIRED = 300  # small single edits that are tried in pairs with each other
 NUMBERS_S = 1.5  # seconds for numbers that have to be solved for
 
@@ -87,6 +95,7 @@ def matches(
     most: int = 3,
 ) -> list[Candidate]:
     """The candidates behind `explain`, no two of them the same function on what was seen."""
+    single_edits(op)  # made once for each operation, whatever the budget
     deadline = time.process_time() + budget_s  # of computing: the target's time is its own
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a mean of nothing is a result like another
@@ -95,44 +104,6 @@ def matches(
             return []
         trial = _Trial(op, evidence, storage, precision, deadline)
         return trial.run(most)
-
-
-@dataclass(frozen=True)
-class Conditioned(Candidate):
-    """An edit that is made only where a condition holds."""
-
-    condition: Condition = field(kw_only=True)
-
-    @property
-    def id(self) -> str:
-        """What is changed, and where."""
-        return f"{super().id}, only where {self.condition.says}"
-
-    @property
-    def text(self) -> Callable[..., Any]:
-        """The operation, edited where the condition holds."""
-        edited, holds = super().text, self.condition.holds
-        right = self.base.text if self.base else self.root
-        return lambda **inputs: (edited if holds(inputs) else right)(**inputs)
-
-
-@dataclass(frozen=True)
-class InSamples(Candidate):
-    """An edit that is made only for the samples of which a condition holds."""
-
-    condition: Sampled = field(kw_only=True)
-
-    @property
-    def id(self) -> str:
-        """What is changed, and for which samples."""
-        return f"{super().id}, only where {self.condition.says}"
-
-    @property
-    def text(self) -> Callable[..., Any]:
-        """The operation, edited where the condition holds."""
-        edited, condition = super().text, self.condition
-        right = self.base.text if self.base else self.root
-        return lambda **inputs: condition.split(edited, right, inputs)
 
 
 class _Trial(Comparison):
@@ -154,6 +125,7 @@ class _Trial(Comparison):
         self.kept: list[tuple[Candidate, list[list[Expected]]]] = []
         self.viable: list[tuple[Candidate, float]] = []  # that change something, with their gain
         self.partly: list[Candidate] = []  # right where the first case is wrong
+        self.giving: dict[int, list[Candidate]] = {}  # that put one output of several right
         self.results: dict[bytes, Callable] = {}  # the first text that gave them
         self.apart: dict[bytes, set[bytes]] = {}  # those that differ on small cases alone
         self.idle: list[Candidate] = []  # that change nothing alone
@@ -161,8 +133,8 @@ class _Trial(Comparison):
     def run(self, most: int) -> list[Candidate]:
         """Single edits first, then one in a format, a number, a dialect below; then pairs."""
         self._keep(self._singles(), most)
-        sources: list[Callable[[], Iterator[Candidate]]] = [self._shortened, self._constants]
-        sources += [self._conditioned, self._in_samples, self._numbers]
+        sources: list[Callable[[], Iterable[Candidate]]] = [self._shortened, self._constants]
+        sources += [self._by_output, self._conditioned, self._in_samples, self._numbers]
         for source in sources:
             if not self.kept:
                 self._keep(source(), 1)
@@ -191,7 +163,7 @@ class _Trial(Comparison):
             values = plain.values(text, self.evidence[0].case)
             if values is None:
                 continue
-            if self._passes(text, values):
+            if self._passes(text, values, _overflows(candidate)):
                 survivors.append(candidate)
             else:
                 self._sort(candidate, text, values)
@@ -206,6 +178,8 @@ class _Trial(Comparison):
             return  # no pairs are tried there
         prints = [values, *(plain.values(text, e.case) or [] for e in self.shown[1:])]
         fingerprint = plain.fingerprint(prints)
+        if len(self.op.outputs) > 1:
+            self._note_outputs(candidate, prints)
         if fingerprint == self._own_print(self.shown):
             others = plain.fingerprint(plain.values(text, e.case) or [] for e in self.rest)
             fingerprint += others  # what the first cases do not show, others may
@@ -237,7 +211,7 @@ class _Trial(Comparison):
                 return
             text = plain.text_of(candidate)
             values = plain.values(text, self.evidence[0].case)
-            if values is not None and self._passes(text, values):
+            if values is not None and self._passes(text, values, _overflows(candidate)):
                 yield candidate
 
     def _constants(self) -> Iterator[Candidate]:
@@ -308,6 +282,37 @@ class _Trial(Comparison):
                     candidate.root, candidate.changes, candidate.base, condition=condition
                 )
 
+    def _by_output(self) -> Iterator[Candidate]:
+        """One edit for each wrong output, where several are wrong; of the same kind first."""
+        failing = [e for e in self.shown if e.fails]
+        wrong = [
+            place
+            for place in range(len(self.op.outputs))
+            if not all(self._gives(e, [w.value for w in e.own], place) for e in failing)
+        ]
+        each = [self.giving.get(place, [])[:GIVING] for place in wrong]
+        if len(wrong) < 2 or not all(each):
+            return iter(())
+        ways = sorted(
+            itertools.product(*each), key=lambda way: len({c.changes[0].what for c in way})
+        )
+        joined = map(_joined, ways)
+        return self._fitting((c for c in joined if c is not None), NUMBERS_S)
+
+    def _note_outputs(self, candidate: Candidate, prints: list[list[np.ndarray]]) -> None:
+        """Remember which outputs an edit puts right on the cases shown, without being right."""
+        for place in range(len(self.op.outputs)):
+            some = [(e, values) for e, values in zip(self.shown, prints) if e.fails]
+            if all(self._gives(e, values, place) for e, values in some) and not all(
+                self._gives(e, [w.value for w in e.own], place) for e, _ in some
+            ):
+                self.giving.setdefault(place, []).append(candidate)
+
+    def _gives(self, e: Evidence, values: list[np.ndarray], place: int) -> bool:
+        """Whether one output is near what the target returned."""
+        close = self._close(values, e)
+        return close is not None and bool(close[place].all())
+
     def _in_samples(self) -> Iterator[Candidate]:
         """Edits that put some numbers right, where they are made for some samples alone."""
         some = sorted((v for v in self.viable if v[1] > 0), key=lambda v: (-v[1], v[0].rank))
@@ -320,17 +325,27 @@ class _Trial(Comparison):
 
     def _on_dialects(self, most: int) -> None:
         """The same search where a dialect is spoken that puts something right."""
+        some = [e for place, e in enumerate(self.evidence) if place < ENOUGH or is_small(e)]
+        others = [e for e in self.evidence if e not in some]
         for base in self._spoken()[:SPOKEN]:
             share = time.process_time() + (self.deadline - time.process_time()) * OF_THE_REST
             text = base.text
-            evidence = sorted((self._seen_from(e, text) for e in self.evidence), key=order)
+            evidence = sorted((self._seen_from(e, text) for e in some), key=order)
             if not any(e.fails for e in evidence):
                 continue
             inner = _Trial(self.op, evidence, self.storage, self.precision, share, base)
             inner.run(most)
-            self.kept = inner.kept
+            self.kept = [kept for kept in inner.kept if self._holds(kept[0].text, others)]
             if self.kept:
                 return
+
+    def _holds(self, text: Callable, evidence: list[Evidence]) -> bool:
+        """Whether an edited text explains what was returned in some more cases."""
+        return all(
+            weigh(predict(self.op, text, e.case), e.own, self.op, e.outputs, self.storage)
+            is not False
+            for e in evidence
+        )
 
     def _spoken(self) -> list[Candidate]:
         """The dialects that give some of the wrong numbers, those that give most first."""
@@ -384,7 +399,7 @@ class _Trial(Comparison):
                 continue
             text = plain.text_of(pair)
             values = plain.values(text, self.evidence[0].case)
-            if values is not None and self._passes(text, values):
+            if values is not None and self._passes(text, values, False):
                 self._keep([pair], 1)
                 if self.kept:
                     return
@@ -416,7 +431,7 @@ class _Trial(Comparison):
                     filled = candidate.filled(float(f"{root:.{digits}g}"))
                     text = plain.text_of(filled)
                     values = plain.values(text, first.case)
-                    if values is not None and self._passes(text, values):
+                    if values is not None and self._passes(text, values, _overflows(candidate)):
                         yield filled  # more digits follow if the bound asks for them
 
     def _keep(self, survivors: Iterable[Candidate], most: int) -> None:
@@ -429,7 +444,7 @@ class _Trial(Comparison):
                 continue
             failing = [e for e in self.evidence if e.fails]
             given = [plain.values(text, e.case) or [] for e in failing]
-            if self._nearer(given, failing) <= MOSTLY:
+            if self._nearer(given, failing) <= MOSTLY and not _overflows(candidate):
                 continue  # it fits because the bound is wide, and explains nothing
             results, says_something = [], False
             for e in self.evidence:
@@ -454,3 +469,16 @@ class _Trial(Comparison):
             if values is None or not plain.within(values, want):
                 return False
         return True
+
+
+def _overflows(candidate: Candidate) -> bool:
+    """Whether an edit is one that shows where numbers of the target's format end."""
+    return any(change.what in OVERFLOWING for change in candidate.changes)
+
+
+def _joined(edits: Sequence[Candidate]) -> Candidate | None:
+    """Several edits as one, none where they are in each other's way."""
+    one: Candidate | None = edits[0]
+    for other in edits[1:]:
+        one = one if one is None or one is other else one.with_another(other)
+    return one

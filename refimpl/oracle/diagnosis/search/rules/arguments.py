@@ -70,3 +70,23 @@ def neutral_argument(at: Writer, node: ast.stmt) -> Edits:
             values = ["0.0", "1.0"]
         for value in values:
             yield node, at.with_prologue(node, f"{name} = {value}"), "an argument is not looked at"
+
+
+NORMALISED = {  # along the last axis
+    "length": "{0} / np.maximum(np.sqrt(np.sum({0} * {0}, axis=-1, keepdims=True)), 1e-12)",
+    "mean square": "{0} / np.maximum(np.sqrt(np.mean({0} * {0}, axis=-1, keepdims=True)), 1e-12)",
+    "mean": "{0} - np.mean({0}, axis=-1, keepdims=True)",
+}
+
+
+@rule(ast.Assign, ast.Return)
+def normalised_before(at: Writer, node: ast.stmt) -> Edits:
+    """One argument, or two that are multiplied, normalised before anything else."""
+    if not at.is_first(node):
+        return
+    arrays = [n for n, p in at.annotated.items() if at.kind(ast.Name(n)) == "Float"]
+    groups = [(name,) for name in arrays] + list(itertools.combinations(arrays, 2))
+    for names in groups:
+        for what, template in NORMALISED.items():
+            line = "\n    ".join(f"{name} = {template.format(name)}" for name in names)
+            yield node, at.with_prologue(node, line), f"normalised by its {what} before"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from refimpl.oracle.diagnosis.search.nodes import make, numpy_name
+from refimpl.oracle.diagnosis.search.nodes import make, numpy_name, span
 from refimpl.oracle.diagnosis.search.registry import Edits, rule
 from refimpl.oracle.diagnosis.search.writer import Writer
 
@@ -61,3 +61,33 @@ def logistic_unguarded(at: Writer, node: ast.BinOp) -> Edits:
                 "np.exp(Z) / (1 + np.exp(Z))**2",
             ):
                 yield node, make(template, Z=z), "an exponential that overflows"
+
+
+@rule(ast.Return)
+def one_maximum_for_several(at: Writer, node: ast.Return) -> Edits:
+    """The largest of all, or of several rows, subtracted; the sum may then be less than one."""
+    total = _guarded_sum(node.value)
+    if total is None:
+        return
+    for step in at.tree.body:
+        call = step.value if isinstance(step, ast.Assign) else None
+        if not (isinstance(call, ast.Call) and numpy_name(call.func) == "max"):
+            continue
+        steps = at.tree.body[at.tree.body.index(step) : at.tree.body.index(node) + 1]
+        lines = [at.as_written(one).strip() for one in steps]
+        for axis in ("None", "(-2, -1)"):
+            largest = [lines[0].replace("axis=-1", f"axis={axis}"), *lines[1:-1]]
+            for template in ("np.where(S > 0, S, 1)", "S"):
+                assert isinstance(node.value, ast.BinOp)
+                new = make(f"A / {template}", A=node.value.left, S=total)
+                text = "\n    ".join([*largest, f"return {ast.unparse(new)}"])
+                yield span(step, node), text, "one maximum for several rows"
+
+
+def _guarded_sum(value: ast.expr | None) -> ast.expr | None:
+    """The sum below a bar that is held at one or above."""
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Div):
+        below = value.right
+        if isinstance(below, ast.Call) and numpy_name(below.func) == "maximum":
+            return below.args[0]
+    return None
