@@ -153,6 +153,12 @@ def silu(x):
 
 
 @_on_tensors
+def relu(x):
+    """jax.nn.relu"""
+    return jax.nn.relu(x)
+
+
+@_on_tensors
 def swiglu(gate, up):
     """jax.nn.silu"""
     return jax.nn.silu(gate) * up

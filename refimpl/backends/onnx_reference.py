@@ -101,6 +101,11 @@ def gelu_tanh(x):
     return _node("Gelu", x, approximate="tanh")
 
 
+def relu(x):
+    """Relu"""
+    return _node("Relu", x)
+
+
 def silu(x):
     """Swish"""
     return _node("Swish", x)

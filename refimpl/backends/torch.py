@@ -148,6 +148,12 @@ def silu(x):
 
 
 @_on_tensors
+def relu(x):
+    """torch.nn.functional.relu"""
+    return F.relu(x)
+
+
+@_on_tensors
 def swiglu(gate, up):
     """torch.nn.functional.silu"""
     return F.silu(gate) * up

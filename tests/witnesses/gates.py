@@ -34,6 +34,22 @@ def _gate_vjp(kind, gate, up, grad):
     return gate_grad, up_grad
 
 
+def relu(x):
+    y = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        if x[place] > 0:
+            y[place] = x[place]
+    return y
+
+
+def relu_vjp(x, grad):
+    x_grad = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        if x[place] > 0:
+            x_grad[place] = grad[place]
+    return x_grad
+
+
 def swiglu(gate, up):
     return _gate("silu", gate, up)
 

@@ -1,5 +1,6 @@
 """Compiled twins of the gates: same names, same arguments, same steps."""
 
+import numpy as np
 from numba import njit
 
 from refimpl.compiled.memory import empty
@@ -12,6 +13,14 @@ from refimpl.ops.layers.fast_activations import (
     _gelu_tanh_vjp,
     _gelu_vjp,
 )
+
+
+def relu(x):
+    return np.maximum(x, x.dtype.type(0))
+
+
+def relu_vjp(x, grad):
+    return np.where(x > 0, grad, grad.dtype.type(0))
 
 
 def swiglu(gate, up):

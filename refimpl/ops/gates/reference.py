@@ -1,4 +1,6 @@
-"""Gated linear units: the feed-forward layers of Llama, Qwen, T5 1.1 and Stable Diffusion."""
+"""The rectifier and gated linear units: feed-forward layers from the first Transformer to Llama."""
+
+import numpy as np
 
 from refimpl.axes import Array, Float
 from refimpl.ops.layers.reference import (
@@ -9,6 +11,53 @@ from refimpl.ops.layers.reference import (
     silu,
     silu_vjp,
 )
+
+
+def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""The rectifier: what is positive passes, what is negative becomes zero.
+
+    $$y = \max(x, 0)$$
+
+    x: ..., any numbers.
+
+    Returns ..., numbers of at least zero.
+
+    Raises AxesError for an x that is not of real numbers.
+
+    Elsewhere: the activation of the first Transformer, of the lectures' GPT and of T5's first
+    release. MobileNet stops at 6; leaky forms pass a hundredth of what is negative.
+
+    Paper: Nair, Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
+
+    >>> import numpy as np
+    >>> relu(np.array([-2.0, 0.0, 3.0]))
+    array([0., 0., 3.])
+    """
+    return np.maximum(x, 0)
+
+
+def relu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""The gradient of a loss behind a rectifier: it passes where the number passed.
+
+    $$\bar x = \bar y\, [x > 0]$$
+
+    x: ..., the numbers that were rectified.
+    grad: ..., the gradient with respect to what came out.
+
+    Returns ..., the gradient of x; zero where x is zero, at which there is no slope.
+
+    Raises AxesError for shapes that differ.
+
+    Elsewhere: torch, JAX and TensorFlow take zero at zero, too; any number from zero to grad is a
+    subgradient. Guided backpropagation drops what arrives below zero as well.
+
+    Paper: Nair, Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
+
+    >>> import numpy as np
+    >>> relu_vjp(np.array([-2.0, 0.0, 3.0]), np.array([1.0, 1.0, 1.0]))
+    array([0., 0., 1.])
+    """
+    return np.where(x > 0, grad, 0)
 
 
 def swiglu(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, "..."]:

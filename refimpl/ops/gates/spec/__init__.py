@@ -8,5 +8,6 @@ from refimpl.ops.gates.spec.gated import (
     SWIGLU,
     SWIGLU_VJP,
 )
+from refimpl.ops.gates.spec.relu import RELU, RELU_VJP
 
-OPS = (SWIGLU, SWIGLU_VJP, GEGLU, GEGLU_VJP, GEGLU_TANH, GEGLU_TANH_VJP)
+OPS = (RELU, RELU_VJP, SWIGLU, SWIGLU_VJP, GEGLU, GEGLU_VJP, GEGLU_TANH, GEGLU_TANH_VJP)
