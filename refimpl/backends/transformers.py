@@ -7,7 +7,9 @@ import torch
 from refimpl.backends import hooks
 from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.models.configs import Clip, Vit
+from refimpl.models.gpt2 import Gpt2
 from refimpl.models.spec import clip as clip_names
+from refimpl.models.spec import gpt2 as gpt2_names
 from refimpl.models.spec import vit as vit_names
 
 hooks.allow_broken_torchvision()
@@ -108,7 +110,27 @@ def _clip(config, seed):
     return hooks.record(model, config, names, run, seed, VERSION)
 
 
-BUILDERS = {Vit: _vit, Clip: _clip}
+def _gpt2(config, seed):
+    model = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
+            vocab_size=config.vocabulary,
+            n_positions=config.context,
+            n_embd=config.width,
+            n_layer=config.layers,
+            n_head=config.heads,
+            bos_token_id=config.vocabulary - 1,
+            eos_token_id=config.vocabulary - 1,
+        )
+    )
+
+    def run(ids):
+        return {"logits": model(input_ids=ids).logits}
+
+    names = (*gpt2_names.TRANSFORMERS, (r"\.mlp\.act\.$", ".mlp.activation."))
+    return hooks.record(model, config, names, run, seed, VERSION)
+
+
+BUILDERS = {Vit: _vit, Clip: _clip, Gpt2: _gpt2}
 
 
 # Operations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,6 +32,26 @@ def block_shapes(name: str, width: int, hidden: int, layer_scale: bool = False) 
     if layer_scale:
         shapes |= {"ls_1.gamma": (width,), "ls_2.gamma": (width,)}
     return {f"{name}.{part}": shape for part, shape in shapes.items()}
+
+
+class Blocks(Protocol):
+    """What the blocks of a Transformer need to know of a configuration."""
+
+    @property
+    def layers(self) -> int:
+        """How many blocks."""
+
+    @property
+    def heads(self) -> int:
+        """Heads of each attention."""
+
+    @property
+    def activation(self) -> str:
+        """The name of an operation."""
+
+    @property
+    def eps(self) -> float:
+        """The guard of each layer norm."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.models import TEXT, Params, Tap, untouched
-from refimpl.models.configs import Text, Vit
+from refimpl.models.configs import Blocks, Vit
 
 
 def norm(x: Any, params: Params, name: str, eps: float, ops: Any) -> Any:
@@ -65,7 +65,7 @@ def block(
     x: Any,
     params: Params,
     name: str,
-    config: Vit | Text,
+    config: Blocks,
     bias: Any = None,
     ops: Any = TEXT,
     tap: Tap = untouched,
@@ -104,7 +104,7 @@ def transformer(
     x: Any,
     params: Params,
     at: str,
-    config: Vit | Text,
+    config: Blocks,
     bias: Any = None,
     ops: Any = TEXT,
     tap: Tap = untouched,

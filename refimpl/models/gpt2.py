@@ -1,0 +1,82 @@
+"""GPT-2: a causal Transformer over token ids that scores the next word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refimpl.axes import AxesError
+from refimpl.models import TEXT, Params, Tap, untouched
+from refimpl.models.configs import Shapes, block_shapes
+from refimpl.models.vit import norm, transformer
+
+
+@dataclass(frozen=True)
+class Gpt2:
+    """Sizes of a GPT-2; `activation` is the name of an operation."""
+
+    width: int
+    layers: int
+    heads: int
+    context: int = 1024
+    vocabulary: int = 50257
+    activation: str = "gelu_tanh"
+    eps: float = 1e-5
+
+    @property
+    def hidden(self) -> int:
+        """The hidden width of a perceptron."""
+        return 4 * self.width
+
+    def shapes(self) -> Shapes:
+        """Name and shape of every parameter; the table of words is the head as well."""
+        shapes: Shapes = {
+            "wte.weight": (self.vocabulary, self.width),
+            "wpe.weight": (self.context, self.width),
+            "ln_f.weight": (self.width,),
+            "ln_f.bias": (self.width,),
+        }
+        for i in range(self.layers):
+            shapes |= block_shapes(f"transformer.resblocks.{i}", self.width, self.hidden)
+        return shapes
+
+    def accept(self, ids: Any) -> None:
+        """Raise `AxesError` for ids of another shape, type or range."""
+        ids = np.asarray(ids)
+        if ids.dtype.kind not in "iu" or ids.ndim != 2 or not 0 < ids.shape[1] <= self.context:
+            raise AxesError(
+                f"gpt2: ids has dtype {ids.dtype} and shape {ids.shape}, "
+                f"expected integers (texts, at most {self.context})"
+            )
+        if ids.size and (ids.min() < 0 or ids.max() >= self.vocabulary):
+            worst = ids.min() if ids.min() < 0 else ids.max()
+            raise AxesError(f"gpt2: ids has {worst}, but the vocabulary has {self.vocabulary}")
+
+
+def gpt2(ids: Any, params: Params, config: Gpt2, ops: Any = TEXT, tap: Tap = untouched) -> Any:
+    r"""Score every word as the next one, after each word of a text.
+
+    $$z_0 = W_e[x] + W_p[:N], \qquad z_l = \mathrm{Block}_l(z_{l-1}), \qquad
+    \ell = \mathrm{LN}(z_L)\, W_e^\top$$
+
+    ids: B N, token ids.
+    params: the arrays, under the names of `Gpt2.shapes`.
+    config: sizes, activation and epsilon.
+
+    Returns B N V, logits; those of one place depend on the words up to it alone.
+
+    Raises AxesError for ids that are no integers, outside the vocabulary, or too many.
+
+    Elsewhere: OpenAI and transformers store the matrices of blocks transposed, (in, out), and call
+    the tanh form of GELU "gelu_new". GPT-1 normalises after adding, and has no last norm.
+
+    Paper: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
+    """
+    config.accept(ids)
+    length = np.shape(ids)[1]
+    x = tap("tokens", params["wte.weight"][ids] + params["wpe.weight"][:length])  # B N D
+    x = transformer(x, params, "", config, ops.causal_bias(length, length), ops, tap)
+    x = tap("ln_f", norm(x, params, "ln_f", config.eps, ops))  # B N D
+    return tap("logits", ops.linear(x, params["wte.weight"], None))  # B N V

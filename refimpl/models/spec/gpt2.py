@@ -1,0 +1,95 @@
+"""The record of GPT-2."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refimpl.models.gpt2 import Gpt2, gpt2
+from refimpl.models.mistakes import BLOCK, elsewhere
+from refimpl.models.model import Model
+from refimpl.models.names import Layout, Params, shape_of
+from refimpl.models.spec.vit import CHOICES, heads, infer_blocks
+from refimpl.op import Edit
+
+LENGTH = 16  # words of a text, if the context allows
+TRANSFORMERS = (
+    (r"^transformer\.(?=(wte|wpe|ln_f|h)\.)", ""),
+    (r"^lm_head\.weight$", "|drop"),  # the table of words once more
+    (r".*\.attn\.(bias|masked_bias)$", "|drop"),  # the causal mask
+    (r"^h\.", "transformer.resblocks."),
+    (r"\.attn\.c_attn\.weight$", ".attn.in_proj_weight|T"),
+    (r"\.attn\.c_attn\.bias$", ".attn.in_proj_bias"),
+    (r"\.attn\.c_proj\.weight$", ".attn.out_proj.weight|T"),
+    (r"\.attn\.c_proj\.bias$", ".attn.out_proj.bias"),
+    (r"\.mlp\.(c_fc|c_proj)\.weight$", r".mlp.\1.weight|T"),
+)
+OWN = (
+    Edit(
+        "gpt2/later-words-seen",
+        "lets words see those behind them",
+        "ops.causal_bias(length, length)",
+        "None",
+        "gpt2",
+    ),
+    Edit(
+        "gpt2/no-positions",
+        "adds no positions",
+        ' + params["wpe.weight"][:length]',
+        "",
+        "gpt2",
+    ),
+    Edit(
+        "gpt2/positions-one-later",
+        "counts positions from one",
+        '["wpe.weight"][:length]',
+        '["wpe.weight"][1 : length + 1]',
+        "gpt2",
+    ),
+    Edit(
+        "gpt2/no-last-norm",
+        "reads words that are not normalised",
+        'norm(x, params, "ln_f", config.eps, ops)',
+        "x",
+        "gpt2",
+    ),
+)
+CAUSAL = {"vit/later-tokens-hidden", "vit/layer-scale-dropped"}  # no mistakes here
+
+
+def inputs(config: Gpt2, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Two texts of random words."""
+    length = min(config.context - 1, LENGTH)
+    return {"ids": rng.integers(0, config.vocabulary, (2, length))}
+
+
+def infer(params: Params) -> Gpt2:
+    """The configuration that the shapes tell; heads are 64 wide, or there is one.
+
+    Raises WeightsError where what is needed to tell is missing or misshapen.
+    """
+    vocabulary, width = shape_of(params, "wte.weight", 2)
+    context, _ = shape_of(params, "wpe.weight", 2)
+    layers, _ = infer_blocks(params, "")
+    return Gpt2(width, layers, heads(width), context, vocabulary)
+
+
+MODEL = Model(
+    name="gpt2",
+    text=gpt2,
+    config=Gpt2,
+    inputs=inputs,
+    sizes={
+        "gpt2": Gpt2(768, 12, 12),
+        "gpt2-medium": Gpt2(1024, 24, 16),
+        "gpt2-large": Gpt2(1280, 36, 20),
+        "gpt2-xl": Gpt2(1600, 48, 25),
+    },
+    choices=CHOICES,
+    mistakes=(*OWN, *(elsewhere(edit, "gpt2") for edit in BLOCK if edit.id not in CAUSAL)),
+    compiled="refimpl.models.compiled",
+    layouts=(Layout(r"(transformer\.)?wte\.", TRANSFORMERS),),
+    entering=((r"\.ln_2$", ".middle"), (r"^transformer\.resblocks\.0\.ln_1$", "tokens")),
+    sign="wte.weight",
+    infer=infer,
+    says="GPT-2",
+)

@@ -1,0 +1,93 @@
+"""GPT-2: the sizes that were published, what must hold, and the library's layer by layer."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+
+import numpy as np
+import pytest
+
+import refimpl
+from refimpl.axes import AxesError
+from refimpl.models import compiled, recorder
+from refimpl.models.configs import count
+from refimpl.models.gpt2 import Gpt2, gpt2
+from refimpl.models.registry import find_model
+from refimpl.models.spec.gpt2 import MODEL
+from refimpl.models.weights import check, infer
+from refimpl.op import Op
+from refimpl.oracle.diagnosis.structure import judge_layers
+from refimpl.oracle.judging.layers import bounded
+from refimpl.oracle.targets.models import Recording, inputs_for
+
+from .small import random_params
+
+SMALL = Gpt2(24, 2, 3, context=12, vocabulary=40)
+PUBLISHED = {
+    "gpt2": 124_439_808,
+    "gpt2-medium": 354_823_168,
+    "gpt2-large": 774_030_080,
+    "gpt2-xl": 1_557_611_200,
+}
+
+
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED.items())
+def test_the_model_has_as_many_parameters_as_was_published(name, parameters):
+    assert count(find_model(name)) == parameters
+
+
+def test_a_later_word_changes_no_earlier_logits():
+    params, ids = random_params(SMALL, dtype=np.float64), inputs_for(SMALL, 0)["ids"]
+    other = ids.copy()
+    other[:, 7] = (other[:, 7] + 1) % SMALL.vocabulary
+    first, second = gpt2(ids, params, SMALL), gpt2(other, params, SMALL)
+    assert np.array_equal(first[:, :7], second[:, :7])
+    assert not np.array_equal(first[:, 7:], second[:, 7:])
+
+
+def test_ids_that_the_model_does_not_have_are_refused():
+    params = random_params(SMALL)
+    with pytest.raises(AxesError, match="ids has 40, but the vocabulary has 40"):
+        gpt2(np.array([[40]]), params, SMALL)
+    with pytest.raises(AxesError, match="at most 12"):
+        gpt2(np.zeros((1, 13), int), params, SMALL)
+
+
+def test_the_compiled_form_is_within_the_bound_of_the_whole():
+    params, given = random_params(SMALL, dtype=np.float64), inputs_for(SMALL, 0)
+    whole = bounded(gpt2, params, "float64", **given, config=SMALL)
+    found = gpt2(**given, params=params, config=SMALL, ops=compiled)
+    assert np.isfinite(whole.error).all()
+    assert (np.abs(found - whole.value) <= 2 * whole.error).all()
+
+
+def test_the_shapes_tell_the_sizes():
+    params = random_params(SMALL)
+    assert infer(params) == dataclasses.replace(SMALL, heads=1)
+    check(params, SMALL)
+
+
+WRONG = ("later-words-seen", "no-positions", "positions-one-later", "no-last-norm", "post-norm")
+
+
+@pytest.mark.parametrize("slug", WRONG)
+def test_a_wrong_structure_is_named(slug):
+    edit = next(edit for edit in MODEL.mistakes if edit.id == f"gpt2/{slug}")
+    params, given, layers = random_params(SMALL), inputs_for(SMALL, 0), {}
+    wrong = Op(gpt2).edited(edit)
+    wrong(**given, params=params, config=SMALL, ops=refimpl.fast, tap=recorder(layers))
+    judgement = judge_layers(Recording(SMALL, params, given, layers))
+    assert [found.edits for found in judgement.explanations] == [(edit,)]
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="is not installed")
+def test_the_library_computes_every_layer_of_it():
+    from refimpl.backends import transformers
+
+    recording = transformers.record(SMALL, seed=1)
+    check(recording.params, SMALL)
+    judgement = judge_layers(recording)
+    assert judgement.status == "conforms"
+    assert len(judgement.layers) == 3 + 12 * SMALL.layers
+    assert all(layer.judged for layer in judgement.layers)
