@@ -63,6 +63,30 @@ def test_a_wrong_kernel_deviates_at_its_own_shape(folder, capsys, body):
     assert "refimpl verify kernel.py --op product --inputs own.npz" in capsys.readouterr().out
 
 
+LONG = {
+    "as written": ("def product(a, b):\n    return a @ b\n", 0),
+    "one after another": (
+        "def product(a, b):\n    y = np.zeros((len(a), b.shape[1]), np.float32)\n"
+        "    for k in range(len(b)):\n        y = y + a[:, k, None] * b[k]\n    return y\n",
+        0,
+    ),
+    "float16 inside": (
+        "def product(a, b):\n    return np.float32(np.float16(a)) @ np.float32(np.float16(b))\n",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_what_a_long_sum_hides_shows_in_all_its_errors_together(folder, capsys, name):
+    rng = np.random.default_rng(1)
+    a, b = (np.float32(rng.standard_normal(s)) for s in ((40, 3000), (3000, 9)))
+    np.savez("own.npz", a=a, b=b)
+    body, code = LONG[name]
+    assert judge(body) == code
+    assert ("every error is within its bound" in capsys.readouterr().out) == bool(code)
+
+
 def test_rows_that_depend_on_each_other_are_judged_whole(folder, capsys):
     registry.bring(own.page("page.py"))
     with np.load("rows.npz") as arrays:

@@ -81,7 +81,7 @@ def statistics(op: Op, precision: str, ask: Ask) -> tuple[Statistics | None, lis
         return found, []
     fitting = []
     for way in WAYS.get(precision, ()):
-        told = measure(answered, functools.partial(_both, op, way)) if way.predicts else None
+        told = measure(answered, functools.partial(both_ways, op, way)) if way.predicts else None
         if told is not None and told.conforms:
             fitting.append(way)
     causes = [as_cause(way) for way in finest(fitting)]
@@ -94,7 +94,7 @@ def long_cases(name: str, precision: str) -> list[Case]:
     return [long_case(OPS[name], precision, SEED, i) for i in range(CASES)]
 
 
-def _both(op: Op, way: Way | None, case: Case) -> tuple[list[Expected], list[Expected]]:
+def both_ways(op: Op, way: Way | None, case: Case) -> tuple[list[Expected], list[Expected]]:
     """What is expected if n roundings count as √n, and if they do not count at all."""
     p = way.precision if way else PRECISIONS[case.precision]
     some, none = replace(p, spread=1.0), replace(p, spread=0.0)
@@ -110,7 +110,7 @@ def _judged(name: str, precision: str, number: str) -> tuple[list[Expected], lis
     """The same for the text itself, kept while several targets are judged side by side."""
     op = OPS[name]
     case = next(case for case in long_cases(name, precision) if case.number == number)
-    return _both(op, None, case)
+    return both_ways(op, None, case)
 
 
 def measure(

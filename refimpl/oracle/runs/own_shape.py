@@ -9,6 +9,7 @@ the same for a row alone as among others, or the answer is judged whole.
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from refimpl import registry
 from refimpl.axes import AxesError
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, rounded
+from refimpl.oracle.diagnosis.statistics import both_ways, measure
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Verdict, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -26,6 +28,8 @@ from refimpl.oracle.targets.sessions import Session, TargetError
 ROWS = 24  # of a sample: both ends, and the others anywhere between
 LARGEST = 1 << 33  # bytes of an answer
 WHOLE = 1 << 22  # numbers of all inputs together, where the answer is judged whole
+
+NOT_SOUGHT = {"kind": "unknown", "id": "", "says": "not looked for", "diff": ""}
 
 Inputs = dict[str, Any]
 
@@ -129,10 +133,42 @@ def verify_own_shape(
         for number, given in (("own", inputs), ("turned", turned)):
             case = Case(op.name, precision, number, str(path), given)
             note(finding, *judged(op, session, case, rng), case)
+        if finding.status == "conforms" and precision != "float64":
+            spread(finding, op, session, inputs, rng)
         report = Report(target, session.about["version"], [finding], seed=seed)
     words = ["refimpl", "verify", target, "--op", op.name, "--inputs", str(path)]
     finding.replay = shlex.join([*words, *registry.whence(op.name)])
     return report
+
+
+def spread(
+    finding: Finding, op: Op, session: Session, inputs: Inputs, rng: np.random.Generator
+) -> None:
+    """Judge the errors of long sums together, on independent normal numbers of the same shape.
+
+    A sum of thousands of terms has a wide bound; independent roundings come to far less.
+    """
+    real = [n for n, x in inputs.items() if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+    if not real or not all(np.min(inputs[n]) < 0 < np.max(inputs[n]) for n in real):
+        return  # probabilities, variances: normal numbers are none
+    drawn = {name: rng.standard_normal(inputs[name].shape) for name in real}
+    case = Case(
+        op.name, finding.precision, "normal", "", rounded(op, inputs | drawn, finding.precision)
+    )
+    outcome = session.call(op, case, LARGEST)
+    names, rows = sample(op, case.inputs, rng)
+    if outcome.status != "returned" or not names:
+        return
+    some = replace(case, inputs=cut(case.inputs, names, rows))
+    answered = [(some, [x[rows] for x in outcome.outputs])]
+    found = measure(answered, lambda case: both_ways(op, None, case))
+    if found is not None:
+        finding.cases += 1
+        finding.variance, finding.bias = found.variance, found.bias
+        if not found.conforms:
+            finding.status, finding.says = "deviates", f"{op.name}: {found}"
+            finding.worst, finding.case = max(found.variance, found.bias), case.id
+            finding.causes = [dict(NOT_SOUGHT)]
 
 
 def note(finding: Finding, status: str, verdict: Verdict, rows: int, case: Case) -> None:
@@ -146,7 +182,7 @@ def note(finding: Finding, status: str, verdict: Verdict, rows: int, case: Case)
         finding.status = "deviates" if status == "returned" else "crashes"
         finding.says, finding.case = str(verdict), case.id
         finding.deviating += 1
-        finding.causes = [{"kind": "unknown", "id": "", "says": "not looked for", "diff": ""}]
+        finding.causes = [dict(NOT_SOUGHT)]
     if finding.refused == finding.cases:
         finding.status, finding.says = "unsupported", f"{finding.op}: not one case was judged"
     elif finding.status == "unsupported":
