@@ -123,10 +123,12 @@ if TYPE_CHECKING:
     from typing import Annotated as Index
     from typing import Annotated as Kept
     from typing import Annotated as Label
+    from typing import Annotated as Level
     from typing import Annotated as Limit
     from typing import Annotated as LogScale
     from typing import Annotated as LogVariance
     from typing import Annotated as Mask
+    from typing import Annotated as Positive
     from typing import Annotated as Previous
     from typing import Annotated as Scale
     from typing import Annotated as Size
@@ -155,6 +157,8 @@ else:
     AlphaBar = Kind("AlphaBar", "signal shares in [0, 1]", low=0, high=1, table=True)
     Base = Kind("Base", "a base above one", low=1, open_low=True)
     Limit = Kind("Limit", "a positive limit, inf for none", low=0, open_low=True)
+    Level = Kind("Level", "a noise level, zero or more", low=0)
+    Positive = Kind("Positive", "numbers above zero", low=0, open_low=True)
     Time = Kind("Time", "diffusion times, zero-based", low=0, table=True)
     Index = Kind("Index", "zero-based indices below the named axis", low=0, integer=True)
     Previous = Kind("Previous", "an earlier index, -1 before the first", low=-1, integer=True)

@@ -24,6 +24,7 @@ CHAPTERS = (
     "scaling",
     "clip",
     "diffusion",
+    "samplers",
     "guidance",
 )
 

@@ -6,6 +6,7 @@ one. It steps a whole batch at one time, so samples of different times are stepp
 
 from __future__ import annotations
 
+import warnings
 from unittest import mock
 
 import diffusers
@@ -25,7 +26,7 @@ _TABLES = ("fixed_small_log_variance", "fixed_large_log_variance")
 SUPPORTS = {
     **dict.fromkeys((*_FLOAT32, *_TABLES), ("float32",)),  # tables are float32, and say so
     **dict.fromkeys(
-        ("q_posterior", "learned_range_log_variance", "layer_norm", "silu"),
+        ("q_posterior", "learned_range_log_variance", "layer_norm", "silu", "euler_step"),
         ("float32", "bfloat16", "float16"),
     ),
     **dict.fromkeys(("respaced_timesteps", "p_sample"), ("float64", "float32")),
@@ -256,6 +257,76 @@ def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
         return scheduler.step(output, time, x, eta=eta, variance_noise=z).prev_sample
 
     return _one_by_one(step, x_t, t, t_prev, eps, noise)
+
+
+# Samplers in the space of noise levels
+
+
+def _between(kind, x, levels, **settings):
+    """A scheduler that stands before a step between given levels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # tensors that NumPy copies
+        scheduler = kind(**settings)
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    scheduler.sigmas = torch.tensor(levels, dtype=dtype)
+    scheduler._step_index, scheduler.is_scale_input_called = 0, True
+    return scheduler
+
+
+@_on_tensors
+def euler_step(x, denoised, sigma, sigma_next):
+    """EulerDiscreteScheduler(prediction_type="sample").step"""
+    scheduler = _between(
+        diffusers.EulerDiscreteScheduler, x, (sigma, sigma_next), prediction_type="sample"
+    )
+    return scheduler.step(denoised, 0.0, x).prev_sample
+
+
+@_on_tensors
+def heun_step(x, denoised, denoised_next, sigma, sigma_next):
+    """HeunDiscreteScheduler(prediction_type="sample").step, twice"""
+    scheduler = _between(
+        diffusers.HeunDiscreteScheduler, x, (sigma, sigma_next), prediction_type="sample"
+    )
+    ahead = scheduler.step(denoised, 0.0, x).prev_sample
+    return scheduler.step(denoised_next, 0.0, ahead).prev_sample
+
+
+@_on_tensors
+def dpm_solver_step(x, denoised, denoised_before, sigma_before, sigma, sigma_next):
+    """DPMSolverMultistepScheduler.multistep_dpm_solver_second_order_update"""
+    levels = sigma_before, sigma, sigma_next
+    scheduler = _between(diffusers.DPMSolverMultistepScheduler, x, levels)
+    scheduler._step_index = 1
+    scaled = x / (1 + sigma**2) ** 0.5
+    update = scheduler.multistep_dpm_solver_second_order_update
+    return update([denoised_before, denoised], sample=scaled) * (1 + sigma_next**2) ** 0.5
+
+
+@_on_tensors
+def plms_eps(history):
+    """PNDMScheduler.step_plms, without the step"""
+    scheduler = diffusers.PNDMScheduler(skip_prk_steps=True)
+    scheduler.set_timesteps(4)
+    scheduler.counter = len(history) - 1 if len(history) == 1 else 4
+    newest, *older = history
+    scheduler.ets = older[::-1]
+    with mock.patch.object(scheduler, "_get_prev_sample", lambda x, t, before, eps: eps):
+        return scheduler.step_plms(newest, 500, newest).prev_sample
+
+
+@_on_tensors
+def ddim_inversion(x, t_next, t, eps, alpha_bar):
+    """DDIMInverseScheduler.step"""
+
+    def step(x, time, before, output):
+        scheduler = diffusers.DDIMInverseScheduler(1, clip_sample=False)
+        scheduler.num_inference_steps = len(alpha_bar)  # of steps of the given length
+        scheduler.register_to_config(num_train_timesteps=(time - int(before)) * len(alpha_bar))
+        scheduler.alphas_cumprod = alpha_bar
+        return scheduler.step(output, time, x).prev_sample
+
+    return _one_by_one(step, x, t_next, t, eps)
 
 
 # Guidance

@@ -51,6 +51,13 @@ from refimpl.backends.parts.jax_language import (  # noqa: F401  found here by t
     preference_loss,
     token_log_probs,
 )
+from refimpl.backends.parts.jax_samplers import (  # noqa: F401  found here by their names
+    ddim_inversion,
+    dpm_solver_step,
+    euler_step,
+    heun_step,
+    plms_eps,
+)
 from refimpl.gradients import among, base, base_inputs, differentiated
 from refimpl.registry import OPS
 

@@ -41,6 +41,11 @@ from refimpl.backends.parts.onnx_diffusion import (  # noqa: F401  found here by
 from refimpl.backends.parts.onnx_nodes import Tensor
 from refimpl.backends.parts.onnx_nodes import node as _node
 from refimpl.backends.parts.onnx_nodes import on_tensors as _on_tensors
+from refimpl.backends.parts.onnx_samplers import (  # noqa: F401  found here by their names
+    dpm_solver_step,
+    euler_step,
+    heun_step,
+)
 
 VERSION = onnxruntime.__version__
 PRECISIONS = ("float64", "float32", "float16")

@@ -59,6 +59,15 @@ from refimpl.backends.parts.torch_language import (  # noqa: F401  found here by
     value_loss,
     whiten,
 )
+from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by their names
+    churn,
+    ddim_inversion,
+    dpm_solver_step,
+    euler_ancestral_step,
+    euler_step,
+    heun_step,
+    plms_eps,
+)
 from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.gradients import among, base, base_inputs, differentiated
 from refimpl.registry import OPS

@@ -338,7 +338,7 @@ def draw_value(
             return draw_betas(source, shape[0])
         case "AlphaBar":
             return np.cumprod(1 - draw_betas(source, shape[0]))
-        case "Variance" | "Deviation":
+        case "Variance" | "Deviation" | "Positive":
             return np.exp(draw_floats(source, shape, "normal"))
         case "LogVariance":
             return source.uniform(shape, -12, 1)
@@ -386,6 +386,10 @@ def draw_scalar(kind: str, source: Source, sizes: dict[str, int], spec: Spec) ->
             return source.choice([1.0, np.inf, 0.5, 2.0])
         case "Base":
             return source.choice([1e4, 5e5, 1e6, 2 + 8 * anywhere])
+        case "Positive":
+            return source.choice([1.0, 2.0, 14.5, 1 + 9 * anywhere])
+        case "Level":  # below what is above zero, as samplers go down
+            return source.choice([0.0, 0.03125, 0.875, 0.9 * anywhere])
         case "Count":
             return source.integer(0, sizes[spec.limit or ""])
     return source.choice([0.0, 1.0, -10.0, 10 * anywhere - 5])

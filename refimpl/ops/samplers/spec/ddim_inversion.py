@@ -1,0 +1,136 @@
+"""What is known about ddim_inversion: laws, probes and mistakes."""
+
+import numpy as np
+
+from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.diffusion import reference as diffusion
+from refimpl.ops.diffusion.spec.shared import draw_shares, linear_betas, samples
+from refimpl.ops.samplers import reference as text
+
+
+def there_and_back(f, x, t_next, t, eps, alpha_bar):
+    later = f(x, t_next, t, eps, alpha_bar)
+    back = diffusion.ddim_step(later, t_next, t, eps, 0 * eps, alpha_bar, 0.0 * alpha_bar[0])
+    yield back, x
+
+
+def exact_noise(f, x, t_next, t, eps, alpha_bar):
+    now = np.maximum(t, 0)
+    noised = diffusion.q_sample(x, now, eps, alpha_bar)
+    there = diffusion.q_sample(x, t_next, eps, alpha_bar)
+    yield f(noised, t_next, now, eps, alpha_bar), there
+
+
+def from_clean(f, x, t_next, t, eps, alpha_bar):
+    yield f(x, t_next, 0 * t - 1, eps, alpha_bar), diffusion.q_sample(x, t_next, eps, alpha_bar)
+
+
+def stays(f, x, t_next, t, eps, alpha_bar):
+    yield f(x, t_next, t_next, eps, alpha_bar), x
+
+
+def two_steps(f, x, t_next, t, eps, alpha_bar):
+    half = f(x, t + 1, t, eps, alpha_bar)
+    yield f(half, t_next, t + 1, eps, alpha_bar), f(x, t_next, t, eps, alpha_bar)
+
+
+def homogeneous(f, x, t_next, t, eps, alpha_bar):
+    yield f(-2 * x, t_next, t, -2 * eps, alpha_bar), -2 * f(x, t_next, t, eps, alpha_bar)
+
+
+def strides():
+    return {
+        "x": samples(1),
+        "t_next": np.array([999, 500, 40, 0]),
+        "t": np.array([700, 250, -1, -1]),
+        "eps": samples(2),
+        "alpha_bar": diffusion.alpha_bar(linear_betas()),
+    }
+
+
+def coarse():
+    return {
+        "x": samples(3, (2, 3)),
+        "t_next": np.array([1, 2]),
+        "t": np.array([0, 0]),
+        "eps": samples(4, (2, 3)),
+        "alpha_bar": np.array([0.75, 0.5, 0.0625]),
+    }
+
+
+DDIM_INVERSION = Op(
+    text.ddim_inversion,
+    laws=(
+        Law("the step of DDIM with the same noise leads back", there_and_back),
+        Law("the exact noise leads to the noised sample of the later time", exact_noise),
+        Law("from the clean sample it is the forward chain", from_clean),
+        Law("a step to the same time changes nothing", stays),
+        Law("two steps with one noise are one", two_steps),
+        Law("is odd and homogeneous", homogeneous),
+    ),
+    probes=(
+        Probe("long strides of the long chain", strides),
+        Probe("three coarse shares", coarse),
+    ),
+    mistakes=(
+        Edit(
+            "ddim_inversion/times-exchanged",
+            "steps down as the sampler does",
+            "at(shares, t, x), at(shares, t_next, x)",
+            "at(shares, t_next, x), at(shares, t, x)",
+            effect="noise is taken away instead of added",
+            invisible_when="both times are equal",
+        ),
+        Edit(
+            "ddim_inversion/clean-sample-not-divided",
+            "does not divide the clean sample by the signal's factor",
+            "* eps) / np.sqrt(share)",
+            "* eps)",
+            effect="the signal fades",
+            invisible_when="from the clean sample",
+        ),
+        Edit(
+            "ddim_inversion/not-rooted",
+            "scales the noise by its variance",
+            "np.sqrt(1 - share_next) * eps",
+            "(1 - share_next) * eps",
+            effect="less noise than the later time has",
+            invisible_when="the later share is 0",
+        ),
+        Edit(
+            "ddim_inversion/noise-of-the-earlier-time",
+            "adds the noise of the time it leaves",
+            "np.sqrt(1 - share_next) * eps",
+            "np.sqrt(1 - share) * eps + 0 * share_next",
+            effect="the signal fades, and no noise comes",
+            invisible_when="neighbouring times",
+        ),
+        Edit(
+            "ddim_inversion/one-time-late",
+            "starts from the share of the time after",
+            "at(shares, t, x)",
+            "at(shares, t + 1, x)",
+            effect="the first step adds no noise",
+            source="https://github.com/CompVis/stable-diffusion/pull/533",
+            invisible_when="neighbouring entries hardly differ",
+        ),
+        Edit(
+            "ddim_inversion/noise-kept-in-the-guess",
+            "leaves the noise in the clean sample",
+            "(x - np.sqrt(1 - share) * eps)",
+            "(x + 0 * share)",
+            effect="noise is added twice",
+            invisible_when="from the clean sample",
+        ),
+    ),
+    dialects=(
+        Edit(
+            "ddim_inversion/begins-with-the-first-share",
+            "Stable Diffusion takes the first share of the table for the clean sample's",
+            "np.concatenate((alpha_bar, np.ones(1)))",
+            "np.concatenate((alpha_bar, alpha_bar[:1]))",
+            invisible_when="all but the first step",
+        ),
+    ),
+    values={"alpha_bar": draw_shares},
+)
