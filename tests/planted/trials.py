@@ -19,7 +19,7 @@ from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis.ask_back import differ, predict, weigh
 from refimpl.oracle.diagnosis.causes import Explanation, explanations
 from refimpl.oracle.judging.judge import expect
-from refimpl.oracle.runs.trial import Answering, Trial
+from refimpl.oracle.runs.trial import Target, Trial
 from refimpl.oracle.runs.verify import PROFILES
 from refimpl.oracle.targets.sessions import Outcome
 from refimpl.registry import OPS
@@ -88,7 +88,7 @@ def _cases(name: str, profile: str) -> list[tuple[Case, list]]:
     ]
 
 
-def diagnosed(op: Op, target: Answering, profile: str) -> tuple[str, list[Explanation], float]:
+def diagnosed(op: Op, target: Target, profile: str) -> tuple[str, list[Explanation], float]:
     """The status that `verify` finds, the explanations, and the seconds of computing they took."""
     trial = Trial(op, target, PRECISION)
     for case, expected in _cases(op.name, profile):
@@ -100,7 +100,7 @@ def diagnosed(op: Op, target: Answering, profile: str) -> tuple[str, list[Explan
     return "deviates", found, time.process_time() - start
 
 
-def agrees(op: Op, explanation: Explanation, target: Answering) -> bool:
+def agrees(op: Op, explanation: Explanation, target: Target) -> bool:
     """Whether an explanation gives what the target returns on inputs that nobody has seen."""
     storage, answered = np.dtype(np.float32), 0
     for i in range(10 * FRESH):  # a target that takes few shapes answers fewer
@@ -124,7 +124,7 @@ def same(op: Op, one: Callable | None, other: Callable | None) -> bool:
     return not any(differ(predict(op, one, case), predict(op, other, case)) for case in cases)
 
 
-def try_planted(planted: Planted, target: Answering, profile: str) -> Judged:
+def try_planted(planted: Planted, target: Target, profile: str) -> Judged:
     """The trial of one planted implementation."""
     op = planted.op
     status, found, seconds = diagnosed(op, target, profile)
@@ -133,7 +133,7 @@ def try_planted(planted: Planted, target: Answering, profile: str) -> Judged:
     return _judged(*about, outcome, found, seconds)
 
 
-def _judge(planted: Planted, found: list[Explanation], target: Answering) -> str:
+def _judge(planted: Planted, found: list[Explanation], target: Target) -> str:
     if not found:
         return "unknown"
     op, truth = planted.op, {edit.id: edit for edit in (*planted.op.mistakes, *planted.op.dialects)}

@@ -36,7 +36,7 @@ NUMBERS = (0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 10.0, 0.25, -10.0, 100.0, 
 SHARES = (0.0, 1.0, 0.5, 0.25, 0.75, 0.125)  # of the way from one limit to the other
 
 
-class Enough(BaseException):
+class OutOfTime(BaseException):
     """The time is over, or the target is: no exception that Hypothesis takes for a finding."""
 
 
@@ -204,7 +204,7 @@ def smallest(
 
     def condition(case: Case) -> bool:
         if clock() > deadline:
-            raise Enough
+            raise OutOfTime
         if wrong(case):
             found.append(case)
             return True
@@ -218,7 +218,7 @@ def smallest(
         phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    with contextlib.suppress(Enough), _nothing_left_behind():
+    with contextlib.suppress(OutOfTime), _nothing_left_behind():
         for room in ROOM:
             if not small_sizes(specs, room):
                 continue

@@ -21,7 +21,7 @@ from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis import statistics
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.facts import facts
-from refimpl.oracle.diagnosis.shrink import Enough, SameCause, computing, smallest
+from refimpl.oracle.diagnosis.shrink import OutOfTime, SameCause, computing, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
 from refimpl.oracle.findings import Finding, Smallest, enough
 from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect, judge
@@ -48,7 +48,7 @@ DIFFERS = {
 }
 
 
-class Answering(Protocol):
+class Target(Protocol):
     """What answers calls: a target's process, or outputs recorded elsewhere."""
 
     @property
@@ -96,7 +96,7 @@ class Trial:
     """One operation of one target in one precision, case by case."""
 
     def __init__(
-        self, op: Op, session: Answering, precision: str, without: Sequence[str] = ()
+        self, op: Op, session: Target, precision: str, without: Sequence[str] = ()
     ) -> None:
         self.op = op
         self.session = session
@@ -335,12 +335,12 @@ class Trial:
         def ask(case: Case) -> list[np.ndarray] | None:
             left = end - time.monotonic()
             if left <= 0:
-                raise Enough
+                raise OutOfTime
             if self.leaves_out(case):
                 return None
             outcome = answer_of(op, self.session, case, LARGEST_ANSWER, left)
             if outcome.status in ("died", "hung"):
-                raise Enough
+                raise OutOfTime
             return outcome.outputs if outcome.status == "returned" else None
 
         alike = SameCause(op, ask, self.storage, text)
@@ -457,7 +457,7 @@ def _draw_others(trial: Trial, count: int, seed: int) -> None:
             trial.add(case, expect(trial.op, case.inputs, case.precision))
 
 
-def answer_of(op: Op, session: Answering, case: Case, room: int, limit: float = np.inf) -> Outcome:
+def answer_of(op: Op, session: Target, case: Case, room: int, limit: float = np.inf) -> Outcome:
     """What a call comes to, also where the target has died and cannot be loaded again."""
     try:
         return session.call(op, case, room, limit)
@@ -466,7 +466,7 @@ def answer_of(op: Op, session: Answering, case: Case, room: int, limit: float = 
 
 
 def try_once(
-    op: Op, session: Answering, case: Case, expected: list[Expected], storage: np.dtype
+    op: Op, session: Target, case: Case, expected: list[Expected], storage: np.dtype
 ) -> tuple[Outcome, Verdict]:
     """Call a target on one case and judge what comes back."""
     outcome = answer_of(op, session, case, sum(8 * want.value.size for want in expected))

@@ -134,7 +134,7 @@ def listed(cause: dict[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Again:
+class RecalledCase:
     """A case to run again: what is expected of it, and the causes that were noted with it."""
 
     op: Op
@@ -143,7 +143,7 @@ class Again:
     noted: tuple[str, ...] = ()
 
 
-def recall(name: str, precision: str = "", session: Session | None = None) -> Again:
+def recall(name: str, precision: str = "", session: Session | None = None) -> RecalledCase:
     """A case by its name in a report, the path of its file, or the name of a golden case.
 
     A target with a domain draws its own cases.
@@ -152,10 +152,10 @@ def recall(name: str, precision: str = "", session: Session | None = None) -> Ag
     """
     if name.endswith(".json"):
         op, case, noted = failing_cases.read(Path(name))
-        return Again(op, case, expect(op, case.inputs, case.precision), noted)
+        return RecalledCase(op, case, expect(op, case.inputs, case.precision), noted)
     if name.count("/") != 1:
         op, case = find_case(name, session.only(name.split("/")[0]) if session else ())
-        return Again(op, case, expect(op, case.inputs, case.precision))
+        return RecalledCase(op, case, expect(op, case.inputs, case.precision))
     for vector in golden.vectors(ops=(name.partition("/")[0],)):
         if vector.id == name:
             chosen = precision or ("float32" if "float32" in vector.allowed else "float64")
@@ -163,7 +163,7 @@ def recall(name: str, precision: str = "", session: Session | None = None) -> Ag
                 raise TargetError(f"{name}: {chosen} is none of {', '.join(vector.allowed)}")
             op, number = OPS[vector.op], name.partition("/")[2]
             case = Case(op.name, chosen, number, vector.comment, vector.inputs)
-            return Again(op, case, vector.expectations(chosen))
+            return RecalledCase(op, case, vector.expectations(chosen))
     raise TargetError(f"{name}: no golden case is called so")
 
 
@@ -201,7 +201,7 @@ def _fingerprint(outcome: Outcome) -> tuple:
     return outcome.status, outcome.says, tuple(outputs)
 
 
-def _cause_again(again: Again, session: Session, outputs: list[np.ndarray]) -> str:
+def _cause_again(again: RecalledCase, session: Session, outputs: list[np.ndarray]) -> str:
     """What explains a case that still fails, compared with what was noted when it was stored."""
     op, precision = again.op, again.case.precision
     trial = Trial(op, session, precision)

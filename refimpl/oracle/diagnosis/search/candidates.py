@@ -13,7 +13,7 @@ from refimpl.op import Edit, Op
 from refimpl.oracle.diagnosis.search.pages import (
     Candidate,
     Change,
-    Page,
+    FunctionText,
     apart,
     pages_of,
     pages_on,
@@ -48,7 +48,7 @@ def of_catalogue(
     return found
 
 
-def _as_changes(op: Op, edit: Edit, pages: dict[tuple[str, str], Page]) -> Iterator[Change]:
+def _as_changes(op: Op, edit: Edit, pages: dict[tuple[str, str], FunctionText]) -> Iterator[Change]:
     for where, old, new in edit.places:
         home, name = op.home(where)
         page = pages.get((getattr(home, "__name__", op.text.__module__), name))

@@ -54,7 +54,7 @@ TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")
 
 
 @dataclass(frozen=True)
-class Page:
+class FunctionText:
     """One function of a chapter without its docstring and annotations, as it is compiled anew."""
 
     module: str
@@ -74,7 +74,7 @@ class Page:
 class Change:
     """Some characters of a page replaced by others."""
 
-    page: Page
+    page: FunctionText
     start: int
     end: int
     new: str
@@ -175,7 +175,7 @@ class Candidate:
             diffs.append("\n".join(lines))
         return "\n".join(diffs)
 
-    def pages(self) -> Iterator[tuple[Page, str]]:
+    def pages(self) -> Iterator[tuple[FunctionText, str]]:
         """Every edited page, and what stands on it now."""
         pages = {change.page.function: change.page for change in self.changes}
         for page in pages.values():
@@ -254,7 +254,7 @@ NUMPY = _numpy()
 
 
 @functools.lru_cache(maxsize=4096)
-def _compiled(page: Page, source: str) -> types.CodeType:
+def _compiled(page: FunctionText, source: str) -> types.CodeType:
     names: dict[str, Any] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a suspicious text is what is wanted here
@@ -263,9 +263,9 @@ def _compiled(page: Page, source: str) -> types.CodeType:
 
 
 @functools.cache
-def pages_of(root: types.FunctionType) -> dict[types.FunctionType, Page]:
+def pages_of(root: types.FunctionType) -> dict[types.FunctionType, FunctionText]:
     """The operation's function, and every chapter function that it calls, also indirectly."""
-    pages: dict[types.FunctionType, Page] = {}
+    pages: dict[types.FunctionType, FunctionText] = {}
     waiting = [root]
     while waiting:
         function = waiting.pop(0)
@@ -279,7 +279,7 @@ def pages_of(root: types.FunctionType) -> dict[types.FunctionType, Page]:
     return pages
 
 
-def pages_on(root: Any, base: Candidate | None) -> dict[types.FunctionType, Page]:
+def pages_on(root: Any, base: Candidate | None) -> dict[types.FunctionType, FunctionText]:
     """The pages of an operation, as an edit has left them."""
     pages = dict(pages_of(root))
     for page, source in base.pages() if base else ():
@@ -296,7 +296,7 @@ def _called(code: types.CodeType) -> list[str]:
     return [*code.co_names, *(name for inner in nested for name in _called(inner))]
 
 
-def _page(function: types.FunctionType) -> Page:
+def _page(function: types.FunctionType) -> FunctionText:
     source = textwrap.dedent(inspect.getsource(function))
     (written,) = ast.parse(source).body
     if not source.startswith("def ") or written.body[0].lineno == written.lineno:  # type: ignore[attr-defined]
@@ -309,7 +309,7 @@ def _page(function: types.FunctionType) -> Page:
         first.lineno -= 1
     arguments = ", ".join(inspect.signature(function).parameters)
     text = "\n".join((f"def {function.__name__}({arguments}):", *lines[first.lineno - 1 :])) + "\n"
-    return Page(function.__module__, function.__name__, function, text)
+    return FunctionText(function.__module__, function.__name__, function, text)
 
 
 def _assemble(root: Any, codes: dict[types.FunctionType, types.CodeType]) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from refimpl.oracle.diagnosis.search.nodes import (
     number,
     numpy_name,
 )
-from refimpl.oracle.diagnosis.search.pages import HIDDEN, Change, Page
+from refimpl.oracle.diagnosis.search.pages import HIDDEN, Change, FunctionText
 from refimpl.oracle.diagnosis.search.registry import Rule
 
 NUMBERS = (
@@ -40,7 +40,7 @@ PRECEDENCE = {"|": 1, "&": 2, "+": 3, "-": 3, "*": 4, "/": 4, "@": 4, "//": 4, "
 class Writer:
     """Writes the edits of one page."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: FunctionText) -> None:
         self.page = page
         self.scope = page.function.__globals__
         tree = ast.parse(page.source).body[0]
