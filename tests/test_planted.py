@@ -41,6 +41,7 @@ EXPLAINED = (
     "q_sample__no_noise_at_zero",
     "softmax__along_axis_one_of_three",
     "linear__not_transposed_where_square",
+    "linear__weight_in_float16",
 )
 HONEST = (
     "layer_norm__honest_welford",

@@ -388,3 +388,17 @@ def dynamic_threshold__without_the_floor(x_start, quantile):
     flat = np.abs(x_start.reshape(len(x_start), -1).astype(np.float64))
     s = np.quantile(flat, quantile, axis=1).reshape((-1,) + (1,) * (x_start.ndim - 1))
     return (np.clip(x_start, -s, s) / s).astype(np.float32)
+
+
+def linear__weight_in_float16(x, weight, bias):
+    """unlisted: the weight is held in float16"""
+    y = x @ narrow(weight, np.float16).T
+    return y if bias is None else y + bias
+
+
+def eps_from_x0__not_divided_at_zero(x_t, t, x_start, alpha_bar):
+    """unlisted: nothing is divided by at the first step"""
+    share = per_sample(alpha_bar.astype(np.float64), t, x_t)
+    rest = x_t - np.sqrt(share) * x_start
+    first = per_sample(np.arange(len(alpha_bar)), t, x_t) == 0
+    return np.where(first, rest, rest / np.sqrt(1 - share)).astype(np.float32)

@@ -29,8 +29,8 @@ def _shortened(shorten: Rounding) -> Rounding:
 HELD: dict[str, tuple[Rounding, str]] = {
     "bfloat16": (PRECISIONS["bfloat16"].round, "bfloat16"),
     "float16": (PRECISIONS["float16"].round, "float16"),
-    "tf32": (_shortened(SHORT.shorten), "TF32"),
-    "tf32_cut": (_shortened(replace(SHORT, truncates=True).shorten), "TF32, cut off"),
+    "tf32": (_shortened(SHORT.shorten), "11 bits (TF32, or float16 in its range)"),
+    "tf32_cut": (_shortened(replace(SHORT, truncates=True).shorten), "11 bits, cut off (TF32)"),
 }
 BITS = {"bfloat16": 8, "float16": 11, "tf32": 11, "tf32_cut": 11}
 

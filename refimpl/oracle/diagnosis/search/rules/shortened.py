@@ -20,7 +20,8 @@ ROUND_ABOUT = {  # equal on paper
 @rule(ast.expr)
 def held_shorter(at: Writer, node: ast.expr) -> Edits:
     """A value rounded to a shorter format."""
-    if at.is_quantity(node):
+    transposed = isinstance(node, ast.Attribute) and node.attr == "T"
+    if at.is_quantity(node) or transposed:
         for name, (_, says) in HELD.items():
             yield node, make(f"np.{name}(A)", A=node), f"held in {says}"
 
