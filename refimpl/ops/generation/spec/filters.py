@@ -212,7 +212,8 @@ KEEP_TOP_P = Op(
     dialects=(
         Edit(
             "keep_top_p/higher-index-first",
-            "of equal words the higher index stays: Hugging Face, which sorts upwards",
+            "of equal words the higher index stays: Hugging Face, which sorts upwards, and where "
+            "there are many not stably, so that any may stay",
             'np.argsort(-logits, axis=-1, kind="stable")',
             'np.argsort(logits, axis=-1, kind="stable")[:, ::-1]',
             effect="next to no mass does not keep the word that argmax gives",

@@ -156,7 +156,7 @@ DPO_LOSS = Op(
             invisible_when="beta is 1",
         ),
     ),
-    values={"beta": BETAS, "smoothing": choose(0.0, 0.1, 0.5)},
+    values={"beta": BETAS, "smoothing": choose(0.0, 0.1, 0.2)},
 )
 
 
@@ -233,7 +233,7 @@ DPO_LOSS_VJP = Op(
         ),
     ),
     outputs=("chosen_grad", "rejected_grad"),
-    values={"beta": BETAS, "smoothing": choose(0.0, 0.1, 0.5), "grad": draw_loss_gradient},
+    values={"beta": BETAS, "smoothing": choose(0.0, 0.1, 0.2), "grad": draw_loss_gradient},
 )
 
 
