@@ -100,6 +100,20 @@ def test_a_layer_of_another_shape_or_of_half_precision_is_found():
     assert "has dtype float16, expected float32 or wider" in half.first.verdict.reason
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_tanh_for_erf_behind_a_wide_product_is_outside_the_spread_of_roundings(wrong):
+    """Where the activation itself is not recorded, each error is within its element's bound."""
+    wide = dataclasses.replace(SMALL["vit"], layers=1, hidden=3072)
+    gelu = refimpl.fast.gelu_tanh if wrong else refimpl.fast.gelu
+    recording = recorded(wide, ops=Wrong(gelu=gelu))
+    seen = [name for name in recording.layers if "c_fc" not in name and "activation" not in name]
+    judgement = judge_layers(only(recording, *seen))
+    product = next(layer for layer in judgement.layers if layer.name.endswith("c_proj"))
+    assert judgement.status == ("dialect" if wrong else "conforms")
+    assert (product.spread > 1) == wrong
+    assert judgement.dialect == ("gelu_tanh in place of gelu" if wrong else "")
+
+
 def test_each_layer_is_judged_on_the_input_that_the_target_had():
     recording = recorded(SMALL["vit"], ops=refimpl.fast)
     moved = recording.layers["tokens"] + np.float32(0.5)

@@ -18,7 +18,7 @@ from refimpl.models.registry import family
 from refimpl.op import Edit, Op
 from refimpl.oracle.diagnosis.causes import diff
 from refimpl.oracle.judging.judge import Expected, compare
-from refimpl.oracle.judging.layers import Layer, each_layer, room, walk
+from refimpl.oracle.judging.layers import Layer, each_layer, independent, room, spread, walk
 from refimpl.oracle.numbers.errors import ErrorArray
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.models import Recording
@@ -107,6 +107,8 @@ class Search:
     ) -> None:
         self.recording, self.precision, self.op = recording, precision, judged.op
         self.layers = {layer.name: layer for layer in judged.layers}
+        within = all(layer.verdict.worst <= max(layer.spread, 1) for layer in judged.layers)
+        self.by_spread = within  # no element is outside its bound
         config = recording.config
         self.mistakes = [Explanation(config, edits=(edit,)) for edit in mistakes]
         self.choices = [
@@ -144,15 +146,20 @@ class Search:
         storage = PRECISIONS[self.precision].dtype()
 
         def meet(name: str, theirs: ErrorArray) -> None:
-            want = Expected(name, theirs.value, theirs.error)
-            found = compare(self.op, want, self.recording.layers[name], storage)
-            if not found.conforms or (self.layers[name].judged and room(theirs) >= 1):
+            recorded = self.recording.layers[name]
+            if self.by_spread:
+                fits = spread(theirs, recorded) <= 1
+            else:
+                want = Expected(name, theirs.value, theirs.error)
+                fits = compare(self.op, want, recorded, storage).conforms
+            if not fits or (self.layers[name].judged and room(theirs) >= 1):
                 raise Deviates
             within.add(name)
 
+        precision = independent(self.precision) if self.by_spread else self.precision
         try:
             run = explanation.text(self.op)
-            walk(self.recording, explanation.config, self.precision, meet, run)
+            walk(self.recording, explanation.config, precision, meet, run)
         except (Deviates, AxesError, ValueError):  # or its shapes are not those of the recording
             return min(len(within), len(self.layers) - 1)
         return len(within)

@@ -8,7 +8,7 @@ in the layer that makes it, and no bound has to cover more than one layer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from refimpl.oracle.numbers.errors import SLACK, ErrorArray
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 from refimpl.oracle.targets.models import Recording
 
+ENOUGH = 64  # values of a layer at least, before the spread of their errors says something
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -29,6 +31,7 @@ class Layer:
     name: str
     verdict: Verdict
     room: float  # what is allowed ÷ how large the values are, at the median
+    spread: float = 0.0  # of the errors ÷ that of independent roundings; above 1 it deviates
 
     @property
     def judged(self) -> bool:
@@ -65,12 +68,12 @@ def exact(x: np.ndarray, precision: Precision) -> ErrorArray:
 def walk(
     recording: Recording,
     config: Any,
-    precision: str,
+    precision: str | Precision,
     meet: Callable[[str, ErrorArray], None],
     run: Callable | None = None,
 ) -> None:
     """Run the text; at each recorded tap show what it gives, and go on from the target's value."""
-    p = PRECISIONS[precision]
+    p = PRECISIONS[precision] if isinstance(precision, str) else precision
 
     def tap(name: str, x: Any) -> Any:
         if name not in recording.layers:
@@ -83,13 +86,15 @@ def walk(
     bounded(run, recording.params, precision, **recording.inputs, config=config, tap=tap)
 
 
-def bounded(run: Callable, params: Mapping[str, np.ndarray], precision: str, **inputs: Any) -> Any:
+def bounded(
+    run: Callable, params: Mapping[str, np.ndarray], precision: str | Precision, **inputs: Any
+) -> Any:
     """Run a model on exact error-carrying arrays; what is no array of floats stays as it is.
 
     Over a whole model the bound grows by about four digits a block, so that it is of use for a few
     blocks in float64; `judge_layers` starts anew at every recorded value.
     """
-    p = PRECISIONS[precision]
+    p = PRECISIONS[precision] if isinstance(precision, str) else precision
     floats = {n: x for n, x in inputs.items() if getattr(x, "dtype", None) and x.dtype.kind == "f"}
     lifted = {name: exact(x, p) for name, x in floats.items()}
     with np.errstate(all="ignore"):  # the rules know what to make of infinities
@@ -130,7 +135,54 @@ def each_layer(
         raise LayerError(f"{op.name}: no layer is called {', '.join(unknown[:5]) or '(nothing)'}")
     if outside and precision != "float64":
         walk(recording, recording.config, "float64", judge_again, run)
-    return [Layer(name, v, rooms[name]) for name, v in verdicts.items()]
+    layers = [Layer(name, v, rooms[name]) for name, v in verdicts.items()]
+    right = precision != "float64" and all(layer.verdict.conforms for layer in layers)
+    return weighed(layers, spreads(recording, precision, run)) if right else layers
+
+
+def spreads(recording: Recording, precision: str, run: Callable) -> dict[str, float]:
+    """The root mean square of each layer's errors ÷ the bound in which n roundings count as √n.
+
+    Errors of independent roundings come to less than 1. A wrong activation may stay within every
+    element's bound behind a product of thousands of terms, and comes to several.
+    """
+    found: dict[str, float] = {}
+
+    def meet(name: str, ours: ErrorArray) -> None:
+        found[name] = spread(ours, recording.layers[name])
+
+    walk(recording, recording.config, independent(precision), meet, run)
+    return found
+
+
+def independent(precision: str) -> Precision:
+    """The precision whose roundings are taken to be independent."""
+    return replace(PRECISIONS[precision], spread=1.0, independent=True)
+
+
+def spread(bound: ErrorArray, found: np.ndarray) -> float:
+    """The root mean square of error ÷ bound over one layer, 0 where there is too little of it."""
+    allowed = np.broadcast_to(bound.error, bound.shape)
+    usable = np.isfinite(bound.value) & np.isfinite(allowed) & (allowed > 0)
+    if found.shape != bound.shape or np.count_nonzero(usable) < ENOUGH:
+        return 0.0
+    error = (np.asarray(found, dtype=np.float64) - bound.value)[usable] / allowed[usable]
+    return float(np.sqrt(np.mean(error * error)))
+
+
+def weighed(layers: list[Layer], found: dict[str, float]) -> list[Layer]:
+    """Layers with the spread of their errors; one above that of independent roundings deviates."""
+    return [replace(x, spread=found[x.name], verdict=_weighed(x, found[x.name])) for x in layers]
+
+
+def _weighed(layer: Layer, found: float) -> Verdict:
+    if found <= 1 or not layer.judged:
+        return layer.verdict
+    says = (
+        f"{layer.name}: every error is within its bound, but their spread is {found:.3g} × what "
+        "independent roundings come to"
+    )
+    return replace(layer.verdict, reason=says, worst=max(found, layer.verdict.worst))
 
 
 def room(bound: ErrorArray) -> float:

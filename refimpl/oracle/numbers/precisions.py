@@ -29,6 +29,7 @@ class Precision:
     product_bits: int = 0  # significand bits that a product's operands keep, where it drops some
     truncates: bool = False  # those bits are cut off, not rounded
     spread: float | None = None  # n independent roundings count as spread·√n; None: as n
+    independent: bool = False  # errors carried into a product add up as independent ones do
     holds_operands: bool = False  # exact operands of a product are held: `operand` spares them
 
     @property

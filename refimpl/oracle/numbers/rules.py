@@ -330,6 +330,11 @@ def _shortened(x: ErrorArray) -> ErrorArray:
     return ErrorArray(value, np.maximum(*apart), p)
 
 
+def _carried(x: np.ndarray, y: np.ndarray, p: Precision) -> np.ndarray:
+    """Sums of errors times numbers: all of one sign, or independent of each other."""
+    return np.sqrt((x * x) @ (y * y)) if p.independent else x @ y
+
+
 def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     x, y = _shortened(x), _shortened(y)
     p, n = x.precision, x.shape[-1]
@@ -337,9 +342,9 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     ex, ey = np.broadcast_to(x.error, x.shape), np.broadcast_to(y.error, y.shape)
     value = x.value @ y.value
     sure_x, sure_y = not ex.any(), not ey.any()  # no products with zeros
-    carried = 0.0 if sure_y else ax @ ey
-    carried = carried if sure_x else carried + ex @ ay
-    carried = carried if sure_x or sure_y else carried + ex @ ey
+    carried = 0.0 if sure_y else _carried(ax, ey, p)
+    carried = carried if sure_x else carried + _carried(ex, ay, p)
+    carried = carried if sure_x or sure_y else carried + _carried(ex, ey, p)
     magnitude = ax @ ay + carried
     rounded_x, rounded_y = (
         0 if p.holds_operands and sure else p.operand for sure in (sure_x, sure_y)
