@@ -25,8 +25,9 @@ def spelled(at: Writer, node: ast.AST) -> int | float | None:
 def another_axis(at: Writer, node: ast.expr) -> Edits:
     """Another axis in the place of an axis."""
     if spelled(at, node) is not None and at.is_axis(node):
-        for axis in AXES:
-            yield node, make(repr(axis)), "another axis"
+        for axis in (*AXES, (-2, -1)):
+            if isinstance(axis, int | None) or isinstance(at.parents[node], ast.keyword):
+                yield node, make(repr(axis)), "another axis"
 
 
 @rule(ast.Constant, ast.UnaryOp)
