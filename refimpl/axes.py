@@ -44,6 +44,7 @@ AXES = {
     "cols": "patch columns of an image",
     "cuts": "cutouts of each image",
     "height": "image rows",
+    "levels": "noise levels of a sampler",
     "side": "rows, and columns, of a pooled cutout",
     "tall": "rows of an image that was resized or cropped",
     "texts": "texts of a batch, at least one",

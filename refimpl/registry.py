@@ -24,6 +24,7 @@ CHAPTERS = (
     "scaling",
     "clip",
     "diffusion",
+    "levels",
     "samplers",
     "guidance",
 )

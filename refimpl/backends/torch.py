@@ -63,10 +63,13 @@ from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by
     churn,
     ddim_inversion,
     dpm_solver_step,
+    edm_coefficients,
     euler_ancestral_step,
     euler_step,
     heun_step,
+    karras_sigmas,
     plms_eps,
+    sigmas_from_alpha_bar,
 )
 from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.gradients import among, base, base_inputs, differentiated

@@ -65,3 +65,27 @@ def ddim_inversion(x, t_next, t, eps, alpha_bar):
     share, share_next = _at(shares, t, x), _at(shares, t_next, x)
     x_start = (x - torch.sqrt(1 - share) * eps) / torch.sqrt(share)
     return torch.sqrt(share_next) * x_start + torch.sqrt(1 - share_next) * eps
+
+
+# Noise levels
+
+
+@_on_tensors
+def sigmas_from_alpha_bar(alpha_bar):
+    """torch.sqrt and arithmetic"""
+    return torch.sqrt((1 - alpha_bar) / alpha_bar)
+
+
+@_on_tensors
+def karras_sigmas(levels, low, high, rho):
+    """torch.linspace, torch.pow"""
+    roots = high ** (1 / rho), low ** (1 / rho)
+    return torch.linspace(*roots, levels, dtype=torch.float64).pow(rho)
+
+
+@_on_tensors
+def edm_coefficients(sigma, sigma_data):
+    """torch.square, torch.rsqrt, torch.log"""
+    total = sigma.square() + sigma_data**2
+    into = torch.rsqrt(total)
+    return sigma_data**2 / total, sigma * sigma_data * into, into, sigma.log() / 4

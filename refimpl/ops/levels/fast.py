@@ -1,0 +1,22 @@
+"""Twins of the noise levels: same names, same arguments, same steps; nothing here is large."""
+
+import numpy as np
+
+
+def sigmas_from_alpha_bar(alpha_bar):
+    one = alpha_bar.dtype.type(1)
+    with np.errstate(divide="ignore"):
+        return np.sqrt((one - alpha_bar) / alpha_bar)
+
+
+def karras_sigmas(levels, low, high, rho):
+    top, bottom = high ** (1 / rho), low ** (1 / rho)
+    ramp = np.arange(levels) / max(levels - 1, 1)  # levels
+    return ((1 - ramp) * top + ramp * bottom) ** rho
+
+
+def edm_coefficients(sigma, sigma_data):
+    data = sigma.dtype.type(sigma_data)
+    total = sigma * sigma + data * data  # B
+    root = np.sqrt(total)  # B
+    return data * data / total, sigma * data / root, 1 / root, np.log(sigma) / 4

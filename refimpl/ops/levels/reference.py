@@ -1,0 +1,103 @@
+"""Noise levels: the lists that samplers walk down, and what a network needs to know of a level.
+
+A sample is x = x₀ + σε, the clean sample and noise of level σ, unscaled.
+"""
+
+import numpy as np
+
+from refimpl.axes import AlphaBar, Array, Float, Positive, Size
+from refimpl.constants import constant
+
+
+def sigmas_from_alpha_bar(alpha_bar: AlphaBar[Array, "T"]) -> Float[Array, "T"]:
+    r"""The noise levels of a schedule that is told as shares of signal.
+
+    $$\sigma_t = \sqrt{\frac{1 - \bar\alpha_t}{\bar\alpha_t}}$$
+
+    alpha_bar: T, shares of signal in (0, 1], indexed by the zero-based time.
+
+    Returns T, noise levels, 0 or more, rising where the shares fall.
+
+    Raises AxesError for a share outside [0, 1]; DomainError for a share of 0, whose level has no
+    end.
+
+    Elsewhere: diffusers puts a tiny share in the place of 0. Stable Diffusion's levels go from
+    0.0292 to 14.6146.
+
+    Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
+    generative models", appendix C.1.
+
+    >>> sigmas_from_alpha_bar(np.array([0.8, 0.5, 0.2]))
+    array([0.5, 1. , 2. ])
+    """
+    return np.sqrt((1 - alpha_bar) / alpha_bar)  # T
+
+
+def karras_sigmas(
+    levels: Size[int, "levels"],
+    low: Positive[float, ""],
+    high: Positive[float, ""],
+    rho: Positive[float, ""],
+) -> Float[Array, "levels"]:
+    r"""Noise levels whose roots fall by equal steps.
+
+    $$\sigma_i = \left(\sigma_h^{1/\rho} + \frac{i}{n-1}
+    \left(\sigma_l^{1/\rho} - \sigma_h^{1/\rho}\right)\right)^\rho$$
+
+    levels: n, how many; a single one is the highest.
+    low: σ_l, the last level, above 0.
+    high: σ_h, the first level.
+    rho: ρ, 7 in the paper; 1 makes equal steps, a large one equal ratios.
+
+    Returns levels, falling; the 0 that ends a sampler's list is not among them.
+
+    Raises AxesError for a level or rho that is not above 0.
+
+    Elsewhere: k-diffusion and diffusers append the 0. diffusers takes the ends from its table of
+    times unless sigma_min and sigma_max say otherwise.
+
+    Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
+    generative models", equation 5.
+
+    >>> karras_sigmas(5, 0.002, 80.0, 7.0).round(3)
+    array([8.0000e+01, 1.7528e+01, 2.5150e+00, 1.7000e-01, 2.0000e-03])
+    """
+    ramp = np.arange(levels) / constant(max(levels - 1, 1), high)  # levels
+    top, bottom = np.exp(np.log(high) / rho), np.exp(np.log(low) / rho)
+    return np.exp(rho * np.log((1 - ramp) * top + ramp * bottom))  # levels
+
+
+def edm_coefficients(
+    sigma: Positive[Array, "B"], sigma_data: Positive[float, ""]
+) -> tuple[Float[Array, "B"], Float[Array, "B"], Float[Array, "B"], Float[Array, "B"]]:
+    r"""The factors that keep a network's input and target at variance one at every noise level.
+
+    $$c_\mathrm{skip} = \frac{s^2}{\sigma^2 + s^2}, \quad
+    c_\mathrm{out} = \frac{\sigma s}{\sqrt{\sigma^2 + s^2}}, \quad
+    c_\mathrm{in} = \frac{1}{\sqrt{\sigma^2 + s^2}}, \quad
+    c_\mathrm{noise} = \frac{\ln \sigma}{4}$$
+
+    so that the denoised sample is $c_\mathrm{skip}\,x + c_\mathrm{out}\,F(c_\mathrm{in}\,x,
+    c_\mathrm{noise})$ for a network F.
+
+    sigma: B, noise levels above 0.
+    sigma_data: s, the standard deviation of the data; 0.5 in the paper.
+
+    Returns B each: the factors of the sample, of the network's output and of its input, and the
+    number that tells it the level.
+
+    Raises AxesError for a level that is not above 0.
+
+    Elsewhere: the loss of the paper is weighted by 1 / c_out². Latent consistency models multiply
+    the time by ten first and have s = 0.5.
+
+    Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
+    generative models", table 1.
+
+    >>> skip, out, into, noise = edm_coefficients(np.array([1.0]), 0.5)
+    >>> skip.round(3), out.round(3), into.round(3), noise.round(3)
+    (array([0.2]), array([0.447]), array([0.894]), array([0.]))
+    """
+    total = sigma**2 + sigma_data**2  # B
+    root = np.sqrt(total)  # B
+    return sigma_data**2 / total, sigma * sigma_data / root, 1 / root, np.log(sigma) / 4

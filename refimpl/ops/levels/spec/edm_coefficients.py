@@ -1,0 +1,114 @@
+"""What is known about edm_coefficients: laws, probes and mistakes."""
+
+import numpy as np
+
+from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.levels import reference as text
+
+
+def unit_input(f, sigma, sigma_data):
+    _, _, into, _ = f(sigma, sigma_data)
+    yield into * into * (sigma**2 + sigma_data**2), 0 * sigma + 1
+
+
+def skip_and_input(f, sigma, sigma_data):
+    skip, _, into, _ = f(sigma, sigma_data)
+    yield skip, (sigma_data * into) ** 2
+
+
+def output_and_skip(f, sigma, sigma_data):
+    skip, out, _, _ = f(sigma, sigma_data)
+    yield out * out, sigma**2 * skip
+
+
+def same_level(f, sigma, sigma_data):
+    skip, *_ = f(0 * sigma + sigma_data, sigma_data)
+    yield skip, (0 * sigma + 1) / 2
+
+
+def unit(f, sigma, sigma_data):
+    for found, want, factor in zip(
+        f(4 * sigma, 4 * sigma_data)[:3], f(sigma, sigma_data)[:3], (1, 4, 0.25), strict=True
+    ):
+        yield found, factor * want
+
+
+def level_squared(f, sigma, sigma_data):
+    yield f(sigma**2, sigma_data)[3], 2 * f(sigma, sigma_data)[3]
+
+
+def wrong(name, says, old, new, effect, unseen, source=""):
+    given = {"effect": effect, "invisible_when": unseen, "source": source}
+    return Edit(f"edm_coefficients/{name}", says, old, new, **given)
+
+
+EDM_COEFFICIENTS = Op(
+    text.edm_coefficients,
+    laws=(
+        Law("the network's input has variance one", unit_input),
+        Law("skip is the square of the input's factor times the data's deviation", skip_and_input),
+        Law("the output's square is skip times the level's", output_and_skip),
+        Law("half is skipped where noise and data are equal", same_level),
+        Law("levels may have any unit", unit),
+        Law("the level is told as a logarithm", level_squared),
+    ),
+    probes=(
+        Probe(
+            "three levels of the paper",
+            lambda: {"sigma": np.array([0.5, 1.0, 80.0]), "sigma_data": 0.5},
+        ),
+        Probe("other data", lambda: {"sigma": np.array([0.25, 3.0]), "sigma_data": 1.5}),
+    ),
+    outputs=("skip", "out", "into", "noise"),
+    mistakes=(
+        wrong(
+            "skip-of-the-noise",
+            "skips the share of the noise",
+            "sigma_data**2 / total",
+            "sigma**2 / total",
+            "skips most where the sample is noise alone",
+            "the level is the data's deviation",
+        ),
+        wrong(
+            "output-not-rooted",
+            "divides the output's factor by the variance",
+            "sigma * sigma_data / root",
+            "sigma * sigma_data / total",
+            "too small an output at high noise",
+            "the variance is 1",
+        ),
+        wrong(
+            "input-not-rooted",
+            "divides the input by the variance",
+            "1 / root",
+            "1 / total",
+            "the input vanishes at high noise",
+            "the variance is 1",
+        ),
+        wrong(
+            "deviations-added",
+            "adds deviations where variances add",
+            "sigma**2 + sigma_data**2",
+            "(sigma + sigma_data) ** 2",
+            "input and target below variance one",
+            "one is far above the other",
+        ),
+        wrong(
+            "level-not-divided",
+            "tells the network the logarithm itself",
+            "np.log(sigma) / 4",
+            "np.log(sigma)",
+            "a level that the network has not seen",
+            "the level is 1",
+        ),
+        wrong(
+            "unit-data",
+            "takes data of deviation one for the input, as unit-variance schedules do",
+            "1 / root",
+            "1 / np.sqrt(sigma**2 + 1)",
+            "loss and network disagree about the data",
+            "the data has deviation one",
+            "https://github.com/NVIDIA/physicsnemo/pull/1534",
+        ),
+    ),
+)

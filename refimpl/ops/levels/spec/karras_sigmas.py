@@ -1,0 +1,115 @@
+"""What is known about karras_sigmas: laws, probes and mistakes."""
+
+import numpy as np
+
+from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.diffusion.spec.shared import TABLE_PRECISIONS
+from refimpl.ops.levels import reference as text
+
+
+def ends(f, levels, low, high, rho):
+    sigmas = f(levels, low, high, rho)
+    yield sigmas[0], high
+    if levels > 1:
+        yield sigmas[-1], low
+
+
+def equal_steps(f, levels, low, high, rho):
+    ramp = np.arange(levels) / max(levels - 1, 1)
+    yield f(levels, low, high, 0 * rho + 1), high + ramp * (low - high)
+
+
+def other_way_round(f, levels, low, high, rho):
+    if levels > 1:
+        yield f(levels, high, low, rho)[::-1], f(levels, low, high, rho)
+
+
+def unit(f, levels, low, high, rho):
+    yield f(levels, 4 * low, 4 * high, rho), 4 * f(levels, low, high, rho)
+
+
+def power(f, levels, low, high, rho):
+    sigmas = f(levels, low, high, rho)
+    yield sigmas * sigmas, f(levels, low * low, high * high, 2 * rho)
+
+
+def refined(f, levels, low, high, rho):
+    yield f(2 * levels - 1, low, high, rho)[::2], f(levels, low, high, rho)
+
+
+def wrong(name, says, old, new, effect, unseen, source=""):
+    given = {"effect": effect, "invisible_when": unseen, "source": source}
+    return Edit(f"karras_sigmas/{name}", says, old, new, **given)
+
+
+KARRAS_SIGMAS = Op(
+    text.karras_sigmas,
+    laws=(
+        Law("begins high and ends low", ends),
+        Law("with rho 1 the steps are equal", equal_steps),
+        Law("exchanging the ends turns the list round", other_way_round),
+        Law("levels may have any unit", unit),
+        Law("squares have squared ends and twice the rho", power),
+        Law("twice as many steps contain these", refined),
+    ),
+    probes=(
+        Probe("the paper's", lambda: {"levels": 5, "low": 0.002, "high": 80.0, "rho": 7.0}),
+        Probe("Stable Diffusion's", lambda: {"levels": 10, "low": 0.03, "high": 14.5, "rho": 7.0}),
+    ),
+    mistakes=(
+        wrong(
+            "ends-exchanged",
+            "exchanges the ends",
+            "(1 - ramp) * top + ramp * bottom",
+            "(1 - ramp) * bottom + ramp * top",
+            "a sampler that walks up",
+            "the ends are equal",
+            "https://github.com/huggingface/diffusers/issues/5077",
+        ),
+        wrong(
+            "equal-steps",
+            "steps in the levels themselves",
+            "np.exp(rho * np.log((1 - ramp) * top + ramp * bottom))",
+            "(1 - ramp) * high + ramp * low + 0 * top * bottom",
+            "hardly a step at low noise",
+            "rho is 1",
+        ),
+        wrong(
+            "equal-ratios",
+            "steps in the logarithms, as the exponential list does",
+            "np.exp(rho * np.log((1 - ramp) * top + ramp * bottom))",
+            "np.exp((1 - ramp) * np.log(high) + ramp * np.log(low)) + 0 * top * bottom",
+            "too many steps at low noise",
+            "there are two levels at most",
+        ),
+        wrong(
+            "one-step-short",
+            "divides by the number of levels",
+            "max(levels - 1, 1)",
+            "levels",
+            "the last level is not reached",
+            "there is one level",
+        ),
+        wrong(
+            "rho-always-seven",
+            "ignores rho",
+            "rho * np.log((1",
+            "(0 * rho + 7) * np.log((1",
+            "other levels than asked for",
+            "rho is 7",
+        ),
+        wrong(
+            "not-raised",
+            "forgets to raise to rho again",
+            "np.exp(rho * np.log((1 - ramp) * top + ramp * bottom))",
+            "((1 - ramp) * top + ramp * bottom)",
+            "levels near 1",
+            "rho is 1",
+        ),
+    ),
+    precisions=TABLE_PRECISIONS,
+    values={
+        "low": lambda source, sizes: source.choice([0.002, 0.03, 0.5]),
+        "rho": lambda source, sizes: source.choice([7.0, 1.0, 3.0, 5.5]),
+    },
+)

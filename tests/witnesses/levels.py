@@ -1,0 +1,35 @@
+"""Noise levels, one number at a time."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+
+def sigmas_from_alpha_bar(alpha_bar):
+    shares = [Fraction(float(share)) for share in alpha_bar]
+    return np.array([math.sqrt(1 / share - 1) for share in shares])
+
+
+def karras_sigmas(levels, low, high, rho):
+    result = np.zeros(levels)
+    for i in range(levels):
+        part = i / max(levels - 1, 1)
+        mixed = math.fsum((high ** (1 / rho), -part * high ** (1 / rho), part * low ** (1 / rho)))
+        result[i] = mixed**rho
+    return result
+
+
+def nats(level):
+    """Near 1, the difference from 1 is exact."""
+    return math.log1p(level - 1) if level > 0.5 else -math.log(1 / level)
+
+
+def edm_coefficients(sigma, sigma_data):
+    result = np.zeros((4, len(sigma)))
+    for i, level in enumerate(sigma):
+        noise, data = Fraction(float(level)) ** 2, Fraction(float(sigma_data)) ** 2
+        output = 1 / (1 / noise + 1 / data)  # as resistors in parallel
+        result[:2, i] = 1 / (1 + noise / data), math.sqrt(output)
+        result[2:, i] = 1 / math.hypot(level, sigma_data), nats(level) / 4
+    return tuple(result)
