@@ -8,9 +8,14 @@ array([[0.5, 0.5]])
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
+from refimpl.moved import Moved
+
 __version__ = "0.1.0"
+
+sys.meta_path.append(Moved())
 
 _MODULES = ("fast", "testing")
 

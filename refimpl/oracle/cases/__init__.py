@@ -1,5 +1,23 @@
 """Inputs that are drawn."""
 
-from refimpl.oracle.cases.drawn import Case, generate, long_case, random_case, rounded
+from refimpl.oracle.cases.drawn import (
+    FAMILIES,
+    Case,
+    RandomSource,
+    draw_floats,
+    generate,
+    long_case,
+    random_case,
+    rounded,
+)
 
-__all__ = ["Case", "generate", "long_case", "random_case", "rounded"]
+__all__ = [
+    "FAMILIES",
+    "Case",
+    "RandomSource",
+    "draw_floats",
+    "generate",
+    "long_case",
+    "random_case",
+    "rounded",
+]
