@@ -49,6 +49,7 @@ OVERFLOWING = (  # equal on paper
     "exponentials taken apart",
     "an exponential that overflows",
 )
+SOLVABLE = 24  # bits of results from which a number can be solved for: many fit fewer
 PAIRED = 300  # small single edits that are tried in pairs with each other
 NUMBERS_S = 1.5  # seconds for numbers that have to be solved for
 
@@ -408,7 +409,7 @@ class _Trial(Comparison):
         """Numbers that nobody would guess: solved for on one case, rounded, tried on the others."""
         first = self.evidence[0]
         own, found = self._own(first)[0].ravel(), first.found[0].ravel()
-        if not own.size:
+        if not own.size or PRECISIONS[self.precision].bits < SOLVABLE:
             return
         off = np.where(np.isfinite(found) & np.isfinite(own), np.abs(found - own), -1)
         at, stop = int(np.argmax(off)), time.process_time() + NUMBERS_S
