@@ -20,7 +20,7 @@ from refimpl.op import Law, Op
 from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw, random_case, rounded
 from refimpl.oracle.diagnosis.causes import fits
 from refimpl.oracle.findings import Finding
-from refimpl.oracle.judging.judge import Expected, Verdict, expect, judge
+from refimpl.oracle.judging.judge import Expected, Verdict, decided, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.reports.text import remarks
 from refimpl.own import as_operation
@@ -51,7 +51,7 @@ def bound(text: Text, precision: str = "float32", **inputs: Any) -> Bound:
     """
     operation = as_operation(text, inputs)
     read = rounded(operation, operation.read(**inputs), precision)
-    wanted = expect(operation, read, precision)
+    wanted = decided(operation, read, precision)
     if len(wanted) == 1:
         return Bound(wanted[0].value, wanted[0].allowed)
     return Bound(tuple(x.value for x in wanted), tuple(x.allowed for x in wanted))

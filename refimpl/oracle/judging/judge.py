@@ -88,14 +88,26 @@ def expect(
     either side, nothing bounds what they give: the allowed error is infinite.
     """
     try:
-        own = own or reference(op, inputs, text)
-        with np.errstate(all="ignore"):
-            theirs = allowances(text or op.text, inputs, precision, own, throughout)
+        return decided(op, inputs, precision, text, own, throughout)
     except Doubt:
         with np.errstate(all="ignore"):
             result = (text or op.text)(**inputs)
         values = [np.asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
         return [Expected(n, y, np.full(y.shape, np.inf)) for n, y in zip(op.outputs, values)]
+
+
+def decided(
+    op: Op,
+    inputs: dict[str, Any],
+    precision: str | Precision,
+    text: Callable | None = None,
+    own: list[ErrorArray] | None = None,
+    throughout: bool = False,
+) -> list[Expected]:
+    """As `expect`; raises Doubt where the text decides by a number that may lie on either side."""
+    own = own or reference(op, inputs, text)
+    with np.errstate(all="ignore"):
+        theirs = allowances(text or op.text, inputs, precision, own, throughout)
     return [_expected(*each) for each in zip(op.outputs, own, theirs, strict=True)]
 
 
