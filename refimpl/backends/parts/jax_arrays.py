@@ -11,7 +11,7 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4)  # each keeps what it compiled for every shape
 def compiled(function, constants):
     """A function that JAX compiles once for each shape, with these constants inside."""
     return jax.jit(functools.partial(function, **{name: x for name, x, _ in constants}))
