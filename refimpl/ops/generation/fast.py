@@ -40,7 +40,8 @@ def _top_p(logits, probs, order, mass, kept):
 
 
 def keep_min_p(logits, share):
-    least = logits.max(axis=-1, keepdims=True) + np.log(logits.dtype.type(share))
+    with np.errstate(divide="raise"):  # 0 has no logarithm: the text says so
+        least = logits.max(axis=-1, keepdims=True) + np.log(logits.dtype.type(share))
     return np.where(logits >= least, logits, logits.dtype.type(-np.inf))
 
 

@@ -141,8 +141,8 @@ def plainly(op: Op, text: Callable, case: Case) -> list[list[np.ndarray]]:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = text(**inputs)
-            outputs = result if isinstance(result, tuple) else (result,)
-            kept = [x.astype(stored_dtype(case)) for x in map(np.asarray, outputs)]
+                outputs = result if isinstance(result, tuple) else (result,)
+                kept = [x.astype(stored_dtype(case)) for x in map(np.asarray, outputs)]
             results.append([x.astype(np.float64) for x in kept])
         except Exception:  # an edited text may meet any error
             continue
