@@ -6,12 +6,12 @@ NumPy arrays. Operations without array arguments are computed in float64.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 
+from refimpl.backends.parts.derived import gradients as _gradients
 from refimpl.backends.parts.jax_arrays import on_tensors as _on_tensors
 from refimpl.backends.parts.jax_diffusion import (  # noqa: F401  found here by their names
     alpha_bar,
@@ -58,8 +58,6 @@ from refimpl.backends.parts.jax_samplers import (  # noqa: F401  found here by t
     heun_step,
     plms_eps,
 )
-from refimpl.gradients import among, base, base_inputs, differentiated
-from refimpl.registry import OPS
 
 VERSION = jax.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
@@ -383,27 +381,15 @@ def siglip_loss(image_features, text_features, log_scale, bias):
 # Gradients: automatic differentiation of the functions above
 
 
-def _gradient(op):
-    """The vector-Jacobian product of one of the functions above."""
-    function, differentiable = globals()[base(op)].__wrapped__, OPS[base(op)]
+def _pull(function, arguments, wanted, grad):
+    """jax.vjp"""
+    values = [arguments.pop(name) for name in wanted]
 
-    def call(**inputs):
-        grad = inputs["grad"]
-        zeros = functools.partial(jnp.zeros, dtype=grad.dtype)
-        arguments = base_inputs(op, differentiable, inputs, zeros)
-        wanted = [arguments.pop(name) for name in differentiated(op)]
+    def of_wanted(*values):
+        return function(**arguments, **dict(zip(wanted, values, strict=True)))
 
-        def of_wanted(*values):
-            return function(**arguments, **dict(zip(differentiated(op), values, strict=True)))
-
-        result, pull_back = jax.vjp(of_wanted, *wanted)
-        gradients = pull_back(grad.astype(result.dtype))
-        return gradients if len(gradients) > 1 else gradients[0]
-
-    vars(call).update(__signature__=op.signature)
-    call.__name__ = op.name
-    call.__doc__ = f"jax.vjp of {function.__doc__}"
-    return _on_tensors(call)
+    result, pull_back = jax.vjp(of_wanted, *values)
+    return pull_back(grad.astype(result.dtype))
 
 
-globals().update({op.name: _gradient(op) for op in among(OPS.values()) if base(op) in globals()})
+globals().update(_gradients(globals(), _on_tensors, jnp.zeros, _pull))

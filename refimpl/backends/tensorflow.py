@@ -11,8 +11,7 @@ import os
 
 import numpy as np
 
-from refimpl.gradients import among, base, base_inputs, differentiated
-from refimpl.registry import OPS
+from refimpl.backends.parts.derived import gradients as _gradients
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: it greets on stderr
 
@@ -212,26 +211,13 @@ def clip_loss(image_features, text_features, log_scale):
 # Gradients
 
 
-def _gradient(op):
-    """The vector-Jacobian product of one of the functions above."""
-    function, differentiable = globals()[base(op)].__wrapped__, OPS[base(op)]
-
-    def call(**inputs):
-        grad = inputs["grad"]
-        arguments = base_inputs(
-            op, differentiable, inputs, functools.partial(tf.zeros, dtype=grad.dtype)
-        )
-        wanted = [arguments[name] for name in differentiated(op)]
-        with tf.GradientTape() as tape:
-            tape.watch(wanted)
-            result = function(**arguments)
-        gradients = tape.gradient(result, wanted, tf.cast(grad, result.dtype), "zero")
-        return tuple(gradients) if len(gradients) > 1 else gradients[0]
-
-    vars(call).update(__signature__=op.signature)
-    call.__name__ = op.name
-    call.__doc__ = f"tf.GradientTape.gradient of {function.__doc__}"
-    return _on_tensors(call)
+def _pull(function, arguments, wanted, grad):
+    """tf.GradientTape.gradient"""
+    values = [arguments[name] for name in wanted]
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        result = function(**arguments)
+    return tape.gradient(result, values, tf.cast(grad, result.dtype), "zero")
 
 
-globals().update({op.name: _gradient(op) for op in among(OPS.values()) if base(op) in globals()})
+globals().update(_gradients(globals(), _on_tensors, tf.zeros, _pull))

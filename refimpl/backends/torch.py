@@ -10,6 +10,7 @@ import math
 
 import torch
 
+from refimpl.backends.parts.derived import gradients as _gradients
 from refimpl.backends.parts.torch_diffusion import (  # noqa: F401  found here by their names
     alpha_bar,
     classifier_free_guidance,
@@ -72,8 +73,6 @@ from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by
     sigmas_from_alpha_bar,
 )
 from refimpl.backends.tensors import on_tensors as _on_tensors
-from refimpl.gradients import among, base, base_inputs, differentiated
-from refimpl.registry import OPS
 
 F = torch.nn.functional
 VERSION = torch.__version__
@@ -440,26 +439,14 @@ def _pooled(images, top, left, size, side):
 # Gradients: automatic differentiation of the functions above
 
 
-def _gradient(op):
-    """The vector-Jacobian product of one of the functions above."""
-    function, differentiable = globals()[base(op)].__wrapped__, OPS[base(op)]
-
-    def call(**inputs):
-        grad = inputs["grad"]
-        arguments = base_inputs(op, differentiable, inputs, grad.new_zeros)
-        for name in differentiated(op):
-            if not isinstance(arguments[name], torch.Tensor):
-                arguments[name] = torch.tensor(arguments[name], dtype=WIDE)
-            arguments[name].requires_grad_()
-        wanted = [arguments[name] for name in differentiated(op)]
-        result = function(**arguments)
-        gradients = torch.autograd.grad(result, wanted, grad.to(result.dtype))
-        return gradients if len(gradients) > 1 else gradients[0]
-
-    vars(call).update(__signature__=op.signature)
-    call.__name__ = op.name
-    call.__doc__ = f"torch.autograd.grad of {function.__doc__}"
-    return _on_tensors(call)
+def _pull(function, arguments, wanted, grad):
+    """torch.autograd.grad"""
+    for name in wanted:
+        if not isinstance(arguments[name], torch.Tensor):
+            arguments[name] = torch.tensor(arguments[name], dtype=WIDE)
+        arguments[name].requires_grad_()
+    result = function(**arguments)
+    return torch.autograd.grad(result, [arguments[n] for n in wanted], grad.to(result.dtype))
 
 
-globals().update({op.name: _gradient(op) for op in among(OPS.values()) if base(op) in globals()})
+globals().update(_gradients(globals(), _on_tensors, torch.zeros, _pull))
