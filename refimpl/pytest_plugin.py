@@ -107,7 +107,7 @@ class Target(pytest.Collector):
 
     def collect(self) -> Iterator[CaseItem]:
         """An item for each case, and one for the verdict; cases are drawn when they run."""
-        from refimpl.oracle.cases.sizes import leading, numbers
+        from refimpl.oracle.cases.sizes import keys, leading
         from refimpl.oracle.runs.verify import PROFILES
         from refimpl.oracle.targets.sessions import Session, TargetError
         from refimpl.own import OperationError
@@ -121,7 +121,7 @@ class Target(pytest.Collector):
             if not session.ops:
                 raise TargetError(f"{self.name}: defines no function named like an operation")
             chosen = tuple(option("--refimpl-precision"))
-            trials = [
+            op_runs = [
                 Judged(self.config, OPS[name], session, precision)
                 for name in session.ops
                 if not brought or name in brought
@@ -131,13 +131,11 @@ class Target(pytest.Collector):
         except (TargetError, OperationError) as error:
             raise self.CollectError(str(error)) from None
         profile = option("--refimpl-profile")
-        for judged in trials:
-            judged.lead = leading([j.precision for j in trials if j.op.name == judged.op.name])
-            drawn = numbers(
-                judged.op, judged.precision, profile, PROFILES[profile], lead=judged.lead
-            )
-            for number in (*drawn, VERDICT):
-                name = f"{judged.op.name}/{judged.precision}/{number}"
+        for judged in op_runs:
+            judged.lead = leading([j.precision for j in op_runs if j.op.name == judged.op.name])
+            drawn = keys(judged.op, judged.precision, profile, PROFILES[profile], lead=judged.lead)
+            for key in (*drawn, VERDICT):
+                name = f"{judged.op.name}/{judged.precision}/{key}"
                 yield CaseItem.from_parent(self, name=name, judged=judged)
 
     @staticmethod
@@ -154,12 +152,12 @@ class Judged:
     def __init__(self, config: pytest.Config, op: Op, session: Session, precision: str) -> None:
         from refimpl.oracle.findings import Report
         from refimpl.oracle.runs import baseline
-        from refimpl.oracle.runs.verify import trial_of
+        from refimpl.oracle.runs.verify import op_run_of
 
         self.config = config
         self.precision = precision
-        self.trial = trial_of(op, session, precision)
-        self.op = self.trial.op
+        self.op_run = op_run_of(op, session, precision)
+        self.op = self.op_run.op
         allowed = frozenset(config.getoption("--refimpl-allow"))
         self.report = Report(session.target, session.about["version"], allowed=allowed)
         path = config.getoption("--refimpl-baseline")
@@ -170,13 +168,13 @@ class Judged:
     def findings(self) -> list[Finding]:
         """What was found; the first test that asks has all cases judged."""
         from refimpl.oracle.runs import baseline
-        from refimpl.oracle.runs.trial import judge_op
+        from refimpl.oracle.runs.op_run import judge_op
 
         if not self.report.findings:
             profile = self.config.getoption("--refimpl-profile")
-            trials = [(self.trial, self.report.target)]
-            judge_op(self.op, self.precision, trials, profile, lead=self.lead)
-            self.report.findings = self.trial.findings
+            op_runs = [(self.op_run, self.report.target)]
+            judge_op(self.op, self.precision, op_runs, profile, lead=self.lead)
+            self.report.findings = self.op_run.findings
             self.config.stash[REMARKS] += baseline.apply([self.report], self.known)
         return self.report.findings
 
@@ -211,13 +209,13 @@ class CaseItem(pytest.Item):
         if self.name.endswith(f"/{VERDICT}"):
             self._conclude()
             return
-        result = judged.trial.results.get(self.name)
+        result = judged.op_run.results.get(self.name)
         if result is None:
             pytest.skip(f"not run after an earlier case: {judged.findings()[-1].says}")
         if result.status in ("refused", "left out"):
             pytest.skip(f"{result.status} {result.says}".strip())
         if result.status != "conforms":
-            judged.show(judged.trial.found_in.get(self.name, main), self.name, result.says)
+            judged.show(judged.op_run.found_in.get(self.name, main), self.name, result.says)
 
     def _conclude(self) -> None:
         """Fail for what no single case shows, and where too little was judged."""

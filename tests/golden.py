@@ -151,8 +151,8 @@ def choose(op: Op) -> list[Candidate]:
     two mistakes a case that tells them apart."""
     edits = (*op.mistakes, *op.dialects)
     candidates = [replace(c, flags=caught(op, edits, c.inputs)) for c in pool(op)]
-    chosen = [c for c in candidates if not c.number.startswith(("drawn", "plain"))]
-    chosen += [c for c in candidates if c.number.startswith("drawn")][:FIRST_SHARE]
+    chosen = [c for c in candidates if not c.key.startswith(("drawn", "plain"))]
+    chosen += [c for c in candidates if c.key.startswith("drawn")][:FIRST_SHARE]
     for edit in edits:
         showing = [c for c in candidates if edit.id in c.flags]
         if showing:
@@ -279,9 +279,9 @@ def build(name: str) -> list[dict[str, Any]]:
         ]
         agreed = witnesses(op, candidate, wants)
         if len(agreed) < 2 or any(entry["ratio"] > 1 for entry in agreed):
-            raise SystemExit(f"{op.name}/{candidate.number}: witnesses do not agree: {agreed}")
+            raise SystemExit(f"{op.name}/{candidate.key}: witnesses do not agree: {agreed}")
         case = {
-            "id": f"{op.name}/{candidate.number}",
+            "id": f"{op.name}/{candidate.key}",
             "op": op.name,
             "comment": candidate.comment,
             "flags": sorted(candidate.flags),

@@ -11,7 +11,7 @@ import pytest
 from refimpl import own, registry
 from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.judging.judge import expect
-from refimpl.oracle.runs.trial import Trial
+from refimpl.oracle.runs.op_run import OpRun
 from refimpl.oracle.targets.sessions import Session
 
 PAGE = """
@@ -120,12 +120,12 @@ def cases(op):
 def rejected(op, cases, file):
     """Whether any case, or any later call, shows it; causes are not looked for."""
     with Session(str(file)) as session:
-        trial = Trial(op, session, "float32")
+        op_run = OpRun(op, session, "float32")
         for case, expected in cases:
-            trial.add(case, expected)
-        trial.repeat()
-    assert trial.finding.judged + len(trial.failures) > 20
-    return bool(trial.finding.deviating or trial.differing or trial.failures)
+            op_run.add(case, expected)
+        op_run.repeat()
+    assert op_run.finding.judged + len(op_run.failures) > 20
+    return bool(op_run.finding.deviating or op_run.differing or op_run.failures)
 
 
 @pytest.mark.parametrize("name", HONEST)

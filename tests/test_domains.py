@@ -56,7 +56,7 @@ def test_all_cases_of_every_profile_lie_inside():
     names = ("N = M", "N a multiple of 8", "E in 4, 16", "no bias", "no other layouts")
     op = OPS["attention"]
     op = replace(op, domain=domain(op, names))
-    drawn = [c for c in profile_cases(op, "float32", "quick", 12) if c.number[0] != "p"]
+    drawn = [c for c in profile_cases(op, "float32", "quick", 12) if c.key[0] != "p"]
     assert len(drawn) > 30
     for case in drawn:
         sizes = op._sizes(case.inputs)

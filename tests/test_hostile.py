@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.__main__ import trials
+from tests.hostile.__main__ import attempts
 
 
-@pytest.mark.parametrize("trial", trials(), ids=lambda trial: trial.name)
-def test_hostile(trial, tmp_path):
-    trial.run(tmp_path)
+@pytest.mark.parametrize("attempt", attempts(), ids=lambda attempt: attempt.name)
+def test_hostile(attempt, tmp_path):
+    attempt.run(tmp_path)

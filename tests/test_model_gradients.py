@@ -135,7 +135,7 @@ def test_the_gradient_of_every_layer_is_within_its_bound_of_autograd(name, dtype
     judgement = judge_layers(recording, np.dtype(dtype).name, run=TOWERS[name][1])
     assert judgement.first is None
     assert sum(layer.name.endswith(".grad") for layer in judgement.layers) >= 26
-    assert max(layer.room for layer in judgement.layers) < 0.01
+    assert max(layer.relative_bound for layer in judgement.layers) < 0.01
 
 
 @pytest.mark.parametrize("name", TOWERS)

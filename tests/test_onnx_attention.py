@@ -26,7 +26,7 @@ REFUSED = {  # the right answer, rounded once, is not within rtol 1e-3 and atol 
 
 
 @pytest.fixture(scope="module")
-def results() -> tuple[list[audit.Finding], list[audit.Case]]:
+def results() -> tuple[list[audit.Finding], list[audit.OnnxCase]]:
     return audit.examine_all()
 
 
@@ -102,7 +102,7 @@ MISTAKES = (
 )
 
 
-def changes(before: audit.Case, after: audit.Case) -> bool:
+def changes(before: audit.OnnxCase, after: audit.OnnxCase) -> bool:
     """Whether some exact result differs, by more than float64 leaves open."""
     pairs = zip(
         bounded(audit.onnx_attention, before.inputs, "float64"),
@@ -142,7 +142,7 @@ def test_sums_in_bfloat16_stop_growing():
     inputs = {"Q": np.zeros((1, 1, 1, 8)), "K": np.zeros((1, 1, 400, 8))}
     inputs["V"] = np.ones((1, 1, 400, 8))
     stored = _compute_attention(*(x.astype(ml_dtypes.bfloat16) for x in inputs.values()))[0]
-    case = audit.Case("400 keys", "bfloat16", blank | inputs, {"Y": stored}, 1e-3, 1e-7)
+    case = audit.OnnxCase("400 keys", "bfloat16", blank | inputs, {"Y": stored}, 1e-3, 1e-7)
     finding = audit.examine(case)
     assert finding.found == 1.5625
     assert finding.certified == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import refimpl
-from refimpl.oracle.cases.sizes import numbers
+from refimpl.oracle.cases.sizes import keys
 from refimpl.oracle.runs.verify import PROFILES
 from refimpl.registry import OPS
 
@@ -80,7 +80,7 @@ def test_a_target_may_say_its_precisions_and_several_are_judged(tmp_path):
     (tmp_path / "both.py").write_text(SIGMOID + 'PRECISIONS = ("float32", "float64")\n')
     single = counts(judged(tmp_path, SIGMOID).stdout)["passed"]
     both = judged(tmp_path, SIGMOID, "--refimpl-target", "both.py")
-    shared = list(numbers(OPS["sigmoid"], "float64", "quick", PROFILES["quick"]))
+    shared = list(keys(OPS["sigmoid"], "float64", "quick", PROFILES["quick"]))
     assert counts(both.stdout)["passed"] == 2 * single + len(shared) + 1, "and a verdict"
 
 

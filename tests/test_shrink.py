@@ -19,7 +19,7 @@ from refimpl.oracle.cases.drawn import Case, generate
 from refimpl.oracle.diagnosis.shrink import SameCause, computing, numbers, small_sizes, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, line_of
 from refimpl.oracle.judging.judge import expect, judge
-from refimpl.oracle.runs.trial import Trial
+from refimpl.oracle.runs.op_run import OpRun
 from refimpl.oracle.runs.verify import replay, verify
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
 from refimpl.oracle.vectors import failing_cases, golden
@@ -126,12 +126,12 @@ def test_a_call_while_shrinking_has_no_more_time_than_is_left():
     class Slow:
         ops = ("silu",)
 
-        def call(self, op, case, room, limit=np.inf, steps=False):
+        def call(self, op, case, answer_bytes, limit=np.inf, steps=False):
             limits.append(limit)
             return Outcome("hung")
 
-    trial = Trial(OPS["silu"], Slow(), "float32")
-    trial._shrink(None, 1.5)
+    op_run = OpRun(OPS["silu"], Slow(), "float32")
+    op_run._shrink(None, 1.5)
     assert len(limits) == 1  # it hung: nothing more is asked
     assert limits[0] <= 1.5
 
@@ -182,9 +182,9 @@ def test_a_deviation_that_disappears_when_shrunk_is_not_shrunk_away(tmp_path):
     source = "right = silu\ndef silu(x):\n    if x.size < 5:\n        return right(x)\n" + WRONG
     target.write_text(RIGHT + source)
     with Session(str(target)) as session:
-        trial = Trial(OPS["silu"], session, "float32")
-        trial._shrink(None, 2.0)
-    small = trial.finding.smallest
+        op_run = OpRun(OPS["silu"], session, "float32")
+        op_run._shrink(None, 2.0)
+    small = op_run.finding.smallest
     assert small is None or numbers(small.case) >= 5
 
 
@@ -194,13 +194,13 @@ def test_a_deviation_that_comes_and_goes_has_no_smallest_input():
     class Fading:
         ops = ("silu",)
 
-        def call(self, op, case, room, limit=np.inf, steps=False):
+        def call(self, op, case, answer_bytes, limit=np.inf, steps=False):
             right = expect(op, case.inputs, "float32")[0].value.astype(FLOAT32)
             return Outcome("returned", [right + next(answers)])
 
-    trial = Trial(OPS["silu"], Fading(), "float32")
-    trial._shrink(None, 2.0)
-    assert trial.finding.smallest is None
+    op_run = OpRun(OPS["silu"], Fading(), "float32")
+    op_run._shrink(None, 2.0)
+    assert op_run.finding.smallest is None
 
 
 def test_a_flaky_target_is_reported_and_its_cases_are_flaky(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from refimpl.ops.attention.reference import attention, multi_head_attention
 from refimpl.ops.layers.reference import layer_norm_vjp, linear, softmax
 from refimpl.oracle.cases import sizes
-from refimpl.oracle.cases.sizes import EDGES, LADDER, LEVELS, TILES, axes, numbered, rows
+from refimpl.oracle.cases.sizes import EDGES, LADDER, LEVELS, TILES, axes, of_key, rows
 from refimpl.registry import OPS
 from tests.audit import sizes as size_table
 from tests.harness import worst_ratio
@@ -153,8 +153,8 @@ def test_quick_draws_every_row_in_the_leading_precision_and_some_in_each_other()
 def test_a_case_is_found_again_by_its_number(number):
     op = OPS["attention"]
     drawn = sizes.profile_cases(op, "float32", "quick", 12, 7)
-    (case,) = [case for case in drawn if case.number == number]
-    again = numbered(op, "float32", number)
+    (case,) = [case for case in drawn if case.key == number]
+    again = of_key(op, "float32", number)
     assert case.layout == again.layout
     for name, x in case.inputs.items():
         assert np.array_equal(x, again.inputs[name], equal_nan=False) or x is None
@@ -164,7 +164,7 @@ def test_the_numbers_of_cases_are_known_before_they_are_drawn():
     op = OPS["linear"]
     for precision in op.precisions:
         drawn = sizes.profile_cases(op, precision, "quick", 12, 7)
-        assert list(sizes.numbers(op, precision, "quick", 12, 7)) == [case.number for case in drawn]
+        assert list(sizes.keys(op, precision, "quick", 12, 7)) == [case.key for case in drawn]
 
 
 def test_sizes_stand_one_below_at_and_above_each_tile():

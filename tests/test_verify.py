@@ -13,7 +13,7 @@ import pytest
 
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, expect
-from refimpl.oracle.runs.trial import Trial
+from refimpl.oracle.runs.op_run import OpRun
 from refimpl.oracle.runs.verify import find_case, replay, verify
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
 
@@ -395,7 +395,7 @@ def test_elements_without_a_bound_are_counted_and_nothing_else_is_no_success():
     class Right:
         ops: ClassVar = ["sigmoid"]
 
-        def call(self, op, case, room, limit=np.inf, steps=False):
+        def call(self, op, case, answer_bytes, limit=np.inf, steps=False):
             return Outcome("returned", [want.value.astype(np.float32)])
 
         def replay(self, case):
@@ -403,10 +403,10 @@ def test_elements_without_a_bound_are_counted_and_nothing_else_is_no_success():
 
     def tried(without_bound):
         allowed = np.where(without_bound, np.inf, want.allowed)
-        trial = Trial(op, Right(), "float32")
-        trial.add(case, [Expected("result", want.value, allowed)])
-        trial.conclude()
-        return trial.finding
+        op_run = OpRun(op, Right(), "float32")
+        op_run.add(case, [Expected("result", want.value, allowed)])
+        op_run.conclude()
+        return op_run.finding
 
     size, everywhere = want.value.size, np.ones(want.value.shape, bool)
     assert (tried(~everywhere).unbounded, tried(~everywhere).elements) == (0, size)

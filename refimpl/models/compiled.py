@@ -146,11 +146,11 @@ class _Blocks:
                 if keep or sizes != made:
                     values = self.kernels.values(sizes, self.dtype)
                 if sizes != made:
-                    room, made = self.kernels.room(sizes, self.dtype), sizes
+                    workspace, made = self.kernels.workspace(sizes, self.dtype), sizes
                 if layer is not self.layers[-1]:
                     after = empty(x.shape, self.dtype)
                 given = x, self._seen(images), layer, *self.how, values
-                self.kernels.block(*given, room, after)
+                self.kernels.block(*given, workspace, after)
                 if keep:
                     self.kept[group].append(given)
                 x = self._given(after)
@@ -162,13 +162,14 @@ class _Blocks:
                 (x, _, layer, *_), below = given, into
                 sizes = self._sizes(x, layer)
                 if sizes != made:
-                    grads, room = (
-                        make(sizes, self.dtype) for make in (self.kernels.values, self.kernels.room)
+                    grads, workspace = (
+                        make(sizes, self.dtype)
+                        for make in (self.kernels.values, self.kernels.workspace)
                     )
                     made = sizes
                 if layer is not self.layers[0]:
                     below = empty(x.shape, self.dtype)
-                self.kernels.block_vjp(*given, room, above, grads, below)
+                self.kernels.block_vjp(*given, workspace, above, grads, below)
                 above = self._given(below)
 
     def _sizes(self, x: np.ndarray, layer: tuple) -> tuple[int, ...]:

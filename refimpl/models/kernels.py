@@ -80,7 +80,7 @@ class Values(NamedTuple):
     hidden: np.ndarray  # B*W hidden
 
 
-class Room(NamedTuple):
+class Workspace(NamedTuple):
     """Where a block works."""
 
     normed: np.ndarray  # B*N D
@@ -96,12 +96,12 @@ Sizes = tuple[int, int, int, int, int, int]  # B N W H E hidden
 
 @functools.cache
 def _shapes(sizes: Sizes) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Those of the values and of the room."""
+    """Those of the values and of the workspace."""
     B, N, W, H, E, hidden = sizes
     few, all_ = (B, H, W, E), (B, H, N, E)
     values = [few, all_, all_, few, few[:3], few[:3], (B, W, H * E), (B * W, hidden)]
-    room = [(B * N, H * E), (B * N, 3 * H * E), (B * W, H * E), (B * W, hidden)]
-    return values, [*room, (SHORT * _long(N, E, E),)]
+    workspace = [(B * N, H * E), (B * N, 3 * H * E), (B * W, H * E), (B * W, hidden)]
+    return values, [*workspace, (SHORT * _long(N, E, E),)]
 
 
 def values(sizes: Sizes, dtype: np.dtype) -> Values:
@@ -109,10 +109,10 @@ def values(sizes: Sizes, dtype: np.dtype) -> Values:
     return Values(*_pieces(_shapes(sizes)[0], dtype))
 
 
-def room(sizes: Sizes, dtype: np.dtype) -> Room:
+def workspace(sizes: Sizes, dtype: np.dtype) -> Workspace:
     """Memory to work in for so many tokens."""
     normed, joint, few, active, scores = _pieces(_shapes(sizes)[1], dtype)
-    return Room(normed, joint, few, active, scores, as_bits(scores))
+    return Workspace(normed, joint, few, active, scores, as_bits(scores))
 
 
 def _pieces(shapes: list[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
@@ -132,7 +132,7 @@ def block(
     eps: np.floating,
     activation: str,
     values: Values,
-    room: Room,
+    workspace: Workspace,
     y: np.ndarray,
 ) -> None:
     """Tokens B N D through a block, the first B W D of them into y."""
@@ -141,20 +141,20 @@ def block(
     B, N, D = x.shape
     H, W = values.query.shape[1:3]
     rows, middle = (B * W, D), _seen(values.middle)
-    _layer_norm(0, B * N, x.reshape(B * N, D), gain_1, bias_1, eps, room.normed)
-    np.matmul(room.normed, in_weight.T, out=room.joint)
-    _split(room.joint, in_bias, *values[:6])
-    keys = room.scores.size // SHORT
+    _layer_norm(0, B * N, x.reshape(B * N, D), gain_1, bias_1, eps, workspace.normed)
+    np.matmul(workspace.normed, in_weight.T, out=workspace.joint)
+    _split(workspace.joint, in_bias, *values[:6])
+    keys = workspace.scores.size // SHORT
     given = (*map(_seen, values[:3]), mask, *values[3:6])
-    _attend_blocks(0, B * H * -(-W // ROWS), *given, keys, room.scores, room.bits)
-    _join(values.mixed, room.few, 0)
-    np.matmul(room.few, out_weight.T, out=values.middle.reshape(rows))
+    _attend_blocks(0, B * H * -(-W // ROWS), *given, keys, workspace.scores, workspace.bits)
+    _join(values.mixed, workspace.few, 0)
+    np.matmul(workspace.few, out_weight.T, out=values.middle.reshape(rows))
     _add_scaled(x, scale_1, out_bias, values.middle)
 
-    _layer_norm(0, B * W, middle.reshape(rows), gain_2, bias_2, eps, room.few)
-    _linear(0, 1, B * W, _seen(room.few), fc_weight, fc_bias, values.hidden)
-    ACTIVATIONS[activation][0](_seen(values.hidden.reshape(-1)), room.active.reshape(-1))
-    np.matmul(room.active, proj_weight.T, out=y.reshape(rows))
+    _layer_norm(0, B * W, middle.reshape(rows), gain_2, bias_2, eps, workspace.few)
+    _linear(0, 1, B * W, _seen(workspace.few), fc_weight, fc_bias, values.hidden)
+    ACTIVATIONS[activation][0](_seen(values.hidden.reshape(-1)), workspace.active.reshape(-1))
+    np.matmul(workspace.active, proj_weight.T, out=y.reshape(rows))
     _add_scaled(middle, scale_2, proj_bias, y)
 
 
@@ -165,7 +165,7 @@ def block_vjp(
     eps: np.floating,
     activation: str,
     values: Values,
-    room: Room,
+    workspace: Workspace,
     grad: np.ndarray,
     grads: Values,
     x_grad: np.ndarray,
@@ -179,30 +179,30 @@ def block_vjp(
     B, N, D = x.shape
     H, W = values.query.shape[1:3]
     rows, unused = (B * W, D), np.zeros((2, D), x.dtype)
-    np.multiply(grad.reshape(rows), scale_2, out=room.few)
-    np.matmul(room.few, proj_weight, out=room.active)
-    flat = values.hidden.reshape(-1), room.active.reshape(-1)
+    np.multiply(grad.reshape(rows), scale_2, out=workspace.few)
+    np.matmul(workspace.few, proj_weight, out=workspace.active)
+    flat = values.hidden.reshape(-1), workspace.active.reshape(-1)
     ACTIVATIONS[activation][1](*map(_seen, flat), grads.hidden.reshape(-1))
-    np.matmul(grads.hidden, fc_weight, out=room.few)
-    normed = _seen(values.middle.reshape(rows)), gain_2, eps, _seen(room.few)
+    np.matmul(grads.hidden, fc_weight, out=workspace.few)
+    normed = _seen(values.middle.reshape(rows)), gain_2, eps, _seen(workspace.few)
     _layer_norm_vjp(*normed, grads.middle.reshape(rows), *unused)
     np.add(grads.middle, grad, out=grads.middle)
 
-    scaled = room.normed[: B * W]
+    scaled = workspace.normed[: B * W]
     np.multiply(grads.middle.reshape(rows), scale_1, out=scaled)
-    np.matmul(scaled, out_weight, out=room.few)
-    np.copyto(grads.mixed.swapaxes(1, 2), room.few.reshape(B, W, H, D // H))
+    np.matmul(scaled, out_weight, out=workspace.few)
+    np.copyto(grads.mixed.swapaxes(1, 2), workspace.few.reshape(B, W, H, D // H))
     for part in grads[:3]:
         part.fill(0)
     given = (*map(_seen, values[:3]), mask, _seen(grads.mixed), *values[3:6])
     nowhere = np.empty((0, 0, 0, 0), x.dtype)
-    _attention_vjp(0, B * H, *given, *grads[:3], nowhere, room.scores.size // SHORT)
+    _attention_vjp(0, B * H, *given, *grads[:3], nowhere, workspace.scores.size // SHORT)
     if W < N:
-        room.joint.fill(0)
+        workspace.joint.fill(0)
     for part, left in zip(grads[:3], (0, D, 2 * D)):
-        _join(part, room.joint, left)
-    np.matmul(room.joint, in_weight, out=room.normed)
-    normed = x.reshape(B * N, D), gain_1, eps, _seen(room.normed)
+        _join(part, workspace.joint, left)
+    np.matmul(workspace.joint, in_weight, out=workspace.normed)
+    normed = x.reshape(B * N, D), gain_1, eps, _seen(workspace.normed)
     _layer_norm_vjp(*normed, x_grad.reshape(B * N, D), *unused)
     np.add(x_grad[:, :W], grads.middle, out=x_grad[:, :W])
 

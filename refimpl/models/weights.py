@@ -64,9 +64,9 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
     if not isinstance(header, dict):
         raise WeightsError(f"{path}: the header is no table of arrays")
     header.pop("__metadata__", None)
-    start, room = 8 + length, size - 8 - length
+    start, held = 8 + length, size - 8 - length
     places = {
-        name: _place(f"{path}: {name[:LONGEST_NAME]}", entry, room)
+        name: _place(f"{path}: {name[:LONGEST_NAME]}", entry, held)
         for name, entry in header.items()
     }
     end = 0
@@ -76,8 +76,8 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
                 f"{path}: {name[:LONGEST_NAME]} starts at byte {first}, expected {end}"
             )
         end = last
-    if end != room:
-        raise WeightsError(f"{path}: {room} bytes of data, but the header speaks of {end}")
+    if end != held:
+        raise WeightsError(f"{path}: {held} bytes of data, but the header speaks of {end}")
     arrays = {}
     for name, (first, _, dtype, shape) in places.items():
         raw = np.memmap(path, DTYPES[dtype], "r", start + first, shape) if math.prod(shape) else ()
@@ -92,7 +92,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _place(what: str, entry: Any, room: int) -> tuple[int, int, str, tuple[int, ...]]:
+def _place(what: str, entry: Any, held: int) -> tuple[int, int, str, tuple[int, ...]]:
     """First byte, end, dtype and shape of one array."""
     try:
         dtype, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -108,10 +108,10 @@ def _place(what: str, entry: Any, room: int) -> tuple[int, int, str, tuple[int, 
     if len(shape) > 8:
         raise WeightsError(f"{what}: has {len(shape)} axes")
     need = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
-    if last > room or last - first != need:
+    if last > held or last - first != need:
         raise WeightsError(
             f"{what}: shape {tuple(shape)} of {dtype} takes {need} bytes, "
-            f"data_offsets {first} to {last} of {room} do not hold them"
+            f"data_offsets {first} to {last} of {held} do not hold them"
         )
     return first, last, dtype, tuple(shape)
 

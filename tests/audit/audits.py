@@ -121,17 +121,17 @@ def climb(op: Op, audit: Audit, steps: int) -> None:
         choices = (old * (1 + rng.normal() * 2.0 ** -rng.integers(0, 24)), -old, rng.normal(), 0.0)
         changed.flat[place] = choices[rng.choice(4, p=(0.6, 0.1, 0.25, 0.05))]
         inputs = rounded(op, {**case.inputs, name: changed}, case.precision)
-        trial = replace(case, inputs=inputs, number="climbed")
+        climbed = replace(case, inputs=inputs, key="climbed")
         expected = expect(op, inputs, case.precision)
         with np.errstate(all="ignore"):
-            outputs = compute(op, text, style, trial)
+            outputs = compute(op, text, style, climbed)
         worst = furthest(expected, outputs)
         audit.trials += 1
         if worst > 1:
             audit.rejections += 1
             audit.example = f"climbed from {audit.case.id} with {audit.way}"
         if worst > audit.worst:
-            audit.worst, case = worst, trial
+            audit.worst, case = worst, climbed
 
 
 def mistakes(op: Op, audit: Audit, count: int) -> None:

@@ -77,7 +77,7 @@ class Bench:
         return cls(
             op,
             {
-                "probes": [pair for pair in judged if pair[0].number.startswith("probe")],
+                "probes": [pair for pair in judged if pair[0].key.startswith("probe")],
                 "drawn cases": [pair for pair in judged if pair[0].says == "random"],
                 "golden vectors": stored,
             },

@@ -111,7 +111,7 @@ def onnx_attention(
 
 
 @dataclass
-class Case:
+class OnnxCase:
     """One test case of ONNX: what goes into the text, and what ONNX stores as the answer."""
 
     name: str
@@ -127,7 +127,7 @@ class Case:
 class Finding:
     """What became of one case."""
 
-    case: Case
+    case: OnnxCase
     worst: float = 0.0  # error ÷ allowed
     output: str = ""
     index: tuple[int, ...] = ()
@@ -150,7 +150,7 @@ class Finding:
         return float(values[self.index])
 
 
-def cases() -> list[Case]:
+def cases() -> list[OnnxCase]:
     """The Attention cases of the installed onnx; their `_expanded` twins carry the same numbers."""
     importlib.import_module("onnx.backend.test.case.node.attention")
     registered = importlib.import_module("onnx.backend.test.case.node")._NodeTestCases
@@ -162,7 +162,7 @@ def cases() -> list[Case]:
     return found
 
 
-def read(case: Any, data: tuple) -> Case:
+def read(case: Any, data: tuple) -> OnnxCase:
     """Arguments of the text from the node's inputs and attributes."""
     from onnx.helper import get_attribute_value
 
@@ -187,7 +187,7 @@ def read(case: Any, data: tuple) -> Case:
         reason = f"no bound for {precision}"
     elif inner not in PRECISIONS or PRECISIONS[inner].bits < PRECISIONS[precision].bits:
         reason = f"no bound for a softmax in {inner} between arrays of {precision}"
-    return Case(case.name, precision, inputs, dict(stored), case.rtol, case.atol, reason)
+    return OnnxCase(case.name, precision, inputs, dict(stored), case.rtol, case.atol, reason)
 
 
 def plain(x: np.ndarray | None) -> np.ndarray | None:
@@ -195,7 +195,7 @@ def plain(x: np.ndarray | None) -> np.ndarray | None:
     return x if x is None or x.dtype.kind in "biu" else x.astype(np.float64)
 
 
-def expected(case: Case) -> dict[str, Expected]:
+def expected(case: OnnxCase) -> dict[str, Expected]:
     """Reference value and allowed error of each output that the case stores."""
     ours, theirs = (bounded(onnx_attention, case.inputs, p) for p in ("float64", case.precision))
     return {
@@ -205,7 +205,7 @@ def expected(case: Case) -> dict[str, Expected]:
     }
 
 
-def examine(case: Case) -> Finding:
+def examine(case: OnnxCase) -> Finding:
     """Judge the stored outputs, then let ONNX's rules judge the right ones."""
     finding = Finding(case)
     right = []
@@ -244,7 +244,7 @@ def _compare(finding: Finding, want: Expected, found: np.ndarray, best: np.ndarr
     finding.tightness.append(tolerance[allowed > 0] / allowed[allowed > 0])
 
 
-def runner_rejects(case: Case, outputs: list[np.ndarray]) -> bool:
+def runner_rejects(case: OnnxCase, outputs: list[np.ndarray]) -> bool:
     """Whether the installed test runner, which widens some tolerances, refuses these outputs."""
     from onnx.backend.test.runner import Runner
 
@@ -255,7 +255,7 @@ def runner_rejects(case: Case, outputs: list[np.ndarray]) -> bool:
     return False
 
 
-def examine_all() -> tuple[list[Finding], list[Case]]:
+def examine_all() -> tuple[list[Finding], list[OnnxCase]]:
     """Findings, the worst first, and the cases that the text or the bounds cannot express."""
     every = cases()
     findings = [examine(case) for case in every if not case.reason]
@@ -263,7 +263,7 @@ def examine_all() -> tuple[list[Finding], list[Case]]:
     return findings, [case for case in every if case.reason]
 
 
-def table(findings: list[Finding], left: list[Case]) -> Iterator[str]:
+def table(findings: list[Finding], left: list[OnnxCase]) -> Iterator[str]:
     """Every case, the worst first."""
     yield "| case | precision | outputs | error ÷ allowed | verdict |"
     yield "|---|---|---|---:|---|"
@@ -276,7 +276,7 @@ def table(findings: list[Finding], left: list[Case]) -> Iterator[str]:
         yield f"| {case.name} | {case.precision} | {outputs} | | not judged: {case.reason} |"
 
 
-def summary(findings: list[Finding], left: list[Case]) -> Iterator[str]:
+def summary(findings: list[Finding], left: list[OnnxCase]) -> Iterator[str]:
     """The figures, the cases that are off, and the right answers that ONNX's rules refuse."""
     off = [f for f in findings if f.off]
     unbounded = sum(f.unbounded for f in findings)

@@ -1,5 +1,5 @@
-"""Targets, arguments and files that mean harm or are broken: every trial ends in a sentence.
+"""Targets, arguments and files that mean harm or are broken: every attempt ends in a sentence.
 
-A trial is a function that takes an empty folder and asserts what must hold. `python -m
+An attempt is a function that takes an empty folder and asserts what must hold. `python -m
 tests.hostile` runs all and prints how many of each kind were survived.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.hostile [DIR]`: how many trials of each kind were survived.
+"""`python -m tests.hostile [DIR]`: how many attempts of each kind were survived.
 
 With a folder, every target in it is verified as well: the command must end by itself with a
 verdict, leave nothing in the terminal that acts on it, and leave no process behind.
@@ -22,7 +22,7 @@ ENDINGS = (0, 1, 4, 5)  # verdicts, and sentences about usage
 
 
 @dataclass(frozen=True)
-class Trial:
+class Attempt:
     """One attack, and what must hold after it."""
 
     kind: str
@@ -30,20 +30,20 @@ class Trial:
     run: Callable[[Path], None]
 
 
-def trials() -> list[Trial]:
-    """All public functions of the modules of trials."""
+def attempts() -> list[Attempt]:
+    """All public functions of the modules of attempts."""
     found = []
     for kind in KINDS:
         module = importlib.import_module(f"tests.hostile.{kind}")
         found += [
-            Trial(kind, name.replace("_", " "), function)
+            Attempt(kind, name.replace("_", " "), function)
             for name, function in vars(module).items()
             if getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
         ]
     return found
 
 
-def stranger(path: Path) -> Trial:
+def stranger(path: Path) -> Attempt:
     """A target from elsewhere, that must come to a verdict."""
 
     def run(place: Path) -> None:
@@ -52,23 +52,23 @@ def stranger(path: Path) -> Trial:
         assert ended.returncode in ENDINGS, said[-500:]
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said)
 
-    return Trial("targets given", path.name, run)
+    return Attempt("targets given", path.name, run)
 
 
 def main(folders: list[str]) -> int:
     """Run everything, print what failed and a line for each kind."""
     given = [stranger(path) for folder in folders for path in sorted(Path(folder).glob("*.py"))]
     tried, survived = Counter[str](), Counter[str]()
-    for trial in (*trials(), *given):
-        tried[trial.kind] += 1
+    for attempt in (*attempts(), *given):
+        tried[attempt.kind] += 1
         with tempfile.TemporaryDirectory() as place:
             try:
-                trial.run(Path(place))
-                survived[trial.kind] += 1
+                attempt.run(Path(place))
+                survived[attempt.kind] += 1
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
                     raise
-                print(f"FAILED {trial.kind}: {trial.name}: {type(error).__name__}: {error}")
+                print(f"FAILED {attempt.kind}: {attempt.name}: {type(error).__name__}: {error}")
     for kind, count in tried.items():
         print(f"{kind:<16} {survived[kind]} of {count} survived")
     return int(survived != tried)

@@ -16,10 +16,10 @@ import numpy as np
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import Case, random_case
 from refimpl.oracle.cases.sizes import profile_cases
-from refimpl.oracle.diagnosis.ask_back import differ, predict, weigh
+from refimpl.oracle.diagnosis.ask_back import differ, fit, predict
 from refimpl.oracle.diagnosis.causes import Explanation, explanations
 from refimpl.oracle.judging.judge import expect
-from refimpl.oracle.runs.trial import Target, Trial
+from refimpl.oracle.runs.op_run import OpRun, Target
 from refimpl.oracle.runs.verify import PROFILES
 from refimpl.oracle.targets.sessions import Outcome
 from refimpl.registry import OPS
@@ -62,7 +62,7 @@ class Edited:
     text: Callable[..., Any]
 
     def call(
-        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+        self, op: Op, case: Case, answer_bytes: int, limit: float = np.inf, steps: bool = False
     ) -> Outcome:
         """Make one call in this process."""
         try:
@@ -90,13 +90,13 @@ def _cases(name: str, profile: str) -> list[tuple[Case, list]]:
 
 def diagnosed(op: Op, target: Target, profile: str) -> tuple[str, list[Explanation], float]:
     """The status that `verify` finds, the explanations, and the seconds of computing they took."""
-    trial = Trial(op, target, PRECISION)
+    op_run = OpRun(op, target, PRECISION)
     for case, expected in _cases(op.name, profile):
-        trial.add(case, expected)
-    if trial.finding.status != "deviates":
-        return trial.finding.status, [], 0.0
+        op_run.add(case, expected)
+    if op_run.finding.status != "deviates":
+        return op_run.finding.status, [], 0.0
     start = time.process_time()
-    found = explanations(op, trial.seen, trial.storage, PRECISION, trial.ask)
+    found = explanations(op, op_run.seen, op_run.storage, PRECISION, op_run.ask)
     return "deviates", found, time.process_time() - start
 
 
@@ -113,7 +113,7 @@ def agrees(op: Op, explanation: Explanation, target: Target) -> bool:
         answered += 1
         own = expect(op, case.inputs, PRECISION)
         expected = predict(op, explanation.text, case)
-        if weigh(expected, own, op, outcome.outputs, storage) is False:
+        if fit(expected, own, op, outcome.outputs, storage) is False:
             return False
     return answered > 0
 

@@ -131,14 +131,14 @@ class Case:
 
     op: str
     precision: str
-    number: str
+    key: str
     says: str
     inputs: dict[str, Any]
     layout: str = "C"
 
     @property
     def id(self) -> str:
-        return f"{self.op}/{self.precision}/{self.number}"
+        return f"{self.op}/{self.precision}/{self.key}"
 
     def typed(self, op: Op) -> dict[str, Any]:
         """The inputs as a target receives them: storage dtype, memory layout, read-only."""
@@ -253,8 +253,8 @@ def long_case(op: Op, precision: str, seed: int, i: int) -> Case:
     if "T" in sizes:
         sizes |= {"T": 12, "K": 7}
     inputs = draw_all(op, source, sizes, (5, 6))
-    number = f"long{seed}-{i}"
-    return Case(op.name, precision, number, "long sums", rounded(op, inputs, precision))
+    key = f"long{seed}-{i}"
+    return Case(op.name, precision, key, "long sums", rounded(op, inputs, precision))
 
 
 def draw(op: Op, source: Source, wide: bool = False) -> dict[str, Any]:

@@ -278,8 +278,8 @@ def sized_case(op: Op, precision: str, profile: str, seed: int, i: int) -> Case:
     if row.form.causal:
         inputs = _causal(op, inputs)
     layout = (op.domain or ANYWHERE).layout(LAYOUTS[(i // 2) % 4] if i % 2 else "C")
-    number = f"size{seed}-{i}"
-    return Case(op.name, precision, number, row.says, rounded(op, inputs, precision), layout)
+    key = f"size{seed}-{i}"
+    return Case(op.name, precision, key, row.says, rounded(op, inputs, precision), layout)
 
 
 def _rest(op: Op, row: Row, i: int) -> tuple[int, ...]:
@@ -331,25 +331,25 @@ def profile_cases(
         yield sized_case(op, precision, profile, seed, i)
 
 
-def numbers(
+def keys(
     op: Op, precision: str, profile: str, count: int, seed: int = 0, lead: str = "float32"
 ) -> Iterator[str]:
-    """The numbers of the cases of a profile, none of which is drawn yet."""
+    """What the cases of a profile are called, none of which is drawn yet."""
     yield from (f"probe{i}" for i in range(len(op.probes)))
     yield from (f"{seed}-{i}" for i in range(count))
     yield from (f"size{seed}-{i}" for i in taken(op, precision, profile, lead))
 
 
-def numbered(op: Op, precision: str, number: str) -> Case:
-    """The case of a number such as probe2, 0-17 or size0-3; ValueError where there is none."""
-    if number.startswith("probe"):
-        every = {case.number: case for case in generate(op, precision, 0)}
-        if number not in every:
-            raise ValueError(f"{op.name} has {len(every)} probes, expected one of them: {number}")
-        return every[number]
-    seed, _, index = number.removeprefix("size").partition("-")
-    if number.startswith("size"):
+def of_key(op: Op, precision: str, key: str) -> Case:
+    """The case of a key such as probe2, 0-17 or size0-3; ValueError where there is none."""
+    if key.startswith("probe"):
+        every = {case.key: case for case in generate(op, precision, 0)}
+        if key not in every:
+            raise ValueError(f"{op.name} has {len(every)} probes, expected one of them: {key}")
+        return every[key]
+    seed, _, index = key.removeprefix("size").partition("-")
+    if key.startswith("size"):
         if int(index) >= len(rows(op, "deep")):
-            raise ValueError(f"{op.name} has {len(rows(op, 'deep'))} sized cases, found {number}")
+            raise ValueError(f"{op.name} has {len(rows(op, 'deep'))} sized cases, found {key}")
         return sized_case(op, precision, "deep", int(seed), int(index))
     return random_case(op, precision, int(seed), int(index))

@@ -47,7 +47,7 @@ def predict(op: Op, text: Callable | None, case: Case) -> list[Expected] | None:
         return None  # an edited text may meet any error on inputs it was not made for
 
 
-def weigh(
+def fit(
     expected: list[Expected] | None,
     own: list[Expected],
     op: Op,
@@ -78,7 +78,7 @@ def weigh(
         judged = [_judged(e, o) for e, o in zip(expected, own)]
         if not foretold(op, text, case, judged, outputs):
             return False
-    tells = all(_tells(e, o, found) for e, o, found in zip(expected, own, outputs))
+    tells = all(borne_out(e, o, found) for e, o, found in zip(expected, own, outputs))
     if not tells and text is not None and case is not None:
         runs = [reproduces(own, outputs, plain) for plain in plainly(op, text, case)]
         if runs and all(wrong and not right for right, wrong in runs):
@@ -175,7 +175,7 @@ def stored_dtype(case: Case) -> np.dtype:
     return PRECISIONS[case.precision].dtype()
 
 
-def _tells(edited: Expected, own: Expected, found: np.ndarray) -> bool:
+def borne_out(edited: Expected, own: Expected, found: np.ndarray) -> bool:
     """Whether an infinite bound of an edited text is borne out: what it allows has overflowed."""
     if edited.value.shape != own.value.shape or own.value.shape != np.shape(found):
         return True
@@ -212,10 +212,10 @@ def stretched(op: Op, case: Case) -> Case:
         op.evaluate(inputs)
     except ValueError:
         return case
-    return replace(case, number=f"{case.number}-large", inputs=inputs)
+    return replace(case, key=f"{case.key}-large", inputs=inputs)
 
 
-def narrow(
+def keep_fitting(
     op: Op,
     suspects: Sequence[S],
     ask: Ask,
@@ -255,7 +255,7 @@ def narrow(
         left = [
             suspect
             for suspect, want in zip(left, expected, strict=True)
-            if weigh(want, own, op, outputs, storage, foretelling(suspect), case) is not False
+            if fit(want, own, op, outputs, storage, foretelling(suspect), case) is not False
         ]
         actual = outputs[0] if len(outputs) == 1 else outputs
         if confirmed is not None and not judge(op, own, actual, storage).conforms:

@@ -13,7 +13,7 @@ import numpy as np
 
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.diagnosis.ask_back import Ask, foretelling, narrow, predict, weigh
+from refimpl.oracle.diagnosis.ask_back import Ask, fit, foretelling, keep_fitting, predict
 from refimpl.oracle.judging.judge import Expected, expect, judge
 from refimpl.registry import generations
 
@@ -82,7 +82,7 @@ def explanations(
             return found
         asked: list[Case] = []
         until = max(deadline, time.process_time() + ASKING)  # whatever was used up before
-        left = narrow(op, found, ask, precision, storage, seen, until, asked)
+        left = keep_fitting(op, found, ask, precision, storage, seen, until, asked)
         return [replace(e, confirmed=len(asked)) for e in left]
 
     own = [expect(op, case.inputs, precision) for case, _ in seen]
@@ -98,11 +98,11 @@ def explanations(
     found = [e for e in lossy if _explains(op, e, seen, [], storage)]
     if found:
         return _by_name(found)
-    ways = roundings(op, seen, storage, precision, ask)
-    if ways:
-        sized = all(way["id"].startswith(SIZED) for way in ways)
+    losses = roundings(op, seen, storage, precision, ask)
+    if losses:
+        sized = all(loss["id"].startswith(SIZED) for loss in losses)
         short = asked(explain_short(op, seen, storage, precision)) if sized else []
-        return short or [Explanation(w["kind"], w["id"], w["says"], None, str) for w in ways]
+        return short or [Explanation(w["kind"], w["id"], w["says"], None, str) for w in losses]
     deadline = max(deadline, time.process_time() + SEARCHING)
     for _ in range(ROUNDS):
         known_before = len(seen)
@@ -135,7 +135,7 @@ def _explains(
     for i, (case, outputs) in enumerate(seen):
         right = own[i] if own else []
         wanted = predict(op, suspect.text, case)
-        fits_it = weigh(wanted, right, op, outputs, storage, foretelling(suspect), case)
+        fits_it = fit(wanted, right, op, outputs, storage, foretelling(suspect), case)
         if fits_it is False:
             return False
         if fits_it and not says_something:
@@ -156,7 +156,7 @@ def fits(
 
     A bound that allows everything explains nothing.
     """
-    return bool(weigh(predict(op, text, case), own, op, outputs, storage, text, case))
+    return bool(fit(predict(op, text, case), own, op, outputs, storage, text, case))
 
 
 def diff(op: Op, edit: Edit) -> str:

@@ -29,7 +29,7 @@ ASKED = 6  # cases on which a question about layouts or arguments is asked
 LONGEST = 160  # of an axis whose size is asked about
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, LONGEST)
 SEED = 3001
-ROOM = 1 << 18  # numbers in the arrays of a question
+QUESTION_SIZE = 1 << 18  # numbers in the arrays of a question
 HALF = math.sqrt(PRECISIONS["float32"].unit)  # numbers agree in half of float32's digits
 
 
@@ -78,7 +78,7 @@ class Interview:
         try:
             source = RandomSource([SEED, number, *self.op.name.encode()])
             inputs = draw_all(self.op, source, sizes, rest)
-            if sum(np.size(x) for x in inputs.values()) > ROOM:
+            if sum(np.size(x) for x in inputs.values()) > QUESTION_SIZE:
                 return None
             inputs = rounded(self.op, inputs, self.precision)
             self.op.evaluate(inputs)
@@ -343,8 +343,8 @@ def _near(found: np.ndarray, right: np.ndarray) -> bool:
     if found.shape != right.shape or not right.size:
         return found.shape == right.shape
     same = (found == right) | (np.isnan(found) & np.isnan(right))
-    room = HALF * np.max(np.abs(right), where=np.isfinite(right), initial=0)
-    return bool(np.all(same | (np.abs(found - right) <= room)))
+    margin = HALF * np.max(np.abs(right), where=np.isfinite(right), initial=0)
+    return bool(np.all(same | (np.abs(found - right) <= margin)))
 
 
 def _infinite(pairs: Pairs) -> str:

@@ -1,12 +1,12 @@
 """Too large an error from the right text: which roundings explain it.
 
-A *way* is the unchanged text in an arithmetic that loses more digits than the precision that is
-asked for: matrix products that see TF32 operands, inputs cast to a half format, tables of a
-schedule in float32, an accumulator in float16, everything in bfloat16. A way whose arithmetic says
-which numbers are shortened predicts them, and fits where the target's outputs lie within the bound
-around its own values. The others only predict how large the error may become; they count where the
-error is noise, that is, where it changes at random when the input changes by a little. Of the ways
-that fit, those that lose least are named.
+A lossy arithmetic loses more digits than the precision that is asked for, on the unchanged text:
+matrix products that see TF32 operands, inputs cast to a half format, tables of a schedule in
+float32, an accumulator in float16, everything in bfloat16. One that says which numbers are
+shortened predicts them, and fits where the target's outputs lie within the bound around its own
+values. The others only predict how large the error may become; they count where the error is noise,
+that is, where it changes at random when the input changes by a little. Of those that fit, the ones
+that lose least are named.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Seen = Sequence[tuple[Case, list[np.ndarray]]]
 
 
 @dataclass(frozen=True)
-class Way:
+class LossyArithmetic:
     """An arithmetic that loses digits, and what to say of it."""
 
     id: str
@@ -63,7 +63,7 @@ class Way:
         return bool(self.precision.product_bits or self.inputs)
 
     def expect(self, op: Op, case: Case, precision: Precision | None = None) -> list[Expected]:
-        """What the text gives this way, within the bound of the rest of its arithmetic."""
+        """What the text gives in this arithmetic, within the bound of what it does not say."""
         p = precision or self.precision
         given = dict(case.inputs)
         for name, value in given.items():
@@ -86,52 +86,54 @@ class Way:
 SINGLE, DOUBLE = PRECISIONS["float32"], PRECISIONS["float64"]
 HALF, BRAIN = PRECISIONS["float16"], PRECISIONS["bfloat16"]
 
-WAYS = {
+LOSSY = {
     "float64": (
-        Way("float32-tables", "holds the tables of the schedule in float32", DOUBLE, tables=SINGLE),
-        Way("float32-inputs", "casts its inputs to float32", DOUBLE, inputs=SINGLE),
-        Way("float32", "computes in float32", SINGLE),
+        LossyArithmetic(
+            "float32-tables", "holds the tables of the schedule in float32", DOUBLE, tables=SINGLE
+        ),
+        LossyArithmetic("float32-inputs", "casts its inputs to float32", DOUBLE, inputs=SINGLE),
+        LossyArithmetic("float32", "computes in float32", SINGLE),
     ),
     "float32": (
-        Way(
+        LossyArithmetic(
             "tf32-products",
             "rounds the operands of matrix products to TF32 or float16, 11 bits",
             replace(SINGLE, product_bits=11),
         ),
-        Way(
+        LossyArithmetic(
             "truncated-tf32-products",
             "cuts the operands of matrix products to TF32, 11 bits",
             replace(SINGLE, product_bits=11, truncates=True),
         ),
-        Way(
+        LossyArithmetic(
             "bfloat16-products",
             "rounds the operands of matrix products to bfloat16, 8 bits",
             replace(SINGLE, product_bits=8),
         ),
-        Way("float16-inputs", "casts its inputs to float16", SINGLE, inputs=HALF),
-        Way("bfloat16-inputs", "casts its inputs to bfloat16", SINGLE, inputs=BRAIN),
-        Way(
+        LossyArithmetic("float16-inputs", "casts its inputs to float16", SINGLE, inputs=HALF),
+        LossyArithmetic("bfloat16-inputs", "casts its inputs to bfloat16", SINGLE, inputs=BRAIN),
+        LossyArithmetic(
             "float16-accumulation",
             "computes sums and elementary functions in float16",
             replace(SINGLE, accumulator=HALF.unit),
         ),
-        Way(
+        LossyArithmetic(
             "bfloat16-accumulation",
             "computes sums and elementary functions in bfloat16",
             replace(SINGLE, accumulator=BRAIN.unit),
         ),
-        Way("float16", "computes in float16", HALF),
-        Way("bfloat16", "computes in bfloat16", BRAIN),
+        LossyArithmetic("float16", "computes in float16", HALF),
+        LossyArithmetic("bfloat16", "computes in bfloat16", BRAIN),
     ),
     "float16": (
-        Way(
+        LossyArithmetic(
             "float16-accumulation",
             "computes sums and elementary functions in float16",
             replace(HALF, accumulator=0.0),
         ),
     ),
     "bfloat16": (
-        Way(
+        LossyArithmetic(
             "bfloat16-accumulation",
             "computes sums and elementary functions in bfloat16",
             replace(BRAIN, accumulator=0.0),
@@ -154,11 +156,11 @@ def inside(
     if kernel(PRECISIONS[precision]) is None or ask is None:
         return []
     says = f"computes in {precision} inside, where kernels sum in float32"
-    way = Way(f"{precision}-inside", says, PRECISIONS[precision])
-    if not _explains(op, way, seen, storage, precision):
+    lossy = LossyArithmetic(f"{precision}-inside", says, PRECISIONS[precision])
+    if not _explains(op, lossy, seen, storage, precision):
         return []
-    noisy = is_noise(op, precision, ask, way.precision.unit, [case for case, _ in seen])
-    return [{**by_size(way), "kind": "dialect"}] if noisy else []
+    noisy = is_noise(op, precision, ask, lossy.precision.unit, [case for case, _ in seen])
+    return [{**by_size(lossy), "kind": "dialect"}] if noisy else []
 
 
 def roundings(
@@ -168,73 +170,75 @@ def roundings(
     precision: str,
     ask: Ask | None,
 ) -> list[dict[str, str]]:
-    """The ways to lose digits that fit every case, those that lose least, as causes.
+    """The lossy arithmetics that fit every case, those that lose least, as causes.
 
     Those that predict the outputs come alone, also by a run in their format; where none does, what
     the errors are as large as.
     """
-    fitting = [w for w in WAYS.get(precision, ()) if _explains(op, w, seen, storage, precision)]
-    predicting = [way for way in fitting if way.predicts or _runs_alike(op, way, seen, precision)]
+    fitting = [w for w in LOSSY.get(precision, ()) if _explains(op, w, seen, storage, precision)]
+    predicting = [
+        lossy for lossy in fitting if lossy.predicts or _runs_alike(op, lossy, seen, precision)
+    ]
     if predicting or not ask:
-        return [as_cause(way) for way in finest(predicting)]
+        return [as_cause(lossy) for lossy in finest(predicting)]
     noisy = {unit: is_noise(op, precision, ask, unit) for unit in {max(w.loss) for w in fitting}}
-    return [by_size(way) for way in finest([w for w in fitting if noisy[max(w.loss)]])]
+    return [by_size(lossy) for lossy in finest([w for w in fitting if noisy[max(w.loss)]])]
 
 
-def _runs_alike(op: Op, way: Way, seen: Seen, precision: str) -> bool:
-    """Whether the text, run in a way's own formats, gives nearly all numbers that are wrong."""
-    if way.tables is None and way.id != way.precision.name:
+def _runs_alike(op: Op, lossy: LossyArithmetic, seen: Seen, precision: str) -> bool:
+    """Whether the text, run in its own formats, gives nearly all numbers that are wrong."""
+    if lossy.tables is None and lossy.id != lossy.precision.name:
         return False
     counts = []
     for case, outputs in seen:
         own = expect(op, case.inputs, precision)
-        text = functools.partial(_with_tables, op, way)
-        for values in plainly(op, text, replace(case, precision=way.precision.name))[:1]:
+        text = functools.partial(_with_tables, op, lossy)
+        for values in plainly(op, text, replace(case, precision=lossy.precision.name))[:1]:
             counts.append(reproduces(own, outputs, values))
     right, wrong = (sum(count) for count in zip(*counts)) if counts else (0, 0)
     return wrong > 0 and right >= NEARLY * wrong
 
 
-def _with_tables(op: Op, way: Way, **inputs: Any) -> Any:
-    """The text, with the tables of a schedule in the format that a way holds them in."""
-    if way.tables is not None:
-        dtype = way.tables.dtype()
+def _with_tables(op: Op, lossy: LossyArithmetic, **inputs: Any) -> Any:
+    """The text, with the tables of a schedule in the format that they are held in."""
+    if lossy.tables is not None:
+        dtype = lossy.tables.dtype()
         tables = {n: x for n, x in inputs.items() if op.specs[n].kind.table}
         inputs |= {n: np.asarray(x).astype(dtype) for n, x in tables.items()}
     return op.text(**inputs)
 
 
-def finest(ways: Sequence[Way]) -> list[Way]:
-    """The ways that none of the others is finer than."""
+def finest(several: Sequence[LossyArithmetic]) -> list[LossyArithmetic]:
+    """Those that none of the others is finer than."""
 
-    def finer(one: Way, other: Way) -> bool:
+    def finer(one: LossyArithmetic, other: LossyArithmetic) -> bool:
         return one.loss != other.loss and all(a <= b for a, b in zip(one.loss, other.loss))
 
-    return [way for way in ways if not any(finer(other, way) for other in ways)]
+    return [lossy for lossy in several if not any(finer(other, lossy) for other in several)]
 
 
-def as_cause(way: Way) -> dict[str, str]:
-    """A way as the report has it."""
-    return {"kind": "precision", "id": f"precision/{way.id}", "says": way.says, "diff": ""}
+def as_cause(lossy: LossyArithmetic) -> dict[str, str]:
+    """A lossy arithmetic as the report has it."""
+    return {"kind": "precision", "id": f"precision/{lossy.id}", "says": lossy.says, "diff": ""}
 
 
-def by_size(way: Way) -> dict[str, str]:
-    """A way of which nothing but the size of the errors is known, worded as a size."""
-    says = f"its errors are random, and as large as those of a target that {way.says}"
-    return {**as_cause(way), "id": f"{SIZED}/{way.id}", "says": says}
+def by_size(lossy: LossyArithmetic) -> dict[str, str]:
+    """One of which nothing but the size of the errors is known, worded as a size."""
+    says = f"its errors are random, and as large as those of a target that {lossy.says}"
+    return {**as_cause(lossy), "id": f"{SIZED}/{lossy.id}", "says": says}
 
 
 def _explains(
     op: Op,
-    way: Way,
+    lossy: LossyArithmetic,
     seen: Seen,
     storage: np.dtype,
     precision: str,
 ) -> bool:
-    """Whether a way fits every case, at least one of them by more than an infinite bound."""
+    """Whether it fits every case, at least one of them by more than an infinite bound."""
     told = False
     for case, outputs in seen:
-        expected = way.expect(op, case)
+        expected = lossy.expect(op, case)
         actual: Any = outputs[0] if len(outputs) == 1 else outputs
         if not judge(op, expected, actual, storage).conforms:
             return False

@@ -29,7 +29,7 @@ from refimpl.oracle.numbers.precisions import PRECISIONS
 
 LIMIT = 4.0  # seconds of computing, the target's included
 CPU_CLOCK = 2  # of a process, by its number: what Linux calls CPUCLOCK_SCHED
-ROOM = (12, 48, 1 << 20)  # numbers in all arrays, at most: one space after the other
+MOST_ELEMENTS = (12, 48, 1 << 20)  # numbers in all arrays, at most: one space after the other
 EXAMPLES = 250  # inputs looked at in one space before it counts as empty
 LONG_AXES = 4  # that are longer than one at once
 NUMBERS = (0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 3.0, -0.5, 10.0, 0.25, -10.0, 100.0, -100.0)
@@ -81,7 +81,7 @@ class SameCause:
         return not self.text or fits(self.op, self.text, case, outputs, own, self.storage)
 
 
-def near(text: Callable, case: Case, outputs: list[np.ndarray], room: float) -> bool:
+def near(text: Callable, case: Case, outputs: list[np.ndarray], share: float) -> bool:
     """Whether a text in float64 gives the outputs, up to a share of the largest number.
 
     No verdict, but it spares the bounds of most inputs.
@@ -91,18 +91,18 @@ def near(text: Callable, case: Case, outputs: list[np.ndarray], room: float) -> 
             result = text(**case.inputs)
             wanted = result if isinstance(result, tuple) else (result,)
             return len(wanted) == len(outputs) and all(
-                np.shape(want) == found.shape and _close(want, found, room)
+                np.shape(want) == found.shape and _close(want, found, share)
                 for want, found in zip(wanted, outputs)
             )
     except Exception:
         return False  # an edited text, or what a target returns, may go wrong in any way
 
 
-def _close(want: np.ndarray, found: np.ndarray, room: float) -> bool:
+def _close(want: np.ndarray, found: np.ndarray, share: float) -> bool:
     want, found = np.asarray(want, np.float64), found.astype(np.float64)
     largest = np.max(np.abs(want), where=np.isfinite(want), initial=0)
     same = (found == want) | (np.isnan(found) & np.isnan(want))
-    return bool((same | (np.abs(found - want) <= room * largest)).all())
+    return bool((same | (np.abs(found - want) <= share * largest)).all())
 
 
 def numbers(case: Case) -> int:
@@ -119,8 +119,8 @@ Sizes = tuple[dict[str, int], tuple[int, ...]]  # of the axes by name, and of th
 
 
 @functools.cache
-def small_sizes(specs: tuple[Spec, ...], room: int) -> list[Sizes]:
-    """All ways to make up to four axes longer than one, such that the arrays have the room.
+def small_sizes(specs: tuple[Spec, ...], elements: int) -> list[Sizes]:
+    """All ways to make up to four axes longer than one, with so many numbers at most.
 
     Those with the fewest numbers come first.
     """
@@ -137,7 +137,7 @@ def small_sizes(specs: tuple[Spec, ...], room: int) -> list[Sizes]:
                 for rest in ((1,), (2,), (3,), (2, 2)) if dots else ((),):
                     shapes = [shape_of(spec, sizes, rest) for spec in specs if not spec.scalar]
                     count = sum(map(math.prod, shapes))
-                    if count <= room:
+                    if count <= elements:
                         counted.append((count, (sizes, rest)))
     return [sizes for _, sizes in sorted(counted, key=lambda pair: pair[0])]
 
@@ -190,12 +190,12 @@ def smallest(
     found: list[Case] = []
 
     @st.composite
-    def small(draw: Callable, room: int) -> Case:
+    def small(draw: Callable, elements: int) -> Case:
         source = SimpleSource(draw)
         try:
             inputs = op.drawn(source)
             if inputs is None:
-                inputs = draw_all(op, source, *source.choice(small_sizes(specs, room)))
+                inputs = draw_all(op, source, *source.choice(small_sizes(specs, elements)))
             op.evaluate(inputs)
         except ValueError:  # the operation is not defined there
             hypothesis.reject()
@@ -219,11 +219,11 @@ def smallest(
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     with contextlib.suppress(OutOfTime), _nothing_left_behind():
-        for room in ROOM:
-            if not small_sizes(specs, room):
+        for elements in MOST_ELEMENTS:
+            if not small_sizes(specs, elements):
                 continue
             with contextlib.suppress(hypothesis.errors.HypothesisException):  # none, or flaky
-                hypothesis.find(small(room), condition, settings=settings)
+                hypothesis.find(small(elements), condition, settings=settings)
             if found:
                 break
     return min(found, key=weight, default=None)

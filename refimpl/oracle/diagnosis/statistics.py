@@ -17,16 +17,16 @@ Both are taken on independent normal numbers and on their magnitudes, never on s
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, long_case
-from refimpl.oracle.diagnosis.roundings import WAYS, Ask, Way, as_cause, finest
+from refimpl.oracle.diagnosis.roundings import LOSSY, Ask, LossyArithmetic, as_cause, finest
 from refimpl.oracle.judging.judge import Expected, expect, reference
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
@@ -76,41 +76,43 @@ def statistics(op: Op, precision: str, ask: Ask) -> tuple[Statistics | None, lis
         return None, []
     cases = long_cases(op.name, precision)
     answered = [(case, outputs) for case in cases if (outputs := ask(case))]
-    found = measure(answered, lambda case: _judged(op.name, precision, case.number))
+    found = measure(answered, lambda case: _judged(op.name, precision, case.key))
     if found is None or found.conforms:
         return found, []
     fitting = []
-    for way in WAYS.get(precision, ()):
-        told = measure(answered, functools.partial(both_ways, op, way)) if way.predicts else None
+    for lossy in LOSSY.get(precision, ()):
+        told = measure(answered, partial(both_readings, op, lossy)) if lossy.predicts else None
         if told is not None and told.conforms:
-            fitting.append(way)
-    causes = [as_cause(way) for way in finest(fitting)]
+            fitting.append(lossy)
+    causes = [as_cause(lossy) for lossy in finest(fitting)]
     return found, causes or ([ONE_SIDED] if found.bias > 1 else [UNEXPLAINED])
 
 
-@functools.lru_cache(maxsize=4)
+@lru_cache(maxsize=4)
 def long_cases(name: str, precision: str) -> list[Case]:
     """The cases with long sums of one operation, made once."""
     return [long_case(OPS[name], precision, SEED, i) for i in range(CASES)]
 
 
-def both_ways(op: Op, way: Way | None, case: Case) -> tuple[list[Expected], list[Expected]]:
+def both_readings(
+    op: Op, lossy: LossyArithmetic | None, case: Case
+) -> tuple[list[Expected], list[Expected]]:
     """What is expected if n roundings count as √n, and if they do not count at all."""
-    p = way.precision if way else PRECISIONS[case.precision]
+    p = lossy.precision if lossy else PRECISIONS[case.precision]
     some, none = replace(p, spread=1.0), replace(p, spread=0.0)
-    if way:
-        return way.expect(op, case, some), way.expect(op, case, none)
+    if lossy:
+        return lossy.expect(op, case, some), lossy.expect(op, case, none)
     own = reference(op, case.inputs)
-    each = functools.partial(expect, op, case.inputs, own=own, throughout=True)
+    each = partial(expect, op, case.inputs, own=own, throughout=True)
     return each(some), each(none)
 
 
-@functools.lru_cache(maxsize=CASES)
-def _judged(name: str, precision: str, number: str) -> tuple[list[Expected], list[Expected]]:
+@lru_cache(maxsize=CASES)
+def _judged(name: str, precision: str, key: str) -> tuple[list[Expected], list[Expected]]:
     """The same for the text itself, kept while several targets are judged side by side."""
     op = OPS[name]
-    case = next(case for case in long_cases(name, precision) if case.number == number)
-    return both_ways(op, None, case)
+    case = next(case for case in long_cases(name, precision) if case.key == key)
+    return both_readings(op, None, case)
 
 
 def measure(

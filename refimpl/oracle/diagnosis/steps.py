@@ -168,7 +168,7 @@ def first_wrong_call(op: Op, case: Case, offered: Sequence[str], ask: Ask) -> st
             inputs = rounded(called, called.read(**arguments), case.precision)
         except AxesError:
             continue  # the text hands over what the public function would refuse
-        inner = Case(called.name, case.precision, case.number, f"called by {op.name}", inputs)
+        inner = Case(called.name, case.precision, case.key, f"called by {op.name}", inputs)
         outputs = ask(inner)
         if outputs is None:
             continue

@@ -18,7 +18,14 @@ from refimpl.models.registry import family
 from refimpl.op import Edit, Op
 from refimpl.oracle.diagnosis.causes import diff
 from refimpl.oracle.judging.judge import Expected, compare
-from refimpl.oracle.judging.layers import Layer, each_layer, independent, room, spread, walk
+from refimpl.oracle.judging.layers import (
+    Layer,
+    each_layer,
+    independent,
+    relative_bound,
+    spread,
+    walk,
+)
 from refimpl.oracle.numbers.errors import ErrorArray
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.models import Recording
@@ -152,7 +159,7 @@ class Search:
             else:
                 want = Expected(name, theirs.value, theirs.error)
                 fits = compare(self.op, want, recorded, storage).conforms
-            if not fits or (self.layers[name].judged and room(theirs) >= 1):
+            if not fits or (self.layers[name].judged and relative_bound(theirs) >= 1):
                 raise Deviates
             within.add(name)
 

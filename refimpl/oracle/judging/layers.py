@@ -30,13 +30,13 @@ class Layer:
 
     name: str
     verdict: Verdict
-    room: float  # what is allowed ÷ how large the values are, at the median
+    relative_bound: float  # what is allowed ÷ how large the values are, at the median
     spread: float = 0.0  # of the errors ÷ that of independent roundings; above 1 it deviates
 
     @property
     def judged(self) -> bool:
         """Whether the bound is narrow enough to tell right from wrong."""
-        return self.room < 1 or not self.verdict.conforms
+        return self.relative_bound < 1 or not self.verdict.conforms
 
 
 class LayerError(ValueError):
@@ -114,13 +114,13 @@ def each_layer(
     run = run or family(recording.config).text
     op, storage = Op(run), PRECISIONS[precision].dtype()
     verdicts: dict[str, Verdict] = {}
-    rooms: dict[str, float] = {}
+    relative: dict[str, float] = {}
     outside: dict[str, ErrorArray] = {}
 
     def judge(name: str, theirs: ErrorArray) -> None:
         want = Expected(name, theirs.value, theirs.error)
         verdicts[name] = compare(op, want, recording.layers[name], storage)
-        rooms[name] = room(theirs)
+        relative[name] = relative_bound(theirs)
         if not verdicts[name].conforms:
             outside[name] = theirs
 
@@ -135,7 +135,7 @@ def each_layer(
         raise LayerError(f"{op.name}: no layer is called {', '.join(unknown[:5]) or '(nothing)'}")
     if outside and precision != "float64":
         walk(recording, recording.config, "float64", judge_again, run)
-    layers = [Layer(name, v, rooms[name]) for name, v in verdicts.items()]
+    layers = [Layer(name, v, relative[name]) for name, v in verdicts.items()]
     right = precision != "float64" and all(layer.verdict.conforms for layer in layers)
     return weighed(layers, spreads(recording, precision, run)) if right else layers
 
@@ -185,7 +185,7 @@ def _weighed(layer: Layer, found: float) -> Verdict:
     return replace(layer.verdict, reason=says, worst=max(found, layer.verdict.worst))
 
 
-def room(bound: ErrorArray) -> float:
+def relative_bound(bound: ErrorArray) -> float:
     """The median of what is allowed where anything is, in units of the root mean square value."""
     error = np.broadcast_to(bound.error, bound.shape)
     allowed = float(np.median(error[error > 0])) if error.any() else 0.0

@@ -186,24 +186,24 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value / y.value
     if x.known and y.known:
         return _constant(x, value)
-    room = np.maximum(np.abs(y.value) - y.error, 0 if y.floor is None else y.floor)
-    error = np.where(room > 0, (x.error + np.abs(value) * y.error) / room, np.inf)
+    least = np.maximum(np.abs(y.value) - y.error, 0 if y.floor is None else y.floor)
+    error = np.where(least > 0, (x.error + np.abs(value) * y.error) / least, np.inf)
     fold, terms = 0.0, None
     if x.terms is not None:
-        terms = x.terms / room
+        terms = x.terms / least
         fold = FOLD * p.unit * terms
     one = _is_exact(x, _is_unit)  # whose quotient is the reciprocal, rounded once
     rounded = np.where(one, _round(value, error, p), _round(value, error, p, DIVISION))
     error = np.where(_is_exact(y, _is_power_of_two), error, rounded + fold)
-    error = np.where(_is_nothing(x) & (room > 0), 0.0, error)
+    error = np.where(_is_nothing(x) & (least > 0), 0.0, error)
     if y.logistic:  # the logistic function may come from tanh
         size = 1.0 if x.exponential else np.abs(x.value) + x.error
         tails = np.where(one, 0.0, np.abs(value)) if x.exponential else 0.0
         error = error + np.where(y.value == 1, tails, 2 * ULPS * p.sum_unit * size)
         overflown = (
-            np.isinf(y.error) & (room > 0) & np.isfinite(x.error)
+            np.isinf(y.error) & (least > 0) & np.isfinite(x.error)
         )  # then the quotient lies between this and zero
-        error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / room, error)
+        error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / least, error)
     tags = {"count": x.count, "products": min(x.products, 1), "terms": terms}
     return _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())
 
@@ -261,8 +261,8 @@ def _log(x: ErrorArray) -> ErrorArray:
 
 def _log1p(x: ErrorArray) -> ErrorArray:
     p, value = x.precision, np.log1p(x.value)
-    room = 1 + x.value - x.error
-    error = np.where(room > 0, x.error / room, np.inf) + p.unit  # as log(1 + x)
+    least = 1 + x.value - x.error
+    error = np.where(least > 0, x.error / least, np.inf) + p.unit  # as log(1 + x)
     error = error + 2 * p.sum_unit * np.abs(value)
     error = _function(value, error, p, ULPS * _ulp(np.abs(value) + error, p.sum_unit))
     return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)

@@ -429,7 +429,7 @@ def input_lines(op: Op, finding: Finding) -> list[str]:
             f"<td><pre>{esc(numbers(value))}</pre></td></tr>"
         )
     return [
-        f"<h4>The failing input: {esc(case.number)}, {esc(case.says)}{esc(layout)}</h4>",
+        f"<h4>The failing input: {esc(case.key)}, {esc(case.says)}{esc(layout)}</h4>",
         f'<div class="wide"><table>{"".join(rows)}</table></div>',
     ]
 

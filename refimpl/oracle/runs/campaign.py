@@ -28,12 +28,12 @@ import numpy as np
 import refimpl
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, generate, random_case
-from refimpl.oracle.cases.sizes import numbered, profile_cases
+from refimpl.oracle.cases.sizes import of_key, profile_cases
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.trial import Failure, Trial, failure_of, try_once
-from refimpl.oracle.runs.verify import PROFILES, trial_of
+from refimpl.oracle.runs.op_run import Failure, OpRun, failure_of, try_once
+from refimpl.oracle.runs.verify import PROFILES, op_run_of
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError, installed
 from refimpl.registry import OPS
 
@@ -89,8 +89,8 @@ class Result:
     status: str = "conforms"
     case: str = ""
     says: str = ""
-    kept: list[str] = field(default_factory=list)  # numbers of deviating cases
-    failures: list[tuple[str, str, str]] = field(default_factory=list)  # number, status, words
+    kept: list[str] = field(default_factory=list)  # keys of deviating cases
+    failures: list[tuple[str, str, str]] = field(default_factory=list)  # key, status, words
     left_out: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Result) -> None:
@@ -134,7 +134,7 @@ def judge_unit(unit: Unit) -> dict[str, Any]:
     total = Result()
     storage = PRECISIONS[unit.precision].dtype()
     with opened(unit.target, unit.identity, unit.limit) as session:
-        without = trial_of(OPS[unit.op], session, unit.precision)
+        without = op_run_of(OPS[unit.op], session, unit.precision)
         op = without.op
         for case in unit.cases(without.op):
             if kind := without.leaves_out(case):
@@ -152,11 +152,11 @@ def _result(case: Case, outcome: Outcome, verdict: Verdict, keep: bool) -> Resul
         return Result(1, refused=1)
     if outcome.status != "returned":
         failure = failure_of(case, outcome)
-        return Result(1, failed=1, failures=[(case.number, failure.status, failure.says)])
+        return Result(1, failed=1, failures=[(case.key, failure.status, failure.says)])
     one = Result(1, worst=verdict.worst, case=case.id)
     if not verdict.conforms:
         one.status, one.deviating, one.says = "deviates", 1, str(verdict)
-        one.kept = [case.number] if keep else []
+        one.kept = [case.key] if keep else []
     return one
 
 
@@ -164,39 +164,39 @@ def conclude(unit: Unit, total: dict[str, Any]) -> dict[str, Any]:
     """What one operation came to in one precision; `unit` is any of its units."""
     result = Result(**total)
     with opened(unit.target, unit.identity, unit.limit) as session:
-        trial = trial_of(OPS[unit.op], session, unit.precision)
-        op = trial.op
-        trial.shrinks = False
-        finding = trial.finding
+        op_run = op_run_of(OPS[unit.op], session, unit.precision)
+        op = op_run.op
+        op_run.shrinks = False
+        finding = op_run.finding
         finding.cases, finding.refused = result.cases, result.refused
         finding.worst, finding.status, finding.case = result.worst, result.status, result.case
         finding.says, finding.deviating = result.says, result.deviating
         finding.left_out = result.left_out
         if result.status == "deviates":
             finding.replay = session.replay(_case(unit, op, result.case.split("/")[-1]))
-        numbers = [*result.kept, result.case.split("/")[-1]] if result.deviating else []
-        _look_at(trial, [_case(unit, op, number) for number in numbers])
-        for number, status, says in result.failures:
-            case = _case(unit, op, number)
-            trial.failures[case.id] = Failure(case, status, says)
-        trial.judge_long()
-        trial.repeat()
-        trial.conclude(failed=result.failed + len(trial.failures) - len(result.failures))
-        trial.take_statistics(unit.target)
-    return {"findings": [each.as_json() for each in trial.findings]}
+        keys = [*result.kept, result.case.split("/")[-1]] if result.deviating else []
+        _look_at(op_run, [_case(unit, op, key) for key in keys])
+        for key, status, says in result.failures:
+            case = _case(unit, op, key)
+            op_run.failures[case.id] = Failure(case, status, says)
+        op_run.judge_long()
+        op_run.repeat()
+        op_run.conclude(failed=result.failed + len(op_run.failures) - len(result.failures))
+        op_run.take_statistics(unit.target)
+    return {"findings": [each.as_json() for each in op_run.findings]}
 
 
-def _case(unit: Unit, op: Op, number: str) -> Case:
-    return numbered(op, unit.precision, number)
+def _case(unit: Unit, op: Op, key: str) -> Case:
+    return of_key(op, unit.precision, key)
 
 
-def _look_at(trial: Trial, deviating: Sequence[Case]) -> None:
+def _look_at(op_run: OpRun, deviating: Sequence[Case]) -> None:
     """Have the target answer what a cause must explain: some cases, and some that deviate."""
-    drawn = generate(trial.op, trial.finding.precision, PROFILES["quick"])
+    drawn = generate(op_run.op, op_run.finding.precision, PROFILES["quick"])
     for case in {case.id: case for case in (*drawn, *deviating)}.values():
-        answer = trial.ask(case)
+        answer = op_run.ask(case)
         if answer is not None:
-            trial.seen.append((case, answer))
+            op_run.seen.append((case, answer))
 
 
 class Store:

@@ -18,7 +18,7 @@ from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.findings import Report
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.trial import Trial
+from refimpl.oracle.runs.op_run import OpRun
 from refimpl.oracle.targets.processes import PROGRAM, Child, plain
 from refimpl.oracle.targets.sessions import Outcome, TargetError
 from refimpl.oracle.vectors import golden
@@ -36,10 +36,10 @@ class Recorded:
         self.ops: list[str] = []  # nothing new can be asked
 
     def call(
-        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+        self, op: Op, case: Case, answer_bytes: int, limit: float = np.inf, steps: bool = False
     ) -> Outcome:
         """The recorded outputs of a case."""
-        entry = self.outputs.get(f"{case.op}/{case.number}")
+        entry = self.outputs.get(f"{case.op}/{case.key}")
         if entry is None:
             return Outcome("died", says=self.ending or "gave no output for this case")
         try:
@@ -51,7 +51,7 @@ class Recorded:
     def replay(self, case: Case) -> str:
         """The command that judges this operation again."""
         again = f"refimpl verify {self.option} --op {case.op} --precision {case.precision}"
-        return f"{again}  # case {case.op}/{case.number}"
+        return f"{again}  # case {case.op}/{case.key}"
 
 
 def _output(entry: Any, name: str, precision: str) -> np.ndarray:
@@ -167,12 +167,12 @@ def verify_recorded(
             mine = [v for v in asked if v.op == op_name]
             if not ops and not ending and not any(v.id in outputs for v in mine):
                 continue
-            trial = Trial(OPS[op_name], target, precision)
+            op_run = OpRun(OPS[op_name], target, precision)
             for vector in mine:
-                number = vector.id.partition("/")[2]
-                case = Case(op_name, precision, number, vector.comment, vector.inputs)
-                trial.add(case, vector.expectations(precision))
-                trial.deaths = 0  # one missing case says nothing about the next
-            trial.conclude()
-            report.findings += trial.findings
+                key = vector.id.partition("/")[2]
+                case = Case(op_name, precision, key, vector.comment, vector.inputs)
+                op_run.add(case, vector.expectations(precision))
+                op_run.deaths = 0  # one missing case says nothing about the next
+            op_run.conclude()
+            report.findings += op_run.findings
     return reports

@@ -19,7 +19,7 @@ from refimpl import registry
 from refimpl.axes import AxesError
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, rounded
-from refimpl.oracle.diagnosis.statistics import both_ways, measure
+from refimpl.oracle.diagnosis.statistics import both_readings, measure
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Verdict, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -130,8 +130,8 @@ def verify_own_shape(
     with Session(target, limit) as session:
         if op.name not in session.ops:
             raise TargetError(f"{target}: does not define {op.name}")
-        for number, given in (("own", inputs), ("turned", turned)):
-            case = Case(op.name, precision, number, str(path), given)
+        for key, given in (("own", inputs), ("turned", turned)):
+            case = Case(op.name, precision, key, str(path), given)
             note(finding, *judged(op, session, case, rng), case)
         if finding.status == "conforms" and precision != "float64":
             spread(finding, op, session, inputs, rng)
@@ -161,7 +161,7 @@ def spread(
         return
     some = replace(case, inputs=cut(case.inputs, names, rows))
     answered = [(some, [x[rows] for x in outcome.outputs])]
-    found = measure(answered, lambda case: both_ways(op, None, case))
+    found = measure(answered, lambda case: both_readings(op, None, case))
     if found is not None:
         finding.cases += 1
         finding.variance, finding.bias = found.variance, found.bias

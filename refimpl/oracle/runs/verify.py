@@ -23,7 +23,7 @@ from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.trial import PROFILES, Trial, judge_op, try_once
+from refimpl.oracle.runs.op_run import PROFILES, OpRun, judge_op, try_once
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError, installed
 from refimpl.oracle.vectors import failing_cases, golden
 from refimpl.registry import OPS
@@ -68,44 +68,44 @@ def verify(
         for op in chosen:
             pairs = {
                 precision: [
-                    (trial_of(op, session, precision), report)
+                    (op_run_of(op, session, precision), report)
                     for session, report in judged
                     if op.name in session.ops
                     and precision in session.precisions(op.name, tuple(precisions))
                 ]
                 for precision in op.precisions
             }
-            lead = leading([precision for precision, trials in pairs.items() if trials])
-            for precision, trials in pairs.items():
-                if not trials:
+            lead = leading([precision for precision, op_runs in pairs.items() if op_runs])
+            for precision, op_runs in pairs.items():
+                if not op_runs:
                     continue
                 progress(f"{op.name} in {precision}")
                 try:
-                    for like, some in alike(trials):
+                    for like, some in alike(op_runs):
                         judge_op(like, precision, some, profile, seed, lead)
                 finally:
-                    for trial, report in trials:
-                        report.findings += trial.findings
-                        if cases and not report.allows(trial.finding):
-                            store(trial.finding, report.target, cases)
+                    for op_run, report in op_runs:
+                        report.findings += op_run.findings
+                        if cases and not report.allows(op_run.finding):
+                            store(op_run.finding, report.target, cases)
         for _, report in judged:
             report.complete = True
     return reports
 
 
-def alike(trials: Sequence[tuple[Trial, Report]]) -> list[tuple[Op, list[tuple[Trial, str]]]]:
-    """The trials and targets of each domain, which share their cases."""
-    groups: dict[tuple, tuple[Op, list[tuple[Trial, str]]]] = {}
-    for trial, report in trials:
-        names = trial.op.domain.names if trial.op.domain else ()
-        groups.setdefault(names, (trial.op, []))[1].append((trial, report.target))
+def alike(op_runs: Sequence[tuple[OpRun, Report]]) -> list[tuple[Op, list[tuple[OpRun, str]]]]:
+    """The op_runs and targets of each domain, which share their cases."""
+    groups: dict[tuple, tuple[Op, list[tuple[OpRun, str]]]] = {}
+    for op_run, report in op_runs:
+        names = op_run.op.domain.names if op_run.op.domain else ()
+        groups.setdefault(names, (op_run.op, []))[1].append((op_run, report.target))
     return list(groups.values())
 
 
-def trial_of(op: Op, session: Session, precision: str) -> Trial:
-    """A trial of a target that says what it does; TargetError if nothing is called so."""
+def op_run_of(op: Op, session: Session, precision: str) -> OpRun:
+    """A op_run of a target that says what it does; TargetError if nothing is called so."""
     try:
-        return Trial(
+        return OpRun(
             within(op, session.only(op.name)), session, precision, session.about["without"]
         )
     except UnknownRegime as error:
@@ -161,8 +161,8 @@ def recall(name: str, precision: str = "", session: Session | None = None) -> Re
             chosen = precision or ("float32" if "float32" in vector.allowed else "float64")
             if chosen not in vector.allowed:
                 raise TargetError(f"{name}: {chosen} is none of {', '.join(vector.allowed)}")
-            op, number = OPS[vector.op], name.partition("/")[2]
-            case = Case(op.name, chosen, number, vector.comment, vector.inputs)
+            op, key = OPS[vector.op], name.partition("/")[2]
+            case = Case(op.name, chosen, key, vector.comment, vector.inputs)
             return RecalledCase(op, case, vector.expectations(chosen))
     raise TargetError(f"{name}: no golden case is called so")
 
@@ -204,13 +204,13 @@ def _fingerprint(outcome: Outcome) -> tuple:
 def _cause_again(again: RecalledCase, session: Session, outputs: list[np.ndarray]) -> str:
     """What explains a case that still fails, compared with what was noted when it was stored."""
     op, precision = again.op, again.case.precision
-    trial = Trial(op, session, precision)
-    trial.seen.append((again.case, outputs))
+    op_run = OpRun(op, session, precision)
+    op_run.seen.append((again.case, outputs))
     for case in generate(op, precision, PROFILES["quick"]):
-        answer = trial.ask(case)
+        answer = op_run.ask(case)
         if answer is not None:
-            trial.seen.append((case, answer))
-    found = causes(op, trial.seen, trial.storage, precision, trial.ask)
+            op_run.seen.append((case, answer))
+    found = causes(op, op_run.seen, op_run.storage, precision, op_run.ask)
     names = {cause["id"] if listed(cause) else cause["says"]: cause for cause in found}
     same = [name for name in names if name in again.noted]
     if same:

@@ -154,20 +154,21 @@ class Session:
             raise
 
     def call(
-        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+        self, op: Op, case: Case, answer_bytes: int, limit: float = np.inf, steps: bool = False
     ) -> Outcome:
-        """Make one call; `room` is how many bytes of output could be right.
+        """Make one call; `answer_bytes` is how many bytes of output could be right.
 
         `limit` may shorten the time for a call; `steps` asks for intermediate values as well.
         """
         limit = min(limit, self.limit)
-        outcome = self._call(op, case, room, limit, steps)
+        outcome = self._call(op, case, answer_bytes, limit, steps)
         if outcome.status == "died" and outcome.code == -signal.SIGKILL:
-            again = self._call(op, case, room, limit, steps)  # it may have been someone else
+            # the system takes memory from whom it likes: the next call may be spared
+            again = self._call(op, case, answer_bytes, limit, steps)
             return replace(again, says=f"{again.says}, twice") if again.code else again
         return outcome
 
-    def _call(self, op: Op, case: Case, room: int, limit: float, steps: bool) -> Outcome:
+    def _call(self, op: Op, case: Case, answer_bytes: int, limit: float, steps: bool) -> Outcome:
         if self.interrupted:
             raise KeyboardInterrupt
         if self.child is not None and wire.ready(self.back):  # nothing was asked
@@ -191,7 +192,7 @@ class Session:
         deadline = time.monotonic() + limit
         try:
             wire.send(self.to, header, list(arrays.values()), deadline)
-            reply, outputs = wire.receive(self.back, deadline, 16 * room + (1 << 20))
+            reply, outputs = wire.receive(self.back, deadline, 16 * answer_bytes + (1 << 20))
             return _read_reply(reply, outputs, self.calls)
         except wire.Late:
             self.close()

@@ -93,7 +93,7 @@ def entry(op: Op, case: Case, comment: str, causes: Sequence[str]) -> dict[str, 
         for want in expect(op, case.inputs, case.precision)
     }
     content = {
-        "id": f"{op.name}/{case.number}",
+        "id": f"{op.name}/{case.key}",
         "op": op.name,
         "comment": comment,
         "flags": list(causes),
@@ -116,7 +116,7 @@ def digest(case: Case) -> str:
 def write(place: Path, op: Op, case: Case, comment: str, causes: Sequence[str]) -> Path:
     """Write a failing case to a folder."""
     place.mkdir(parents=True, exist_ok=True)
-    path = place / f"{op.name}-{case.number}.json"
+    path = place / f"{op.name}-{case.key}.json"
     content = {"format": 1, "op": op.name, "cases": [entry(op, case, comment, causes)]}
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path
@@ -155,7 +155,7 @@ def read(path: Path) -> tuple[Op, Case, tuple[str, ...]]:
             f"{path.name}: the axes span {elements} elements, expected {LARGEST} at most"
         )
     inputs = rounded(op, vector.inputs, precision)
-    number = vector.id.partition("/")[2]
-    ending = number.rpartition("-")[2]
+    key = vector.id.partition("/")[2]
+    ending = key.rpartition("-")[2]
     layout = ending if ending in LAYOUTS else "C"
-    return op, Case(op.name, precision, number, vector.comment, inputs, layout), vector.flags
+    return op, Case(op.name, precision, key, vector.comment, inputs, layout), vector.flags

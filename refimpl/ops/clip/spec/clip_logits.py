@@ -45,8 +45,8 @@ def clip_logits_scale(f, image_features, text_features, log_scale):
 
 
 def clip_logits_bounded(f, image_features, text_features, log_scale):
-    room = np.exp(log_scale) - np.abs(f(image_features, text_features, log_scale))
-    yield np.minimum(room, 0), 0 * room
+    slack = np.exp(log_scale) - np.abs(f(image_features, text_features, log_scale))
+    yield np.minimum(slack, 0), 0 * slack
 
 
 def clip_logits_itself(f, image_features, text_features, log_scale):

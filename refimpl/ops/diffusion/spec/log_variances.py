@@ -23,8 +23,8 @@ def small_equation(f, betas):
 
 
 def small_precisions_add(f, betas):
-    room = 1 - text.alpha_bar(betas)[:-1]
-    precision = 1 / room + (1 - betas[1:]) / betas[1:]
+    noised = 1 - text.alpha_bar(betas)[:-1]
+    precision = 1 / noised + (1 - betas[1:]) / betas[1:]
     yield np.exp(f(betas))[1:] * precision, np.ones(len(betas) - 1)
 
 

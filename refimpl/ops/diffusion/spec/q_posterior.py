@@ -26,9 +26,9 @@ def posterior_equation(f, x_start, x_t, t, betas):
 
 def posterior_precisions_add(f, x_start, x_t, t, betas):
     share, beta = text.alpha_bar(betas), pick(betas, t, x_t)
-    room = 1 - pick(text.before(share), t, x_t)
-    precision = beta + (1 - beta) * room  # times room and beta
-    yield f(x_start, x_t, t, betas)[1] * precision, room * beta + 0 * x_t
+    noised = 1 - pick(text.before(share), t, x_t)
+    precision = beta + (1 - beta) * noised  # times noised and beta
+    yield f(x_start, x_t, t, betas)[1] * precision, noised * beta + 0 * x_t
 
 
 def posterior_on_the_line(f, x_start, x_t, t, betas):

@@ -9,12 +9,12 @@ left, of listed edits with each other and with small ones first. Time is counted
 that what is found does not depend on what else the machine does.
 
 `rules` holds the edits, a small function each, a family a file; `writer` applies them to a page;
-`candidates` gathers what they give; `trial` compares it with what the target returned.
+`candidates` gathers what they give; `edit_search` compares it with what the target returned.
 """
 
 from refimpl.oracle.diagnosis.search.candidates import of_catalogue, single_edits
+from refimpl.oracle.diagnosis.search.edit_search import explain, explain_short, matches
 from refimpl.oracle.diagnosis.search.pages import NUMPY, Candidate
-from refimpl.oracle.diagnosis.search.trial import explain, explain_short, matches
 
 __all__ = [
     "NUMPY",

@@ -110,14 +110,14 @@ class Comparison:
             if value.shape != found.shape:
                 return None
             finite = np.where(np.isfinite(value), np.abs(value), 0)
-            room = half * np.max(finite, initial=0)
+            margin = half * np.max(finite, initial=0)
             if value.shape == own.allowed.shape:
-                room = room + GENEROUS * own.allowed
+                margin = margin + GENEROUS * own.allowed
             same = (value == found) | (np.isnan(value) & np.isnan(found))
             lost = ~np.isfinite(found)
             if own.value.shape == found.shape:  # what the right text loses as well is no help
                 lost &= ~np.isfinite(value) | (np.abs(own.value) < p.largest)
-            close.append(same | lost | (np.abs(value - found) <= room))
+            close.append(same | lost | (np.abs(value - found) <= margin))
         return close
 
     def _nearer(self, results: list[list[np.ndarray]], evidence: list[Evidence]) -> float:

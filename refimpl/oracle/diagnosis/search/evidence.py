@@ -59,7 +59,7 @@ def order(e: Evidence) -> tuple:
 
 def is_small(e: Evidence) -> bool:
     """Whether a case is made to tell mistakes apart, as probes are, on few numbers."""
-    return e.case.number.startswith("probe")
+    return e.case.key.startswith("probe")
 
 
 def various(evidence: list[Evidence], most: int) -> list[int]:

@@ -56,7 +56,7 @@ class Target(Protocol):
         """The operations that can be asked for."""
 
     def call(
-        self, op: Op, case: Case, room: int, limit: float = np.inf, steps: bool = False
+        self, op: Op, case: Case, answer_bytes: int, limit: float = np.inf, steps: bool = False
     ) -> Outcome:
         """What one call comes to, within a time limit; with its intermediate values if asked."""
 
@@ -92,7 +92,7 @@ def failure_of(case: Case, outcome: Outcome, when: str = "") -> Failure:
     return Failure(case, "raises" if raises else "crashes", when + outcome.says)
 
 
-class Trial:
+class OpRun:
     """One operation of one target in one precision, case by case."""
 
     def __init__(
@@ -165,7 +165,7 @@ class Trial:
         self._note(case, outcome, verdict, expected)
         self.finding.count(expected, outcome.outputs if verdict.conforms else [])
         if long:
-            self.long[case.number] = outcome.outputs
+            self.long[case.key] = outcome.outputs
             return
         self.seen.append((case, outcome.outputs))
         if len(self.seen) <= CALLED_TWICE and verdict.conforms:
@@ -237,7 +237,7 @@ class Trial:
         """Judge the cases with long sums, whose answers the statistics are taken on."""
         name, precision = self.op.name, self.finding.precision
         for case in statistics.long_cases(name, precision):
-            self.add(case, _expected_long(name, precision, case.number), long=True)
+            self.add(case, _expected_long(name, precision, case.key), long=True)
 
     def ask(self, case: Case) -> list[np.ndarray] | None:
         """What the target makes of one more input, if it makes anything of it."""
@@ -349,7 +349,7 @@ class Trial:
         case = smallest(op, precision, alike, clock=computing(self.session), layout=layout)
         if case is None:
             return
-        case = replace(case, number=failing_cases.digest(case))
+        case = replace(case, key=failing_cases.digest(case))
         expected = expect(op, case.inputs, precision)
         outcome, verdict = try_once(op, self.session, case, expected, self.storage)
         if outcome.status == "returned" and not verdict.conforms:
@@ -380,7 +380,7 @@ class Trial:
         if finding.status not in ("conforms", "too few") or self.over:
             return
         found, explained = statistics.statistics(
-            self.op, finding.precision, lambda case: self.long.get(case.number)
+            self.op, finding.precision, lambda case: self.long.get(case.key)
         )
         if found is None:
             return
@@ -396,71 +396,73 @@ class Trial:
 def judge_op(
     op: Op,
     precision: str,
-    trials: Sequence[tuple[Trial, str]],
+    op_runs: Sequence[tuple[OpRun, str]],
     profile: str,
     seed: int = 0,
     lead: str = "float32",
 ) -> None:
     """Judge one operation in one precision for several targets; bounds are computed once.
 
-    Each trial comes with the name of its target; `lead` is the precision that takes all sizes.
+    Each op_run comes with the name of its target; `lead` is the precision that takes all sizes.
     """
     count, long_sums = PROFILES[profile], profile != "quick"
-    some = [trial for trial, _ in trials]
+    some = [op_run for op_run, _ in op_runs]
     try:
         with ThreadPoolExecutor(len(some)) as pool:  # the targets compute side by side
             try:
                 for case in profile_cases(op, precision, profile, count, seed, lead):
                     expected = expect(op, case.inputs, precision)
-                    list(pool.map(lambda trial: trial.add(case, expected), some))  # noqa: B023
+                    list(pool.map(lambda op_run: op_run.add(case, expected), some))  # noqa: B023
                 if long_sums:
-                    list(pool.map(Trial.judge_long, some))
-                list(pool.map(lambda trial: _draw_others(trial, count, seed), some))
-                list(pool.map(Trial.repeat, some))
+                    list(pool.map(OpRun.judge_long, some))
+                list(pool.map(lambda op_run: _draw_others(op_run, count, seed), some))
+                list(pool.map(OpRun.repeat, some))
             except BaseException:  # the pool waits for calls under way: end them
-                for trial in some:
-                    if isinstance(trial.session, Session):
-                        trial.session.interrupt()
+                for op_run in some:
+                    if isinstance(op_run.session, Session):
+                        op_run.session.interrupt()
                 raise
     except BaseException:
-        for trial in some:
-            trial.settle()
+        for op_run in some:
+            op_run.settle()
         raise
-    for trial, target in trials:
-        trial.conclude()
+    for op_run, target in op_runs:
+        op_run.conclude()
         if long_sums:
-            trial.take_statistics(target)
+            op_run.take_statistics(target)
 
 
 _LOCK = threading.Lock()
 
 
-def _expected_long(name: str, precision: str, number: str) -> list[Expected]:
+def _expected_long(name: str, precision: str, key: str) -> list[Expected]:
     with _LOCK:  # several targets want it at once
-        return _kept_long(name, precision, number)
+        return _kept_long(name, precision, key)
 
 
 @functools.lru_cache(maxsize=statistics.CASES)
-def _kept_long(name: str, precision: str, number: str) -> list[Expected]:
+def _kept_long(name: str, precision: str, key: str) -> list[Expected]:
     cases = statistics.long_cases(name, precision)
-    case = next(case for case in cases if case.number == number)
+    case = next(case for case in cases if case.key == key)
     return expect(OPS[name], case.inputs, precision)
 
 
-def _draw_others(trial: Trial, count: int, seed: int) -> None:
+def _draw_others(op_run: OpRun, count: int, seed: int) -> None:
     """Replace random cases that the target leaves out, until half as many as asked are judged."""
-    for i in range(count, REPLACED * count if trial.finding.left_out else 0):
-        if trial.finding.judged >= (count + 1) // 2:
+    for i in range(count, REPLACED * count if op_run.finding.left_out else 0):
+        if op_run.finding.judged >= (count + 1) // 2:
             return
-        case = random_case(trial.op, trial.finding.precision, seed, i)
-        if not trial.leaves_out(case):
-            trial.add(case, expect(trial.op, case.inputs, case.precision))
+        case = random_case(op_run.op, op_run.finding.precision, seed, i)
+        if not op_run.leaves_out(case):
+            op_run.add(case, expect(op_run.op, case.inputs, case.precision))
 
 
-def answer_of(op: Op, session: Target, case: Case, room: int, limit: float = np.inf) -> Outcome:
+def answer_of(
+    op: Op, session: Target, case: Case, answer_bytes: int, limit: float = np.inf
+) -> Outcome:
     """What a call comes to, also where the target has died and cannot be loaded again."""
     try:
-        return session.call(op, case, room, limit)
+        return session.call(op, case, answer_bytes, limit)
     except TargetError as error:
         return Outcome("died", says=str(error))
 

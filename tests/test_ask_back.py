@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.diagnosis.ask_back import differ, narrow, predict
+from refimpl.oracle.diagnosis.ask_back import differ, keep_fitting, predict
 from refimpl.oracle.diagnosis.causes import Explanation, causes
 from refimpl.oracle.runs.verify import find_case
 from refimpl.registry import OPS
@@ -35,7 +35,7 @@ def answering(edit):
 
 def test_one_of_all_mistakes_is_left():
     for edit in OP.mistakes[:6]:
-        left = narrow(OP, SUSPECTS, answering(edit), "float32", FLOAT32)
+        left = keep_fitting(OP, SUSPECTS, answering(edit), "float32", FLOAT32)
         assert edit.id in [suspect.id for suspect in left]
         assert len(left) <= 2
 
@@ -44,20 +44,20 @@ def test_nothing_is_left_for_a_target_that_none_explains():
     def ask(case):
         return [np.full_like(OP.text(**case.inputs), 7.0, dtype=np.float32)]
 
-    assert narrow(OP, SUSPECTS[:4], ask, "float32", FLOAT32) == []
+    assert keep_fitting(OP, SUSPECTS[:4], ask, "float32", FLOAT32) == []
 
 
 def test_a_target_that_cannot_be_asked_keeps_all_explanations():
     few = SUSPECTS[:3]
-    assert narrow(OP, few, lambda case: None, "float32", FLOAT32) == few
+    assert keep_fitting(OP, few, lambda case: None, "float32", FLOAT32) == few
 
 
 def test_one_explanation_alone_is_put_to_the_test_as_well():
     right, wrong = SUSPECTS[0], SUSPECTS[1]
     ask, seen = answering(OP.mistakes[0]), []
-    assert narrow(OP, [right], ask, "float32", FLOAT32, seen) == [right]
+    assert keep_fitting(OP, [right], ask, "float32", FLOAT32, seen) == [right]
     assert len(seen) > 5
-    assert narrow(OP, [wrong], ask, "float32", FLOAT32) == []
+    assert keep_fitting(OP, [wrong], ask, "float32", FLOAT32) == []
 
 
 def test_one_case_cannot_tell_mistakes_apart_but_asking_can():

@@ -15,7 +15,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.diagnosis.ask_back import NEARLY, plainly, predict, reproduces, weigh
+from refimpl.oracle.diagnosis.ask_back import NEARLY, fit, plainly, predict, reproduces
 from refimpl.oracle.diagnosis.causes import Explanation
 from refimpl.oracle.diagnosis.conditions import of_samples, telling
 from refimpl.oracle.diagnosis.search import plain
@@ -74,8 +74,8 @@ def explain_short(
         warnings.simplefilter("ignore")
         evidence = gathered(op, seen, storage, precision)
         deadline = time.process_time() + SHORT_S
-        trial = _Trial(op, evidence, storage, precision, deadline)
-        return [_explained(found) for found in trial.run_short(3)]
+        search = EditSearch(op, evidence, storage, precision, deadline)
+        return [_explained(found) for found in search.run_short(3)]
 
 
 def _explained(found: Candidate) -> Explanation:
@@ -103,11 +103,11 @@ def matches(
         evidence = gathered(op, seen, storage, precision)
         if all(e.hopeless for e in evidence if e.fails):
             return []
-        trial = _Trial(op, evidence, storage, precision, deadline)
-        return trial.run(most)
+        search = EditSearch(op, evidence, storage, precision, deadline)
+        return search.run(most)
 
 
-class _Trial(Comparison):
+class EditSearch(Comparison):
     """The search for one finding, on the right text or on what a dialect makes of it."""
 
     def __init__(
@@ -334,7 +334,7 @@ class _Trial(Comparison):
             evidence = sorted((self._seen_from(e, text) for e in some), key=order)
             if not any(e.fails for e in evidence):
                 continue
-            inner = _Trial(self.op, evidence, self.storage, self.precision, share, base)
+            inner = EditSearch(self.op, evidence, self.storage, self.precision, share, base)
             inner.run(most)
             self.kept = [kept for kept in inner.kept if self._holds(kept[0].text, others)]
             if self.kept:
@@ -343,7 +343,7 @@ class _Trial(Comparison):
     def _holds(self, text: Callable, evidence: list[Evidence]) -> bool:
         """Whether an edited text explains what was returned in some more cases."""
         return all(
-            weigh(predict(self.op, text, e.case), e.own, self.op, e.outputs, self.storage)
+            fit(predict(self.op, text, e.case), e.own, self.op, e.outputs, self.storage)
             is not False
             for e in evidence
         )
@@ -451,7 +451,7 @@ class _Trial(Comparison):
             for e in self.evidence:
                 case = e.case
                 wanted = predict(self.op, text, case)
-                right = weigh(wanted, e.own, self.op, e.outputs, self.storage, text, case)
+                right = fit(wanted, e.own, self.op, e.outputs, self.storage, text, case)
                 if right is False:
                     break
                 says_something |= bool(right and e.fails)
