@@ -35,10 +35,12 @@ def run_doctor(_: argparse.Namespace) -> int:
     from refimpl.compiled import loading, threads
     from refimpl.oracle.findings import environment
     from refimpl.oracle.runs.models import libraries
+    from refimpl.oracle.targets.processes import unguarded
     from refimpl.oracle.targets.sessions import KNOWN, installed
 
     for name, value in environment().items():
         print(f"{name:<20} {value}")
+    print(f"{'targets may':<20} {', '.join(unguarded()) or 'change nothing of the oracle'}")
     for name in ("numba", "scipy", "hypothesis", "ml_dtypes"):
         try:
             print(f"{name:<20} {version(name)}")

@@ -41,6 +41,7 @@ def main(words: list[str] | None = None) -> Any:
 
 
 def _main(words: list[str] | None) -> int:
+    from refimpl.oracle.targets.own_files import Changed
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.oracle.vectors.golden import VectorError
     from refimpl.own import OperationError
@@ -63,6 +64,9 @@ def _main(words: list[str] | None) -> int:
     except (OSError, MemoryError) as error:
         print(f"refimpl: {error or 'out of memory'}", file=sys.stderr)
         return USAGE
+    except Changed as error:
+        print(f"refimpl: {error}", file=sys.stderr)
+        return INTERNAL
     except Exception:
         import traceback
 

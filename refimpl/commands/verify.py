@@ -127,6 +127,7 @@ def run_verify(options: argparse.Namespace) -> int:
     from refimpl.oracle.runs.models import verify_models
     from refimpl.oracle.runs.own_shape import verify_own_shape
     from refimpl.oracle.runs.verify import verify
+    from refimpl.oracle.targets.processes import unguarded
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.registry import OPS, find
 
@@ -222,6 +223,8 @@ def run_verify(options: argparse.Namespace) -> int:
             layerwise.show(reports) if options.models else report.show(reports)
             if not (options.cmd or options.place):
                 print(f"\nseed {seed}: the same cases again with --seed {seed}")
+            for can in unguarded():
+                print(f"not prevented here: a target may {can} (docs/verify.md)")
         for remark in remarks:
             print(f"baseline: {remark}")
         for says in lost:

@@ -12,6 +12,7 @@ import refimpl
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.shrink import numbers
 from refimpl.oracle.judging.judge import Expected, beyond_kernels, unjudged
+from refimpl.oracle.targets.processes import unguarded
 
 SEVERITY = (  # from good to bad
     "conforms",
@@ -161,6 +162,7 @@ class Report:
             "seed": self.seed,
             "complete": self.complete and all(finding.complete for finding in self.findings),
             "environment": environment(),
+            "unguarded": list(unguarded()),
             "ops": [finding.as_json() for finding in self.findings],
         }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.hostile.common import command
 
-KINDS = ("processes", "results", "programs", "files", "arguments", "terminal")
+KINDS = ("processes", "isolation", "results", "programs", "files", "arguments", "terminal")
 ENDINGS = (0, 1, 4, 5)  # verdicts, and sentences about usage
 
 

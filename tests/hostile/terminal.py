@@ -45,12 +45,14 @@ def commands_to_copy_are_quoted(place: Path) -> None:
 
 
 def every_encoding_can_be_written_to(place: Path) -> None:
-    path = target(place, "def sigmoid(z):\n    return z\n")
-    for encoding in ("ascii", "cp1252", "latin-1"):
+    wrong = target(place, "def sigmoid(z):\n    return z\n", "wrong.py")
+    right = target(place, GOOD)
+    for encoding, path in (("ascii", wrong), ("cp1252", right), ("latin-1", right)):
         environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
         ended = command("verify", path, "--profile", "quick", env=environment, cwd=place)
-        assert ended.returncode == 1, ended.stderr
-        assert b"the allowed error" in ended.stdout
+        assert ended.returncode == (path == wrong), ended.stderr
+        assert b"the error allowed" in ended.stdout
+        assert (b"the allowed error" in ended.stdout) == (path == wrong)
 
 
 def our_own_colours_are_kept(place: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -14,11 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from refimpl.oracle.targets import isolation, own_files
+
 START = Path(__file__).with_name("start.py")
 OTHERS = [Path(__file__).parents[2], *map(Path, set(sysconfig.get_paths().values()))]
 PROGRAM = "--"  # in the place of a module: the arguments are a program of any kind
 LAST = 8192  # bytes of what a process said at its end
 LONGEST = 300  # characters of it that are quoted
+TRYING = 60.0  # seconds to see what is open to a target
 
 
 class Child:
@@ -31,6 +35,7 @@ class Child:
         fds: Sequence[int] = (),
         environment: dict[str, str] | None = None,
     ) -> None:
+        own_files.seal()
         life, self._life = os.pipe()
         self.noise = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         try:
@@ -65,7 +70,17 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill it, and let go of everything that belongs to it."""
+        """Kill it, let go of everything that belongs to it, and see what it left of us."""
+        self.let_go()
+        changed = own_files.changed()
+        if changed and (own_files.recorded() or CHANGES in unguarded()):
+            raise own_files.Changed(
+                f"{changed}: changed while a target ran, so that nothing of this run counts; "
+                "install refimpl anew"
+            )
+
+    def let_go(self) -> None:
+        """Kill it, and close what led to it."""
         self.kill()
         self.process.wait()
         os.close(self._life)
@@ -79,6 +94,24 @@ class Child:
         tail = os.pread(self.noise.fileno(), LAST, max(0, size - LAST))
         cause = last_words(tail.decode(errors="replace"))
         return ending(code) + (f": {cause}" if cause else "")
+
+
+CHANGES = "change the installed package"
+OPEN = (CHANGES, "change the oracle's memory")
+
+
+@functools.cache
+def unguarded() -> tuple[str, ...]:
+    """What a target's process can do to the oracle on this machine, tried out by one of ours."""
+    if sys.platform != "linux":
+        return OPEN
+    child = Child(isolation.__name__, str(os.getpid()))
+    code = child.wait(TRYING)
+    child.let_go()
+    bits = -1 if code is None else code - isolation.KNOWN
+    if not 0 <= bits < 2 ** len(OPEN):
+        return OPEN
+    return tuple(what for bit, what in enumerate(OPEN) if bits >> bit & 1)
 
 
 def ending(code: int) -> str:

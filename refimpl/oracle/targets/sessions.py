@@ -232,9 +232,9 @@ class Session:
         if self.child is None:
             return
         child, self.child = self.child, None
-        child.close()
         os.close(self.to)
         os.close(self.back)
+        child.close()
 
     def __enter__(self) -> Session:
         return self

@@ -37,8 +37,9 @@ def guard(life: int) -> None:
 
 
 def main() -> None:
-    """Set the guard, make this package importable, and run the module."""
+    """Set the guard, give up what no target needs, and run the module."""
     guard(int(sys.argv[1]))
+    runpy.run_path(str(Path(__file__).with_name("isolation.py")))["isolate"]()
     if sys.argv[2] == "--":
         os.execvp(sys.argv[3], sys.argv[3:])
     home = str(Path(__file__).resolve().parents[3])
