@@ -148,7 +148,9 @@ class Op:
         given = dict(zip(self.specs, args)) | kwargs
         if given.keys() != self.specs.keys() or len(args) + len(kwargs) != len(given):
             try:
-                given = self.signature.bind(*args, **kwargs).arguments
+                bound = self.signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                given = bound.arguments
             except TypeError as error:
                 call = f"{self.name}({', '.join(self.specs)})"
                 raise TypeError(f"{self.name}: {error}; expected {call}") from None

@@ -37,10 +37,11 @@ def test_every_right_candidate_is_accepted_and_no_cheat(counts):
             assert row[cheat][2] == 0, cheat
 
 
-def test_float16_inside_is_rejected_but_where_long_sums_hide_it(counts):
+def test_float16_inside_is_rejected_wherever_it_shows(counts):
     there, them, us = np.sum([row["half_inside"] for row in counts.values()], axis=0)
-    assert them > 0.8 * there
-    assert us < 0.05 * there
+    assert there >= 98
+    assert them > 0.7 * there
+    assert us == 0
 
 
 def test_the_table_of_the_page_is_the_one_that_the_command_prints(counts):

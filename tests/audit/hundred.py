@@ -89,7 +89,7 @@ def judged(op: Op, case: Case, ways: dict[str, Way]) -> Iterator[tuple[str, floa
 
 
 def audit(op: Op, count: int, seed: int, ways: dict[str, Way]) -> dict[str, Any]:
-    """How many results were judged, the worst ratio of all and of each way, and what was rejected."""
+    """How many results were judged, the worst ratio of each way, and what was rejected."""
     results, worst, rejected = 0, dict.fromkeys(ways, 0.0), []
     for i in range(count):
         case = random_case(op, "float32", seed, i)
@@ -139,7 +139,8 @@ def main() -> None:
         for row in rows(options.parse_args()):
             total, wrong = total + row["results"], wrong + len(row["rejected"])
             way = max(row["worst"], key=row["worst"].get)
-            print(f"{row['op']:<32} {row['results']:>7} {row['worst'][way]:8.3f}  {way}", flush=True)
+            ratio = row["worst"][way]
+            print(f"{row['op']:<32} {row['results']:>7} {ratio:8.3f}  {way}", flush=True)
             print(*(f"  {line}\n" for line in row["rejected"][:3]), sep="", end="")
     print(f"{wrong} of {total} honest results rejected")
 

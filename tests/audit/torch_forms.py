@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
+F = functional
 EPS = 1e-5
 torch.set_num_threads(1)
 

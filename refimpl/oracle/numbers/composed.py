@@ -175,15 +175,90 @@ def _full_like(x: Any, fill_value: Any, dtype: Any = None, **_: Any) -> Any:
 
 
 def _round(x: Any, decimals: int = 0) -> Any:
-    if decimals:
-        raise no_rule(type(x).__name__, f"np.round with decimals={decimals}")
-    return np.rint(x)
+    if not decimals:
+        return np.rint(x)
+    scale = 10 ** abs(decimals)
+    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
 
 
 def _select(conditions: list, choices: list, default: Any = 0.0) -> Any:
     for condition, choice in zip(conditions[::-1], choices[::-1], strict=True):
         default = np.where(condition, choice, default)
     return default
+
+
+def _softmax(x: Any, axis: Any = None) -> Any:
+    weights = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return weights / np.sum(weights, axis=axis, keepdims=True)
+
+
+def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False) -> Any:
+    most = np.max(a, axis=axis, keepdims=True)
+    most = np.where(np.isfinite(most), most, 0)  # a row of -inf alone
+    terms = np.exp(a - most) if b is None else b * np.exp(a - most)
+    found = most + np.log(np.sum(terms, axis=axis, keepdims=True))
+    if keepdims:
+        return found
+    return found.reshape(()) if axis is None else np.squeeze(found, axis)
+
+
+def _xlogy(x: Any, y: Any) -> Any:
+    return np.where(x == 0, 0, x * np.log(np.where(x == 0, 1, y)))
+
+
+def _piecewise(x: Any, conditions: list, functions: list, *args: Any) -> Any:
+    values = [f(x, *args) if callable(f) else f for f in functions]
+    rest = values[len(conditions) :] or [0.0]
+    return _select(list(conditions), values[: len(conditions)], rest[0] + _tile_of(x, 0.0))
+
+
+def _nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, **_: Any) -> Any:
+    for limit, value in ((np.inf, posinf), (-np.inf, neginf)):
+        if np.any(x.value == limit):
+            if value is None:
+                raise no_rule(type(x).__name__, "np.nan_to_num of infinities, without their value")
+            x = np.where(x.value == limit, value, x)
+    return np.where(np.isnan(x), nan, x)
+
+
+def _apply_along_axis(function: Callable, axis: int, x: Any, *args: Any, **named: Any) -> Any:
+    rows = np.moveaxis(x, axis, -1)
+    found = [x.lift(function(rows[i], *args, **named)) for i in np.ndindex(rows.shape[:-1])]
+    whole = np.stack(found)
+    whole = np.reshape(whole, (*rows.shape[:-1], *whole.shape[1:]))
+    return np.moveaxis(whole, -1, axis) if whole.ndim == x.ndim else whole
+
+
+def _kron(x: Any, y: Any) -> Any:
+    rank = max(np.ndim(x), np.ndim(y))
+    one, other = (np.reshape(a, (1,) * (rank - np.ndim(a)) + np.shape(a)) for a in (x, y))
+    sizes = [a * b for a, b in zip(one.shape, other.shape, strict=True)]
+    apart = [n for a in one.shape for n in (a, 1)], [n for b in other.shape for n in (1, b)]
+    return np.reshape(np.reshape(one, apart[0]) * np.reshape(other, apart[1]), sizes)
+
+
+def _cross(x: Any, y: Any, axis: int = -1) -> Any:
+    (a, b, c), (d, e, f) = (np.moveaxis(v, axis, 0) for v in (x, y))
+    return np.stack([b * f - c * e, c * d - a * f, a * e - b * d], axis=axis)
+
+
+def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    width = dx if x is None else np.diff(x, axis=-1 if np.ndim(x) == 1 else axis)
+    y = np.moveaxis(y, axis, -1)
+    if np.ndim(width) > 1:
+        width = np.moveaxis(width, axis, -1)
+    return np.sum(width * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+
+
+def _interp(x: Any, xp: Any, fp: Any) -> Any:
+    """Straight lines between points: each climbs as far as x has come along it."""
+    like = next(a for a in (x, xp, fp) if hasattr(a, "lift"))
+    xp, fp = like.lift(xp), like.lift(fp)
+    found = fp[0]
+    for i in range(len(xp) - 1):
+        far = np.minimum(np.maximum(x, xp[i]), xp[i + 1]) - xp[i]
+        found = found + far * ((fp[i + 1] - fp[i]) / (xp[i + 1] - xp[i]))
+    return found
 
 
 def _trace(x: Any) -> Any:
@@ -219,6 +294,23 @@ COMPOSED: dict[str, Callable] = {
     "norm": _norm,
     "diff": _difference,
     "median": _median,
+    "percentile": lambda x, q, axis=None, keepdims=False: np.quantile(
+        x, q / 100, axis=axis, keepdims=keepdims
+    ),
+    "partition": lambda x, kth, axis=-1: np.sort(x, axis=axis),
+    "softmax": _softmax,
+    "logsumexp": _logsumexp,
+    "log_softmax": lambda x, axis=None: x - _logsumexp(x, axis, keepdims=True),
+    "xlogy": _xlogy,
+    "entr": lambda x: -_xlogy(x, x),
+    "rel_entr": lambda x, y: _xlogy(x, x / y),
+    "piecewise": _piecewise,
+    "nan_to_num": _nan_to_num,
+    "apply_along_axis": _apply_along_axis,
+    "kron": _kron,
+    "cross": _cross,
+    "trapezoid": _trapezoid,
+    "interp": _interp,
     "convolve": _convolve,
     "correlate": lambda a, v, mode="valid": _convolve(a, v[::-1], mode),
     "einsum": _einsum,

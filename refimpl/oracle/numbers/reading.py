@@ -7,14 +7,15 @@ applied to every carried array here.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from refimpl.oracle.numbers.composed import COMPOSED
+from refimpl.oracle.numbers.imported import carrying
 from refimpl.oracle.numbers.places import Doubt, NoMethod, leaves, line, no_rule
-from refimpl.oracle.numbers.tables import carrying
 
 MOVES = (
     *("reshape", "transpose", "swapaxes", "moveaxis", "broadcast_to", "expand_dims", "ravel"),
@@ -24,7 +25,12 @@ MOVES = (
 )
 FILLS = ("tril", "triu", "diag", "diagflat")  # moves that fill up with zeros
 JOINS = ("concatenate", "concat", "stack", "hstack", "vstack", "dstack", "column_stack")
-REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
+REDUCTIONS = {
+    **{"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"},
+    "logaddexp": "logsumexp",
+}
+NOTHING = {"sum": 0.0, "prod": 1.0, "max": -np.inf, "amax": -np.inf, "min": np.inf, "amin": np.inf}
+JOINED = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
 IN_ORDER = {"add": "cumsum", "multiply": "cumprod"}
 METHODS = (
     *("sum", "mean", "max", "min", "prod", "var", "std", "dot", "cumsum", "cumprod", "clip"),
@@ -131,7 +137,9 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__
-        target = kwargs.pop("out", (None,))[0]
+        if method == "at":
+            return self._put(ufunc, *inputs)
+        target, where = kwargs.pop("out", (None,))[0], None
         if method == "reduce" and name in REDUCTIONS and kwargs.pop("dtype", None) is None:
             kwargs.setdefault("axis", 0)
             result = self._call(REDUCTIONS[name], inputs[0], **kwargs)
@@ -140,22 +148,63 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
         elif method == "outer":
             left = np.reshape(inputs[0], (*np.shape(inputs[0]), *(1 for _ in np.shape(inputs[1]))))
             result = ufunc(left, inputs[1])
-        elif method != "__call__" or kwargs.keys() - {"dtype"}:
+        elif method != "__call__" or kwargs.keys() - {"dtype", "where"}:
             raise no_rule(type(self).__name__, f"np.{name}.{method}")
         else:
+            where = kwargs.pop("where", None)
             result = self._call(name, *(self.lift(x) for x in inputs))
-        if target is None:
-            return result
+        return result if target is None and where is None else self._into(target, where, result)
+
+    def _into(self, target: Any, where: Any, result: Any) -> Any:
+        """A result put into an array that stands, all of it or where a condition says."""
         if not isinstance(target, Reading):
             raise leaves(type(self).__name__, "adding it into a plain array")
+        if where is not None:
+            condition = np.broadcast_to(where, target.shape)
+            result = self.select(condition, self.lift(result), target)
         target[...] = result
         return target
+
+    def _put(self, ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
+        """`np.add.at`: places that are named several times change as often."""
+        if not isinstance(target, Reading):
+            raise leaves(type(self).__name__, "adding it into a plain array")
+        place = np.arange(target.size).reshape(target.shape)[index]
+        given = [np.broadcast_to(self.lift(x), place.shape).reshape(-1) for x in values]
+        place, flat = place.reshape(-1), target.flatten()
+        order = np.argsort(place, kind="stable")
+        turn = np.empty(len(place), dtype=int)
+        turn[order] = np.arange(len(place)) - np.searchsorted(place[order], place[order])
+        for now in range(turn.max(initial=-1) + 1):
+            taken = turn == now
+            flat[place[taken]] = ufunc(flat[place[taken]], *(x[taken] for x in given))
+        target[...] = flat.reshape(target.shape)
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         rule = self.rules.get(name) or COMPOSED.get(name)
         if rule is None:
             raise no_rule(type(self).__name__, f"np.{name}")
+        if kwargs.keys() & {"where", "initial"}:
+            return self._of_some(name, *args, **kwargs)
+        if kwargs.keys() - {"axis", "keepdims"}:
+            known = inspect.signature(rule).parameters.values()
+            if not any(p.kind is p.VAR_KEYWORD for p in known):
+                strange = kwargs.keys() - {p.name for p in known}
+                if strange:
+                    raise no_rule(type(self).__name__, f"np.{name} with {', '.join(strange)}")
         return rule(*args, **kwargs)
+
+    def _of_some(self, name: str, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """A reduction that leaves some elements out, or starts at a number."""
+        where, initial = kwargs.pop("where", None), kwargs.pop("initial", None)
+        if where is not None and name == "mean":
+            count = np.sum(np.broadcast_to(where, x.shape), *args, **kwargs)
+            return np.sum(np.where(where, x, 0.0), *args, **kwargs) / count
+        if name not in NOTHING:
+            raise no_rule(type(self).__name__, f"np.{name} with where or initial")
+        chosen = x if where is None else np.where(where, x, NOTHING[name])
+        found = self._call(name, chosen, *args, **kwargs)
+        return found if initial is None else JOINED[name.removeprefix("a")](found, initial)
 
     def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
         name = func.__name__
@@ -170,7 +219,9 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
             parts = [self.lift(x) for x in args[0]]
             return self.join(parts, lambda arrays: func(arrays, *args[1:], **kwargs))
         if name == "append":
-            return np.concatenate([self.lift(x) for x in args[:2]], *args[2:], **kwargs)
+            parts = [self.lift(x) for x in args[:2]]
+            flat = parts if args[2:] or kwargs else [part.reshape(-1) for part in parts]
+            return np.concatenate(flat, *args[2:], **kwargs)
         if name in ("split", "array_split"):
             return self._split(*args, **kwargs)
         if name == "where":

@@ -8,7 +8,6 @@ function makes real numbers of them.
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from refimpl.oracle.numbers.places import no_rule
 
+REFUSED = ("logspace", "geomspace", "random")
 MADE = ("zeros", "ones", "empty", "full", "eye", "identity", "tri")
 
 
@@ -62,9 +62,24 @@ class Carrying:
         function = getattr(self._numpy, name)
         if name in MADE:
             return lambda *args, **kwargs: self._made(function(*args, **kwargs))
-        if name in ("logspace", "geomspace"):
+        if name in REFUSED:
             raise no_rule("a text", f"np.{name}")
         return function
+
+    def vectorize(self, function: Callable, **options: Any) -> Callable:
+        """A function of numbers for arrays, one number after another."""
+        plain = self._numpy.vectorize(function, **options)
+
+        def each(*args: Any, **named: Any) -> Any:
+            carried = [self._lift(x) for x in args if hasattr(x, "lift_constant")]
+            if not carried or named:
+                return plain(*args, **named)
+            shape = np.broadcast_shapes(*(np.shape(x) for x in args))
+            spread = [np.broadcast_to(x, shape) for x in args]
+            found = [self._lift(function(*(x[i] for x in spread))) for i in np.ndindex(shape)]
+            return np.reshape(np.stack(found), shape)
+
+        return each
 
     def _made(self, array: Any) -> Any:
         if array.dtype.kind == "f" and array.ndim:
@@ -108,43 +123,3 @@ def _carried_inside(x: Any) -> bool:
     return isinstance(x, (list, tuple)) and any(
         hasattr(part, "lift_constant") or _carried_inside(part) for part in x
     )
-
-
-def carrying(text: Callable, lift: Callable) -> Callable:
-    """The same code, `np` read as a NumPy that carries; our own texts make no tables so."""
-    if not isinstance(text, types.FunctionType) or text.__module__.startswith("refimpl."):
-        return text
-    return _again(text, lift)
-
-
-def _is_numpy(value: Any) -> bool:
-    return isinstance(value, types.ModuleType) and value.__name__ == "numpy"
-
-
-def _again(text: types.FunctionType, lift: Callable) -> Callable:
-    """A function and those of its module that it may call, over another NumPy."""
-    names = dict(text.__globals__)
-    for name, value in text.__globals__.items():
-        if _is_numpy(value):
-            names[name] = Carrying(value, lift)
-        elif isinstance(value, types.FunctionType) and value.__globals__ is text.__globals__:
-            names[name] = _over(value, names, lift)
-    return _over(text, names, lift)
-
-
-def _over(function: types.FunctionType, names: dict, lift: Callable) -> types.FunctionType:
-    cells = function.__closure__ and tuple(_cell(c, lift) for c in function.__closure__)
-    again = types.FunctionType(
-        function.__code__, names, function.__name__, function.__defaults__, cells
-    )
-    again.__kwdefaults__ = function.__kwdefaults__
-    return again
-
-
-def _cell(cell: types.CellType, lift: Callable) -> types.CellType:
-    """What a function found around it, NumPy too."""
-    try:
-        value = cell.cell_contents
-    except ValueError:  # not assigned yet
-        return cell
-    return types.CellType(Carrying(value, lift)) if _is_numpy(value) else cell
