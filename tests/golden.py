@@ -44,7 +44,7 @@ FRAMEWORKS = ("torch", "onnxruntime")
 class Candidate:
     """An input that may become a case."""
 
-    number: str
+    key: str
     comment: str
     inputs: dict[str, Any]
     flags: frozenset[str] = frozenset()
