@@ -143,7 +143,7 @@ class AxesTable(Directive):
 
     def run(self) -> list[nodes.Node]:
         """A table."""
-        rows = [f"| `{name}` | {says} |" for name, says in AXES.items()]
+        rows = [f"| `{name}` | {axis.says} |" for name, axis in AXES.items()]
         return parse(self, ["| axis | is |", "|---|---|", *rows])
 
 

@@ -22,7 +22,8 @@ import figures
 import numpy as np
 
 import refimpl.models
-from refimpl.axes import AXES, Spec, factors
+from refimpl.axes import AXES, Spec
+from refimpl.axes.shapes import factors
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import rounded
 from refimpl.oracle.diagnosis.causes import diff
@@ -111,7 +112,7 @@ def axes_table(op: Op, says: dict[str, str]) -> list[str]:
     for name, spec in zip(op.outputs, op.returns, strict=True):
         lines.append(f"| returns `{name}` | {axes_of(spec)} | {numbers(spec)} | |")
     names = dict.fromkeys(n for spec in (*op.specs.values(), *op.returns) for n in spec.names())
-    legend = [f"`{name}` {AXES[name]}" for name in names if name in AXES]
+    legend = [f"`{name}` {AXES[name].says}" for name in names if name in AXES]
     if any("..." in spec.axes for spec in op.specs.values()):
         legend.append("`...` any number of axes, the same ones wherever the dots appear")
     return [*lines, "", "Axes: " + "; ".join(legend) + "." if legend else ""]

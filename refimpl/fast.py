@@ -105,7 +105,7 @@ def _hides(specs: dict[str, Spec], prepared: dict[str, Any], result: Any) -> boo
     betas = [x for n, x in arrays.items() if specs[n].kind.name == "Betas"]
     if any(np.max(x) >= 1 for x in betas):
         return True
-    given = [x for n, x in arrays.items() if x.dtype.kind == "f" and specs[n].kind.name != "Bias"]
+    given = [x for n, x in arrays.items() if x.dtype.kind == "f" and not specs[n].kind.hides]
     shapes = {x.shape for x in given}
     reshaped = any(x.shape not in shapes for x in _parts(result))
     return reshaped and not _finite(given)
@@ -156,4 +156,4 @@ def prepare(specs: dict[str, Spec], inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_mask(spec: Spec, x: np.ndarray) -> bool:
-    return spec.kind.name == "Bias" and bool(np.all((x == 0) | (x == -np.inf)))
+    return spec.kind.hides and bool(np.all((x == 0) | (x == -np.inf)))

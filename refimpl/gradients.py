@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import bind, shape_of
+from refimpl.axes.shapes import bind, shape_of
 from refimpl.op import Law, Op
 
 PRODUCT, GRADIENT = "_vjp", "_grad"

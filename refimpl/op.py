@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import AxesError, Given, Spec, bind, check_limits, convert, shape_of
+from refimpl.axes import AxesError, Given, Spec
+from refimpl.axes.checks import check_limits, convert
+from refimpl.axes.shapes import bind, shape_of
 
 REMEMBERED = 256  # combinations of shapes for each operation
 
@@ -96,7 +98,8 @@ class Op:
     lossy: tuple[Edit, ...] = ()  # equal in exact arithmetic, but digits are lost
     outputs: tuple[str, ...] = ("result",)
     precisions: tuple[str, ...] = ("float64", "float32", "tf32", "bfloat16", "float16")
-    values: dict[str, Callable] = field(default_factory=dict)  # how to draw special arguments
+    values: dict[str, Callable] = field(default_factory=dict)  # how to draw some arguments
+    costly: tuple[str, ...] = ()  # axes whose entries meet each other, or are a call each
     domain: Any = None  # what a target is made for, where it is not made for everything
 
     @property

@@ -227,7 +227,7 @@ def _undecorated(source: str) -> str:
 
 def _similar(x: Any, source: Any) -> Any:
     """Another argument of an example's shape and dtype, as far from zero, with its signs."""
-    from refimpl.oracle.cases.drawn import FAMILIES, draw_floats, draw_indices
+    from refimpl.axes.drawing import FAMILIES, draw_floats, draw_indices
 
     if not isinstance(x, (np.ndarray, list)) or np.asarray(x).dtype.kind not in "fiub":
         return x

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases.drawn import FAMILIES, RandomSource, draw_floats, generate, random_case
+from refimpl.axes.drawing import FAMILIES, draw_floats
+from refimpl.oracle.cases.drawn import RandomSource, generate, random_case
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
 

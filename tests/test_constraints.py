@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from refimpl.axes import AxesError, factors
+from refimpl.axes import AxesError
+from refimpl.axes.shapes import factors
 from refimpl.op import DomainError
 from refimpl.registry import OPS
 from tests.harness import cases

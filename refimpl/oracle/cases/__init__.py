@@ -1,10 +1,9 @@
 """Inputs that are drawn."""
 
+from refimpl.axes.drawing import FAMILIES, draw_floats
 from refimpl.oracle.cases.drawn import (
-    FAMILIES,
     Case,
     RandomSource,
-    draw_floats,
     generate,
     long_case,
     random_case,

@@ -2,56 +2,27 @@
 
 One drawing procedure serves two sources: a NumPy generator (`verify`, thousands of cases a second)
 and Hypothesis (shrinking). Axes get pairwise different sizes unless a case says otherwise, values
-come from families that show what standard normal numbers hide, and arrays arrive in any memory
-layout.
+are drawn as their kinds say, and arrays arrive in any memory layout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from refimpl.axes import Given, Spec, shape_of
+from refimpl.axes import Given, Spec, Wanted
+from refimpl.axes.drawing import FAMILIES, FAMILIES_WITHOUT_ZEROS, Source
+from refimpl.axes.names import axis
+from refimpl.axes.shapes import shape_of
 from refimpl.op import Op
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 
 LAYOUTS = ("C", "F", "reversed", "strided")
-FAMILIES = (
-    "normal",
-    "small",
-    "large",
-    "offset",
-    "cancelling",
-    "ties",
-    "sparse",
-    "mixed",
-    "constant",
-    "flat",
-)
-FAMILIES_WITHOUT_ZEROS = tuple(name for name in FAMILIES if name not in ("ties", "sparse"))
-
-
-class Source(Protocol):
-    """Where numbers come from; a plain one keeps to what every implementation must do."""
-
-    plain: bool = False
-
-    def integer(self, low: int, high: int) -> int: ...
-    def choice(self, options: Sequence) -> Any: ...
-    def normal(self, shape: tuple[int, ...]) -> np.ndarray: ...
-    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> np.ndarray: ...
-
-    def absent(self) -> bool:
-        """Whether an optional argument is left out."""
-        return self.integer(0, 2) == 0
-
-    def narrowed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """A shape that broadcasts to another one."""
-        shape = tuple(n if self.integer(0, 3) else 1 for n in shape)
-        return shape[self.integer(0, len(shape) - 1) :]
+WIDE = (40, 300)  # sizes of long axes in some random cases
+WIDE_WITH_HEADS = (20, 60)  # beside an axis of heads, where arrays are larger
 
 
 class Anywhere:
@@ -240,18 +211,24 @@ class PlainSource(RandomSource):
         return np.abs(x) if self.positive else x
 
 
-LONG = {"D": 2048, "K": 2048, "M": 512, "E": 512, "P": 16, "C": 8, "height": 16, "width": 16}
+def long_size(name: str, names: Sequence[str]) -> int:
+    """How long an axis is in cases with long sums, beside others; 0 if no sum depends on it.
+
+    >>> long_size("E", ["E"]), long_size("E", ["E", "H"]), long_size("K", ["K", "T"])
+    (512, 192, 7)
+    """
+    record = axis(name)
+    if record.within in names:
+        return record.long_within
+    with_heads = any(axis(other).heads for other in names)
+    return record.long_with_heads if with_heads and record.long_with_heads else record.long
 
 
 def long_case(op: Op, precision: str, seed: int, i: int) -> Case:
     """The i-th case with long sums, of independent numbers: positive ones where i is odd."""
     source = PlainSource([seed, i, *op.name.encode()], positive=i % 2 == 1)
     names = list(dict.fromkeys(n for spec in op.specs.values() for n in spec.names()))
-    sizes = {name: LONG.get(name, 2 + place % 3) for place, name in enumerate(names)}
-    if "H" in sizes:
-        sizes |= {"H": 2, "E": 192, "M": 512}
-    if "T" in sizes:
-        sizes |= {"T": 12, "K": 7}
+    sizes = {name: long_size(name, names) or 2 + place % 3 for place, name in enumerate(names)}
     inputs = draw_all(op, source, sizes, (5, 6))
     key = f"long{seed}-{i}"
     return Case(op.name, precision, key, "long sums", rounded(op, inputs, precision))
@@ -285,30 +262,33 @@ def draw_all(
 def draw_sizes(op: Op, source: Source, wide: bool) -> tuple[dict[str, int], tuple[int, ...]]:
     """Sizes of all axes: small, pairwise different, sometimes one, sometimes an empty batch."""
     names = list(dict.fromkeys(n for spec in op.specs.values() for n in spec.names()))
-    special = source.integer(0, 19)
+    turn = source.integer(0, 19)  # some inputs are of a rare kind
+    with_heads = any(axis(name).heads for name in names)
     sizes: dict[str, int] = {}
     for name in names:
-        low, high = {"T": (3, 12), "P": (1, 4), "rows": (1, 4), "cols": (1, 4)}.get(name, (1, 7))
-        if name == "T" and special == 3:
-            low, high = 1000, 1000
-        if wide and name in ("D", "E", "K", "M"):
-            low, high = (40, 300) if "H" not in names else (20, 60)
+        record = axis(name)
+        low, high = record.low, record.high
+        if record.rare and turn == 3:
+            low = high = record.rare
+        if wide and record.wide:
+            low, high = WIDE_WITH_HEADS if with_heads else WIDE
         free = [n for n in range(low, high + 1) if n not in sizes.values()]
-        sizes[name] = source.choice(free) if free and special != 2 else source.integer(low, high)
-    if source.plain and "R" in sizes:
-        sizes["R"] = 1
-    if special == 0 and "B" in sizes and not source.plain:
-        sizes["B"] = 0
-    if special == 1 and "N" in sizes:
-        sizes["N"] = 1
-    for spec in op.specs.values():
-        if spec.kind.name == "Size" and spec.limit:
-            sizes[spec.axes] = min(sizes[spec.axes], sizes[spec.limit])
-    if "K" in sizes and "T" in sizes:
-        sizes["K"] = min(sizes["K"], sizes["T"])
+        sizes[name] = source.choice(free) if free and turn != 2 else source.integer(low, high)
+    sizes |= {name: 1 for name in names if source.plain and axis(name).usually_one}
+    sizes |= {n: 0 for n in names if turn == 0 and axis(n).sometimes_empty and not source.plain}
+    sizes |= {name: 1 for name in names if turn == 1 and axis(name).sometimes_one}
+    for part, whole in bounded_axes(op, names):
+        sizes[part] = min(sizes[part], sizes[whole])
     taken = set(sizes.values())
     rest = [n for n in (2, 3, 4, 5, 6, 7, 8, 9) if n not in taken][: source.integer(1, 3)]
     return sizes, tuple(rest)
+
+
+def bounded_axes(op: Op, names: Sequence[str]) -> list[tuple[str, str]]:
+    """The axes that are never longer than another, each with that other."""
+    measured = [s for s in op.specs.values() if s.kind.measures and s.limit]
+    pairs = [(spec.axes, spec.limit or "") for spec in measured]
+    return pairs + [(name, axis(name).within) for name in names if axis(name).within in names]
 
 
 def draw_value(
@@ -319,130 +299,11 @@ def draw_value(
     drawn: dict[str, Any],
     domain: Anywhere = ANYWHERE,
 ) -> Any:
-    """One argument."""
-    kind = spec.kind.name
-    if kind == "Size":
+    """One argument, as its kind says."""
+    if spec.kind.measures:
         return sizes[spec.axes]
-    if spec.scalar and spec.kind.draw is not None:
-        return np.asarray(spec.kind.draw(source, ())).item()
-    if spec.scalar:
-        return draw_scalar(kind, source, sizes, spec)
-    shape = shape_of(spec, sizes, rest)
+    shape = () if spec.scalar else shape_of(spec, sizes, rest)
     if spec.broadcastable:
         shape = domain.narrowed(shape, source)
-    if spec.kind.draw is not None:
-        return spec.kind.draw(source, shape)
-    size = sizes.get(spec.limit or "", 0)
-    match kind:
-        case "Betas":
-            return draw_betas(source, shape[0])
-        case "AlphaBar":
-            return np.cumprod(1 - draw_betas(source, shape[0]))
-        case "Variance" | "Deviation" | "Positive":
-            return np.exp(draw_floats(source, shape, "normal"))
-        case "LogVariance":
-            return source.uniform(shape, -12, 1)
-        case "Time":
-            whole = np.floor(source.uniform(shape, 0, 1000))
-            return whole * source.choice([0.0, 1.0, 1.0, 0.01])
-        case "Bias":
-            masked = source.uniform(shape, 0, 1) < source.choice([0.0, 0.3, 0.7])
-            if source.plain and shape:
-                masked[..., 0] = False  # every row sees something
-            finite = draw_floats(source, shape, source.choice(["normal", "large", "zero"]))
-            return np.where(masked, -np.inf, finite)
-        case "Index":
-            return draw_indices(source, shape, np.full(shape, size))
-        case "Previous":
-            later = next(v for v in drawn.values() if np.asarray(v).dtype.kind == "i")
-            return draw_indices(source, shape, later + 1) - 1
-        case "Count":
-            return draw_indices(source, shape, np.full(shape, size + 1))
-        case "Kept":
-            order = np.argsort(source.uniform((size,), 0, 1), kind="stable")
-            return np.sort(order[: shape[0]])
-        case "Mask":
-            return draw_mask(source, shape)
-        case "Label":
-            return draw_indices(source, shape, np.full(shape, 3)) - 1
-    families = FAMILIES_WITHOUT_ZEROS if source.plain else FAMILIES
-    family = source.choice(families) if source.integer(0, 1) else "normal"
-    return draw_floats(source, shape, family)
-
-
-def draw_scalar(kind: str, source: Source, sizes: dict[str, int], spec: Spec) -> Any:
-    """One scalar argument: its customary values first."""
-    anywhere = float(source.uniform((), 0, 1))
-    match kind:
-        case "Epsilon":
-            return source.choice([1e-5, 1e-6, 1e-12, 1e-3])
-        case "Fraction":
-            return source.choice([0.0, 1.0, 0.5, anywhere, anywhere])
-        case "LogScale":
-            return source.choice([0.0, 2.659260036932778, 4.605170185988092, 4.6 * anywhere])
-        case "Scale":
-            return source.choice([0.0, 1.0, 2.0, 7.5, 10 * anywhere])
-        case "Limit":
-            return source.choice([1.0, np.inf, 0.5, 2.0])
-        case "Base":
-            return source.choice([1e4, 5e5, 1e6, 2 + 8 * anywhere])
-        case "Positive":
-            return source.choice([1.0, 2.0, 14.5, 1 + 9 * anywhere])
-        case "Level":  # below what is above zero, as samplers go down
-            return source.choice([0.0, 0.03125, 0.875, 0.9 * anywhere])
-        case "Count":
-            return source.integer(0, sizes[spec.limit or ""])
-    return source.choice([0.0, 1.0, -10.0, 10 * anywhere - 5])
-
-
-def draw_indices(source: Source, shape: tuple[int, ...], limits: np.ndarray) -> np.ndarray:
-    """Integers from 0 below each limit, both ends favoured."""
-    where = source.uniform(shape, -0.3, 1.3)
-    return np.clip(np.floor(where * limits), 0, np.maximum(limits - 1, 0)).astype(np.int64)
-
-
-def draw_mask(source: Source, shape: tuple[int, ...]) -> np.ndarray:
-    """Ones and zeros, the last one a one, so that something counts."""
-    kept = source.uniform(shape, 0, 1) < source.choice([1.0, 0.7, 0.4])
-    return (kept | (np.arange(kept.size) == kept.size - 1).reshape(shape)).astype(np.int64)
-
-
-def draw_betas(source: Source, steps: int) -> np.ndarray:
-    """A noise schedule: linear, cosine-like with a capped end, or random."""
-    match source.choice(["linear", "capped", "random"]):
-        case "linear":
-            return np.linspace(1e-4, 0.02, steps)
-        case "capped":
-            return np.minimum(np.linspace(0.005, 0.95, steps) ** 2 + 1e-4, 0.8)
-    low, high = (1e-4, 0.5) if steps < 50 else (1e-4, 0.02)
-    return source.uniform((steps,), low, high)
-
-
-def draw_floats(source: Source, shape: tuple[int, ...], family: str) -> np.ndarray:
-    """An array of one family: what it looks like decides which mistakes it can show."""
-    x = source.normal(shape)
-    match family:
-        case "small":
-            return 1e-2 * x
-        case "large":
-            return 30 * x
-        case "offset":
-            return 100 + x
-        case "cancelling":
-            flat = x.reshape(-1).copy()
-            half = flat.size // 2
-            flat[half : 2 * half] = -flat[:half] * (1 + 1e-3 * flat[half : 2 * half])
-            return flat.reshape(shape)
-        case "ties":
-            return np.clip(np.round(x), -2, 2)
-        case "sparse":
-            return np.where(np.abs(x) > 1, x, 0.0)
-        case "mixed":
-            return x * 10.0 ** source.uniform(shape, -3, 1.5)
-        case "constant":
-            return np.ones(shape) * x.reshape(-1)[0] if x.size else x
-        case "flat":
-            return 1 + 1e-2 * x
-        case "zero":
-            return 0 * x
-    return x
+    wanted = Wanted(shape, sizes.get(spec.limit or "", 0), drawn)
+    return spec.kind.drawn(source, wanted, spec.scalar)

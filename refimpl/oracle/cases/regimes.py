@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from refimpl.axes import Spec
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 
@@ -30,11 +32,10 @@ class Regime:
     holds: Holds
 
 
-def _arrays(op: Op, case: Case, *kinds: str) -> Iterator[np.ndarray]:
-    """The arrays of some kinds of numbers that are no integers."""
+def _biases(op: Op, case: Case) -> Iterator[np.ndarray]:
+    """The arrays in which minus infinity hides something."""
     for name, value in case.inputs.items():
-        kind = op.specs[name].kind
-        if isinstance(value, np.ndarray) and not kind.integer and kind.name in kinds:
+        if isinstance(value, np.ndarray) and op.specs[name].kind.hides:
             yield value
 
 
@@ -53,22 +54,27 @@ def _grouped(op: Op, case: Case) -> bool:
 
 
 def _hidden(op: Op, case: Case) -> bool:
-    return any(np.isneginf(x).any() for x in _arrays(op, case, "Bias"))
+    return any(np.isneginf(x).any() for x in _biases(op, case))
 
 
 def _all_hidden(op: Op, case: Case) -> bool:
-    masks = [x for x in _arrays(op, case, "Bias") if x.size]
+    masks = [x for x in _biases(op, case) if x.size]
     return any(np.isneginf(x).all(axis=-1).any() for x in masks)
 
 
 def _infinite(op: Op, case: Case) -> bool:
-    plain = [x for name, x in case.inputs.items() if op.specs[name].kind.name != "Bias"]
+    plain = [x for name, x in case.inputs.items() if not op.specs[name].kind.hides]
     return any(not np.isfinite(x).all() for x in plain if isinstance(x, (float, np.ndarray)))
 
 
 def _zero_row(op: Op, case: Case) -> bool:
-    rows = [x for x in _arrays(op, case, "Float") if x.ndim and x.size]
+    rows = [x for name, x in case.inputs.items() if _is_rows(op.specs[name], x)]
     return any((x == 0).all(axis=-1).any() for x in rows)
+
+
+def _is_rows(spec: Spec, x: Any) -> bool:
+    """Whether an argument holds vectors of real numbers."""
+    return spec.kind.name == "Float" and isinstance(x, np.ndarray) and bool(x.ndim and x.size)
 
 
 def _other_layout(op: Op, case: Case) -> bool:

@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import Spec, shape_of
+from refimpl.axes import AXES, Spec
+from refimpl.axes.names import axis
+from refimpl.axes.shapes import shape_of
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import (
     ANYWHERE,
     LAYOUTS,
     Case,
     PlainSource,
+    bounded_axes,
     draw_all,
     generate,
     random_case,
@@ -34,18 +37,7 @@ LONGEST = 4 * TILES[-1] + 1
 # one element beyond each tile; one too few, and whole tiles, for those up to 64
 EDGES = (*(tile + 1 for tile in TILES), 63, 64, LONGEST)
 LADDER = tuple(sorted({1, 2, 7, *EDGES, *TILES, *(tile - 1 for tile in TILES)}))
-LEAST = {"T": 3}  # the shortest schedule
-ROWS = ("...", "B", "N", "cuts")  # axes along which an operation repeats itself
 DOTS = "..."
-# axes whose cost no annotation shows, each entry meets all others or is a call of its own
-COSTLY = {
-    ("clip_loss", "N"),
-    ("clip_loss_vjp", "N"),
-    ("siglip_loss", "N"),
-    ("siglip_loss_vjp", "N"),
-    ("cutouts", "cuts"),
-    ("cutouts_vjp", "cuts"),
-}
 SHARE = 5  # in `quick` a precision that does not lead draws one row in so many
 
 
@@ -78,11 +70,11 @@ class Form:
         return sizes
 
 
-SQUARE = (("D", "O"), ("E", "F"), ("height", "width"), ("rows", "cols"))
-SAME_SIZE = (("height", "tall"), ("width", "wide"), ("height", "side"))
+SQUARE = tuple((record.like, name) for name, record in AXES.items() if record.like)
+ROWS = (DOTS, *(name for name, record in AXES.items() if record.repeats))
 FORMS = (
     Form("as they come"),
-    Form("square", equal=(*SQUARE, *SAME_SIZE, ("N", "M"))),
+    Form("square", equal=SQUARE),
     Form("self-attention, causal", equal=(("N", "M"), ("E", "F")), same=True, causal=True),
     Form("one head", one=("H", "G", "R")),
     Form("one row", one=ROWS),
@@ -154,12 +146,7 @@ def shapes(op: Op, sizes: dict[str, int], rest: tuple[int, ...]) -> Iterator[tup
 
 def ordered(op: Op, sizes: dict[str, int]) -> dict[str, int]:
     """The sizes with those raised that others may not exceed, such as that of a whole image."""
-    pairs = [
-        (spec.axes, spec.limit)
-        for spec in op.specs.values()
-        if spec.kind.name == "Size" and spec.limit
-    ]
-    for part, whole in (*pairs, ("K", "T")):
+    for part, whole in bounded_axes(op, list(sizes)):
         if {part, whole} <= sizes.keys():
             sizes = sizes | {whole: max(sizes[part], sizes[whole])}
     return sizes
@@ -170,20 +157,20 @@ def affordable(op: Op, sizes: dict[str, int], level: Level) -> bool:
     rest = (sizes[DOTS],) if DOTS in sizes else ()
     first, second = sorted((1, 1, *sizes.values()))[-1:-3:-1]
     numbers = sum(map(math.prod, shapes(op, sizes, rest)))
-    costly = max((sizes[name] for name in sizes if (op.name, name) in COSTLY), default=0)
+    costly = max((sizes[name] for name in op.costly), default=0)
     return numbers <= level.numbers and first * second <= level.pair and costly <= level.costly
 
 
 def tiny(op: Op, number: int) -> dict[str, int]:
     """Sizes from one to three for all axes, other ones in each row."""
     sizes = {name: 1 + (place + number) % 3 for place, name in enumerate(axes(op))}
-    if "R" in sizes and number % 4 != 2:
-        sizes["R"] = 1
+    if number % 4 != 2:
+        sizes |= {name: 1 for name in sizes if axis(name).usually_one}
     return _at_least(sizes)
 
 
 def _at_least(sizes: dict[str, int]) -> dict[str, int]:
-    return {name: max(size, LEAST.get(name, 1)) for name, size in sizes.items()}
+    return {name: max(size, axis(name).low) for name, size in sizes.items()}
 
 
 Wanted = dict[tuple[str, str], list[int]]  # sizes, the longest first, of an axis in a form
@@ -299,7 +286,7 @@ def _shared(inputs: dict[str, Any]) -> dict[str, Any]:
 def _causal(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
     sizes = op._sizes(inputs)
     for name, spec in op.specs.items():
-        if spec.kind.name == "Bias" and inputs[name] is not None:
+        if spec.kind.hides and inputs[name] is not None:
             later = np.triu(np.ones((sizes["N"], sizes["M"]), dtype=bool), 1)
             inputs = inputs | {name: np.where(later, -np.inf, 0.0)}
     return inputs

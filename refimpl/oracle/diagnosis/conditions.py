@@ -85,11 +85,11 @@ def _about_arguments(op: Op) -> Iterator[Condition]:
     for name, spec in op.specs.items():
         if spec.optional:
             yield from _about_an_option(name)
-        if spec.scalar and spec.kind.name != "Size":
+        if spec.scalar and not spec.kind.measures:
             yield from _about_a_scalar(name)
         elif spec.kind.integer and not spec.scalar:
             yield from _about_indices(name)
-        elif spec.kind.name == "Bias":
+        elif spec.kind.hides:
             yield from _about_a_bias(name)
         elif spec.dims[:1] == ["..."]:
             for rank in RANKS:

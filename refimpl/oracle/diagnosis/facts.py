@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import bind
+from refimpl.axes.shapes import bind
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import LAYOUTS, Case, RandomSource, draw_all, rounded
 from refimpl.oracle.diagnosis.ask_back import Ask
@@ -185,15 +185,15 @@ def _changed(interview: Interview, case: Case, name: str) -> Case | None:
     """The case with one argument replaced by another of its kind; None where there is none."""
     op = interview.op
     spec, value = op.specs[name], case.inputs[name]
-    if value is None or spec.kind.name in ("Size", "Kept", "Count") or np.size(value) == 0:
+    if value is None or spec.kind.up_to or spec.kind.increasing or np.size(value) == 0:
         return None
     rng = np.random.default_rng([SEED, *name.encode()])
     array = np.asarray(value)
     if spec.kind.integer:
         new: Any = array[::-1].copy() if array.ndim else None
-    elif spec.kind.name in ("Float", "Bias"):
+    elif spec.kind.low == -np.inf:
         new = np.where(np.isfinite(array), array + rng.standard_normal(array.shape), array)
-    elif spec.kind.name in ("Betas", "AlphaBar", "Fraction"):
+    elif spec.kind.high == 1:
         new = array * 0.5 if np.max(array) > 0.5 or array.ndim else array * 0.5 + 0.25
     else:
         new = array * 0.5 if np.all(np.isfinite(array)) else np.ones_like(array)

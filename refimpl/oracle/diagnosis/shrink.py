@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import Spec, shape_of
+from refimpl.axes import Spec
+from refimpl.axes.names import axis
+from refimpl.axes.shapes import shape_of
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw_all, rounded
 from refimpl.oracle.diagnosis.ask_back import Ask
@@ -132,7 +134,7 @@ def small_sizes(specs: tuple[Spec, ...], elements: int) -> list[Sizes]:
             most = 4 if longer <= 2 else 3
             for lengths in itertools.product(range(2, most + 1), repeat=longer):
                 sizes = dict.fromkeys(names, 1) | dict(zip(chosen, lengths))
-                if sizes.get("K", 0) > sizes.get("T", 3):
+                if any(sizes[n] > sizes.get(axis(n).within, sizes[n]) for n in names):
                     continue
                 for rest in ((1,), (2,), (3,), (2, 2)) if dots else ((),):
                     shapes = [shape_of(spec, sizes, rest) for spec in specs if not spec.scalar]

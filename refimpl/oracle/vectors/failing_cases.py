@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import bind
+from refimpl.axes.shapes import bind
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import LAYOUTS, Case, rounded
 from refimpl.oracle.judging.judge import expect

@@ -69,6 +69,7 @@ def clip_loss_doubled_batch(f, image_features, text_features, log_scale):
 
 CLIP_LOSS = Op(
     text.clip_loss,
+    costly=("N",),
     laws=(
         Law("is the mean of -log p over both directions", clip_loss_equation),
         Law("images and texts may be exchanged", clip_loss_exchanged),
@@ -265,6 +266,7 @@ GATHERED = (
 
 CLIP_LOSS_VJP = Op(
     text.clip_loss_vjp,
+    costly=("N",),
     laws=(
         Law("slopes are shares of both directions less the pairs", clip_loss_vjp_equation),
         Law("is half of each direction's cross-entropy", clip_loss_vjp_by_cross_entropies),

@@ -76,6 +76,7 @@ def siglip_loss_doubled_batch(f, image_features, text_features, log_scale, bias)
 
 SIGLIP_LOSS = Op(
     text.siglip_loss,
+    costly=("N",),
     laws=(
         Law("is the sum of -log p of every decision, per image", siglip_loss_equation),
         Law("images and texts may be exchanged", siglip_loss_exchanged),
@@ -223,6 +224,7 @@ def siglip_loss_vjp_opposite(f, image_features, text_features, log_scale, bias, 
 
 SIGLIP_LOSS_VJP = Op(
     text.siglip_loss_vjp,
+    costly=("N",),
     laws=(
         Law("slopes are probabilities less the pairs", siglip_loss_vjp_equation),
         Law("a gradient lies across its own feature", siglip_loss_vjp_across),

@@ -90,6 +90,7 @@ SQUARES = {"top": np.array([0, 1, 2]), "left": np.array([0, 3, 1]), "size": np.a
 
 CUTOUTS = Op(
     text.cutouts,
+    costly=("cuts",),
     laws=(
         Law("each number is the mean of its bin", cutouts_equation),
         Law("squares of one pixel are pixels", cutouts_single_pixel),
@@ -249,6 +250,7 @@ def cutouts_vjp_outside(f, images, top, left, size, side, grad):
 
 CUTOUTS_VJP = Op(
     text.cutouts_vjp,
+    costly=("cuts",),
     outputs=("images_grad",),
     laws=(
         Law("it is the adjoint of cutting out", cutouts_vjp_adjoint),

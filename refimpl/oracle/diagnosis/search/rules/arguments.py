@@ -66,7 +66,7 @@ def neutral_argument(at: Writer, node: ast.stmt) -> Edits:
         values = ["None"] if getattr(annotation, "optional", False) else []
         if has_axes(annotation) and not values:
             values = [f"0 * {name}", f"0 * {name} + 1"]
-        elif getattr(annotation, "scalar", False) and annotation.kind.name not in ("Size", "Count"):
+        elif getattr(annotation, "scalar", False) and not annotation.kind.up_to:
             values = ["0.0", "1.0"]
         for value in values:
             yield node, at.with_prologue(node, f"{name} = {value}"), "an argument is not looked at"
