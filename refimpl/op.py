@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -241,12 +242,7 @@ class Op:
                     "expected once"
                 )
             sources[source] = so_far.replace(old, new)
-        module = inspect.getmodule(self.text)
-        own = replacements.pop(module, {})
-        imported: dict[str, Any] = {}
-        for home, pairs in replacements.items():
-            imported |= _execute(home, *pairs.items())
-        return _execute(module, *own.items(), imported=imported)[self.name]
+        return _Afresh(replacements).namespace(inspect.getmodule(self.text))[self.name]
 
     def home(self, where: str = "") -> tuple[Any, str]:
         """The module and the name of a function that edits speak of.
@@ -295,14 +291,46 @@ def _with_taps(source: str) -> str:
     return ast.unparse(_Taps().visit(ast.parse(source)))
 
 
-def _execute(
-    module: Any, *replacements: tuple[str, str], imported: dict[str, Any] | None = None
-) -> dict[str, Any]:
+class _Afresh:
+    """Modules run again with edited functions, and those between them and the text as well."""
+
+    def __init__(self, replacements: dict[Any, dict[str, str]]) -> None:
+        self.replacements = replacements
+        self.made: dict[Any, dict[str, Any]] = {}
+
+    def namespace(self, module: Any) -> dict[str, Any]:
+        """What the source of a module defines, on functions that are edited themselves."""
+        if module not in self.made:
+            made = _execute(module, *self.replacements.get(module, {}).items())
+            self.made[module] = made
+            for name, home, there in _borrowed(module):
+                if self._reaches(home):
+                    made[name] = self.namespace(home)[there]
+        return self.made[module]
+
+    def _reaches(self, module: Any) -> bool:
+        """Whether an edited function is in a module, or in one that it borrows from."""
+        homes = {home for _, home, _ in _borrowed(module)}
+        return module in self.replacements or any(map(self._reaches, homes))
+
+
+@functools.cache
+def _borrowed(module: Any) -> tuple[tuple[str, Any, str], ...]:
+    """Functions of other modules of this package or of ours: name here, module, name there."""
+    packages = {name.partition(".")[0] for name in (module.__name__, __name__)}
+    functions = [(name, x) for name, x in vars(module).items() if inspect.isfunction(x)]
+    return tuple(
+        (name, sys.modules[x.__module__], x.__name__)
+        for name, x in functions
+        if x.__module__ != module.__name__ and x.__module__.partition(".")[0] in packages
+    )
+
+
+def _execute(module: Any, *replacements: tuple[str, str]) -> dict[str, Any]:
     """Run a chapter's source in a namespace of its own, functions of it or around it replaced."""
     source = inspect.getsource(module)
     for before, after in replacements:
         source = source.replace(before, after)
-    names = {"__name__": module.__name__, "__file__": module.__file__}
+    names = {"__name__": module.__name__, "__file__": module.__file__, "np": np}
     exec(compile(source, f"<edited {module.__name__}>", "exec"), names)
-    names.update({name: made for name, made in (imported or {}).items() if name in names})
     return names

@@ -130,9 +130,8 @@ def test_a_chapter_whose_models_are_no_records_is_refused(folder, capsys):
 
 
 def test_a_configuration_of_no_family_is_refused():
-    with pytest.raises(
-        TypeError, match="int belongs to no family of models, expected Clip, Gpt2, Vit"
-    ):
+    says = "int belongs to no family of models, expected .*Clip, .*Gpt2, .*Vit"
+    with pytest.raises(TypeError, match=says):
         family(3)
 
 

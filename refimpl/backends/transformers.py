@@ -6,10 +6,14 @@ import torch
 
 from refimpl.backends import hooks
 from refimpl.backends.tensors import on_tensors as _on_tensors
+from refimpl.models.bert import Bert
 from refimpl.models.configs import Clip, Vit
 from refimpl.models.gpt2 import Gpt2
+from refimpl.models.llama import Llama
+from refimpl.models.spec import bert as bert_names
 from refimpl.models.spec import clip as clip_names
 from refimpl.models.spec import gpt2 as gpt2_names
+from refimpl.models.spec import llama as llama_names
 from refimpl.models.spec import vit as vit_names
 
 hooks.allow_broken_torchvision()
@@ -130,7 +134,66 @@ def _gpt2(config, seed):
     return hooks.record(model, config, names, run, seed, VERSION)
 
 
-BUILDERS = {Vit: _vit, Clip: _clip, Gpt2: _gpt2}
+def _bert(config, seed):
+    of = transformers.BertConfig(
+        **_sizes(config),
+        vocab_size=config.vocabulary,
+        max_position_embeddings=config.context,
+        type_vocab_size=config.segments,
+    )
+    if config.next_sentence and config.masked_words:
+        model = transformers.BertForPreTraining(of)
+    elif config.next_sentence:
+        model = transformers.BertForNextSentencePrediction(of)
+    elif config.masked_words and not config.pooler:
+        model = transformers.BertForMaskedLM(of)
+    elif config.masked_words:
+        raise NotImplementedError("has no BERT that pools and guesses words alone")
+    else:
+        model = transformers.BertModel(of, add_pooling_layer=config.pooler)
+
+    def run(ids, segments, lengths):
+        seen = torch.arange(ids.shape[1]) < lengths[:, None]
+        output = model(input_ids=ids, token_type_ids=segments, attention_mask=seen)
+        names = {"prediction_logits": "logits", "logits": "logits"}
+        if config.next_sentence:
+            names |= {"seq_relationship_logits": "next_sentence"}
+            names["logits"] = "logits" if config.masked_words else "next_sentence"
+        return {ours: output[theirs] for theirs, ours in names.items() if theirs in output}
+
+    return hooks.record(model, config, bert_names.TRANSFORMERS, run, seed, VERSION)
+
+
+def _llama(config, seed):
+    if config.pairs or config.gate != "swiglu":
+        raise NotImplementedError("has no Llama that turns neighbours or gates by another function")
+    kind = "Qwen2" if config.qkv_bias else "Llama"
+    of = getattr(transformers, f"{kind}Config")(
+        **_sizes(config),
+        vocab_size=config.vocabulary,
+        max_position_embeddings=config.context,
+        num_key_value_heads=config.groups,
+        rms_norm_eps=config.eps,
+        rope_parameters={"rope_type": "default", "rope_theta": config.base},
+        tie_word_embeddings=config.tied,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    model = getattr(transformers, f"{kind}ForCausalLM")(of)
+
+    def run(ids, positions):
+        return {"logits": model(input_ids=ids, position_ids=positions.long()[None]).logits}
+
+    names = (*llama_names.TRANSFORMERS, *tied(config, r"^head\.weight$"))
+    return hooks.record(model, config, names, run, seed, VERSION)
+
+
+def tied(config, head):
+    """The rule by which a head that is the table of words is left out."""
+    return ((head, "|drop"),) if config.tied else ()
+
+
+BUILDERS = {Llama: _llama, Vit: _vit, Clip: _clip, Gpt2: _gpt2, Bert: _bert}
 
 
 # Operations

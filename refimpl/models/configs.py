@@ -13,15 +13,24 @@ from refimpl.axes import AxesError
 Shapes = dict[str, tuple[int, ...]]
 
 
-def block_shapes(name: str, width: int, hidden: int, layer_scale: bool = False) -> Shapes:
-    """The parameters of one Transformer block."""
+def attention_shapes(name: str, width: int, inner: int) -> Shapes:
+    """The parameters of one attention whose heads are `inner` wide together."""
+    return {
+        f"{name}.in_proj_weight": (3 * inner, width),
+        f"{name}.in_proj_bias": (3 * inner,),
+        f"{name}.out_proj.weight": (width, inner),
+        f"{name}.out_proj.bias": (width,),
+    }
+
+
+def block_shapes(
+    name: str, width: int, hidden: int, layer_scale: bool = False, inner: int = 0
+) -> Shapes:
+    """The parameters of one Transformer block; its heads are `inner` wide together, or `width`."""
     shapes: Shapes = {
         "ln_1.weight": (width,),
         "ln_1.bias": (width,),
-        "attn.in_proj_weight": (3 * width, width),
-        "attn.in_proj_bias": (3 * width,),
-        "attn.out_proj.weight": (width, width),
-        "attn.out_proj.bias": (width,),
+        **attention_shapes("attn", width, inner or width),
         "ln_2.weight": (width,),
         "ln_2.bias": (width,),
         "mlp.c_fc.weight": (hidden, width),
@@ -193,16 +202,7 @@ class Text:
 
     def accept(self, ids: Any) -> None:
         """Raise `AxesError` for ids of another shape, type or range."""
-        ids = np.asarray(ids)
-        if ids.dtype.kind not in "iu":
-            raise AxesError(f"text: ids has dtype {ids.dtype}, expected integers")
-        if ids.ndim != 2 or not 0 < ids.shape[1] <= self.context:
-            raise AxesError(
-                f"text: ids has shape {ids.shape}, expected (texts, at most {self.context})"
-            )
-        if ids.size and (ids.min() < 0 or ids.max() >= self.vocabulary):
-            worst = ids.min() if ids.min() < 0 else ids.max()
-            raise AxesError(f"text: ids has {worst}, but the vocabulary has {self.vocabulary}")
+        accept_ids("text", ids, self.context, self.vocabulary)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,19 @@ def accept_images(who: str, images: Any, channels: int, side: int) -> None:
         )
 
 
-def count(config: Config) -> int:
+def accept_ids(who: str, ids: Any, context: int, vocabulary: int) -> None:
+    """Raise `AxesError` unless ids are (texts, at most context) integers below vocabulary."""
+    ids = np.asarray(ids)
+    if ids.dtype.kind not in "iu":
+        raise AxesError(f"{who}: ids has dtype {ids.dtype}, expected integers")
+    if ids.ndim != 2 or not 0 < ids.shape[1] <= context:
+        raise AxesError(f"{who}: ids has shape {ids.shape}, expected (texts, at most {context})")
+    if ids.size and (ids.min() < 0 or ids.max() >= vocabulary):
+        worst = ids.min() if ids.min() < 0 else ids.max()
+        raise AxesError(f"{who}: ids has {worst}, but the vocabulary has {vocabulary}")
+
+
+def count(config: Any) -> int:
     """How many trained numbers a model has; recorded means and variances are not trained.
 
     >>> count(VIT_B_16)

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.axes import AxesError
 from refimpl.models import TEXT, Params, Tap, untouched
-from refimpl.models.configs import Shapes, block_shapes
+from refimpl.models.configs import Shapes, accept_ids, block_shapes
 from refimpl.models.vit import norm, transformer
 
 
@@ -44,15 +43,7 @@ class Gpt2:
 
     def accept(self, ids: Any) -> None:
         """Raise `AxesError` for ids of another shape, type or range."""
-        ids = np.asarray(ids)
-        if ids.dtype.kind not in "iu" or ids.ndim != 2 or not 0 < ids.shape[1] <= self.context:
-            raise AxesError(
-                f"gpt2: ids has dtype {ids.dtype} and shape {ids.shape}, "
-                f"expected integers (texts, at most {self.context})"
-            )
-        if ids.size and (ids.min() < 0 or ids.max() >= self.vocabulary):
-            worst = ids.min() if ids.min() < 0 else ids.max()
-            raise AxesError(f"gpt2: ids has {worst}, but the vocabulary has {self.vocabulary}")
+        accept_ids("gpt2", ids, self.context, self.vocabulary)
 
 
 def gpt2(ids: Any, params: Params, config: Gpt2, ops: Any = TEXT, tap: Tap = untouched) -> Any:

@@ -277,6 +277,7 @@ BLOCK = (
     ),
 )
 VIT = (*TOKENS_AND_POOL, *BLOCK)
+WITHIN_ATTENTION = tuple(e for e in BLOCK if e.where in ("self_attention", "split", "join"))
 
 
 def elsewhere(edit: Edit, family: str, module: str = "refimpl.models.vit") -> Edit:

@@ -51,8 +51,9 @@ def family(config: Any) -> Model:
 
 
 def find_model(name: str) -> Any:
-    """The configuration of this name, or a KeyError that lists them."""
+    """The configuration of this name, or of NAME-testing; a KeyError that lists them for others."""
     sizes = {size: config for model in families() for size, config in model.sizes.items()}
+    name = name if name in sizes else f"{name}-testing" if f"{name}-testing" in sizes else name
     if name not in sizes:
         raise KeyError(f"no model is called {name!r}; there are {', '.join(sizes)}")
     return sizes[name]

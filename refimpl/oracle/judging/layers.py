@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.models import TEXT
 from refimpl.models.registry import family
 from refimpl.op import Op
 from refimpl.oracle.judging.judge import Expected, Verdict, compare
 from refimpl.oracle.numbers.errors import SLACK, ErrorArray
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 from refimpl.oracle.targets.models import Recording
+from refimpl.registry import OPS
 
 ENOUGH = 64  # values of a layer at least, before the spread of their errors says something
 
@@ -57,6 +57,21 @@ class Lifted(Mapping):
 
     def __len__(self) -> int:
         return len(self.params)
+
+
+class Carrying:
+    """The operations as texts, numbers beside arrays that carry errors carrying theirs as well."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in OPS:
+            raise AttributeError(f"there is no operation {name}")
+        op = OPS[name]
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            carried = any(isinstance(x, ErrorArray) for x in (*args, *kwargs.values()))
+            return (op.carried if carried else op.text)(*args, **kwargs)
+
+        return call
 
 
 def exact(x: np.ndarray, precision: Precision) -> ErrorArray:
@@ -98,7 +113,7 @@ def bounded(
     floats = {n: x for n, x in inputs.items() if getattr(x, "dtype", None) and x.dtype.kind == "f"}
     lifted = {name: exact(x, p) for name, x in floats.items()}
     with np.errstate(all="ignore"):  # the rules know what to make of infinities
-        return run(**{**inputs, **lifted}, params=Lifted(params, p), ops=TEXT)
+        return run(**{**inputs, **lifted}, params=Lifted(params, p), ops=Carrying())
 
 
 def each_layer(

@@ -1,0 +1,194 @@
+"""What goes wrong in the structure of a Llama, as edits of its text."""
+
+from refimpl.models.mistakes import WITHIN_ATTENTION, elsewhere
+from refimpl.op import Edit
+
+ATTENTION = "ops.attention(split(query, H), split(key, G), split(value, G), bias)"
+TURNED_QUERY = "query = turn(split(query, H), angles, config, ops)"
+TURNED_KEY = "key = turn(split(key, G), angles, config, ops)"
+TURNED = "ops.rotary_embedding(x, angles)\n"
+NORM_1 = '    y = tap(f"{name}.ln_1", ops.rms_norm(x, params[f"{name}.ln_1.weight"], config.eps))'
+NORM_2 = '    y = tap(f"{name}.ln_2", ops.rms_norm(x, params[f"{name}.ln_2.weight"], config.eps))\n'
+GATED = "getattr(ops, config.gate)(gate, up)"
+HEADS = ("split", "join")
+
+OWN = (
+    Edit(
+        "llama/no-positions",
+        "turns neither queries nor keys",
+        TURNED_QUERY,
+        "query = split(query, H)",
+        "shared_attention",
+        also=(("shared_attention", TURNED_KEY, "key = split(key, G)"),),
+    ),
+    Edit(
+        "llama/keys-not-turned",
+        "turns the queries alone",
+        TURNED_KEY,
+        "key = split(key, G)",
+        "shared_attention",
+    ),
+    Edit(
+        "llama/values-turned",
+        "turns the values as well",
+        "split(value, G), bias",
+        "turn(split(value, G), angles, config, ops), bias",
+        "shared_attention",
+    ),
+    Edit(
+        "llama/turned-backwards",
+        "turns against the direction",
+        TURNED,
+        "ops.rotary_embedding(x, -angles)\n",
+        "turn",
+    ),
+    Edit(
+        "llama/positions-one-later",
+        "counts positions from one",
+        "ops.rotary_angles(positions,",
+        "ops.rotary_angles(positions + 1,",
+        "llama",
+        effect="no output changes, keys and queries do: scores depend on distances alone",
+    ),
+    Edit(
+        "llama/frequencies-of-the-whole-head",
+        "takes the exponents over the whole width of a head, not over its half",
+        "ops.rotary_angles(positions, config.head // 2, config.base)",
+        "ops.rotary_angles(positions, config.head // 2, np.sqrt(config.base))",
+        "llama",
+    ),
+    Edit(
+        "llama/groups-interleaved",
+        "gives head h the keys and values h mod G, where neighbours share them",
+        ATTENTION,
+        ATTENTION.replace(
+            "split(key, G), split(value, G)",
+            "*(np.concatenate([split(y, G)] * (H // G), axis=1) for y in (key, value))",
+        ),
+        "shared_attention",
+    ),
+    Edit(
+        "llama/later-words-seen",
+        "lets words see those behind them",
+        "split(value, G), bias)",
+        "split(value, G), None)",
+        "shared_attention",
+    ),
+    Edit(
+        "llama/scores-not-scaled",
+        "does not divide the scores by the root of the head's width",
+        ATTENTION,
+        ATTENTION.replace("split(query, H)", "split(query, H) * np.sqrt(config.head)"),
+        "shared_attention",
+    ),
+    Edit(
+        "llama/scores-scaled-by-whole-width",
+        "divides the scores by the root of the whole width",
+        ATTENTION,
+        ATTENTION.replace("split(query, H)", "split(query, H) / np.sqrt(H)"),
+        "shared_attention",
+    ),
+    Edit(
+        "llama/bias-dropped",
+        "leaves out the biases of queries, keys and values",
+        'params.get(f"{name}.bias")',
+        "None",
+        "project",
+        invisible_when="there are none, as in Llama",
+    ),
+    Edit(
+        "llama/no-projection-of-attention",
+        "leaves out the projection behind the heads",
+        'return project(mixed, params, f"{name}.out_proj", ops)',
+        "return mixed",
+        "shared_attention",
+    ),
+    Edit(
+        "llama/layer-norm",
+        "subtracts the mean before the first norm of a block",
+        NORM_1,
+        NORM_1.replace("rms_norm(x,", "rms_norm(x - np.mean(x, axis=-1, keepdims=True),"),
+        "llama_block",
+    ),
+    Edit(
+        "llama/gains-above-one",
+        "multiplies by 1 + w in the norms of a block, as Gemma does",
+        NORM_1,
+        NORM_1.replace('params[f"{name}.ln_1.weight"]', '1 + params[f"{name}.ln_1.weight"]'),
+        "llama_block",
+    ),
+    Edit(
+        "llama/first-norm-twice",
+        "normalises before the perceptron by the gain of the norm before attention",
+        NORM_2,
+        NORM_2.replace('params[f"{name}.ln_2.weight"]', 'params[f"{name}.ln_1.weight"]'),
+        "llama_block",
+    ),
+    Edit(
+        "llama/no-residual-of-attention",
+        "does not add the tokens to what attention gives",
+        'tap(f"{name}.middle", x + y)',
+        'tap(f"{name}.middle", y)',
+        "llama_block",
+    ),
+    Edit(
+        "llama/no-residual-of-perceptron",
+        "does not add the tokens to what the perceptron gives",
+        "return tap(name, x + y)",
+        "return tap(name, y)",
+        "llama_block",
+    ),
+    Edit(
+        "llama/perceptron-added-to-normalised",
+        "adds what the perceptron gives to the normalised tokens",
+        NORM_2,
+        NORM_2.replace("y = tap", "x = y = tap"),
+        "llama_block",
+    ),
+    Edit(
+        "llama/gate-and-up-exchanged",
+        "lets the activation go over the other projection",
+        GATED,
+        "getattr(ops, config.gate)(up, gate)",
+        "llama_block",
+    ),
+    Edit(
+        "llama/gate-without-activation",
+        "multiplies the two projections as they are",
+        GATED,
+        "gate * up",
+        "llama_block",
+    ),
+    Edit(
+        "llama/gate-by-sigmoid",
+        "opens the gate by a sigmoid alone",
+        GATED,
+        "ops.sigmoid(gate) * up",
+        "llama_block",
+    ),
+    Edit(
+        "llama/no-gate",
+        "leaves out the second projection",
+        GATED,
+        "ops.silu(gate)",
+        "llama_block",
+    ),
+    Edit(
+        "llama/no-last-norm",
+        "reads words that are not normalised",
+        'ops.rms_norm(x, params["norm.weight"], config.eps)',
+        "x",
+        "llama",
+    ),
+    Edit(
+        "llama/words-times-root-of-width",
+        "multiplies words by the root of the width, as Gemma and the first Transformer do",
+        'params["words.weight"][ids]',
+        'np.sqrt(config.width) * params["words.weight"][ids]',
+        "llama",
+    ),
+)
+LLAMA = (
+    *OWN,
+    *(elsewhere(e, "llama") for e in WITHIN_ATTENTION if e.where in HEADS and "width" not in e.id),
+)

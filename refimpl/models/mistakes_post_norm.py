@@ -1,0 +1,155 @@
+"""What goes wrong in the structure of post-norm blocks, as edits of their text."""
+
+from refimpl.models.mistakes import WITHIN_ATTENTION, elsewhere
+from refimpl.op import Edit
+
+MODULE = "refimpl.models.post_norm"
+NORM_1 = '    x = tap(f"{name}.ln_1", norm(x, params, f"{name}.ln_1", config.eps, ops))\n'
+NORM_CROSS = (
+    '        x = tap(f"{name}.ln_cross", norm(x, params, f"{name}.ln_cross", config.eps, ops))\n'
+)
+NORM_2 = 'norm(x, params, f"{name}.ln_2", config.eps, ops)'
+SELF = 'self_attention(x, params, f"{name}.attn", config.heads, bias, ops, tap)'
+PERCEPTRON = 'perceptron(x, params, f"{name}.mlp", config, ops, tap)'
+ADDED_1, ADDED_2 = (f'tap(f"{{name}}.added_{i}", x + y)' for i in (1, 2))
+READS = "cross_attention(x, memory, params, at, heads, memory_bias, ops, tap)"
+
+BLOCK = (
+    Edit(
+        "post/no-residual-of-attention",
+        "does not add the tokens to what attention gives",
+        ADDED_1,
+        ADDED_1.replace("x + y", "y"),
+        "post_block",
+    ),
+    Edit(
+        "post/no-residual-of-perceptron",
+        "does not add the tokens to what the perceptron gives",
+        ADDED_2,
+        ADDED_2.replace("x + y", "y"),
+        "post_block",
+    ),
+    Edit(
+        "post/pre-norm",
+        "normalises before each half of a block, not after adding",
+        SELF,
+        SELF.replace("(x", '(norm(x, params, f"{name}.ln_1", config.eps, ops)'),
+        "post_block",
+        also=(
+            ("post_block", NORM_1, ""),
+            (
+                "post_block",
+                PERCEPTRON,
+                PERCEPTRON.replace("(x", '(norm(x, params, f"{name}.ln_2", config.eps, ops)'),
+            ),
+            ("post_block", f'tap(f"{{name}}.ln_2", {NORM_2})', 'tap(f"{name}.ln_2", x)'),
+        ),
+    ),
+    Edit(
+        "post/norm-before-adding",
+        "normalises what attention gives, and adds the tokens to that",
+        ADDED_1,
+        ADDED_1.replace("x + y", 'x + norm(y, params, f"{name}.ln_1", config.eps, ops)'),
+        "post_block",
+        also=(("post_block", NORM_1, ""),),
+    ),
+    Edit(
+        "post/first-norm-twice",
+        "normalises behind the perceptron by the gain and bias of the norm behind attention",
+        NORM_2,
+        NORM_2.replace("ln_2", "ln_1"),
+        "post_block",
+    ),
+    Edit(
+        "post/no-last-norm-of-block",
+        "does not normalise behind the perceptron",
+        NORM_2,
+        "x",
+        "post_block",
+    ),
+    Edit(
+        "post/no-activation",
+        "has no activation between the layers of the perceptron",
+        "getattr(ops, config.activation)(y)",
+        "y",
+        "perceptron",
+    ),
+    Edit(
+        "post/perceptron-of-attention",
+        "gives the perceptron what attention gives, the tokens not added",
+        PERCEPTRON,
+        PERCEPTRON.replace("(x", "(y"),
+        "post_block",
+    ),
+)
+CROSS = (
+    Edit(
+        "post/memory-not-read",
+        "reads the tokens themselves in the place of the memory",
+        READS,
+        READS.replace("memory,", "x,"),
+        "post_block",
+    ),
+    Edit(
+        "post/queries-of-the-memory",
+        "takes keys from the tokens, which are as many as the memory",
+        'given = {"query": x, "key": memory, "value": memory}',
+        'given = {"query": x, "key": x, "value": memory}',
+        "cross_attention",
+    ),
+    Edit(
+        "post/values-from-keys-of-the-memory",
+        "takes the memory's values from the weights of its keys",
+        "(0, D, 2 * D), strict",
+        "(0, D, D), strict",
+        "cross_attention",
+    ),
+    Edit(
+        "post/padding-of-the-memory-seen",
+        "lets words see the padding of the memory",
+        "ops.attention(query, key, value, bias)",
+        "ops.attention(query, key, value, None)",
+        "cross_attention",
+    ),
+    Edit(
+        "post/scores-of-the-memory-not-scaled",
+        "does not divide the scores of the memory by the root of the head's width",
+        "ops.attention(query, key, value, bias)",
+        "ops.attention(query * np.sqrt(query.shape[-1]), key, value, bias)",
+        "cross_attention",
+    ),
+    Edit(
+        "post/no-residual-of-the-memory",
+        "does not add the tokens to what they read in the memory",
+        'x = tap(f"{name}.added_cross", x + y)',
+        'x = tap(f"{name}.added_cross", y)',
+        "post_block",
+    ),
+    Edit(
+        "post/no-norm-behind-the-memory",
+        "does not normalise behind reading the memory",
+        NORM_CROSS,
+        "",
+        "post_block",
+    ),
+    Edit(
+        "post/memory-read-first",
+        "reads the memory before tokens see each other",
+        SELF,
+        'cross_attention(x, memory, params, f"{name}.cross", config.heads, memory_bias, ops, tap)',
+        "post_block",
+        also=(
+            (
+                "post_block",
+                READS,
+                'self_attention(x, params, f"{name}.attn", config.heads, bias, ops, tap)',
+            ),
+        ),
+    ),
+)
+
+
+def of_encoder(family: str) -> tuple[Edit, ...]:
+    """The mistakes of post-norm blocks and their attention, for a family built from them."""
+    blocks = (elsewhere(edit, family, MODULE) for edit in BLOCK)
+    return (*blocks, *(elsewhere(edit, family) for edit in WITHIN_ATTENTION))
