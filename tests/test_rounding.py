@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refimpl.oracle.cases.drawn import LONG, generate, long_case
-from refimpl.oracle.diagnosis.roundings import WAYS, finest, roundings
+from refimpl.oracle.diagnosis.roundings import LOSSY, finest, roundings
 from refimpl.oracle.diagnosis.statistics import Statistics, statistics
 from refimpl.oracle.judging.judge import expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -141,7 +141,7 @@ def test_a_wrong_formula_whose_error_is_often_allowed_is_no_loss_of_digits(mista
 
 
 def test_of_several_ways_those_that_lose_least_are_kept():
-    ways = {way.id: way for way in WAYS["float32"]}
+    ways = {way.id: way for way in LOSSY["float32"]}
     both = [ways["tf32-products"], ways["bfloat16-products"]]
     assert finest(both) == [ways["tf32-products"]]
     apart = [ways["float16-accumulation"], ways["tf32-products"]]

@@ -12,6 +12,7 @@ The rules stand in `refimpl.oracle.numbers.rules`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class ErrorArray(Reading):
         return f"ErrorArray({self.value!r}, ±{self.error!r}, {self.precision.name})"
 
     def moved(self, move: Callable) -> ErrorArray:
-        error = np.broadcast_to(self.error, self.value.shape)
+        error = spread(self.error, self.value.shape)
         return ErrorArray(move(self.value), move(error), self.precision, **self._tags(move))
 
     def filled(self, move: Callable) -> ErrorArray:
@@ -63,8 +64,8 @@ class ErrorArray(Reading):
 
     def _tags(self, move: Callable) -> dict[str, Any]:
         """What is remembered of the sums that moved elements are."""
-        spread = lambda x: x if x is None else move(np.broadcast_to(x, self.value.shape))  # noqa: E731
-        tags = {"terms": spread(self.terms), "floor": spread(self.floor), "count": self.count}
+        each = lambda x: x if x is None else move(spread(x, self.value.shape))  # noqa: E731
+        tags = {"terms": each(self.terms), "floor": each(self.floor), "count": self.count}
         tags |= {"exponential": self.exponential, "logistic": self.logistic}
         return {**tags, "products": self.products}
 
@@ -186,8 +187,33 @@ class ErrorArray(Reading):
         return ErrorArray(float(number), 0.0, self.precision, known=True)
 
 
+def spread(x: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """An array as one of a larger shape, read only; `np.broadcast_to` where there is no other way.
+
+    >>> spread(np.ones(2), (2,)).flags.writeable
+    False
+    """
+    if np.shape(x) != shape or not isinstance(x, np.ndarray):
+        return np.broadcast_to(x, shape)
+    view = x.view()
+    view.flags.writeable = False
+    return view
+
+
+@lru_cache(maxsize=4096)
+def _lifted_number(number: float, precision: Precision) -> float:
+    """The error of one number of a text, which is asked for in every case again."""
+    return float(_lifted(np.float64(number), precision).error)
+
+
 def lift(x: Any, precision: Precision) -> ErrorArray:
     """Read a number or plain array: exact if the precision can hold it, else rounded once."""
+    if type(x) is float:
+        return ErrorArray(x, _lifted_number(x, precision), precision)
+    return _lifted(x, precision)
+
+
+def _lifted(x: Any, precision: Precision) -> ErrorArray:
     value = np.asarray(x)
     integer = value.dtype.kind in "biu"
     value = value.astype(np.float64)

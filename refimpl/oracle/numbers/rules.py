@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, lift
+from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, lift, spread
 from refimpl.oracle.numbers.precisions import Precision
 
 ULPS = 4  # of an elementary function
@@ -59,8 +59,8 @@ def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> 
     """Flush, overflow and infinities, the same for every operation."""
     size = np.abs(value)
     small, fits = size - error < p.smallest, size + error <= p.largest
-    if np.all(fits) and not np.any(small):  # as nearly always
-        return ErrorArray(value, np.broadcast_to(error, np.shape(value)), p, **tags)
+    if fits.all() and not small.any():  # as nearly always
+        return ErrorArray(value, spread(error, value.shape), p, **tags)
     error = np.where(small & ((error > 0) | (value != 0)), error + p.smallest, error)
     error = np.where(np.isnan(error) | (size + error > p.largest), np.inf, error)
     error = np.where(np.isfinite(value), error, 0.0)
@@ -339,7 +339,7 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     x, y = _shortened(x), _shortened(y)
     p, n = x.precision, x.shape[-1]
     ax, ay = np.abs(x.value), np.abs(y.value)
-    ex, ey = np.broadcast_to(x.error, x.shape), np.broadcast_to(y.error, y.shape)
+    ex, ey = spread(x.error, x.shape), spread(y.error, y.shape)
     value = x.value @ y.value
     sure_x, sure_y = not ex.any(), not ey.any()  # no products with zeros
     carried = 0.0 if sure_y else _carried(ax, ey, p)
@@ -365,7 +365,7 @@ def _terms_along(x: ErrorArray, axis: Any) -> int:
 def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     p, n = x.precision, _terms_along(x, axis)
     value = np.sum(x.value, axis=axis, keepdims=keepdims)
-    error = np.sum(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
+    error = np.sum(spread(x.error, x.shape), axis=axis, keepdims=keepdims)
     magnitude = np.sum(_magnitude(x) if x.products else np.abs(x.value), axis, keepdims=keepdims)
     magnitude = magnitude + error
     roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else max(x.products, 1))
@@ -381,7 +381,7 @@ def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
 def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     p, n = x.precision, _terms_along(x, axis)
     value = np.mean(x.value, axis=axis, keepdims=keepdims)
-    error = np.mean(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
+    error = np.mean(spread(x.error, x.shape), axis=axis, keepdims=keepdims)
     magnitude = np.mean(np.abs(x.value), axis=axis, keepdims=keepdims) + error
     updates = n + 4 + 2 * np.log(n) if n > 1 else 0
     error = error + _gamma(updates, p) * magnitude
@@ -390,7 +390,7 @@ def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray
 
 
 def _max(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
-    error = np.broadcast_to(x.error, x.shape)
+    error = spread(x.error, x.shape)
     least = np.max(x.value - error, axis=axis, keepdims=True)
     might_be_largest = (x.value + error >= least) | np.isinf(error)
     worst = np.max(np.where(might_be_largest, error, 0.0), axis=axis, keepdims=keepdims)
@@ -418,7 +418,7 @@ def _quantile(
     near = np.clip([place - beside, place + beside], 0, n - 1) / max(n - 1, 1)
     below, above = np.quantile(x.value, near, axis=axis, keepdims=keepdims, method=method)
     magnitude = np.maximum(np.abs(below), np.abs(above))
-    error = np.max(np.broadcast_to(x.error, x.shape), axis=axis, keepdims=keepdims)
+    error = np.max(spread(x.error, x.shape), axis=axis, keepdims=keepdims)
     rise = shift if method == "linear" else 1  # a rank more or less is a jump
     return _settle(value, error + rise * (above - below) + 4 * p.unit * magnitude, p)
 
