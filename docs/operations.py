@@ -86,7 +86,7 @@ def numbers(spec: Spec) -> str:
     says = spec.kind.says
     if spec.limit:
         says = says.replace("the named axis", f"`{spec.limit}`")
-    if spec.kind.name == "Size":
+    if spec.kind.measures:
         says = f"the size of `{spec.axes}`"
     return says + (", or None" if spec.optional else "")
 
@@ -142,7 +142,7 @@ def constraints(op: Op) -> list[str]:
         if spec.limit:
             found.append(f"`{name}`: {numbers(spec)}.")
         elif np.isfinite(kind.low) or np.isfinite(kind.high) or kind.integer:
-            whole = ", a whole number" if kind.name == "Size" else ""
+            whole = ", a whole number" if kind.measures else ""
             says = numbers(spec)
             plainly = kind.open_low or kind.integer or "[" in says or not np.isfinite(kind.low)
             least = "" if plainly else f", at least {kind.low:g}"
