@@ -4,6 +4,7 @@ What still offends is listed by name. A list only shrinks: an entry that no long
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,28 @@ def test_every_reading_knows_the_same_functions():
         "Balls": set(),
         "Simulated": set(),
     }
+
+
+def written_twice(modules):
+    """The functions of several modules that have the same arguments and do the same."""
+    places = {}
+    for module, source in modules.items():
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                does = ast.dump(node.args) + "".join(map(ast.dump, body))
+                places.setdefault(does, []).append(f"{module}.{node.name}")
+    return sorted(names for names in places.values() if len(names) > 1)
+
+
+def test_what_specifications_share_is_written_once():
+    specs = {
+        m: p.read_text() for m, p in sources().items() if re.search(r"\.spec\.|^ops.common", m)
+    }
+    assert len(specs) > 50
+    assert written_twice(specs) == []
+
+
+def test_a_helper_that_is_written_twice_is_seen_under_any_name():
+    modules = {"a": 'def f(x):\n    """One."""\n    return x', "b": "def g(x):\n    return x"}
+    assert written_twice(modules) == [["a.f", "b.g"]]

@@ -1,6 +1,10 @@
-"""Inputs that the specifications of several chapters share."""
+"""What the specifications of several chapters share: inputs, laws, and how arguments are drawn."""
 
 import numpy as np
+
+from refimpl.op import Probe
+
+FLOATS = ("float64", "float32")  # where half formats mean nothing: tables, masks, positions
 
 
 def sines(*shape):
@@ -11,3 +15,37 @@ def sines(*shape):
 def cosines(*shape):
     """Half the cosines of 1, 2, 3, …"""
     return np.cos(np.arange(1, np.prod(shape) + 1)).reshape(shape) / 2
+
+
+def samples(seed, shape=(4, 3)):
+    """Independent normal numbers, the same ones whenever they are asked for."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def draw_loss_gradient(source, sizes):
+    """The gradient with respect to a loss: one, or any other number."""
+    return source.choice([np.array(1.0), source.normal(())])
+
+
+def with_more(probe, add):
+    """The probe of an operation as one of its gradient."""
+    return Probe(probe.says, lambda: add(probe.inputs()))
+
+
+def diagonal(x):
+    """What each vector has to do with itself, in a table of all pairs."""
+    return x[np.arange(len(x)), np.arange(len(x))]
+
+
+def twice_is_once(f, x):
+    """A law: applied to its result, the operation changes nothing."""
+    yield f(f(x)), f(x)
+
+
+def by_name(sides):
+    """A law that is given its arguments in their order."""
+
+    def law(f, **inputs):
+        yield from sides(f, *inputs.values())
+
+    return law

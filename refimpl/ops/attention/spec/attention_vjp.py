@@ -15,9 +15,8 @@ from refimpl.ops.attention.spec.shared import (
     UNSHIFTED_END,
     UNSHIFTED_HIDDEN,
     full_bias,
-    with_more,
 )
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import cosines, sines, with_more
 from refimpl.ops.layers.reference import softmax
 
 SOFTMAX_TOP = "top = np.where(top > -np.inf, top, 0)"

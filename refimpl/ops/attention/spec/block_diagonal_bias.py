@@ -4,7 +4,8 @@ import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
 from refimpl.ops.attention import reference as text
-from refimpl.ops.attention.spec.shared import EXACT, MASK
+from refimpl.ops.attention.spec.shared import MASK
+from refimpl.ops.common import FLOATS
 
 
 def blocks_equation(f, segments):
@@ -118,5 +119,5 @@ BLOCK_DIAGONAL_BIAS = Op(
             source="https://github.com/huggingface/transformers/issues/18797",
         ),
     ),
-    precisions=EXACT,
+    precisions=FLOATS,
 )

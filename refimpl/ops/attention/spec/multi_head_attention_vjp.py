@@ -8,14 +8,8 @@ from refimpl.op import Edit, Law, Op
 from refimpl.ops.attention import reference as text
 from refimpl.ops.attention.spec.attention_vjp import ATTENTION_VJP
 from refimpl.ops.attention.spec.multi_head_attention import MULTI_HEAD_ATTENTION
-from refimpl.ops.attention.spec.shared import (
-    SCORES_GRAD,
-    SPREAD_BIAS,
-    tokens_bias,
-    visible,
-    with_more,
-)
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.attention.spec.shared import SCORES_GRAD, SPREAD_BIAS, tokens_bias, visible
+from refimpl.ops.common import cosines, sines, with_more
 from refimpl.ops.layers.reference import linear
 
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
 from refimpl.ops.attention import reference as text
-from refimpl.ops.attention.spec.shared import EXACT, MASK
+from refimpl.ops.attention.spec.shared import MASK
+from refimpl.ops.common import FLOATS
 
 
 def prefix_equation(f, prefix, tokens):
@@ -123,5 +124,5 @@ PREFIX_BIAS = Op(
             source="https://github.com/huggingface/transformers/issues/10484",
         ),
     ),
-    precisions=EXACT,
+    precisions=FLOATS,
 )

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from refimpl.op import Probe, values
-
-EXACT = ("float64", "float32")  # a mask holds nothing but 0 and -inf
+from refimpl.op import values
 
 
 def spread(bias, *shape):
@@ -38,11 +36,6 @@ UNSHIFTED_HIDDEN = UNSHIFTED_END.replace("total > 0", "np.max(z, axis=-1, keepdi
 UNSHIFTED_BARE = "weights = np.exp(z)\n    return weights / np.sum(weights, axis=-1, keepdims=True)"
 
 SOFTMAX_TOTAL = "np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)"
-
-
-def with_more(probe, add):
-    """The probe of an operation as one of its gradient."""
-    return Probe(probe.says, lambda: add(probe.inputs()))
 
 
 SCORES_GRAD = "weights * (weights_grad - average)"

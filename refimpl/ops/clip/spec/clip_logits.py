@@ -8,13 +8,12 @@ from refimpl.ops.clip.spec.shared import (
     FINAL_LOG_SCALE,
     IMAGES_GRAD,
     INITIAL_LOG_SCALE,
-    diagonal,
+    across_its_own_feature,
     of_unequal_lengths,
     of_waves,
-    with_more,
     zero_dialects,
 )
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import cosines, diagonal, sines, with_more
 
 
 def lengths(x):
@@ -210,12 +209,6 @@ def clip_logits_vjp_equation(f, image_features, text_features, log_scale, grad):
     yield texts_grad, np.exp(log_scale) * towards / lengths(text_features)
 
 
-def clip_logits_vjp_across(f, image_features, text_features, log_scale, grad):
-    images_grad, texts_grad, _ = f(image_features, text_features, log_scale, grad)
-    yield np.sum(image_features * images_grad, axis=-1), 0
-    yield np.sum(text_features * texts_grad, axis=-1), 0
-
-
 def clip_logits_vjp_scale(f, image_features, text_features, log_scale, grad):
     logits = text.clip_logits(image_features, text_features, log_scale)
     yield f(image_features, text_features, log_scale, grad)[2], np.sum(grad * logits)
@@ -266,7 +259,7 @@ CLIP_LOGITS_VJP = Op(
         Law(
             "pulls a feature towards what scores, less what lies along it", clip_logits_vjp_equation
         ),
-        Law("a gradient lies across its own feature", clip_logits_vjp_across),
+        Law("a gradient lies across its own feature", across_its_own_feature),
         Law("the scale gains the sum of gradients times logits", clip_logits_vjp_scale),
         Law("longer features have smaller gradients", clip_logits_vjp_lengths),
         Law("images and texts exchanged exchange their gradients", clip_logits_vjp_exchanged),

@@ -9,15 +9,15 @@ from refimpl.ops.clip.spec.shared import (
     FINAL_LOG_SCALE,
     IMAGES_GRAD,
     INITIAL_LOG_SCALE,
+    across_its_own_feature,
     as_loss,
-    diagonal,
     empty_feature,
     mismatched,
     of_unequal_lengths,
     of_waves,
-    with_more,
     zero_dialects,
 )
+from refimpl.ops.common import diagonal, with_more
 from refimpl.ops.layers import reference as layers
 
 
@@ -215,12 +215,6 @@ def clip_loss_vjp_by_cross_entropies(f, image_features, text_features, log_scale
         yield whole, one + two
 
 
-def clip_loss_vjp_across(f, image_features, text_features, log_scale, grad):
-    images_grad, texts_grad, _ = f(image_features, text_features, log_scale, grad)
-    yield np.sum(image_features * images_grad, axis=-1), 0
-    yield np.sum(text_features * texts_grad, axis=-1), 0
-
-
 def clip_loss_vjp_scaled(f, image_features, text_features, log_scale, grad):
     result = f(image_features, text_features, log_scale, grad)
     for thrice, once in zip(
@@ -270,7 +264,7 @@ CLIP_LOSS_VJP = Op(
     laws=(
         Law("slopes are shares of both directions less the pairs", clip_loss_vjp_equation),
         Law("is half of each direction's cross-entropy", clip_loss_vjp_by_cross_entropies),
-        Law("a gradient lies across its own feature", clip_loss_vjp_across),
+        Law("a gradient lies across its own feature", across_its_own_feature),
         Law("a multiple of the loss has the multiple of the gradient", clip_loss_vjp_scaled),
         Law("images and texts may be exchanged", clip_loss_vjp_exchanged),
         Law("a single pair has nothing to learn", clip_loss_vjp_one_pair),

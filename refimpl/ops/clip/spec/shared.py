@@ -2,15 +2,11 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Probe
+from refimpl.op import Edit
 from refimpl.ops.common import cosines, sines
 
 INITIAL_LOG_SCALE = 2.659260036932778  # log(1 / 0.07)
 FINAL_LOG_SCALE = 4.605170185988092  # log(100)
-
-
-def diagonal(x):
-    return x[np.arange(len(x)), np.arange(len(x))]
 
 
 def of_waves(log_scale, **more):
@@ -42,11 +38,6 @@ def mismatched(log_scale, **more):
         "log_scale": log_scale,
         **more,
     }
-
-
-def with_more(probe, add):
-    """The probe of an operation as one of its gradient."""
-    return Probe(probe.says, lambda: add(probe.inputs()))
 
 
 def empty_feature(**more):
@@ -91,3 +82,9 @@ IMAGES_GRAD = "l2_normalize_vjp(image_features, images_grad)"
 
 def as_loss(inputs):
     return inputs | {"grad": np.array(1.0)}
+
+
+def across_its_own_feature(f, image_features, text_features, log_scale, grad):
+    images_grad, texts_grad, _ = f(image_features, text_features, log_scale, grad)
+    yield np.sum(image_features * images_grad, axis=-1), 0
+    yield np.sum(text_features * texts_grad, axis=-1), 0

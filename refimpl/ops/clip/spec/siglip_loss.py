@@ -8,14 +8,13 @@ from refimpl.ops.clip.spec.shared import (
     FINAL_LOG_SCALE,
     INITIAL_LOG_SCALE,
     as_loss,
-    diagonal,
     empty_feature,
     mismatched,
     of_unequal_lengths,
     of_waves,
-    with_more,
     zero_dialects,
 )
+from refimpl.ops.common import diagonal, with_more
 from refimpl.ops.layers import reference as layers
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import FLOATS
 from refimpl.ops.diffusion import reference as text
 from refimpl.ops.diffusion.spec.shared import (
     STABLE_DIFFUSION,
-    TABLE_PRECISIONS,
     draw_betas,
     linear_betas,
     none_below,
@@ -121,7 +121,7 @@ ALPHA_BAR = Op(
             invisible_when="the variances are small and few",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
 )
 
 
@@ -233,6 +233,6 @@ ZERO_TERMINAL_SNR = Op(
             invisible_when="the last entry is not compared",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values={"betas": draw_betas},
 )

@@ -3,11 +3,11 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import FLOATS
 from refimpl.ops.diffusion import reference as text
 from refimpl.ops.diffusion.spec.shared import (
     HALFWAY,
     SAMPLE_BY_SAMPLE,
-    TABLE_PRECISIONS,
     draw_betas,
     linear_betas,
     none_below,
@@ -134,7 +134,7 @@ FIXED_SMALL_LOG_VARIANCE = Op(
             invisible_when="t > 0",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values={"betas": draw_betas},
 )
 
@@ -237,7 +237,7 @@ FIXED_LARGE_LOG_VARIANCE = Op(
             invisible_when="t > 0",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values={"betas": draw_betas},
 )
 

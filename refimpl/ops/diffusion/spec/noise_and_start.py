@@ -4,6 +4,7 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import samples
 from refimpl.ops.diffusion import reference as text
 from refimpl.ops.diffusion.spec.shared import (
     HALFWAY,
@@ -16,7 +17,6 @@ from refimpl.ops.diffusion.spec.shared import (
     pair_probe,
     pick,
     printed,
-    samples,
     waves,
     wrong_times,
 )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import samples
 from refimpl.ops.diffusion import reference as text
 from refimpl.ops.diffusion.spec.shared import (
     HALFWAY,
@@ -12,7 +13,6 @@ from refimpl.ops.diffusion.spec.shared import (
     linear_betas,
     pick,
     printed,
-    samples,
     waves,
 )
 

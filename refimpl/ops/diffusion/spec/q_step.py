@@ -3,13 +3,13 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import samples
 from refimpl.ops.diffusion import reference as text
 from refimpl.ops.diffusion.spec.shared import (
     SAMPLE_BY_SAMPLE,
     SUPERPOSITION,
     linear_betas,
     pick,
-    samples,
     wrong_times,
 )
 

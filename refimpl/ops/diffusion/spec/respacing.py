@@ -3,14 +3,9 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import FLOATS
 from refimpl.ops.diffusion import reference as text
-from refimpl.ops.diffusion.spec.shared import (
-    TABLE_PRECISIONS,
-    draw_betas,
-    linear_betas,
-    none_below,
-    printed,
-)
+from refimpl.ops.diffusion.spec.shared import draw_betas, linear_betas, none_below, printed
 
 
 def sections_of(steps, counts):
@@ -177,7 +172,7 @@ RESPACED_TIMESTEPS = Op(
             source="https://github.com/huggingface/diffusers/issues/7401",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values={
         "counts": lambda source, sizes: np.array(
             [
@@ -307,6 +302,6 @@ RESPACED_BETAS = Op(
             effect="half the noise in each step",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values={"betas": draw_betas},
 )

@@ -3,8 +3,9 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import FLOATS
 from refimpl.ops.diffusion import reference as text
-from refimpl.ops.diffusion.spec.shared import TABLE_PRECISIONS, none_below, printed
+from refimpl.ops.diffusion.spec.shared import none_below, printed
 
 
 def draw_start(source, sizes):
@@ -134,7 +135,7 @@ LINEAR_SCHEDULE = Op(
             invisible_when="T = 1000",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values=SCHEDULE_VALUES,
 )
 
@@ -231,7 +232,7 @@ SCALED_LINEAR_SCHEDULE = Op(
             invisible_when="only the first and the last entry are compared",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values=SCHEDULE_VALUES,
 )
 
@@ -361,7 +362,7 @@ COSINE_SCHEDULE = Op(
             invisible_when="early entries are compared",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values={
         "offset": lambda source, sizes: source.choice(
             [0.008, 0.008, 0.0, 0.1 * float(source.uniform((), 0, 1))]

@@ -3,13 +3,13 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import samples
 from refimpl.ops.diffusion import reference as text
 from refimpl.ops.diffusion.spec.shared import (
     SAMPLE_BY_SAMPLE,
     draw_shares,
     linear_betas,
     pick,
-    samples,
     wrong_times,
 )
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 import numpy as np
 
 from refimpl.op import Edit, Law, Probe
+from refimpl.ops.common import cosines, samples, sines
 from refimpl.ops.diffusion import reference as text
 
-TABLE_PRECISIONS = ("float64", "float32")
 STABLE_DIFFUSION = (0.00085, 0.012)
 
 
@@ -35,15 +35,10 @@ def linear_betas(zero=0.0, steps=1000):
 
 def waves(zero=0.0):
     """Three samples of four numbers made from sines and cosines."""
-    n = np.arange(1, 5)
-    return zero + 0.8 * np.sin(n)[None], zero + 0.5 * np.cos(n)[None], zero + 0.9 * np.sin(n)[None]
+    return zero + 0.8 * sines(1, 4), zero + cosines(1, 4), zero + 0.9 * sines(1, 4)
 
 
 HALFWAY = np.array([500])  # a time of the long chain
-
-
-def samples(seed, size=(4, 3)):
-    return np.random.default_rng(seed).standard_normal(size)
 
 
 def printed(value, numbers):

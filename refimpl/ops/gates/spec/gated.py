@@ -4,6 +4,7 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import sines
 from refimpl.ops.gates import reference as text
 from refimpl.ops.layers import reference as layers
 
@@ -64,11 +65,6 @@ def half_open(f, gate, up, grad):
     gate_grad, up_grad = f(0 * gate, up, grad)
     yield gate_grad, grad * up / 2
     yield up_grad, 0 * grad
-
-
-def sines(*shape):
-    """The sines of 1, 2, 3, … as an array."""
-    return np.sin(np.arange(1, np.prod(shape) + 1)).reshape(shape)
 
 
 def open_and_closed():

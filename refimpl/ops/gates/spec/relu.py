@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
-from refimpl.ops.common import cosines
+from refimpl.ops.common import cosines, twice_is_once
 from refimpl.ops.gates import reference as text
 
 WHOLE = "np.maximum(x, 0)"
@@ -14,10 +14,6 @@ BOTH_SIGNS = np.array([-8.0, -1.5, -0.25, 0.0, 0.125, 1.0, 3.0, 9.0])
 
 def never_negative(f, x):
     yield np.minimum(f(x), 0), 0 * values(x)
-
-
-def twice_is_once(f, x):
-    yield f(f(x)), f(x)
 
 
 def both_parts(f, x):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import by_name
 from refimpl.ops.generation import reference as text
 from refimpl.ops.layers import reference as layers
 
@@ -39,15 +40,6 @@ def from_the_likeliest_down(f, logits, *settings):
     found = kept(f(logits, *settings))
     worst = np.min(np.where(found, values(logits), np.inf), axis=-1, keepdims=True)
     yield np.where(values(logits) > worst, 1 - found, 0), 0 * found
-
-
-def by_name(sides):
-    """A law that is given its arguments in their order."""
-
-    def law(f, **inputs):
-        yield from sides(f, *inputs.values())
-
-    return law
 
 
 COMMON = (

@@ -3,9 +3,10 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import samples
 from refimpl.ops.diffusion import reference as diffusion
 from refimpl.ops.guidance import reference as text
-from refimpl.ops.guidance.spec.shared import S, samples
+from refimpl.ops.guidance.spec.shared import S
 
 
 def free_scale_one(f, eps_uncond, eps_cond, scale):
@@ -73,7 +74,11 @@ CLASSIFIER_FREE_GUIDANCE = Op(
         ),
         Probe(
             "half the way",
-            lambda: {"eps_uncond": samples(7), "eps_cond": samples(8), "scale": 0.5},
+            lambda: {
+                "eps_uncond": samples(7, (3, 4)),
+                "eps_cond": samples(8, (3, 4)),
+                "scale": 0.5,
+            },
         ),
     ),
     mistakes=(

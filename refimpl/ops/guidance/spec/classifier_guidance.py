@@ -3,11 +3,12 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import cosines, samples
 from refimpl.ops.diffusion import reference as diffusion
 from refimpl.ops.guidance import reference as text
-from refimpl.ops.guidance.spec.shared import S, samples
+from refimpl.ops.guidance.spec.shared import S
 
-C = 0.5 * np.cos(np.arange(1, 5))[None]
+C = cosines(1, 4)
 
 
 def linear_chain():
@@ -66,9 +67,9 @@ CLASSIFIER_GUIDANCE = Op(
         Probe(
             "a late step of the linear schedule, small variances, scale 10",
             lambda: {
-                "mean": samples(1),
+                "mean": samples(1, (3, 4)),
                 "variance": np.array([[1e-4], [0.01], [0.02]]) * np.ones(4),
-                "gradient": 30 * samples(2),
+                "gradient": 30 * samples(2, (3, 4)),
                 "scale": 10.0,
             },
         ),
@@ -201,8 +202,8 @@ CLASSIFIER_GUIDANCE_SCORE = Op(
         Probe(
             "first, middle and last time of the linear schedule",
             lambda: {
-                "eps": samples(3),
-                "gradient": 10 * samples(4),
+                "eps": samples(3, (3, 4)),
+                "gradient": 10 * samples(4, (3, 4)),
                 "t": np.array([0, 500, 999]),
                 "alpha_bar": linear_chain(),
                 "scale": 10.0,

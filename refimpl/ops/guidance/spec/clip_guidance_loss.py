@@ -4,8 +4,8 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import samples
 from refimpl.ops.guidance import reference as text
-from refimpl.ops.guidance.spec.shared import samples
 
 
 def guidance_loss_equation(f, distances, weights):

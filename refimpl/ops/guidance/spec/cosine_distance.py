@@ -4,6 +4,7 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op
+from refimpl.ops.common import diagonal
 from refimpl.ops.guidance import reference as text
 from refimpl.ops.guidance.spec.shared import (
     DISTANCE_PROBES,
@@ -16,7 +17,6 @@ from refimpl.ops.guidance.spec.shared import (
     distance_vjp_exchanged,
     distance_vjp_lengths,
     gradient_mistakes,
-    own_sides,
     unnormalised,
 )
 from refimpl.ops.layers.reference import l2_normalize
@@ -41,7 +41,7 @@ def cosine_distance_opposite(f, image_features, text_features):
 
 
 def cosine_distance_itself(f, image_features, text_features):
-    yield own_sides(f(image_features, image_features)), 1 - directions(image_features)
+    yield diagonal(f(image_features, image_features)), 1 - directions(image_features)
 
 
 COSINE_DISTANCE = Op(

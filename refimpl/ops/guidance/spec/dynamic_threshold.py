@@ -3,8 +3,8 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import samples
 from refimpl.ops.guidance import reference as text
-from refimpl.ops.guidance.spec.shared import samples
 
 
 def one_per_sample(x, like):

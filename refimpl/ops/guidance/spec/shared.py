@@ -3,22 +3,14 @@
 import numpy as np
 
 from refimpl.op import Edit, Probe, values
+from refimpl.ops.common import samples, sines
 
-S = 0.8 * np.sin(np.arange(1, 5))[None]  # small formulas whose every digit can be printed
-
-
-def samples(seed, shape=(3, 4)):
-    return np.random.default_rng(seed).standard_normal(shape)
+S = 0.8 * sines(1, 4)  # small formulas whose every digit can be printed
 
 
 def directions(features):
     """1 for a vector that has a direction, 0 for a zero vector."""
     return np.where(np.any(values(features) != 0, axis=-1), 1, 0)
-
-
-def own_sides(x):
-    """The distance of each vector from itself, or the gradient of it."""
-    return x[np.arange(len(x)), np.arange(len(x))]
 
 
 def distance_exchanged(f, image_features, text_features):

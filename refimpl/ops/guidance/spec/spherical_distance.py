@@ -5,6 +5,7 @@ import numpy as np
 from refimpl.constants import pi
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, values
+from refimpl.ops.common import diagonal
 from refimpl.ops.guidance import reference as text
 from refimpl.ops.guidance.spec.shared import (
     DISTANCE_PROBES,
@@ -17,7 +18,6 @@ from refimpl.ops.guidance.spec.shared import (
     distance_vjp_exchanged,
     distance_vjp_lengths,
     gradient_mistakes,
-    own_sides,
     unnormalised,
 )
 from refimpl.ops.layers.reference import l2_normalize
@@ -26,7 +26,7 @@ U_V = "l2_normalize(image_features), l2_normalize(text_features)"
 
 
 def spherical_distance_itself(f, image_features, text_features):
-    yield own_sides(f(image_features, image_features)), 0
+    yield diagonal(f(image_features, image_features)), 0
 
 
 def spherical_distance_on_a_circle(f, image_features, text_features):

@@ -5,7 +5,15 @@ import numpy as np
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
 from refimpl.ops.images import reference as text
-from refimpl.ops.images.spec.shared import product, ramp, turned
+from refimpl.ops.images.spec.shared import (
+    gradient_of_same_size,
+    gradient_transposed,
+    one_axis_at_a_time,
+    product,
+    ramp,
+    same_size,
+    transposed,
+)
 
 
 def crop_equation(f, images, tall, wide):
@@ -18,24 +26,10 @@ def crop_equation(f, images, tall, wide):
     yield f(images, tall, wide), kept
 
 
-def crop_nothing(f, images, tall, wide):
-    _, _, height, width = images.shape
-    yield f(images, height, width), images
-
-
 def crop_symmetric(f, images, tall, wide):
     _, _, height, width = images.shape
     if (height - tall) % 2 == 0 and (width - wide) % 2 == 0:
         yield f(images[:, :, ::-1, ::-1], tall, wide), f(images, tall, wide)[:, :, ::-1, ::-1]
-
-
-def crop_transposed(f, images, tall, wide):
-    yield f(turned(images), wide, tall), turned(f(images, tall, wide))
-
-
-def crop_one_axis_at_a_time(f, images, tall, wide):
-    _, _, height, _ = images.shape
-    yield f(f(images, height, wide), tall, wide), f(images, tall, wide)
 
 
 def crop_of_channels(f, images, tall, wide):
@@ -56,10 +50,10 @@ CENTER_CROP = Op(
     text.center_crop,
     laws=(
         Law("rows and columns come off the ends by turns", crop_equation),
-        Law("a crop of the whole size is the image", crop_nothing),
+        Law("a crop of the whole size is the image", same_size),
         Law("an even margin keeps a mirrored image mirrored", crop_symmetric),
-        Law("transposing exchanges rows and columns", crop_transposed),
-        Law("rows and columns may be cropped one after the other", crop_one_axis_at_a_time),
+        Law("transposing exchanges rows and columns", transposed),
+        Law("rows and columns may be cropped one after the other", one_axis_at_a_time),
         Law("channels are cropped alike", crop_of_channels),
     ),
     probes=(
@@ -170,14 +164,6 @@ def crop_vjp_total(f, images, tall, wide, grad):
     yield total, np.sum(np.abs(grad), axis=(2, 3))
 
 
-def crop_vjp_transposed(f, images, tall, wide, grad):
-    yield f(turned(images), wide, tall, turned(grad)), turned(f(images, tall, wide, grad))
-
-
-def crop_vjp_nothing_cut(f, images, tall, wide, grad):
-    yield f(grad, tall, wide, grad), grad
-
-
 CENTER_CROP_VJP = Op(
     text.center_crop_vjp,
     outputs=("images_grad",),
@@ -185,8 +171,8 @@ CENTER_CROP_VJP = Op(
         Law("cropping gives the gradient again", crop_vjp_cropped),
         Law("it is the adjoint of cropping", crop_vjp_adjoint),
         Law("nothing is added around the crop", crop_vjp_total),
-        Law("transposing exchanges rows and columns", crop_vjp_transposed),
-        Law("a crop of the whole size hands the gradient on", crop_vjp_nothing_cut),
+        Law("transposing exchanges rows and columns", gradient_transposed),
+        Law("a crop of the whole size hands the gradient on", gradient_of_same_size),
         LINEAR_IN_GRAD,
     ),
     probes=(

@@ -4,11 +4,17 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import FLOATS, cosines, sines
 from refimpl.ops.images import reference as text
-from refimpl.ops.images.spec.shared import product, ramp, turned
-
-FLOATS = ("float64", "float32")  # positions of pixels mean nothing in a half format
+from refimpl.ops.images.spec.shared import (
+    gradient_of_same_size,
+    gradient_transposed,
+    one_axis_at_a_time,
+    product,
+    ramp,
+    same_size,
+    transposed,
+)
 
 # What plain torch.nn.functional.interpolate and OpenCV do instead of the text's last lines.
 NARROW = """    offsets = (centers[:, None] - np.arange(size)) / np.maximum(scale, 1)  # target size
@@ -42,11 +48,6 @@ def resize_equation(f, images, tall, wide):
     yield f(images, tall, wide), weights(height, tall) @ columns
 
 
-def resize_same_size(f, images, tall, wide):
-    _, _, height, width = images.shape
-    yield f(images, height, width), images
-
-
 def resize_constant(f, images, tall, wide):
     B, channels, height, width = images.shape
     first = images[:, :, :1, :1]
@@ -58,15 +59,6 @@ def resize_mirrored(f, images, tall, wide):
     yield f(images[:, :, ::-1, ::-1], tall, wide), f(images, tall, wide)[:, :, ::-1, ::-1]
 
 
-def resize_transposed(f, images, tall, wide):
-    yield f(turned(images), wide, tall), turned(f(images, tall, wide))
-
-
-def resize_one_axis_at_a_time(f, images, tall, wide):
-    _, _, height, _ = images.shape
-    yield f(f(images, height, wide), tall, wide), f(images, tall, wide)
-
-
 def resize_linear(f, images, tall, wide):
     yield f(3 * images + 1, tall, wide), 3 * f(images, tall, wide) + 1
 
@@ -75,11 +67,11 @@ RESIZE_BICUBIC = Op(
     text.resize_bicubic,
     laws=(
         Law("each pixel is Keys' sum over its neighbours", resize_equation),
-        Law("the same size changes nothing", resize_same_size),
+        Law("the same size changes nothing", same_size),
         Law("a constant image stays constant", resize_constant),
         Law("a mirrored image is resized to the mirrored result", resize_mirrored),
-        Law("transposing exchanges rows and columns", resize_transposed),
-        Law("rows and columns may be resized one after the other", resize_one_axis_at_a_time),
+        Law("transposing exchanges rows and columns", transposed),
+        Law("rows and columns may be resized one after the other", one_axis_at_a_time),
         Law("scaling and shifting the values commutes with resizing", resize_linear),
     ),
     probes=(
@@ -223,10 +215,6 @@ def resize_vjp_adjoint(f, images, tall, wide, grad):
     yield forward, product(f(images, tall, wide, grad), images)
 
 
-def resize_vjp_same_size(f, images, tall, wide, grad):
-    yield f(grad, tall, wide, grad), grad
-
-
 def resize_vjp_total(f, images, tall, wide, grad):
     total = np.sum(f(images, tall, wide, grad), axis=(2, 3))
     yield total, np.sum(grad, axis=(2, 3))
@@ -235,10 +223,6 @@ def resize_vjp_total(f, images, tall, wide, grad):
 def resize_vjp_mirrored(f, images, tall, wide, grad):
     mirrored = f(images, tall, wide, grad[:, :, ::-1, ::-1])
     yield mirrored, f(images, tall, wide, grad)[:, :, ::-1, ::-1]
-
-
-def resize_vjp_transposed(f, images, tall, wide, grad):
-    yield f(turned(images), wide, tall, turned(grad)), turned(f(images, tall, wide, grad))
 
 
 def resize_vjp_values_forgotten(f, images, tall, wide, grad):
@@ -250,10 +234,10 @@ RESIZE_BICUBIC_VJP = Op(
     outputs=("images_grad",),
     laws=(
         Law("it is the adjoint of resizing", resize_vjp_adjoint),
-        Law("the same size hands the gradient on", resize_vjp_same_size),
+        Law("the same size hands the gradient on", gradient_of_same_size),
         Law("the gradients of an image keep their sum", resize_vjp_total),
         Law("a mirrored gradient comes back mirrored", resize_vjp_mirrored),
-        Law("transposing exchanges rows and columns", resize_vjp_transposed),
+        Law("transposing exchanges rows and columns", gradient_transposed),
         Law("the values of the images do not matter", resize_vjp_values_forgotten),
         LINEAR_IN_GRAD,
     ),

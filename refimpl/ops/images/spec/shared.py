@@ -16,3 +16,25 @@ def turned(images):
 def product(left, right):
     """The inner product of two arrays of one shape."""
     return np.sum(left * right)
+
+
+def same_size(f, images, tall, wide):
+    _, _, height, width = images.shape
+    yield f(images, height, width), images
+
+
+def transposed(f, images, tall, wide):
+    yield f(turned(images), wide, tall), turned(f(images, tall, wide))
+
+
+def one_axis_at_a_time(f, images, tall, wide):
+    _, _, height, _ = images.shape
+    yield f(f(images, height, wide), tall, wide), f(images, tall, wide)
+
+
+def gradient_of_same_size(f, images, tall, wide, grad):
+    yield f(grad, tall, wide, grad), grad
+
+
+def gradient_transposed(f, images, tall, wide, grad):
+    yield f(turned(images), wide, tall, turned(grad)), turned(f(images, tall, wide, grad))

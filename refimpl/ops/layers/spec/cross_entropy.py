@@ -5,7 +5,7 @@ import numpy as np
 from refimpl.constants import constant
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
-from refimpl.ops.common import sines
+from refimpl.ops.common import draw_loss_gradient, sines
 from refimpl.ops.layers import reference as text
 from refimpl.ops.layers.spec.shared import SAFE, largest, no_less
 
@@ -173,10 +173,6 @@ def cross_entropy_vjp_split(f, logits, labels, grad):
     if n > 1:
         rest = f(logits[1:], labels[1:], grad)
         yield n * f(logits, labels, grad)[1:], (n - 1) * rest
-
-
-def draw_loss_gradient(source, sizes):
-    return source.choice([np.array(1.0), source.normal(())])
 
 
 CROSS_ENTROPY_VJP = Op(

@@ -5,7 +5,7 @@ import numpy as np
 from refimpl.constants import constant
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import cosines, sines, twice_is_once
 from refimpl.ops.layers import reference as text
 
 
@@ -26,10 +26,6 @@ def l2_normalize_odd(f, x):
     yield f(-x), -f(x)
 
 
-def l2_normalize_idempotent(f, x):
-    yield f(f(x)), f(x)
-
-
 def l2_normalize_zero(f, x):
     yield f(np.zeros(x.shape)), np.zeros(x.shape)
 
@@ -47,7 +43,7 @@ L2_NORMALIZE = Op(
         Law("the result times the length of x is x", l2_normalize_direction),
         Law("tripling x changes nothing", l2_normalize_scale),
         Law("changing the sign of x changes the sign of the result", l2_normalize_odd),
-        Law("applying it twice is applying it once", l2_normalize_idempotent),
+        Law("applying it twice is applying it once", twice_is_once),
         Law("the zero vector stays zero", l2_normalize_zero),
         Law("repeating all entries divides them by √2", l2_normalize_repeated),
     ),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.diffusion.spec.shared import TABLE_PRECISIONS
+from refimpl.ops.common import FLOATS
 from refimpl.ops.levels import reference as text
 
 
@@ -107,7 +107,7 @@ KARRAS_SIGMAS = Op(
             "rho is 1",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values={
         "low": lambda source, sizes: source.choice([0.002, 0.03, 0.5]),
         "rho": lambda source, sizes: source.choice([7.0, 1.0, 3.0, 5.5]),

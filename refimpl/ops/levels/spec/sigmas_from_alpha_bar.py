@@ -3,8 +3,9 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import FLOATS
 from refimpl.ops.diffusion import reference as diffusion
-from refimpl.ops.diffusion.spec.shared import STABLE_DIFFUSION, TABLE_PRECISIONS, draw_shares
+from refimpl.ops.diffusion.spec.shared import STABLE_DIFFUSION, draw_shares
 from refimpl.ops.levels import reference as text
 
 LINE = "np.sqrt((1 - alpha_bar) / alpha_bar)"
@@ -94,6 +95,6 @@ SIGMAS_FROM_ALPHA_BAR = Op(
             "there is one time",
         ),
     ),
-    precisions=TABLE_PRECISIONS,
+    precisions=FLOATS,
     values={"alpha_bar": draw_shares},
 )

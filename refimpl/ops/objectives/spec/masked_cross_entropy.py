@@ -5,9 +5,14 @@ import numpy as np
 from refimpl.constants import constant
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import draw_loss_gradient
 from refimpl.ops.layers import reference as layers
 from refimpl.ops.objectives import reference as text
-from refimpl.ops.objectives.spec.shared import draw_loss_gradient, reductions, two_texts
+from refimpl.ops.objectives.spec.shared import (
+    SHARES,
+    reductions,
+    two_texts,
+)
 
 
 def equal_logits(f, logits, labels, keep):
@@ -92,7 +97,6 @@ def gradient_equal_logits(f, logits, labels, keep, grad):
     yield f(0 * values(logits), labels, keep, grad), share * keep[..., None] * apart
 
 
-SHARES = "grad * keep / np.sum(keep)"
 MASKED_CROSS_ENTROPY_VJP = Op(
     text.masked_cross_entropy_vjp,
     laws=(

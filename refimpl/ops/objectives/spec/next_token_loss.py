@@ -5,9 +5,8 @@ import numpy as np
 from refimpl.constants import constant
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
-from refimpl.ops.common import sines
+from refimpl.ops.common import draw_loss_gradient, sines
 from refimpl.ops.objectives import reference as text
-from refimpl.ops.objectives.spec.shared import draw_loss_gradient
 
 CALL = "logits[:, :-1], ids[:, 1:], keep[:, 1:]"
 SHIFTED_TWICE = "https://github.com/huggingface/transformers/issues/47394"

@@ -6,11 +6,8 @@ from refimpl.op import Edit
 from refimpl.ops.common import sines
 
 MEAN_OF_MEANS = "https://github.com/huggingface/transformers/issues/24725"
+SHARES = "grad * keep / np.sum(keep)"  # of each word in the gradient of a mean
 PADDING_COUNTED = "https://github.com/eladhoffer/utils.pytorch/issues/4"
-
-
-def draw_loss_gradient(source, sizes):
-    return source.choice([np.array(1.0), source.normal(())])
 
 
 def two_texts(**others):

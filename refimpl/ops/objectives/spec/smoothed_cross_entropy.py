@@ -5,13 +5,16 @@ import numpy as np
 from refimpl.constants import constant
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
-from refimpl.ops.common import sines
+from refimpl.ops.common import draw_loss_gradient, sines
 from refimpl.ops.objectives import reference as text
-from refimpl.ops.objectives.spec.shared import draw_loss_gradient, reductions, two_texts
+from refimpl.ops.objectives.spec.shared import (
+    SHARES,
+    reductions,
+    two_texts,
+)
 
 MIXED = "(1 - smoothing) * told + smoothing * spread"
 TARGETS = "(1 - smoothing) * np.eye(V)[labels] + smoothing / V"
-SHARES = "grad * keep / np.sum(keep)"
 
 
 def without(f, logits, labels, keep, smoothing):

@@ -5,8 +5,9 @@ import numpy as np
 from refimpl.constants import constant
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import by_name, draw_loss_gradient
 from refimpl.ops.preferences import reference as text
-from refimpl.ops.preferences.spec.shared import choose, draw_loss_gradient
+from refimpl.ops.preferences.spec.shared import choose
 
 MARGIN = "(chosen - chosen_reference) - (rejected - rejected_reference)"
 MIXED = "(1 - smoothing) * right + smoothing * wrong"
@@ -39,15 +40,6 @@ def as_rewards(f, chosen, rejected, chosen_reference, rejected_reference, beta, 
     rewards = beta * (chosen - chosen_reference), beta * (rejected - rejected_reference)
     found = f(chosen, rejected, chosen_reference, rejected_reference, beta, 0.0)
     yield found, text.preference_loss(*rewards)
-
-
-def by_name(sides):
-    """A law that is given its arguments in their order."""
-
-    def law(f, **inputs):
-        yield from sides(f, *inputs.values())
-
-    return law
 
 
 def one_pair(**others):

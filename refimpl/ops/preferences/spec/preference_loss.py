@@ -5,9 +5,9 @@ import numpy as np
 from refimpl.constants import constant
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.ops.common import draw_loss_gradient
 from refimpl.ops.layers import reference as layers
 from refimpl.ops.preferences import reference as text
-from refimpl.ops.preferences.spec.shared import draw_loss_gradient
 
 SUM = "np.maximum(-margin, 0) + np.log1p(np.exp(-np.abs(margin)))"
 REVERSED = "https://github.com/tensorflow/ranking/issues/23"

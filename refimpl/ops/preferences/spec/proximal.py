@@ -4,9 +4,9 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe, values
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import cosines, draw_loss_gradient, sines
 from refimpl.ops.preferences import reference as text
-from refimpl.ops.preferences.spec.shared import choose, draw_loss_gradient
+from refimpl.ops.preferences.spec.shared import choose
 
 TOTAL = "np.sum(np.where(keep > 0, losses, 0))"
 PADDED = "https://github.com/rllm-org/rllm/pull/508"

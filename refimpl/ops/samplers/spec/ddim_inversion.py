@@ -3,8 +3,9 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import samples
 from refimpl.ops.diffusion import reference as diffusion
-from refimpl.ops.diffusion.spec.shared import draw_shares, linear_betas, samples
+from refimpl.ops.diffusion.spec.shared import draw_shares, linear_betas
 from refimpl.ops.samplers import reference as text
 
 

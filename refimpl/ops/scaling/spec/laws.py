@@ -3,11 +3,11 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import FLOATS
 from refimpl.ops.scaling import reference as text
 
 FIT = {"width": 406.4, "alpha": 0.34, "length": 410.7, "beta": 0.28}
 EQUAL = "https://github.com/rohitg00/ai-engineering-from-scratch/pull/57"
-FLOATS = ("float64", "float32")  # sizes of models are no numbers of a half format
 
 
 def draw_sizes_of(low, high):
