@@ -54,7 +54,15 @@ def run_vectors_check(options: argparse.Namespace) -> int:
 
 
 def run_vectors_export(options: argparse.Namespace) -> int:
-    """Write the vectors to a folder."""
+    """Write the vectors to a folder; an error of the disk names it."""
+    try:
+        return _export(options)
+    except OSError as error:
+        error.filename = error.filename or str(options.dir)
+        raise
+
+
+def _export(options: argparse.Namespace) -> int:
     from refimpl.oracle.vectors import golden
     from refimpl.registry import find
 

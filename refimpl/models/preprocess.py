@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -30,6 +31,8 @@ from refimpl.ops.images.reference import bicubic_kernel, center_crop, normalize_
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711])
 WEIGHT_BITS = 22
+BLOCK = 1 << 22  # weights of new pixels that are at hand at a time
+LONGEST = 1 << 29  # old pixels times new ones along one side, of a picture that is resized
 
 
 class ImageError(ValueError):
@@ -47,13 +50,15 @@ def load_image(path: str | os.PathLike[str] | IO[bytes]) -> Picture:
     first frame is taken. The pixels come as they are stored: an EXIF orientation is not applied,
     as in the published preprocessing.
 
-    Raises ImageError for a broken file, for more pixels than Pillow's limit
+    Raises ImageError for a broken file, a pipe or a device, for more pixels than Pillow's limit
     (`PIL.Image.MAX_IMAGE_PIXELS`), and for other modes than 1, P, L, LA, RGB, RGBX, RGBA, CMYK,
     YCbCr and LAB: more than 8 bits a channel Pillow would clip, and of the rest nobody says what
     they become; FileNotFoundError for a file that is not there.
     """
     from PIL import Image
 
+    if isinstance(path, (str, os.PathLike)) and Path(path).exists() and not _ends(Path(path)):
+        raise ImageError(f"load_image: {path} is no regular file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -72,11 +77,19 @@ def load_image(path: str | os.PathLike[str] | IO[bytes]) -> Picture:
         raise ImageError(f"load_image: {path} is no image that Pillow reads: {error}") from None
 
 
-def fixed_point_weights(size: int, target: int) -> np.ndarray:
+def _ends(path: Path) -> bool:
+    """Whether a file has an end, as pipes and devices have not; a folder has its own error."""
+    return path.is_file() or path.is_dir()
+
+
+def fixed_point_weights(
+    size: int, target: int, first: int = 0, count: int | None = None
+) -> np.ndarray:
     """Pillow's bicubic weights along one axis, as integers of 22 fractional bits.
 
     The new pixel i is centred at c = (i + 1/2) size/target; the kernel is widened by the scale when
-    the image shrinks; weights are divided by their sum and rounded, halves away from zero.
+    the image shrinks; weights are divided by their sum and rounded, halves away from zero. There is
+    a row for each new pixel, or for `count` of them from the `first` on.
 
     >>> fixed_point_weights(2, 1) / 2**22
     array([[0.5, 0.5]])
@@ -84,11 +97,12 @@ def fixed_point_weights(size: int, target: int) -> np.ndarray:
     scale = size / target
     widening = max(scale, 1.0)
     support = 2.0 * widening
-    centers = (np.arange(target) + 0.5) * scale  # target
-    first = np.maximum((centers - support + 0.5).astype(int), 0)
-    last = np.minimum((centers + support + 0.5).astype(int), size)
+    end = target if count is None else min(first + count, target)
+    centers = (np.arange(first, end) + 0.5) * scale  # target
+    start = np.maximum((centers - support + 0.5).astype(int), 0)
+    stop = np.minimum((centers + support + 0.5).astype(int), size)
     pixels = np.arange(size)
-    reached = (pixels >= first[:, None]) & (pixels < last[:, None])  # target size
+    reached = (pixels >= start[:, None]) & (pixels < stop[:, None])  # target size
     offsets = (pixels - centers[:, None] + 0.5) * (1.0 / widening)
     weights = np.where(reached, bicubic_kernel(offsets, -0.5), 0.0)
     weights = weights / np.cumsum(weights, axis=1)[:, -1:]
@@ -106,6 +120,19 @@ def resize_axis(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     sums = weights.astype(np.float64) @ image.reshape(size, -1)  # whole, below 2^53: exact
     rounded = (sums.astype(np.int64) + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
     return np.clip(rounded, 0, 255).astype(np.uint8).reshape(len(weights), *rest)
+
+
+def resize_rows(image: np.ndarray, target: int) -> np.ndarray:
+    """The first axis made `target` long, some new pixels at a time."""
+    size = image.shape[0]
+    count = max(BLOCK // size, 1)
+    blocks = []
+    for first in range(0, target, count):
+        weights = fixed_point_weights(size, target, first, count)
+        near = np.flatnonzero(weights.any(axis=0))  # the old pixels that these are made of
+        window = slice(near[0], near[-1] + 1)
+        blocks.append(resize_axis(image[window], weights[:, window]))
+    return np.concatenate(blocks)
 
 
 def shrinks_rows_first(rows: int, columns: int, height: int, width: int) -> bool:
@@ -132,7 +159,8 @@ def resize_uint8(
 
     Returns height width channels, uint8; the numbers between the passes have 8 bits.
 
-    Raises ImageError for anything but an 8-bit image of three axes, or a size below 1.
+    Raises ImageError for anything but an 8-bit image of three axes, a size below 1, and a picture
+    so long and thin that the work would not end.
 
     Elsewhere: torchvision resizes tensors in floating point, without the clipping between passes;
     OpenCV and plain `torch.nn.functional.interpolate` have another kernel and do not widen it.
@@ -144,13 +172,13 @@ def resize_uint8(
     if min(height, width) < 1:
         raise ImageError(f"resize_uint8: new size is {height} by {width}, expected at least 1 by 1")
     rows, columns, _ = image.shape
-    down, across = fixed_point_weights(rows, height), fixed_point_weights(columns, width)
+    _affordable("resize_uint8", image, height, width)
     if rows_first is None:
         rows_first = shrinks_rows_first(rows, columns, height, width)
     if rows_first:
-        image = resize_axis(image, down)  # height columns channels
-    image = np.swapaxes(resize_axis(np.swapaxes(image, 0, 1), across), 0, 1)
-    return image if rows_first else resize_axis(image, down)  # height width channels
+        image = resize_rows(image, height)  # height columns channels
+    image = np.swapaxes(resize_rows(np.swapaxes(image, 0, 1), width), 0, 1)
+    return image if rows_first else resize_rows(image, height)  # height width channels
 
 
 def resized_to(rows: int, columns: int, side: int) -> tuple[int, int]:
@@ -176,6 +204,7 @@ def resize_picture(
     rows, columns, _ = pixels.shape
     if (rows, columns) == (height, width):
         return picture.rgb
+    _affordable("resize_picture", pixels, height, width)
     if picture.mode in POINTWISE:
         return pixels[nearest(rows, height)][:, nearest(columns, width)]
     if picture.mode in TRANSPARENT:
@@ -260,4 +289,13 @@ def _check(image: np.ndarray, caller: str) -> None:
     if image.ndim != 3 or min(image.shape) < 1:
         raise ImageError(
             f"{caller}: image has shape {image.shape}, expected (height, width, channels)"
+        )
+
+
+def _affordable(caller: str, image: np.ndarray, height: int, width: int) -> None:
+    rows, columns, _ = image.shape
+    if max(rows * height, columns * width) > LONGEST:
+        raise ImageError(
+            f"{caller}: image of {rows} by {columns} becomes {height} by {width}, "
+            "expected a picture that is less long and thin"
         )

@@ -22,7 +22,8 @@ from refimpl.models.names import Layout, WeightsError
 from refimpl.models.registry import families, layouts
 
 LARGEST_HEADER = 100_000_000  # bytes, the limit of the format
-LONGEST_NAME = 200  # characters of an array's name that are quoted
+LONGEST_NAME = 200  # characters of an array's name
+NAME_SHOWN = 40  # of a longer one
 NAMED = 5  # how many wrong names an error lists
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 
@@ -65,16 +66,17 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path}: the header is no table of arrays")
     header.pop("__metadata__", None)
     start, held = 8 + length, size - 8 - length
-    places = {
-        name: _place(f"{path}: {name[:LONGEST_NAME]}", entry, held)
-        for name, entry in header.items()
-    }
+    for name in header:
+        if len(name) > LONGEST_NAME:
+            raise WeightsError(
+                f"{path}: {name[:NAME_SHOWN]}… is a name of {len(name)} characters, "
+                f"expected at most {LONGEST_NAME}"
+            )
+    places = {name: _place(f"{path}: {name}", entry, held) for name, entry in header.items()}
     end = 0
     for name, (first, last, _, _) in sorted(places.items(), key=lambda item: item[1][:2]):
         if first != end:
-            raise WeightsError(
-                f"{path}: {name[:LONGEST_NAME]} starts at byte {first}, expected {end}"
-            )
+            raise WeightsError(f"{path}: {name} starts at byte {first}, expected {end}")
         end = last
     if end != held:
         raise WeightsError(f"{path}: {held} bytes of data, but the header speaks of {end}")

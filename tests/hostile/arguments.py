@@ -75,3 +75,15 @@ def a_full_disk_is_a_sentence(place: Path) -> None:
     ended = command("vectors", "export", "/dev/full/x")
     assert ended.returncode == USAGE
     assert b"Traceback" not in ended.stderr
+
+
+def on_a_full_disk_the_other_reports_are_written(place: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no full disk here")
+    kept = place / "report.json"
+    words = ("--op", "sigmoid", "--profile", "quick", "--html", "/dev/full", "--json", str(kept))
+    ended = command("verify", target(place, GOOD), *words)
+    assert ended.returncode == USAGE
+    assert b"/dev/full: cannot be written: No space left" in ended.stderr
+    assert b"conforms" in ended.stdout
+    assert kept.read_text()

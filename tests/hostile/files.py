@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+import subprocess
+import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from refimpl.models import weights
-from refimpl.oracle.runs import baseline
+from refimpl.models.preprocess import ImageError, load_image, preprocess, resize_and_crop
+from refimpl.oracle.runs import baseline, own_shape
 from refimpl.oracle.runs.foreign_outputs import read_folder, verify_recorded
-from refimpl.oracle.targets.sessions import TargetError
+from refimpl.oracle.targets.sessions import Session, TargetError
 from refimpl.oracle.vectors.golden import VectorError, read_array, read_json
+from refimpl.own import OperationError, page
+from refimpl.registry import OPS
 
 
 def _safetensors(path: Path, dtype: str, data: bytes, name: str = "silu/probe0/result") -> None:
@@ -40,6 +49,7 @@ def a_name_of_a_megabyte_is_a_short_sentence(place: Path) -> None:
     with pytest.raises(VectorError) as found:
         read_folder(place)
     assert len(str(found.value)) < 1000
+    assert "a name of 1048576 characters" in str(found.value)
 
 
 def numbers_beyond_float64_are_a_sentence(place: Path) -> None:
@@ -78,6 +88,72 @@ def pipes_and_devices_are_no_files(place: Path) -> None:
             weights.load(path)
         with pytest.raises(TargetError, match="no regular file"):
             baseline.read(path)
+        with pytest.raises(TargetError, match="no regular file"):
+            own_shape.read(OPS["silu"], path, "float32")
+        with pytest.raises(ImageError, match="no regular file"):
+            load_image(path)
+        with pytest.raises(OperationError, match="no such page"):
+            page(path)
+        with pytest.raises(TargetError, match=r"no such file|not a target"):
+            Session(str(path.rename(place / "pipe.py") if path == pipe else path))
+
+
+def thin_pictures_are_sentences(place: Path) -> None:
+    for mode in ("L", "P", "RGBA", "CMYK"):
+        path = place / f"{mode}.tiff"
+        Image.new(mode, (3_000_000, 1)).save(path, compression="tiff_lzw")
+        with pytest.raises(ImageError, match="1 by 3000000 becomes 224 by"):
+            preprocess(load_image(path))
+
+
+def pictures_that_claim_to_be_larger_than_memory_are_sentences(place: Path) -> None:
+    claimed = struct.pack(">IIBBBBB", 2**31 - 1, 1, 8, 0, 0, 0, 0)
+    path = place / "wide.png"
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, data in (
+            (b"IHDR", claimed),
+            (b"IDAT", zlib.compress(bytes(100))),
+            (b"IEND", b""),
+        ):
+            file.write(struct.pack(">I", len(data)) + kind + data)
+            file.write(struct.pack(">I", zlib.crc32(kind + data)))
+    with pytest.raises(ImageError, match="too large"):
+        load_image(path)
+
+
+def long_pictures_are_resized_in_little_memory(place: Path) -> None:
+    path = place / "panorama.png"
+    Image.effect_noise((2_000, 40), 50).convert("RGB").save(path)
+    tracemalloc.start()
+    try:
+        picture = load_image(path)
+        ours = resize_and_crop(picture, 224)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2**28
+    with Image.open(path) as file:
+        wide = np.asarray(file.resize((11_200, 224), Image.Resampling.BICUBIC))
+    assert np.array_equal(ours, wide[:, (11_200 - 224) // 2 : (11_200 + 224) // 2])
+
+
+def damaged_code_in_the_cache_is_named_and_compiled_again(place: Path) -> None:
+    cache = place / "cache"
+    call = "refimpl.fast.rms_norm(numpy.ones((1, 1)), numpy.ones(1), 0.0)"
+    program = f"import numpy, refimpl; print(*{call})"
+    words = [sys.executable, "-c", program]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    subprocess.run(words, env=environment, check=True, capture_output=True)
+    kept = sorted(cache.rglob("*.nb?"))
+    assert kept
+    for number, path in enumerate(kept):
+        content = path.read_bytes()
+        path.write_bytes((b"", b"no code", content[: len(content) // 2])[number % 3])
+    ended = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+    assert ended.stdout == "[1.]\n"
+    assert str(cache) in ended.stderr
+    assert "is damaged and compiled again" in ended.stderr
 
 
 def a_baseline_with_a_typing_error_is_a_sentence(place: Path) -> None:

@@ -218,8 +218,12 @@ class Store:
         """Keep a result."""
         whole = self.place / f"{key}.json"
         part = whole.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(result) + "\n", encoding="utf-8")
-        os.replace(part, whole)
+        try:
+            part.write_text(json.dumps(result) + "\n", encoding="utf-8")
+            os.replace(part, whole)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise TargetError(f"{whole}: cannot be written: {error.strerror}") from None
 
 
 def plan(

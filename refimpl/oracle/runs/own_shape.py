@@ -36,6 +36,8 @@ Inputs = dict[str, Any]
 
 def read(op: Op, path: Path, precision: str) -> Inputs:
     """The arguments in a file of NumPy arrays; TargetError where they do not fit."""
+    if path.exists() and not path.is_file():
+        raise TargetError(f"{path}: is no regular file")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             given = {name: x.item() if not x.ndim else x for name, x in dict(arrays).items()}
