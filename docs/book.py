@@ -13,6 +13,7 @@ from typing import Any
 
 import exercises
 import figures
+import pictures
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
@@ -61,6 +62,20 @@ class Drawing(Directive):
             image = nodes.image(uri=uri, alt=drawn.alt, classes=[f"only-{theme}"])
             image["candidates"] = {}
             figure += image
+        (words,) = parse(self, [drawn.caption])
+        figure += nodes.caption("", "", *words.children)
+        return [figure]
+
+
+class PictureOf(Directive):
+    """The picture that an operation's own text draws, in the page itself."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Panels that wrap, and a caption."""
+        drawn = pictures.picture(OPS[self.arguments[0]])
+        figure = nodes.figure("", nodes.raw("", drawn.html, format="html"), classes=["drawing"])
         (words,) = parse(self, [drawn.caption])
         figure += nodes.caption("", "", *words.children)
         return [figure]
@@ -176,6 +191,12 @@ def point_inwards(app: Any, name: str, content: list[str]) -> None:
         content[0] = re.sub(r"`(\w+_vjp)`", r"[`\1`](ops/\1.md)", content[0])
 
 
+def beside(app: Any, tree: nodes.document) -> None:
+    """The page of an operation is known to the style sheet, which puts its parts side by side."""
+    if app.env.docname.startswith("ops/"):
+        next(tree.findall(nodes.section))["classes"].append("operation")
+
+
 def generate(app: Any) -> None:
     """Write the pages and the figures."""
     audit = measured()
@@ -196,6 +217,7 @@ def setup(app: Any) -> dict[str, bool]:
     """Register the directives, and write before anything is read."""
     app.add_directive("operations", Operations)
     app.add_directive("drawing", Drawing)
+    app.add_directive("picture", PictureOf)
     app.add_directive("contents-of-the-book", Contents)
     app.add_directive("models", Models)
     app.add_directive("other-pages", OtherPages)
@@ -204,4 +226,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.add_directive("exercises", Exercises)
     app.connect("builder-inited", generate)
     app.connect("source-read", point_inwards)
+    app.connect("doctree-read", beside)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

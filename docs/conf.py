@@ -12,7 +12,7 @@ from refimpl.registry import CHAPTERS  # noqa: E402
 project = "refimpl"
 author = "the authors of refimpl"
 version = release = refimpl.__version__
-extensions = ["myst_parser", "mathml", "book"]
+extensions = ["myst_parser", "mathml", "folded", "book"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 smartquotes_action = "q"  # dots stay dots: they are axes
@@ -20,7 +20,9 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "refimpl"
 html_static_path = ["_static"]
-html_css_files = ["book.css"]
+html_css_files = ["book.css", "plots.css"]
+html_js_files = ["book.js"]
+html_use_index = False  # the search finds all that an index would list
 html_copy_source = False
 html_show_copyright = False
 pygments_style = "a11y-high-contrast-light"

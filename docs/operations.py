@@ -1,8 +1,8 @@
 """The pages of the operations, as Markdown: everything on them is read from the code.
 
-Each keeps one order: a figure, what it is for, the equation, the arguments, the constraints and
-laws, the text, an example, the gradient, conventions elsewhere, the bound, what goes wrong,
-dialects, golden cases, an exercise.
+Each keeps one order: what it is for, the equation and a picture beside the code, the arguments,
+the constraints and laws, an example, the gradient, conventions elsewhere, the bound, what goes
+wrong, dialects, golden cases, an exercise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from refimpl.axes import AXES, Spec
 from refimpl.axes.shapes import factors
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import rounded
-from refimpl.oracle.diagnosis.causes import diff
 from refimpl.oracle.judging.judge import expect
 from refimpl.registry import OPS
 
@@ -248,31 +247,24 @@ def source_link(source: str) -> str:
     return plain(source)
 
 
-def edits(op: Op, listed: tuple[Edit, ...]) -> list[str]:
-    """Mistakes or dialects: what, the diff, the effect, where it was seen."""
+def edits(listed: tuple[Edit, ...]) -> list[str]:
+    """Mistakes or dialects, a line each; the diff, the effect and where it was seen unfold."""
     lines = []
     for edit in listed:
-        shown = [
-            line for line in diff(op, edit).splitlines() if not line.startswith(("---", "+++"))
-        ]
-        slug = edit.id.partition("/")[2]
-        lines += [
-            "",
-            f"### {slug}",
-            "",
-            f"{plain(edit.says[:1].upper() + edit.says[1:])}.",
-            "",
-            "```diff",
-            *shown,
-            "```",
-            "",
-        ]
+        says = plain(edit.says[:1].upper() + edit.says[1:])
         facts = [
             ("Effect", plain(edit.effect)),
             ("Seen", source_link(edit.source)),
             ("Does not show when", plain(edit.invisible_when)),
         ]
-        lines += [f"- {label}: {text}" for label, text in facts if text]
+        lines += [
+            f":::{{folded}} {edit.id}",
+            f"**{edit.id.partition('/')[2]}**: {says}.",
+            "",
+            *(f"- {label}: {text}" for label, text in facts if text),
+            ":::",
+            "",
+        ]
     return lines
 
 
@@ -353,13 +345,15 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
         for i, law in enumerate(op.laws, 1)
     ]
     rules = [f"**C{i}.** {rule}" for i, rule in enumerate(constraints(op), 1)]
-    drawn = figures.picture_of(op.name)
+    made = figures.picture_of(op.name)
+    drawn = [f"```{{drawing}} {made}" if made else f"```{{picture}} {op.name}", "```"]
     parts: list[tuple[str, list[str]]] = [
         ("What it is for", [plain(doc["sentence"]), *map(plain, doc["notes"])]),
         (
             "Equation",
-            [doc.get("equation", ""), "", *([plain(doc["Paper:"])] if "Paper:" in doc else [])],
+            [doc.get("equation", ""), "", plain(doc.get("Paper:", "")), "", *drawn],
         ),
+        ("Code", text_of(op)),
         ("Arguments", axes_table(op, doc["arguments"])),
         (
             "Semantics",
@@ -377,28 +371,29 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
                 *(f"- {x}" for x in laws),
             ],
         ),
-        ("Text", text_of(op)),
         ("Example", ["```python", doc.get(">>>", ""), "```"]),
         ("Gradient", gradient(op)),
         ("Elsewhere", [sentence(doc.get("Elsewhere:", "No other convention is known."))]),
         ("Bound", bound(op, audit)),
-        ("What goes wrong", edits(op, op.mistakes)),
-        ("Dialects", edits(op, op.dialects) if op.dialects else ["None is known."]),
-        ("Forms that lose digits", edits(op, op.lossy) if op.lossy else []),
+        ("What goes wrong", edits(op.mistakes)),
+        ("Dialects", edits(op.dialects) if op.dialects else ["None is known."]),
+        ("Forms that lose digits", edits(op.lossy) if op.lossy else []),
         ("Golden cases", golden(op)),
         ("Exercise", exercise(op)),
     ]
+    parts = [(heading, content) for heading, content in parts if content]
+    links = [f"[{heading}](#{heading.lower().replace(' ', '-')})" for heading, _ in parts[1:]]
     lines = [
+        *("---", "hide-toc: true", "---", ""),
         f"# `{op.name}`",
         "",
-        f"Chapter [{title(op.chapter)}](../chapters/{op.chapter}.md) · [Exercise](#exercise)",
+        f"Chapter [{title(op.chapter)}](../chapters/{op.chapter}.md)",
+        "",
+        " · ".join(links),
         "",
     ]
-    if drawn:
-        lines += [f"```{{drawing}} {drawn}", "```", ""]
     for heading, content in parts:
-        if content:
-            lines += [f"## {heading}", "", *content, ""]
+        lines += [f"## {heading}", "", *content, ""]
     return "\n".join(lines)
 
 

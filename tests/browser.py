@@ -33,6 +33,10 @@ SEEN = """(() => {
     const box = e.getBoundingClientRect();
     if (shown(e) && (box.width < 2 || box.height < 4)) found.push(`shows no formula ${name(e)}`);
   }
+  for (const e of document.querySelectorAll('article svg.plot')) {
+    const box = e.getBoundingClientRect();
+    if (shown(e) && (box.width < 20 || box.height < 20)) found.push(`shows no plot ${name(e)}`);
+  }
   for (const e of document.querySelectorAll('article img'))
     if (shown(e) && (!e.complete || !e.naturalWidth)) found.push(`shows no picture ${e.src}`);
   for (const e of document.querySelectorAll('.formula, .table-wrapper, pre, figure.wide'))

@@ -36,6 +36,8 @@ class Page(HTMLParser):
             self.loads.append(given[LOADS[tag]])
         if tag == "img" and not given.get("alt"):
             self.mute.append(given["src"])
+        if tag == "svg" and given.get("role") == "img" and not given.get("aria-label"):
+            self.mute.append("a plot")
         self.code += tag in ("pre", "code", "script", "style")
 
     def handle_endtag(self, tag: str) -> None:

@@ -16,6 +16,7 @@ BAD = {
     "<script>console.error('no')</script>": "logs",
     "<script>gone()</script>": "throws",
     "<math></math>": "shows no formula",
+    '<svg class="plot" width="0" height="0"></svg>': "shows no plot",
     '<pre style="white-space: pre; width: 9em">a line that is longer than that</pre>': "cuts off",
     '<a href="#" tabindex="2">x</a>': "changes the order of the Tab key",
 }

@@ -12,7 +12,7 @@ from tests.textbook import DOCS, figures, lectures, operations
 
 CHAPTERS = "\n".join(path.read_text() for path in (DOCS / "chapters").glob("*.md"))
 PRETRAINED = {"rollout", "learned"}
-NEEDED = ("Equation", "Text", "Exercise")
+NEEDED = ("Equation", "Code", "Exercise")
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)

@@ -11,9 +11,9 @@ ALL = [pytest.param(op, id=op.name) for op in OPS.values()]
 ORDER = [
     "What it is for",
     "Equation",
+    "Code",
     "Arguments",
     "Semantics",
-    "Text",
     "Example",
     "Gradient",
     "Elsewhere",
@@ -39,7 +39,7 @@ def test_a_page_keeps_the_order(op):
     headings = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     assert [heading for heading in headings if heading in ORDER] == ORDER
     for edit in (*op.mistakes, *op.dialects, *op.lossy):
-        assert f"### {edit.id.partition('/')[2]}\n" in page
+        assert f":::{{folded}} {edit.id}\n" in page
     assert page.count("\n- **L") == len(op.laws)
 
 

@@ -31,6 +31,7 @@ def test_a_good_page_has_no_problems(place):
         ('<a href="gone.html">x</a>', "gone.html leads nowhere"),
         ('<a href="#gone">x</a>', "#gone has no such place"),
         ('<img src="a.svg" alt="">', "a.svg has no words"),
+        ('<svg role="img" aria-label=""></svg>', "a plot has no words"),
         (r"<p>\frac{1}{2}</p>", r"raw TeX \frac"),
     ],
 )

@@ -9,18 +9,24 @@ sys.path.insert(0, str(DOCS))
 
 import exercises  # noqa: E402
 import figures  # noqa: E402
+import folded  # noqa: E402
 import front  # noqa: E402
 import lecture_numbers  # noqa: E402
 import lectures  # noqa: E402
 import operations  # noqa: E402
+import pictures  # noqa: E402
+import plots  # noqa: E402
 
 __all__ = [
     "DOCS",
     "GENERATED",
     "exercises",
     "figures",
+    "folded",
     "front",
     "lecture_numbers",
     "lectures",
     "operations",
+    "pictures",
+    "plots",
 ]

@@ -1,0 +1,20 @@
+// What a page does beyond being read: a link opens the fold it names, the contents show where one is.
+(() => {
+  const unfold = () => {
+    const name = decodeURIComponent(location.hash.slice(1));
+    const found = name && document.getElementById(name);
+    const fold = found && found.closest("details");
+    if (!fold) return;
+    fold.open = true;
+    fold.scrollIntoView({ block: "start" });
+  };
+  const here = () => {
+    const entry = document.querySelector(".sidebar-tree .current-page");
+    const frame = entry && entry.closest(".sidebar-scroll");
+    if (!frame) return;
+    const place = entry.getBoundingClientRect().top - frame.getBoundingClientRect().top;
+    frame.scrollTop += place - frame.clientHeight / 3;
+  };
+  addEventListener("hashchange", unfold);
+  addEventListener("DOMContentLoaded", () => { here(); unfold(); });
+})();

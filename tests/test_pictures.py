@@ -1,0 +1,89 @@
+"""Every operation has a picture, and its own text draws it."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import functools
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from refimpl.op import Op
+from refimpl.registry import OPS
+from tests.textbook import folded, operations, pictures, plots
+
+ALL = [pytest.param(op, id=op.name) for op in OPS.values()]
+
+
+def wrong(op):
+    """The operation with another text: one more than twice the square, with the sign kept."""
+
+    @functools.wraps(op.text)
+    def text(*args, **kwargs):
+        found = op.text(*args, **kwargs)
+        if isinstance(found, tuple):
+            return tuple(2 * np.abs(x) * np.asarray(x) + 1 for x in found)
+        return 2 * np.abs(found) * np.asarray(found) + 1
+
+    return dataclasses.replace(op, text=text)
+
+
+@pytest.mark.parametrize("op", ALL)
+def test_the_picture_of_an_operation_is_drawn_by_its_own_text(op):
+    drawn = pictures.picture(op)
+    assert drawn.caption
+    for panel in drawn.panels:
+        assert ElementTree.fromstring(panel).tag
+        assert "nan" not in panel
+    assert pictures.picture(wrong(op)).panels != drawn.panels
+
+
+@pytest.mark.parametrize("op", ALL[::7])
+def test_the_page_of_an_operation_shows_a_picture_beside_its_equation(op):
+    page = operations.page(op, {})
+    equation = page.partition("\n## Equation")[2].partition("\n## ")[0]
+    assert equation.count("```{picture} ") + equation.count("```{drawing} ") == 1
+
+
+def scaled_shift(x, scale):
+    return scale * x + 1
+
+
+def test_a_function_of_another_chapter_has_a_picture_without_a_record():
+    from refimpl.axes import Array, Float
+
+    scaled_shift.__annotations__ = {
+        "x": Float[Array, "..."],
+        "scale": Float[Array, "..."],
+        "return": Float[Array, "..."],
+    }
+    drawn = pictures.picture(Op(scaled_shift))
+    assert "scale = 2" in drawn.html
+
+
+def test_a_tangent_has_the_slope_that_the_gradient_returns():
+    frame = plots.Frame((0.0, 1.0), (0.0, 1.0), (0.0, 0.0, 100.0, 100.0))
+    line, _ = plots.touching((0.5, 0.5, 1.0), frame)
+    left, right = line.split('d="M')[1].split('"')[0].split("L")
+    (a, b), (x, y) = (map(float, end.split()) for end in (left, right))
+    assert x - a == pytest.approx(b - y, abs=0.2)  # up to the digits that are written
+
+
+def test_numbers_and_ticks_are_short():
+    assert doctest.testmod(plots).failed == 0
+
+
+def test_a_diff_shows_in_bold_what_differs_within_a_line():
+    assert doctest.testmod(folded).failed == 0
+    html = folded.shown([" x = 1", "-y = np.sqrt(E)", "+y = np.sqrt(D)", "-gone", "+a <", "+b"])
+    assert "<del>-y = np.sqrt(<b>E</b>)</del><ins>+y = np.sqrt(<b>D</b>)</ins>" in html
+    assert "<span> x = 1</span>" in html
+    assert "&lt;" in html
+
+
+@pytest.mark.parametrize("op", ALL[::5])
+def test_every_mistake_of_a_page_is_folded_under_its_name(op):
+    for edit in (*op.mistakes, *op.dialects, *op.lossy):
+        assert folded.edit_named(edit.id) == (op, edit)
