@@ -13,6 +13,7 @@ from typing import Any
 
 import exercises
 import figures
+import moving
 import pictures
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -76,6 +77,21 @@ class PictureOf(Directive):
         """Panels that wrap, and a caption."""
         drawn = pictures.picture(OPS[self.arguments[0]])
         figure = nodes.figure("", nodes.raw("", drawn.html, format="html"), classes=["drawing"])
+        (words,) = parse(self, [drawn.caption])
+        figure += nodes.caption("", "", *words.children)
+        return [figure]
+
+
+class MovingPicture(Directive):
+    """A picture of `moving.py` with its slider."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The frames, the slider, and a caption."""
+        drawn = moving.MOVING[self.arguments[0]]
+        raw = nodes.raw("", drawn.html, format="html")
+        figure = nodes.figure("", raw, classes=["drawing", "moving"])
         (words,) = parse(self, [drawn.caption])
         figure += nodes.caption("", "", *words.children)
         return [figure]
@@ -218,6 +234,7 @@ def setup(app: Any) -> dict[str, bool]:
     app.add_directive("operations", Operations)
     app.add_directive("drawing", Drawing)
     app.add_directive("picture", PictureOf)
+    app.add_directive("moving", MovingPicture)
     app.add_directive("contents-of-the-book", Contents)
     app.add_directive("models", Models)
     app.add_directive("other-pages", OtherPages)

@@ -207,15 +207,16 @@ def ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     return [step * k + 0.0 for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def box_of(frame: Frame, xlabel: str, ylabel: str, rows: bool) -> list[str]:
-    """The two axes with their ticks and names; `rows` have names of their own."""
+def box_of(frame: Frame, xlabel: str, ylabel: str, rows: bool, named: Sequence[str]) -> list[str]:
+    """The two axes with their ticks and names; `rows` and places may have names of their own."""
     left, top, right, bottom = frame.box
     body = [f'<path class="axis" d="M{left} {top}V{bottom}H{right}"/>']
-    for value in ticks(*frame.x, frame.log_x):
+    places = [float(k) for k in range(len(named))] or ticks(*frame.x, frame.log_x)
+    for k, value in enumerate(places):
         x = float(frame.at(value, frame.y[0])[0])
         body += [
             f'<path class="axis" d="M{x:.1f} {bottom}v4"/>',
-            words(x, bottom + 16, number(value)),
+            words(x, bottom + 16, named[k] if named else number(value)),
         ]
     for value in () if rows else ticks(*frame.y, frame.log_y):
         y = float(frame.at(frame.x[0], value)[1])
@@ -284,10 +285,12 @@ def chart(
     size: tuple[int, int] = (300, 190),
     around: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None),
     rows: bool = False,
+    named: Sequence[str] = (),
 ) -> str:
     """Curves over an axis; `log` names logarithmic axes, a tangent is a place and a slope.
 
-    `around` are the ranges of the axes, and `rows` says that the lines are rows of dots.
+    `around` are the ranges of the axes, `rows` says that the lines are rows of dots, and `named`
+    are the names of the places 0, 1, … on the axis.
     """
     names = [line.label for line in lines if line.label]
     top = 24 + 15 * len(names) + (10 if ylabel else 0)
@@ -298,7 +301,7 @@ def chart(
     y = around[1] or limits(everything, "y" in log)
     box = (48.0, float(top), float(size[0] - 10), float(top + size[1] - 60))
     frame = Frame(x, y, box, "x" in log, "y" in log)
-    body = legend(lines if names else (), 48, 30) + box_of(frame, xlabel, ylabel, rows)
+    body = legend(lines if names else (), 48, 30) + box_of(frame, xlabel, ylabel, rows, named)
     for ink, line in enumerate(lines):
         body += drawn(line, frame, ink % INKS)
     body += [piece for tangent in tangents for piece in touching(tangent, frame)]

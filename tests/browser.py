@@ -1,7 +1,8 @@
 """`python -m tests.browser DIR` opens every page of the textbook in headless Chromium, offline.
 
 At the width of a desk and of a telephone, light and dark: nothing is asked of another machine, the
-console stays silent, formulas and figures have a size, and no page is wider than its window.
+console stays silent, formulas and figures have a size, and no page is wider than its window. What
+moves is moved, and stands still without scripts; a link to a folded mistake opens it.
 `--shots OUT PAGE…` leaves pictures of pages instead.
 """
 
@@ -46,6 +47,33 @@ SEEN = """(() => {
     if (e.tabIndex > 0) found.push(`changes the order of the Tab key at ${name(e)}`);
   return found;
 })()"""
+
+
+MOVED = """(() => {
+  const found = [];
+  for (const figure of document.querySelectorAll('figure.moving')) {
+    const input = figure.querySelector('input'), say = figure.querySelector('output');
+    const seen = new Set();
+    for (const place of [input.min, input.max]) {
+      input.value = place;
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+      const shown = [...figure.querySelectorAll('.frame')].filter(e => e.getClientRects().length);
+      if (shown.length == 1 && input.getClientRects().length)
+        seen.add(shown[0].innerHTML + say.textContent);
+    }
+    if (seen.size < 2) found.push(`does not move ${input.parentNode.textContent.trim()}`);
+  }
+  for (const fold of [...document.querySelectorAll('details.edit')].slice(0, 1)) {
+    location.hash = fold.id;
+    dispatchEvent(new HashChangeEvent('hashchange'));
+    if (!fold.open) found.push(`does not open ${fold.id}`);
+  }
+  return found;
+})()"""
+STILL = """[...document.querySelectorAll('figure.moving')].filter(figure =>
+  [...figure.querySelectorAll('.frame')].filter(e => e.getClientRects().length).length != 1
+  || figure.querySelector('input').getClientRects().length
+).map(figure => `has no still picture ${figure.textContent.trim().slice(0, 40)}`)"""
 
 
 class Browser:
@@ -180,7 +208,13 @@ def problems(place: Path) -> list[str]:
             for path in paths:
                 browser.open(path)
                 where = f"{path.relative_to(place)}, {width} pixels, {theme}:"
-                found += [f"{where} {x}" for x in browser.run(SEEN) + browser.complaints()]
+                seen = browser.run(SEEN) + browser.run(MOVED)
+                found += [f"{where} {x}" for x in seen + browser.complaints()]
+        browser.ask("Emulation.setScriptExecutionDisabled", value=True)
+        for path in (path for path in paths if 'class="drawing moving' in path.read_text()):
+            browser.open(path)
+            where = f"{path.relative_to(place)}, without scripts:"
+            found += [f"{where} {x}" for x in browser.run(STILL)]
     return found
 
 

@@ -22,6 +22,12 @@ BAD = {
 }
 
 
+FRAMES = '<div class="frame">1</div><div class="frame">2</div>'
+SLIDER = '<label class="slider"><input type="range" max="1"><output></output></label>'
+BAD[f'<figure class="drawing moving">{FRAMES}{SLIDER}</figure>'] = "does not move"
+BAD['<details class="edit" id="fold"><summary>x</summary></details>'] = "does not open fold"
+
+
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="Chromium is not installed")
 def test_what_a_browser_sees_wrong_is_found(tmp_path):
     (tmp_path / "good.html").write_text(GOOD.format("<math><mi>x</mi></math><p>words</p>"))
@@ -32,3 +38,6 @@ def test_what_a_browser_sees_wrong_is_found(tmp_path):
     for place, says in enumerate(BAD.values()):
         mine = [x for x in found if x.startswith(f"bad{place}.html, 360 ") and says in x]
         assert len(mine) == len(LOOKS) // 2, f"{says}: {found}"
+    still = [x for x in found if "without scripts" in x]
+    assert [x for x in still if "has no still picture" in x] == still
+    assert len(still) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import doctest
 import functools
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from refimpl.op import Op
 from refimpl.registry import OPS
-from tests.textbook import folded, operations, pictures, plots
+from tests.textbook import DOCS, folded, moving, operations, pictures, plots
 
 ALL = [pytest.param(op, id=op.name) for op in OPS.values()]
 
@@ -61,6 +62,29 @@ def test_a_function_of_another_chapter_has_a_picture_without_a_record():
     }
     drawn = pictures.picture(Op(scaled_shift))
     assert "scale = 2" in drawn.html
+
+
+@pytest.mark.parametrize("name", [name for name in moving.MOVING if name != "obeying"])
+def test_what_moves_has_a_frame_for_each_place_and_a_still_one(name):
+    drawn = moving.MOVING[name]
+    frames = drawn.frames()
+    assert len({frame.panels for frame in frames}) == len(frames) > 4
+    assert len({frame.says for frame in frames}) == len(frames)
+    assert drawn.html.count('frame panels shown"') == 1
+    assert f"<output>{frames[drawn.still].says}</output>" in drawn.html
+
+
+def test_the_chapters_show_all_that_moves():
+    chapters = "".join(path.read_text() for path in (DOCS / "chapters").glob("*.md"))
+    assert set(re.findall(r"```{moving} (\w+)", chapters)) == set(moving.MOVING)
+
+
+def test_frames_are_what_the_operations_return():
+    frames = moving.MOVING["warmth"].frames()
+    (first, middle, last) = (frames[i].panels[0] for i in (0, 20, 40))
+    assert "pfalz 0.484, mosel 0.396, rhein 0.119" in middle  # the lecture's table
+    assert "rhein 0.000" in first
+    assert "rhein 0.305" in last  # 1 / (1 + exp(0.12) + exp(0.14)), by hand
 
 
 def test_a_tangent_has_the_slope_that_the_gradient_returns():

@@ -13,6 +13,7 @@ import folded  # noqa: E402
 import front  # noqa: E402
 import lecture_numbers  # noqa: E402
 import lectures  # noqa: E402
+import moving  # noqa: E402
 import operations  # noqa: E402
 import pictures  # noqa: E402
 import plots  # noqa: E402
@@ -26,6 +27,7 @@ __all__ = [
     "front",
     "lecture_numbers",
     "lectures",
+    "moving",
     "operations",
     "pictures",
     "plots",

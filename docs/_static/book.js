@@ -15,6 +15,24 @@
     const place = entry.getBoundingClientRect().top - frame.getBoundingClientRect().top;
     frame.scrollTop += place - frame.clientHeight / 3;
   };
+  const move = figure => {
+    const frames = [...figure.querySelectorAll(".frame")];
+    const label = figure.querySelector(".slider");
+    const input = label.querySelector("input");
+    const show = () => {
+      const frame = frames[input.value];
+      frames.forEach(other => other.classList.toggle("shown", other === frame));
+      label.querySelector("output").textContent = frame.dataset.says;
+      input.setAttribute("aria-valuetext", frame.dataset.says);
+    };
+    input.addEventListener("input", show);
+    label.hidden = false;
+    show();
+  };
   addEventListener("hashchange", unfold);
-  addEventListener("DOMContentLoaded", () => { here(); unfold(); });
+  addEventListener("DOMContentLoaded", () => {
+    here();
+    unfold();
+    document.querySelectorAll("figure.moving").forEach(move);
+  });
 })();
