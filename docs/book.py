@@ -204,7 +204,15 @@ def point_inwards(app: Any, name: str, content: list[str]) -> None:
     """What names or links to a file or an operation of the repository links to its page here."""
     content[0] = content[0].replace("](../golden/README.md)", "](golden.md)")
     if name == "gradients":
-        content[0] = re.sub(r"`(\w+_vjp)`", r"[`\1`](ops/\1.md)", content[0])
+        head, *parts = re.split(r"(?m)^(?=## )", content[0])
+        content[0] = head + "".join(map(with_slope, parts))
+
+
+def with_slope(section: str) -> str:
+    """A section on gradients, with the picture of the first, and each linked to its page."""
+    names = re.findall(r"`(\w+_vjp)`", section)
+    linked = re.sub(r"`(\w+_vjp)`", r"[`\1`](ops/\1.md)", section)
+    return linked + (f"```{{picture}} {names[0]}\n```\n\n" if names else "")
 
 
 def beside(app: Any, tree: nodes.document) -> None:

@@ -12,7 +12,7 @@ from refimpl.registry import CHAPTERS  # noqa: E402
 project = "refimpl"
 author = "the authors of refimpl"
 version = release = refimpl.__version__
-extensions = ["myst_parser", "mathml", "folded", "book"]
+extensions = ["myst_parser", "mathml", "folded", "measured", "book"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 smartquotes_action = "q"  # dots stay dots: they are axes

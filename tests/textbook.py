@@ -13,6 +13,7 @@ import folded  # noqa: E402
 import front  # noqa: E402
 import lecture_numbers  # noqa: E402
 import lectures  # noqa: E402
+import measured  # noqa: E402
 import moving  # noqa: E402
 import operations  # noqa: E402
 import pictures  # noqa: E402
@@ -27,6 +28,7 @@ __all__ = [
     "front",
     "lecture_numbers",
     "lectures",
+    "measured",
     "moving",
     "operations",
     "pictures",

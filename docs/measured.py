@@ -1,0 +1,104 @@
+"""Pages of measurements: a picture above each table of errors, and long tables folded under a line.
+
+The pages are written by other commands and stay as they are; this reads the tables that Sphinx has
+parsed. A column counts as errors if it is named after a precision or says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from docutils import nodes
+from folded import fold, fold_line
+from kinds import Calm
+from plots import Frame, box_of, panel, words
+
+LONG = 20  # rows of a table that is folded
+ENOUGH = 12  # errors that are worth a picture
+ERRORS = re.compile(r"float\d\d|bfloat16|error\b")
+LIMITS = (1e-4, 1e8)  # what is smaller or larger stands at the edge
+TALL = 44  # pixels of a row
+
+
+def header(table: nodes.table) -> list[str]:
+    """The names of a table's columns."""
+    (head,) = table.findall(nodes.thead)
+    return [entry.astext() for entry in head.findall(nodes.entry)]
+
+
+def body(table: nodes.table) -> list[list[nodes.entry]]:
+    """The cells of a table, by row."""
+    (inside,) = table.findall(nodes.tbody)
+    return [list(row.findall(nodes.entry)) for row in inside.findall(nodes.row)]
+
+
+def errors(table: nodes.table) -> dict[str, list[tuple[float, int, str]]]:
+    """By column, each error ÷ allowed with its ink and row: 1 deviates, 2 is a known convention."""
+    found: dict[str, list[tuple[float, int, str]]] = {}
+    for place, name in enumerate(header(table)):
+        if not ERRORS.search(name):
+            continue
+        for row in body(table):
+            first = row[place].astext().partition(" ")[0]
+            if re.fullmatch(r"∞|[\d.]+(e[-+]?\d+)?", first):
+                value = np.inf if first == "∞" else float(first)
+                bold = next(row[place].findall(nodes.strong), None) is not None
+                ink = 1 if bold else 2 if value > 1 else 0
+                found.setdefault(name, []).append((value, ink, row[0].astext()))
+    return found
+
+
+def strips(found: dict[str, list[tuple[float, int, str]]]) -> str:
+    """A row of dots for each column, on one logarithmic axis, with the limit at 1."""
+    height, width = 30 + TALL * len(found), 620
+    frame = Frame(LIMITS, (0.0, 1.0), (150.0, 26.0, width - 12.0, float(height)), log_x=True)
+    drawn = box_of(frame, "error ÷ allowed", "", True, ())
+    limit = float(frame.at(1.0, 0.0)[0])
+    drawn.append(f'<path class="axis limit" d="M{limit:.1f} 26V{height}"/>')
+    spread = Calm(5).uniform((4096,), -0.32, 0.32) * TALL
+    for k, (name, values) in enumerate(found.items()):
+        middle = 28 + TALL * (k + 0.5)
+        drawn.append(words(142, middle + 4, name, "end"))
+        for i, (value, ink, row) in enumerate(values):
+            x = float(frame.at(np.clip(value, *LIMITS), 0.0)[0])
+            dot = f'cx="{x:.1f}" cy="{middle + spread[i]:.1f}" r="3"'
+            drawn.append(f'<circle class="dot ink{ink}" {dot}><title>{row}</title></circle>')
+    about = f"Errors over what is allowed, for {', '.join(found)}"
+    return panel(width, height + 36, "", drawn, about)
+
+
+def pictured(table: nodes.table) -> nodes.figure | None:
+    """The picture of a table's errors, if it has any."""
+    found = errors(table)
+    if sum(map(len, found.values())) < ENOUGH:
+        return None
+    beyond = {row: None for values in found.values() for _, ink, row in values if ink == 1}
+    raw = nodes.raw("", f'<div class="panels">{strips(found)}</div>', format="html")
+    figure = nodes.figure("", raw, classes=["drawing"])
+    says = "Every number of the table is a dot; right of the line it is more than may be, and in "
+    says += "green a known convention. Zero and infinity stand at the edges. "
+    told = f"What deviates, in orange: {', '.join(beyond)}." if beyond else "Nothing deviates."
+    figure += nodes.caption("", says + told)
+    return figure
+
+
+def fold_tables(app: Any, tree: nodes.document) -> None:
+    """Put pictures above tables of errors, and long tables into a line that opens."""
+    for number, table in enumerate(list(tree.findall(nodes.table)), 1):
+        rows, picture = len(body(table)), pictured(table)
+        if rows < LONG and picture is None:
+            continue
+        box = fold(ids=[f"table-{number}"], classes=["edit"])
+        box += fold_line("", f"The table, {rows} rows: {', '.join(header(table)[:3])}, …")
+        if picture is not None:
+            picture["ids"].append(f"picture-{number}")
+        table.replace_self([*filter(None, [picture]), box])
+        box += table
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Look at every page once it has been read."""
+    app.connect("doctree-read", fold_tables)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
