@@ -106,4 +106,4 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:                             ## remove everything that was installed or built
-	rm -rf $(VENV) build dist *.egg-info docs/ops docs/models docs/drawn docs/lectures.md docs/clases.md docs/golden.md
+	rm -rf $(VENV) build dist *.egg-info docs/ops docs/decks docs/models docs/drawn docs/lectures.md docs/clases.md docs/golden.md

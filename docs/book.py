@@ -18,7 +18,7 @@ import pictures
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
-from lectures import lecture_page
+from lectures import deck_page, lecture_page, lectures
 from operations import HERE, ROOT, measured, model_page, models, page, plain, sections, title
 
 from refimpl.axes import AXES
@@ -234,6 +234,9 @@ def generate(app: Any) -> None:
     write(HERE / "golden.md", golden_page())
     write(HERE / "lectures.md", lecture_page("en"))
     write(HERE / "clases.md", lecture_page("es"))
+    for language in ("en", "es"):
+        for deck in lectures()["decks"]:
+            write(HERE / "decks" / f"{language}-{deck}.md", deck_page(language, deck))
     figures.write(HERE / "drawn")
 
 

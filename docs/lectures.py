@@ -23,8 +23,12 @@ WORDS = {
         "rows": "rows",
         "priority": "priority",
         "covered": "with an operation, a page or a computation",
-        "slide": "Slide",
+        "deck": "Deck",
+        "beside": "The rows of this deck, to be read beside its slides. All decks together: ",
+        "slide": "Printed",
         "computed": "Computed",
+        "correction": "Correction",
+        "note": "Note",
         "errata": "Errata",
         "never": "What cannot be recomputed",
         "here": "Here",
@@ -43,15 +47,19 @@ WORDS = {
     },
     "es": {
         "title": "Las clases, fila a fila",
-        "lead": "Qué dicen cinco presentaciones y qué se hace aquí con ello. Un número en negrita "
-        "no es el que sale; detrás figura el que sale. Cada cálculo se ejecuta al construir esta "
-        "página y en las pruebas.",
+        "lead": "Qué dicen cinco presentaciones y qué se hace aquí con ello. Si una diapositiva "
+        "imprime un número equivocado, ese número va en negrita y el correcto le sigue. Cada "
+        "cálculo se ejecuta al construir esta página y en las pruebas.",
         "decks": "Presentaciones",
         "rows": "filas",
         "priority": "prioridad",
         "covered": "con una operación, una página o un cálculo",
-        "slide": "Diapositiva",
+        "deck": "Presentación",
+        "beside": "Las filas de esta presentación, para leerlas junto a sus diapositivas. Todas: ",
+        "slide": "Impreso",
         "computed": "Calculado",
+        "correction": "Corrección",
+        "note": "Nota",
         "errata": "Fe de erratas",
         "never": "Lo que no se puede recalcular",
         "here": "Aquí",
@@ -90,45 +98,63 @@ def agrees(value: float, printed: str) -> bool:
     return bool(abs(value - float(printed)) <= 0.5 * 10.0**-digits + rounding)
 
 
-def show(value: Any) -> str:
-    """A computed value for a page."""
+def show(value: Any, language: str = "en") -> str:
+    """A computed value for a page; in Spanish with a decimal comma."""
     if isinstance(value, (bool, np.bool_, int, np.integer)):
         return str(value)
     if np.isinf(value):
         return "−∞" if value < 0 else "∞"
-    return f"{value:.10g}" if abs(value) > 1000 else f"{value:.6g}"
+    return local(f"{value:.10g}" if abs(value) > 1000 else f"{value:.6g}", language)
 
 
-def lecture_row(row: dict[str, Any], language: str) -> list[str]:
-    """One row: what the slide says, where it is here, what comes out."""
+def local(number: str, language: str) -> str:
+    """A number as it is written in a language."""
+    return number.replace(".", ",") if language == "es" else number
+
+
+def facts_of(row: dict[str, Any], language: str, up: str) -> str:
+    """In which decks a row is, and where its subject is here; `up` leads to the first page."""
     words = WORDS[language]
-    lines = [f"### {row['id']}: {plain(row[language])}", ""]
-    facts = [
-        f"{words['decks']} {', '.join(row['decks'].split())}",
-        f"{words['priority']} {row['priority']}",
-    ]
-    here = [f"[`{name}`](ops/{name}.md)" for name in row.get("ops", "").split() if name in OPS]
-    here += [
-        f"[`refimpl.models.{name}`](models/{name}.md)" for name in row.get("models", "").split()
-    ]
+    here = [f"[`{name}`]({up}ops/{name}.md)" for name in row.get("ops", "").split() if name in OPS]
+    for name in row.get("models", "").split():
+        here.append(f"[`refimpl.models.{name}`]({up}models/{name}.md)")
     if "page" in row:
-        here.append(f"[{title(row['page'].rpartition('/')[2])}]({row['page']}.md)")
-    if here:
-        facts.append(f"{words['here']}: {', '.join(here)}")
-    lines += [" · ".join(facts), ""]
+        here.append(f"[{title(row['page'].rpartition('/')[2])}]({up}{row['page']}.md)")
+    facts = [
+        f"{words['deck']} {', '.join(row['decks'].split())}",
+        f"{words['priority']} {row['priority']}",
+        *([f"{words['here']}: {', '.join(here)}"] if here else []),
+    ]
+    return " · ".join(facts)
+
+
+def result_of(row: dict[str, Any], language: str) -> list[str]:
+    """The numbers of a row, as printed and as computed, and the code that computes them."""
+    words, values = WORDS[language], computed(row)
+    if "slide" in row:
+        told, printed = words["slide"], []
+        for i, (number, value) in enumerate(zip(row["slide"], values, strict=True)):
+            number, right = local(number, language), show(value, language)
+            printed.append(f"**{number}** ({right})" if i in row.get("wrong", []) else number)
+    else:
+        told, printed = words["computed"], [show(value, language) for value in values]
+    before = "".join(f"{part.strip()}\n" for part in row.get("with", "").split("; ") if part)
+    apart = "; " if language == "es" else ", "
+    code = ["```python", before + row["compute"], "```"]
+    return [f"**{told}**: {apart.join(printed)}", "", *code, ""]
+
+
+def lecture_row(row: dict[str, Any], language: str, up: str = "") -> list[str]:
+    """One row: what the slide says, where it is here, what comes out, what is to be corrected."""
+    words = WORDS[language]
+    lines = [f"### {row['id']}: {plain(row[language])}", "", facts_of(row, language, up), ""]
+    if "tex" in row:
+        lines += [f"$${row['tex']}$$", ""]
     if "compute" in row:
-        values = computed(row)
-        if "slide" in row:
-            printed = [
-                f"**{number}** ({show(value)})" if i in row.get("wrong", []) else number
-                for i, (number, value) in enumerate(zip(row["slide"], values, strict=True))
-            ]
-            lines += [f"{words['slide']}: {', '.join(printed)}", ""]
-        else:
-            lines += [f"{words['computed']}: {', '.join(map(show, values))}", ""]
-        before = "".join(f"{part.strip()}\n" for part in row.get("with", "").split("; ") if part)
-        lines += ["```python", before + row["compute"], "```", ""]
-    return [*lines, plain(row[f"note_{language}"]), ""]
+        lines += result_of(row, language)
+    kind = "correction" if "erratum" in row else "note"
+    note = f"**{words[kind]}**: {plain(row[f'note_{language}'])}"
+    return [*lines, f":::{{container}} {kind}", note, ":::", ""]
 
 
 def counts() -> dict[str, tuple[int, int]]:
@@ -146,9 +172,11 @@ def lecture_page(language: str) -> str:
     words, data = WORDS[language], lectures()
     rows = data["row"]
     lines = [f"# {words['title']}", "", words["lead"], "", f"## {words['decks']}", ""]
-    lines += [f"- **{name}** {plain(deck)}" for name, deck in data["decks"].items()]
+    for name, deck in data["decks"].items():
+        lines.append(f"- **{name}** [{plain(deck)}](decks/{language}-{name}.md)")
+    pages = [f"decks/{language}-{name}" for name in data["decks"]]
+    lines += ["", "```{toctree}", ":hidden:", "", *pages, "```", ""]
     lines += [
-        "",
         f"| {words['priority']} | | {words['rows']} | {words['covered']} |",
         "|---|---|---:|---:|",
     ]
@@ -159,16 +187,32 @@ def lecture_page(language: str) -> str:
     for row in known:
         note = re.sub(r" \((Shown|Se muestra)[^)]*\)", "", row["note_" + language])
         lines.append(f"- **{row['erratum']}** {plain(row[language])} {plain(note)} ({row['id']})")
-    for letter in "ABCDEFG":
-        lines += ["", f"## {words[letter]}", ""]
-        for row in rows:
-            if row["id"].startswith(letter) and row["priority"] != "X":
-                lines += lecture_row(row, language)
-    lines += [f"## {words['never']}", ""]
-    for row in rows:
-        if row["priority"] == "X":
-            lines += lecture_row(row, language)
+    lines += ["", *by_subject(rows, language)]
     return "\n".join(lines)
+
+
+def by_subject(rows: list[dict[str, Any]], language: str, up: str = "") -> list[str]:
+    """Rows under the headings of their subjects; last, those that cannot be computed."""
+    words, lines = WORDS[language], []
+    for letter in "ABCDEFG":
+        chosen = [r for r in rows if r["id"].startswith(letter) and r["priority"] != "X"]
+        if chosen:
+            lines += [f"## {words[letter]}", ""]
+            lines += [line for row in chosen for line in lecture_row(row, language, up)]
+    chosen = [row for row in rows if row["priority"] == "X"]
+    if chosen:
+        lines += [f"## {words['never']}", ""]
+        lines += [line for row in chosen for line in lecture_row(row, language, up)]
+    return lines
+
+
+def deck_page(language: str, deck: str) -> str:
+    """The rows of one deck, to be read along with its slides."""
+    words, data = WORDS[language], lectures()
+    rows = [row for row in data["row"] if deck in row["decks"].split()]
+    back = f"[{words['title']}](../{'lectures' if language == 'en' else 'clases'}.md)."
+    lines = [f"# {words['deck']} {deck}: {data['decks'][deck]}", "", words["beside"] + back, ""]
+    return "\n".join([*lines, *by_subject(rows, language, "../")])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import inspect
 import re
 from pathlib import Path
 
-from refimpl.op import Op
 from refimpl.registry import OPS
 from tests.textbook import DOCS, front
 
@@ -16,21 +15,15 @@ KNOWN = ("laws", "mistakes", "dialects")
 
 
 def operations() -> str:
-    """The table of chapters: what stands in each, and how much is known about it."""
-    lines = ["| chapter | operations | laws | mistakes | dialects |", "|---|---|---:|---:|---:|"]
+    """The table of chapters: a line each, how many operations, and how much is known about them."""
+    lines = ["| chapter | operations | laws | mistakes | dialects |", "|---|---:|---:|---:|---:|"]
     for chapter in dict.fromkeys(op.chapter for op in OPS.values()):
         ops = [op for op in OPS.values() if op.chapter == chapter]
-        names = {op.name for op in ops}
-        words = (f"`{n}` ∇" if f"{n}_vjp" in names else f"`{n}`" for n in _bases(names, ops))
-        counts = (sum(len(getattr(op, kind)) for op in ops) for kind in KNOWN)
-        link = f"[{chapter.replace('_', ' ')}](refimpl/ops/{chapter}/reference.py)"
-        lines.append(f"| {link} | {' · '.join(words)} | {' | '.join(map(str, counts))} |")
+        counts = [len(ops), *(sum(len(getattr(op, kind)) for op in ops) for kind in KNOWN)]
+        name = chapter.replace("_", " ")
+        links = f"[{name}](docs/chapters/{chapter}.md), [code](refimpl/ops/{chapter}/reference.py)"
+        lines.append(f"| {links} | {' | '.join(map(str, counts))} |")
     return "\n".join(lines)
-
-
-def _bases(names: set[str], ops: list[Op]) -> list[str]:
-    """The operations that are not the gradient of another one of the chapter."""
-    return [op.name for op in ops if op.name.removesuffix("_vjp") not in names - {op.name}]
 
 
 def page(name: str) -> str:

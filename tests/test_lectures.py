@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 
 import numpy as np
 import pytest
@@ -73,6 +74,34 @@ def test_both_pages_hold_every_row():
         page = lectures.lecture_page(language)
         assert all(f"### {row['id']}: " in page for row in DATA["row"])
         assert page.count("```python") == len(COMPUTED)
+
+
+def test_a_row_in_spanish_has_decimal_commas_and_separates_numbers_by_semicolons():
+    (row,) = (row for row in DATA["row"] if row.get("slide") == ["86", "307", "632"])
+    (line,) = (x for x in lectures.result_of(row, "es") if x.startswith("**"))
+    assert line == "**Impreso**: **86** (86,5677); **307** (304,327); 632"
+
+
+def test_no_number_of_the_spanish_page_has_a_decimal_point():
+    prose = re.sub(
+        r"```.*?```|`[^`]*`|\$\$.*?\$\$|\]\(.*?\)", "", lectures.lecture_page("es"), flags=re.S
+    )
+    found = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", prose)
+    assert found == []
+
+
+@pytest.mark.parametrize("deck", DATA["decks"])
+def test_each_deck_has_a_page_with_its_rows_and_no_others(deck):
+    for language in ("en", "es"):
+        page = lectures.deck_page(language, deck)
+        for row in DATA["row"]:
+            assert (f"### {row['id']}: " in page) == (deck in row["decks"].split())
+        assert not re.findall(r"\]\((?:ops|models|chapters)/", page)  # a folder up
+
+
+def test_decks_and_rows_have_names_of_different_kinds():
+    assert all(deck.isdigit() for deck in DATA["decks"])
+    assert all(row["id"][0].isalpha() for row in DATA["row"])
 
 
 def test_parameters_are_counted_as_published():
