@@ -54,6 +54,10 @@ def test_every_row_down_to_the_systems_that_are_named_has_a_place():
     assert all(count == here > 0 for count, here in map(counts.get, "012"))
 
 
+def test_every_row_with_an_operation_computes():
+    assert [row["id"] for row in DATA["row"] if "ops" in row and "compute" not in row] == []
+
+
 def test_every_erratum_of_the_decks_is_carried():
     assert {row["erratum"] for row in DATA["row"] if "erratum" in row} == set(range(1, 21))
 
