@@ -14,6 +14,7 @@ CHAPTERS = (
     "layers",
     "gates",
     "images",
+    "convolution",
     "patch_embedding",
     "positions",
     "attention",

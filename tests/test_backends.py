@@ -96,6 +96,17 @@ def spends_all(inputs: dict[str, Any]) -> bool:
     return bool(np.any(1 - earlier - fresh < 1e-6 * (1 - earlier)))
 
 
+def differs_in_float32(inputs: dict[str, Any]) -> bool:
+    """Whether a factor rounded to float32 finds another pixel than whole numbers do."""
+    sides = zip(inputs["images"].shape[2:], (inputs["tall"], inputs["wide"]), strict=True)
+    return any(
+        int(np.float32(i) * (np.float32(n) / np.float32(m))) != i * n // m
+        for n, m in sides
+        for i in range(m)
+    )
+
+
+TO_82 = {"images": np.arange(2.0).reshape(1, 1, 2, 1), "tall": 82, "wide": 1}
 HIDDEN = np.array([[-np.inf, -np.inf], [0.0, 1.0]])
 HIDDEN_GRADIENT = {"z": HIDDEN, "grad": np.eye(2)}
 ONE_SIDED = np.array([[1.0, 1.01, 0.99, 1.02]])
@@ -249,6 +260,13 @@ DEVIATIONS = [
         for op, name, shows in (
             ("log_softmax", "z", {"z": FAR}),
             ("cross_entropy", "logits", {"logits": FAR, "labels": np.array([1])}),
+        )
+    ),
+    *(
+        Deviation("torch", op, "the factor is rounded to float32", differs_in_float32, shows)
+        for op, shows in (
+            ("resize_nearest", TO_82),
+            ("resize_nearest_vjp", TO_82 | {"grad": np.ones((1, 1, 82, 1))}),
         )
     ),
     *(

@@ -34,6 +34,7 @@ LIBRARY = {
     "lp_normalization": "onnx",
     "jax_attention": "jax",
     "column": "torch",
+    "nearest_factor": "torch",
     "liger_group_norm": "liger_kernel",
     "pallas_bias": "jax",
     "splash_hidden_row": "jax",

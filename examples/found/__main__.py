@@ -134,6 +134,38 @@ def column() -> Iterator[Pair]:
         yield f"0, 1, 4 made two, {mode}", [round(x, 4) for x in got.tolist()], right
 
 
+def nearest_factor() -> Iterator[Pair]:
+    """PyTorch: a nearest resize multiplies by a factor that was rounded to float32."""
+    import torch
+
+    def picked(size: int, target: int) -> list[int]:
+        column = torch.arange(float(size)).reshape(1, 1, size, 1)
+        resized = torch.nn.functional.interpolate(column, (target, 1), mode="nearest")
+        return [int(x) for x in resized.flatten()]
+
+    def right(size: int, target: int) -> list[int]:
+        return [i * size // target for i in range(target)]
+
+    yield "the pixel at 41 of 82 made of 2", picked(2, 82)[41], right(2, 82)[41]
+    pairs = [(n, m) for n in range(1, 33) for m in range(1, 129)]
+    wrong = sum(picked(n, m) != right(n, m) for n, m in pairs)
+    yield f"of {len(pairs)} pairs of sizes, those that differ", wrong, 0
+
+
+def flow_shifted_twice() -> Iterator[Pair]:
+    """diffusers: the last time of a flow is shifted as the table is made, and once more."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    def shifted(time: float) -> float:
+        return 3 * time / (1 + 2 * time)
+
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler.set_timesteps(4)
+    for i, time in enumerate(np.linspace(1, 1 / 1000, 4)):
+        got = round(scheduler.sigmas[i].item(), 6)
+        yield f"time {i} of four, shifted by 3", got, round(shifted(time), 6)
+
+
 def lp_normalization() -> Iterator[Pair]:
     """ONNX's reference evaluator: the norm of order 1 sums without magnitudes."""
     from onnx import TensorProto, helper
@@ -357,6 +389,8 @@ FOUND = {
         flat_threshold,
         lp_normalization,
         column,
+        nearest_factor,
+        flow_shifted_twice,
         jax_attention,
         tensorflow_gelu,
         tensorflow_empty_batch,

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Previous
     from typing import Annotated as Scale
     from typing import Annotated as Size
+    from typing import Annotated as Stride
     from typing import Annotated as Time
     from typing import Annotated as Total
     from typing import Annotated as Uniform
@@ -166,6 +167,7 @@ else:
     Size = Kind(
         "Size", "the size of the named axis", low=0, integer=True, measures=True, up_to=True
     )
+    Stride = Kind("Stride", "a whole number of at least one", low=1, integer=True)
     Gain = Kind("Gain", "numbers that are not negative", low=0)
     Total = Kind("Total", "whole numbers that are not negative", low=0, integer=True)
     Uniform = Kind("Uniform", "numbers in [0, 1)", low=0, high=1, open_high=True)

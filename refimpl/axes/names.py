@@ -32,7 +32,7 @@ class Axis:
 
 AXES = {
     "B": Axis("batch", repeats=True, sometimes_empty=True),
-    "C": Axis("channels of a normalised feature map within a group", long=8),
+    "C": Axis("channels of a feature map within a group", long=8),
     "D": Axis("width of a token, a feature vector or a layer's input", wide=True, long=2048),
     "E": Axis("head width of queries and keys", wide=True, long=512, long_with_heads=192),
     "F": Axis("head width of values", like="E"),
@@ -41,7 +41,7 @@ AXES = {
     "K": Axis("classes, or kept timesteps", wide=True, long=2048, within="T", long_within=7),
     "M": Axis("keys", wide=True, long=512, like="N"),
     "N": Axis("queries or tokens", repeats=True, sometimes_one=True),
-    "O": Axis("width of a layer's output", like="D"),
+    "O": Axis("width of a layer's output, or output channels within a group", like="D"),
     "P": Axis("patch side", high=4, long=16),
     "Q": Axis("documents that are scored"),
     "R": Axis("query heads that share one key head", usually_one=True),
@@ -49,16 +49,17 @@ AXES = {
     "T": Axis("diffusion steps", low=3, high=12, rare=1000, long=12),
     "V": Axis("words of a vocabulary"),
     "channels": Axis("image channels"),
-    "rows": Axis("patch rows of an image", high=4),
-    "cols": Axis("patch columns of an image", high=4, like="rows"),
+    "rows": Axis("rows of a grid of patches or features", high=4),
+    "cols": Axis("columns of a grid of patches or features", high=4, like="rows"),
     "cuts": Axis("cutouts of each image", repeats=True),
     "height": Axis("image rows", long=16),
     "width": Axis("image columns", long=16, like="height"),
     "levels": Axis("noise levels of a sampler"),
     "side": Axis("rows, and columns, of a pooled cutout", like="height"),
-    "tall": Axis("rows of an image that was resized or cropped", like="height"),
+    "tall": Axis("rows of an image that was resized, cropped or convolved", like="height"),
+    "taps": Axis("rows, and columns, of a kernel", high=4),
     "texts": Axis("texts of a batch, at least one"),
-    "wide": Axis("columns of an image that was resized or cropped", like="width"),
+    "wide": Axis("columns of an image that was resized, cropped or convolved", like="width"),
 }
 
 _PLAIN = Axis()

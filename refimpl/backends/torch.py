@@ -11,6 +11,13 @@ import math
 import torch
 
 from refimpl.backends.parts.derived import gradients as _gradients
+from refimpl.backends.parts.torch_convolution import (  # noqa: F401  found here by their names
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    conv2d,
+    conv_transpose2d,
+    resize_nearest,
+)
 from refimpl.backends.parts.torch_diffusion import (  # noqa: F401  found here by their names
     alpha_bar,
     classifier_free_guidance,

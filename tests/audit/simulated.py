@@ -8,6 +8,7 @@ how exp and quotients are made, and how sloppy the elementary functions are.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -179,7 +180,8 @@ def _contract(subscripts: str, *operands: Simulated) -> Simulated:
     inputs, out = subscripts.split("->")
     summed = "".join(dict.fromkeys(c for c in inputs.replace(",", "") if c not in out))
     whole = np.einsum(f"{inputs}->{out}{summed}", *(x.value for x in operands))
-    rows = np.reshape(whole, (*whole.shape[: len(out)], -1))
+    kept = whole.shape[: len(out)]
+    rows = np.reshape(whole, (*kept, math.prod(whole.shape[len(out) :])))
     like = operands[0]
     rows = rows if like.style.fused else like.accumulated(rows)
     return like.rounded(_add_up(like.made(rows), None, -1))

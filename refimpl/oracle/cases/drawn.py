@@ -249,13 +249,16 @@ def draw_all(
     inputs: dict[str, Any] = {}
     domain = op.domain or ANYWHERE
     sizes = domain.fit(sizes)
+    known = dict(sizes)  # and the whole numbers drawn so far, of which what follows may depend
     for name, spec in op.specs.items():
         if name in op.values:
-            inputs[name] = op.values[name](source, sizes)
+            inputs[name] = op.values[name](source, known)
         elif spec.optional and domain.absent(name, source):
             inputs[name] = None
         else:
             inputs[name] = draw_value(spec, source, sizes, rest, inputs, domain)
+        if spec.scalar and spec.kind.integer:
+            known[name] = inputs[name]
     return op.read(**inputs)
 
 

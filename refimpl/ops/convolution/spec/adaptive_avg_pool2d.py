@@ -1,0 +1,214 @@
+"""What is known about adaptive_avg_pool2d and its gradient: laws, probes and mistakes."""
+
+import numpy as np
+
+from refimpl.gradients import LINEAR_IN_GRAD
+from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import sines
+from refimpl.ops.convolution import reference as text
+from refimpl.ops.images.spec.shared import product, ramp, turned
+
+BINS = "images.pooling_weights"
+STOP = "stop = first - (-edges[1:] // side)"
+UP = 1 + ramp(1, 1, 5, 3)
+
+
+def same_size(f, images, tall, wide):
+    yield f(images, *images.shape[2:]), images
+
+
+def one_pixel(f, images, tall, wide):
+    yield f(images, 1, 1)[:, :, 0, 0], np.mean(images, axis=(2, 3))
+
+
+def whole_squares(f, images, tall, wide):
+    twice = np.repeat(np.repeat(images, 2, axis=2), 2, axis=3)
+    yield f(twice, *images.shape[2:]), text.avg_pool2d(twice, 2)
+
+
+def transposed(f, images, tall, wide):
+    yield f(turned(images), wide, tall), turned(f(images, tall, wide))
+
+
+def mirrored(f, images, tall, wide):
+    yield f(images[:, :, ::-1, ::-1], tall, wide), f(images, tall, wide)[:, :, ::-1, ::-1]
+
+
+def constant(f, images, tall, wide):
+    flat = np.broadcast_to(images[:, :, :1, :1], images.shape)
+    shape = (*images.shape[:2], tall, wide)
+    yield f(flat, tall, wide), np.broadcast_to(images[:, :, :1, :1], shape)
+
+
+def wrong(name, says, old, new, effect, unseen, where=""):
+    given = {"effect": effect, "invisible_when": unseen, "where": where}
+    return Edit(f"adaptive_avg_pool2d/{name}", says, old, new, **given)
+
+
+ADAPTIVE_AVG_POOL2D = Op(
+    text.adaptive_avg_pool2d,
+    laws=(
+        Law("the same size is the image", same_size),
+        Law("one pixel is the mean", one_pixel),
+        Law("whole factors average squares", whole_squares),
+        Law("transposing exchanges rows and columns", transposed),
+        Law("bins are symmetric", mirrored),
+        Law("a constant image stays constant", constant),
+    ),
+    probes=(
+        Probe("seven to three", lambda: {"images": sines(1, 1, 7, 7), "tall": 3, "wide": 3}),
+        Probe("more than there are", lambda: {"images": ramp(1, 2, 3, 4), "tall": 5, "wide": 3}),
+    ),
+    mistakes=(
+        wrong(
+            "bins-do-not-overlap",
+            "rounds the end of a bin down",
+            STOP,
+            "stop = np.maximum(first + edges[1:] // side, start + 1)",
+            "pixels on the border of two bins count once",
+            "the factor is whole",
+            where=BINS,
+        ),
+        wrong(
+            "whole-squares",
+            "gives every bin as many pixels as the factor has, rounded down",
+            STOP,
+            "stop = start + max(size // side, 1)",
+            "pixels between the bins do not count",
+            "the factor is whole",
+            where=BINS,
+        ),
+        wrong(
+            "sum",
+            "adds up the pixels of a bin",
+            "return constant(1, like) * inside / (stop - start)[:, None]",
+            "return constant(1, like) * inside",
+            "brightness grows with the bins",
+            "bins are single pixels",
+            where=BINS,
+        ),
+        wrong(
+            "average-size",
+            "divides by the factor, not by the pixels of the bin",
+            "return constant(1, like) * inside / (stop - start)[:, None]",
+            "return constant(1, like) * inside / max(size / side, 1)",
+            "wide bins are too bright",
+            "the factor is whole",
+            where=BINS,
+        ),
+        wrong(
+            "nearest",
+            "takes the first pixel of each bin",
+            STOP,
+            "stop = start + 1",
+            "fine patterns alias",
+            "the image does not shrink",
+            where=BINS,
+        ),
+        wrong(
+            "rows-for-columns",
+            "gives the columns the bins of as many rows",
+            "pooling_weights(0, images.shape[3], wide,",
+            "pooling_weights(0, min(images.shape[2:]), wide,",
+            "the right of the picture does not count",
+            "the image is no wider than tall",
+        ),
+    ),
+)
+
+
+def vjp_adjoint(f, images, tall, wide, grad):
+    pooled = text.adaptive_avg_pool2d(images, tall, wide)
+    yield product(grad, pooled), product(f(images, tall, wide, grad), images)
+
+
+def vjp_total(f, images, tall, wide, grad):
+    found = f(images, tall, wide, grad)
+    yield np.sum(found, axis=(2, 3)), np.sum(np.sum(grad, axis=3), axis=2)
+
+
+def vjp_transposed(f, images, tall, wide, grad):
+    yield f(turned(images), wide, tall, turned(grad)), turned(f(images, tall, wide, grad))
+
+
+def vjp_same_size(f, images, tall, wide, grad):
+    yield f(grad, tall, wide, grad), grad
+
+
+def wrong_vjp(name, says, old, new, effect, unseen, where=""):
+    given = {"effect": effect, "invisible_when": unseen, "where": where}
+    return Edit(f"adaptive_avg_pool2d_vjp/{name}", says, old, new, **given)
+
+
+ADAPTIVE_AVG_POOL2D_VJP = Op(
+    text.adaptive_avg_pool2d_vjp,
+    outputs=("images_grad",),
+    laws=(
+        Law("is adjoint to the pooling", vjp_adjoint),
+        Law("keeps the sum", vjp_total),
+        Law("transposing exchanges rows and columns", vjp_transposed),
+        Law("the same size brings back what arrives", vjp_same_size),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "seven to three",
+            lambda: {
+                "images": np.zeros((1, 2, 7, 5)),
+                "tall": 3,
+                "wide": 2,
+                "grad": sines(1, 2, 3, 2),
+            },
+        ),
+        Probe(
+            "more than there are",
+            lambda: {"images": np.zeros((1, 1, 3, 4)), "tall": 5, "wide": 3, "grad": UP},
+        ),
+    ),
+    mistakes=(
+        wrong_vjp(
+            "not-divided",
+            "gives every pixel of a bin the whole gradient",
+            "return constant(1, like) * inside / (stop - start)[:, None]",
+            "return constant(1, like) * inside",
+            "large bins dominate",
+            "bins are single pixels",
+            where=BINS,
+        ),
+        wrong_vjp(
+            "bins-do-not-overlap",
+            "rounds the end of a bin down",
+            STOP,
+            "stop = np.maximum(first + edges[1:] // side, start + 1)",
+            "pixels on the border of two bins get one gradient",
+            "the factor is whole",
+            where=BINS,
+        ),
+        wrong_vjp(
+            "average-size",
+            "divides by the factor, not by the pixels of the bin",
+            "return constant(1, like) * inside / (stop - start)[:, None]",
+            "return constant(1, like) * inside / max(size / side, 1)",
+            "wide bins get too much",
+            "the factor is whole",
+            where=BINS,
+        ),
+        wrong_vjp(
+            "resized-back",
+            "pools the gradient to the image's size",
+            "return rows.T @ grad @ columns",
+            "return adaptive_avg_pool2d(grad, *images.shape[2:]) + 0 * (rows.T @ grad @ columns)",
+            "gradients too large where the image shrank",
+            "the size is the same",
+        ),
+        wrong_vjp(
+            "first-pixel",
+            "gives all to the first pixel of each bin",
+            STOP,
+            "stop = start + 1",
+            "most pixels learn nothing",
+            "the image does not shrink",
+            where=BINS,
+        ),
+    ),
+)

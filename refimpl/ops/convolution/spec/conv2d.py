@@ -1,0 +1,283 @@
+"""What is known about conv2d and its gradient: laws, probes and mistakes."""
+
+import numpy as np
+
+from refimpl.gradients import LINEAR_IN_GRAD
+from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import cosines, sines
+from refimpl.ops.convolution import reference as text
+from refimpl.ops.convolution.spec.shared import (
+    CONVOLVED,
+    down_by_two,
+    drawn_grad,
+    one_place,
+    two_groups,
+)
+from refimpl.ops.images.spec.shared import product, turned
+
+PADDED = "edges = (before, after)"
+
+
+def single_pixels(f, images, weight, bias, stride, before, after, dilation, groups):
+    points, C = weight[:, :, :1, :1], weight.shape[1]
+    found = f(images[:, :C], points[: len(weight) // groups], None, 1, 0, 0, 1, 1)
+    yield found, np.einsum("ocij,bcyx->boyx", points[: len(weight) // groups], images[:, :C])
+
+
+def every_stride(f, images, weight, bias, stride, before, after, dilation, groups):
+    whole = f(images, weight, bias, 1, before, after, dilation, groups)
+    part = f(images, weight, bias, stride, before, after, dilation, groups)
+    yield part, whole[:, :, ::stride, ::stride]
+
+
+def zeros_are_pixels(f, images, weight, bias, stride, before, after, dilation, groups):
+    edges = (before, after)
+    padded = np.pad(images, ((0, 0), (0, 0), edges, edges))
+    found = f(padded, weight, bias, stride, 0, 0, dilation, groups)
+    yield found, f(images, weight, bias, stride, before, after, dilation, groups)
+
+
+def groups_alone(f, images, weight, bias, stride, before, after, dilation, groups):
+    C, each = weight.shape[1], len(weight) // groups
+    whole = f(images, weight, None, stride, before, after, dilation, groups)
+    last = f(images[:, -C:], weight[-each:], None, stride, before, after, dilation, 1)
+    yield last, whole[:, -each:]
+
+
+def transposed(f, images, weight, bias, stride, before, after, dilation, groups):
+    found = f(turned(images), turned(weight), bias, stride, before, after, dilation, groups)
+    yield found, turned(f(images, weight, bias, stride, before, after, dilation, groups))
+
+
+def black(f, images, weight, bias, stride, before, after, dilation, groups):
+    found = f(0 * images, weight, bias, stride, before, after, dilation, groups)
+    flat = 0 if bias is None else bias[:, None, None]
+    yield found, 0 * found + flat
+
+
+def wrong(name, says, old, new, effect, unseen, source="", where="", also=()):
+    given = {"effect": effect, "invisible_when": unseen, "source": source, "where": where}
+    return Edit(f"conv2d/{name}", says, old, new, **given, also=also)
+
+
+CONV2D = Op(
+    text.conv2d,
+    laws=(
+        Law("kernels of one tap are a dense layer over the channels", single_pixels),
+        Law("a stride leaves places out", every_stride),
+        Law("zeros around are pixels", zeros_are_pixels),
+        Law("a group knows nothing of the others", groups_alone),
+        Law("image and kernels transposed give the result transposed", transposed),
+        Law("a black image gives the bias", black),
+    ),
+    probes=(
+        Probe("down by two, zeros behind", lambda: {**down_by_two(), "bias": cosines(2)}),
+        Probe("two groups, taps two apart", lambda: {**two_groups(), "bias": 3 + sines(6)}),
+        Probe("a single place", lambda: {**one_place(), "bias": None}),
+    ),
+    mistakes=(
+        wrong(
+            "kernel-mirrored",
+            "turns the kernel by half, as convolution in mathematics does",
+            "np.reshape(weight, (groups",
+            "np.reshape(weight[:, :, ::-1, ::-1], (groups",
+            "features of the mirrored pattern",
+            "the kernels are symmetric",
+        ),
+        wrong(
+            "kernel-transposed",
+            "reads the kernel as (column, row)",
+            "np.reshape(weight, (groups",
+            "np.reshape(np.swapaxes(weight, 2, 3), (groups",
+            "features of the transposed pattern",
+            "the kernels are symmetric",
+        ),
+        wrong(
+            "padded-alike",
+            "pads both sides by the larger number",
+            PADDED,
+            "edges = (max(before, after), max(before, after))",
+            "every output lies a pixel up and to the left",
+            "both sides are padded alike",
+            "https://github.com/pytorch/pytorch/pull/45667",
+            where="windows",
+            also=(("windows", "padded.shape[2:]", "np.add(images.shape[2:], before + after)"),),
+        ),
+        wrong(
+            "zeros-in-front",
+            "puts the zeros behind in front, and those in front behind",
+            PADDED,
+            "edges = (after, before)",
+            "every output lies a pixel down and to the right",
+            "both sides are padded alike",
+            where="windows",
+        ),
+        wrong(
+            "edge-repeated",
+            "repeats the edge in the place of zeros",
+            "np.pad(images, ((0, 0), (0, 0), edges, edges))",
+            'np.pad(images, ((0, 0), (0, 0), edges, edges), "edge")',
+            "bright borders",
+            "nothing is padded",
+            where="windows",
+        ),
+        wrong(
+            "taps-adjacent",
+            "takes the taps to be neighbours",
+            "dilation * np.arange(side)",
+            "np.arange(side)",
+            "the kernel sees a smaller patch",
+            "the dilation is 1",
+            where="windows",
+        ),
+        wrong(
+            "channels-dealt",
+            "deals the channels out to the groups in turn",
+            "(B, groups, C, tall, wide, side, side))",
+            "(B, C, groups, tall, wide, side, side)).swapaxes(1, 2)",
+            "weights meet the channels of other groups",
+            "there is one group, or one channel in each",
+            where="correlated",
+        ),
+        wrong(
+            "bias-in-front",
+            "adds the bias to the image, and so once for each tap",
+            "return sums if bias is None else sums + bias[:, None, None]",
+            "taps = np.sum(kernels, axis=(2, 3, 4)).reshape(outputs, 1, 1)\n"
+            "    return sums if bias is None else sums + taps * bias[:, None, None]",
+            "the bias grows with the weights",
+            "the bias is 0",
+        ),
+        wrong(
+            "no-bias",
+            "forgets the bias",
+            "return sums if bias is None else sums + bias[:, None, None]",
+            "return sums",
+            "every channel is shifted",
+            "the bias is 0",
+        ),
+    ),
+    values=CONVOLVED,
+)
+
+
+def vjp_adjoint(f, images, weight, stride, before, after, dilation, groups, grad):
+    how = stride, before, after, dilation, groups
+    images_grad, weight_grad, _ = f(images, weight, *how, grad)
+    yield product(images_grad, images), product(grad, text.conv2d(images, weight, None, *how))
+    yield product(weight_grad, weight), product(images_grad, images)
+
+
+def vjp_bias(f, images, weight, stride, before, after, dilation, groups, grad):
+    _, _, bias_grad = f(images, weight, stride, before, after, dilation, groups, grad)
+    yield bias_grad, np.sum(np.sum(grad, axis=3), axis=(0, 2))
+
+
+def vjp_of_each_image(f, images, weight, stride, before, after, dilation, groups, grad):
+    how = stride, before, after, dilation, groups
+    whole = f(images, weight, *how, grad)
+    first, rest = f(images[:1], weight, *how, grad[:1]), f(images[1:], weight, *how, grad[1:])
+    yield first[0], whole[0][:1]
+    yield first[1] + rest[1], whole[1]
+
+
+def vjp_groups_alone(f, images, weight, stride, before, after, dilation, groups, grad):
+    C, each = weight.shape[1], len(weight) // groups
+    whole = f(images, weight, stride, before, after, dilation, groups, grad)
+    how = stride, before, after, dilation, 1
+    last = f(images[:, -C:], weight[-each:], *how, grad[:, -each:])
+    yield last[0], whole[0][:, -C:]
+    yield last[1], whole[1][-each:]
+
+
+def vjp_transposed(f, images, weight, stride, before, after, dilation, groups, grad):
+    how = stride, before, after, dilation, groups
+    found = f(turned(images), turned(weight), *how, turned(grad))
+    images_grad, weight_grad, _ = f(images, weight, *how, grad)
+    yield found[0], turned(images_grad)
+    yield found[1], turned(weight_grad)
+
+
+def wrong_vjp(name, says, old, new, effect, unseen, where=""):
+    given = {"effect": effect, "invisible_when": unseen, "where": where}
+    return Edit(f"conv2d_vjp/{name}", says, old, new, **given)
+
+
+CONV2D_VJP = Op(
+    text.conv2d_vjp,
+    outputs=("images_grad", "weight_grad", "bias_grad"),
+    laws=(
+        Law("is adjoint to the convolution in images and weight", vjp_adjoint),
+        Law("the bias gets all that arrives in its channel", vjp_bias),
+        Law("images are apart, the weight collects what each gives", vjp_of_each_image),
+        Law("a group knows nothing of the others", vjp_groups_alone),
+        Law("transposing transposes", vjp_transposed),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe("down by two, zeros behind", lambda: {**down_by_two(), "grad": cosines(1, 2, 2, 2)}),
+        Probe("two groups, taps two apart", lambda: {**two_groups(), "grad": sines(2, 6, 4, 5)}),
+    ),
+    mistakes=(
+        wrong_vjp(
+            "kernel-not-turned",
+            "correlates with the kernel as it is",
+            "kernels[:, :, :, ::-1, ::-1])",
+            "kernels)",
+            "pixels get the gradient of their mirror image",
+            "the kernels are symmetric",
+            where="spread_out",
+        ),
+        wrong_vjp(
+            "not-cropped",
+            "keeps the gradient of the zeros in front, and drops as much behind",
+            "padded_grad[:, :, before : before + height, before : before + width]",
+            "padded_grad[:, :, :height, :width]",
+            "gradients lie too far down and to the right",
+            "nothing is padded in front",
+        ),
+        wrong_vjp(
+            "numbers-together",
+            "puts what arrives side by side, whatever the stride, and stretches it by repeating",
+            "apart = np.pad(x[:, :, :, None, :, None], between)",
+            "apart = np.tile(x[:, :, :, None, :, None], (1, 1, 1, stride, 1, stride))",
+            "pixels get the gradient of neighbouring places",
+            "the stride is 1",
+            where="spread_out",
+        ),
+        wrong_vjp(
+            "weight-mirrored",
+            "gives each tap the gradient of the opposite one",
+            "return images_grad, weight_grad, bias_grad",
+            "return images_grad, weight_grad[:, :, ::-1, ::-1], bias_grad",
+            "kernels learn the mirrored pattern",
+            "the kernel has one tap",
+        ),
+        wrong_vjp(
+            "weight-averaged",
+            "averages the gradient of the weight over the batch",
+            "return images_grad, weight_grad, bias_grad",
+            "return images_grad, weight_grad / len(images), bias_grad",
+            "divided twice where the loss is a mean already",
+            "there is one image",
+        ),
+        wrong_vjp(
+            "bias-averaged",
+            "averages the gradient of the bias over the places",
+            "np.sum(grad, axis=(0, 2, 3))",
+            "np.sum(np.mean(grad, axis=(2, 3)), axis=0)",
+            "the bias learns too slowly",
+            "there is one place",
+        ),
+        wrong_vjp(
+            "groups-dealt",
+            "deals the kernels out to the groups in turn",
+            "np.reshape(weight, (groups, outputs // groups, C, side, side))",
+            "np.swapaxes(np.reshape(weight, (outputs // groups, groups, C, side, side)), 0, 1)",
+            "gradients reach the channels of other groups",
+            "there is one group, or one output in each",
+            where="spread_out",
+        ),
+    ),
+    values={**CONVOLVED, "grad": drawn_grad},
+)

@@ -1,0 +1,262 @@
+"""What is known about conv_transpose2d and its gradient: laws, probes, mistakes and a dialect."""
+
+import numpy as np
+
+from refimpl.gradients import LINEAR_IN_GRAD
+from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import cosines, sines
+from refimpl.ops.convolution import reference as text
+from refimpl.ops.convolution.spec.shared import (
+    TRANSPOSED,
+    drawn_transposed_grad,
+    impulse,
+    up_by_two,
+    up_in_groups,
+)
+from refimpl.ops.images.spec.shared import product, turned
+
+TURNED = "kernels[:, :, :, ::-1, ::-1]"
+
+
+def adjoint(f, x, weight, bias, stride, crop, extra, dilation, groups):
+    found = f(x, weight, None, stride, crop, extra, dilation, groups)
+    seen = text.conv2d(found, weight, None, stride, crop, crop, dilation, groups)
+    yield product(found, found), product(seen, x)
+
+
+def crop_of_the_whole(f, x, weight, bias, stride, crop, extra, dilation, groups):
+    whole = f(x, weight, bias, stride, 0, extra, dilation, groups)
+    found = f(x, weight, bias, stride, crop, extra, dilation, groups)
+    last = [n - 2 * crop for n in whole.shape[2:]]
+    yield found, whole[:, :, crop : crop + last[0], crop : crop + last[1]]
+
+
+def one_number(f, x, weight, bias, stride, crop, extra, dilation, groups):
+    single = x[:, :, :1, :1]
+    found = f(single, weight, None, stride, 0, 0, dilation, groups)
+    each, (_, C, side, _) = len(weight) // groups, weight.shape
+    kernels = np.reshape(weight, (groups, each, C, side, side))
+    numbers = np.reshape(single, (len(x), groups, each))
+    taps = np.einsum("bgo,gocij->bgcij", numbers, kernels)
+    yield (
+        found[:, :, ::dilation, ::dilation],
+        np.reshape(taps, (len(x), groups * C, side, side)),
+    )
+
+
+def groups_alone(f, x, weight, bias, stride, crop, extra, dilation, groups):
+    C, each = weight.shape[1], len(weight) // groups
+    whole = f(x, weight, None, stride, crop, extra, dilation, groups)
+    last = f(x[:, -each:], weight[-each:], None, stride, crop, extra, dilation, 1)
+    yield last, whole[:, -C:]
+
+
+def transposed(f, x, weight, bias, stride, crop, extra, dilation, groups):
+    how = stride, crop, extra, dilation, groups
+    yield f(turned(x), turned(weight), bias, *how), turned(f(x, weight, bias, *how))
+
+
+def black(f, x, weight, bias, stride, crop, extra, dilation, groups):
+    found = f(0 * x, weight, bias, stride, crop, extra, dilation, groups)
+    yield found, 0 * found + (0 if bias is None else bias[:, None, None])
+
+
+def wrong(name, says, old, new, effect, unseen, source="", where="spread_out"):
+    given = {"effect": effect, "invisible_when": unseen, "source": source, "where": where}
+    return Edit(f"conv_transpose2d/{name}", says, old, new, **given)
+
+
+CONV_TRANSPOSE2D = Op(
+    text.conv_transpose2d,
+    laws=(
+        Law("is adjoint to the convolution with the same kernels", adjoint),
+        Law("the crop cuts off every side", crop_of_the_whole),
+        Law("one number gives the kernel, not mirrored", one_number),
+        Law("a group knows nothing of the others", groups_alone),
+        Law("transposing transposes", transposed),
+        Law("nothing gives the bias", black),
+    ),
+    probes=(
+        Probe("up by two, cropped", lambda: {**up_by_two(), "bias": None}),
+        Probe("two groups, taps two apart", lambda: {**up_in_groups(), "bias": 3 + sines(6)}),
+        Probe("a single one", lambda: {**impulse(), "bias": cosines(2)}),
+    ),
+    mistakes=(
+        wrong(
+            "taps-adjacent",
+            "puts the taps side by side, in front of where they belong",
+            "met = windows(apart, side, 1, reach, reach, dilation)",
+            "met = windows(apart, side, 1, reach, reach, 1)"
+            "[:, :, : height * stride + reach, : width * stride + reach]",
+            "a squeezed and lopsided pattern",
+            "the dilation is 1",
+            "https://github.com/apache/mxnet/issues/13876",
+        ),
+        wrong(
+            "repeated",
+            "repeats numbers in the place of zeros between them",
+            "apart = np.pad(x[:, :, :, None, :, None], between)",
+            "apart = np.tile(x[:, :, :, None, :, None], (1, 1, 1, stride, 1, stride))",
+            "a nearest resize and a convolution",
+            "the stride is 1",
+        ),
+        wrong(
+            "cropped-in-front",
+            "crops the near sides twice and the far sides not at all",
+            "whole[:, :, crop : crop + tall, crop : crop + wide]",
+            "whole[:, :, 2 * crop : 2 * crop + tall, 2 * crop : 2 * crop + wide]",
+            "the picture lies too far up and to the left",
+            "nothing is cropped",
+            where="",
+        ),
+        wrong(
+            "extra-in-front",
+            "lets the extra rows come back above and to the left",
+            "whole[:, :, crop : crop + tall, crop : crop + wide]",
+            "np.pad(whole, ((0, 0), (0, 0), (extra, 0), (extra, 0)))"
+            "[:, :, crop : crop + tall, crop : crop + wide]",
+            "the picture lies too far down and to the right",
+            "there are no extra rows",
+            where="",
+        ),
+        wrong(
+            "zeros-after-cropping",
+            "fills the extra rows with zeros",
+            "sums = whole[:, :, crop : crop + tall, crop : crop + wide]",
+            "sums = np.pad(\n        whole[:, :, crop : crop + tall - extra, crop : crop + wide"
+            " - extra],\n        ((0, 0), (0, 0), (0, extra), (0, extra)),\n    )",
+            "a dark border",
+            "there are no extra rows, or they lie beyond every tap",
+            where="",
+        ),
+        wrong(
+            "kernels-dealt",
+            "deals the kernels out to the groups in turn",
+            "np.reshape(weight, (groups, outputs // groups, C, side, side))",
+            "np.swapaxes(np.reshape(weight, (outputs // groups, groups, C, side, side)), 0, 1)",
+            "numbers meet the kernels of other groups",
+            "there is one group, or one kernel in each",
+        ),
+        wrong(
+            "no-bias",
+            "forgets the bias",
+            "return sums if bias is None else sums + bias[:, None, None]",
+            "return sums",
+            "every channel is shifted",
+            "the bias is 0",
+            where="",
+        ),
+    ),
+    dialects=(
+        Edit(
+            "conv_transpose2d/kernel-as-it-is",
+            "correlates the spread numbers with the kernel as it is",
+            TURNED,
+            "kernels",
+            where="spread_out",
+            effect="the pattern is turned by half",
+            source="jax.lax.conv_transpose without transpose_kernel",
+            invisible_when="the kernels are symmetric",
+        ),
+    ),
+    values=TRANSPOSED,
+)
+
+
+def vjp_adjoint(f, x, weight, stride, crop, extra, dilation, groups, grad):
+    how = stride, crop, extra, dilation, groups
+    x_grad, weight_grad, _ = f(x, weight, *how, grad)
+    yield product(x_grad, x), product(grad, text.conv_transpose2d(x, weight, None, *how))
+    yield product(weight_grad, weight), product(x_grad, x)
+
+
+def vjp_is_a_convolution(f, x, weight, stride, crop, extra, dilation, groups, grad):
+    x_grad, _, _ = f(x, weight, stride, crop, extra, dilation, groups, grad)
+    yield x_grad, text.conv2d(grad, weight, None, stride, crop, crop, dilation, groups)
+
+
+def vjp_bias(f, x, weight, stride, crop, extra, dilation, groups, grad):
+    _, _, bias_grad = f(x, weight, stride, crop, extra, dilation, groups, grad)
+    yield bias_grad, np.sum(np.sum(grad, axis=3), axis=(0, 2))
+
+
+def vjp_of_each(f, x, weight, stride, crop, extra, dilation, groups, grad):
+    how = stride, crop, extra, dilation, groups
+    whole = f(x, weight, *how, grad)
+    first, rest = f(x[:1], weight, *how, grad[:1]), f(x[1:], weight, *how, grad[1:])
+    yield first[0], whole[0][:1]
+    yield first[1] + rest[1], whole[1]
+
+
+def wrong_vjp(name, says, old, new, effect, unseen, where=""):
+    given = {"effect": effect, "invisible_when": unseen, "where": where}
+    return Edit(f"conv_transpose2d_vjp/{name}", says, old, new, **given)
+
+
+CONV_TRANSPOSE2D_VJP = Op(
+    text.conv_transpose2d_vjp,
+    outputs=("x_grad", "weight_grad", "bias_grad"),
+    laws=(
+        Law("is adjoint to the transposed convolution in x and weight", vjp_adjoint),
+        Law("the gradient by x is the convolution", vjp_is_a_convolution),
+        Law("the bias gets all that arrives in its channel", vjp_bias),
+        Law("numbers of a batch are apart, the weight collects what each gives", vjp_of_each),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe("up by two, cropped", lambda: {**up_by_two(), "grad": cosines(1, 1, 4, 6)}),
+        Probe("two groups, taps two apart", lambda: {**up_in_groups(), "grad": sines(2, 6, 8, 11)}),
+    ),
+    mistakes=(
+        wrong_vjp(
+            "kernel-turned",
+            "turns the kernel by half here as well",
+            "x_grad = correlated(met, kernels)",
+            "x_grad = correlated(met, kernels[:, :, :, ::-1, ::-1])",
+            "gradients of the mirrored pattern",
+            "the kernels are symmetric",
+        ),
+        wrong_vjp(
+            "crop-forgotten",
+            "reads what arrives from the corner, as if nothing had been cropped",
+            "met = windows(grad, side, stride, crop, crop, dilation)",
+            "met = windows(grad, side, stride, 0, 2 * crop, dilation)",
+            "gradients of numbers further down and to the right",
+            "nothing is cropped",
+        ),
+        wrong_vjp(
+            "taps-adjacent",
+            "takes the taps to be neighbours",
+            "dilation * np.arange(side)",
+            "np.arange(side)",
+            "gradients of a smaller patch",
+            "the dilation is 1",
+            where="windows",
+        ),
+        wrong_vjp(
+            "weight-mirrored",
+            "gives each tap the gradient of the opposite one",
+            "return x_grad, weight_grad, bias_grad",
+            "return x_grad, weight_grad[:, :, ::-1, ::-1], bias_grad",
+            "kernels learn the mirrored pattern",
+            "the kernel has one tap",
+        ),
+        wrong_vjp(
+            "weight-averaged",
+            "averages the gradient of the weight over the batch",
+            "return x_grad, weight_grad, bias_grad",
+            "return x_grad, weight_grad / len(x), bias_grad",
+            "divided twice where the loss is a mean already",
+            "there is one image",
+        ),
+        wrong_vjp(
+            "bias-of-x",
+            "averages the gradient of the bias over the pixels",
+            "np.sum(grad, axis=(0, 2, 3))",
+            "np.sum(np.mean(grad, axis=(2, 3)), axis=0)",
+            "the bias learns too slowly",
+            "there is one pixel",
+        ),
+    ),
+    values={**TRANSPOSED, "grad": drawn_transposed_grad},
+)

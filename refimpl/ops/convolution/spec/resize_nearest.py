@@ -1,0 +1,229 @@
+"""What is known about resize_nearest and its gradient: laws, probes, mistakes and dialects."""
+
+import numpy as np
+
+from refimpl.gradients import LINEAR_IN_GRAD
+from refimpl.op import Edit, Law, Op, Probe
+from refimpl.ops.common import sines
+from refimpl.ops.convolution import reference as text
+from refimpl.ops.images.spec.shared import product, ramp, turned
+
+TO_FIVE = {"tall": 5, "wide": 3}
+TO_NINE = {"tall": 6, "wide": 9}
+INDEX = "np.arange(target) * length // max(target, 1)"
+
+
+def whole_factors(f, images, tall, wide):
+    height, width = images.shape[2:]
+    twice = np.repeat(np.repeat(images, 2, axis=2), 3, axis=3)
+    yield f(images, 2 * height, 3 * width), twice
+
+
+def same_size(f, images, tall, wide):
+    yield f(images, *images.shape[2:]), images
+
+
+def transposed(f, images, tall, wide):
+    yield f(turned(images), wide, tall), turned(f(images, tall, wide))
+
+
+def the_corner_stays(f, images, tall, wide):
+    yield f(images, tall, wide)[:, :, 0, 0], images[:, :, 0, 0]
+
+
+def by_way_of_more(f, images, tall, wide):
+    yield f(f(images, 4 * tall, 4 * wide), tall, wide), f(images, tall, wide)
+
+
+def wrong(name, says, new, effect, unseen, source="", old=INDEX, where="nearest_rows"):
+    given = {"effect": effect, "invisible_when": unseen, "source": source, "where": where}
+    return Edit(f"resize_nearest/{name}", says, old, new, **given)
+
+
+CENTRES = "np.clip((2 * np.arange(target) + 1) * length // (2 * max(target, 1)), 0, length - 1)"
+
+RESIZE_NEAREST = Op(
+    text.resize_nearest,
+    laws=(
+        Law("a whole factor repeats each pixel", whole_factors),
+        Law("the same size is the image", same_size),
+        Law("transposing exchanges rows and columns", transposed),
+        Law("the first pixel stays the first", the_corner_stays),
+        Law("a whole factor more changes nothing", by_way_of_more),
+    ),
+    probes=(
+        Probe("three to five, five to three", lambda: {"images": ramp(1, 2, 3, 5), **TO_FIVE}),
+        Probe("two to 82", lambda: {"images": ramp(1, 1, 2, 2), "tall": 82, "wide": 3}),
+        Probe("26 to 64", lambda: {"images": sines(1, 1, 26, 3), "tall": 64, "wide": 6}),
+    ),
+    mistakes=(
+        wrong(
+            "rounded",
+            "rounds to the nearest pixel, halves up",
+            "np.minimum((2 * np.arange(target) * length + max(target, 1))"
+            " // (2 * max(target, 1)), length - 1)",
+            "some pixels are their neighbours",
+            "the factor is whole",
+            "https://github.com/microsoft/onnxruntime/issues/28085",
+        ),
+        wrong(
+            "last-on-last",
+            "maps the last pixel to the last",
+            "np.arange(target) * (length - 1) // max(target - 1, 1)",
+            "the picture is stretched",
+            "the size is the same",
+        ),
+        wrong(
+            "rounded-up",
+            "rounds up",
+            "np.minimum(-(-np.arange(target) * length // max(target, 1)), length - 1)",
+            "pixels come from below and the right",
+            "the size is the same",
+            "https://github.com/sonos/tract/pull/2554",
+        ),
+        wrong(
+            "repeated-whole",
+            "repeats each pixel as often as fits, then the last one",
+            "np.minimum(np.arange(target) // max(target // length, 1), length - 1)",
+            "the picture ends early",
+            "the factor is whole",
+            "https://github.com/sonos/tract/pull/2554",
+        ),
+        wrong(
+            "one-factor",
+            "takes the factor of the rows for the columns",
+            "nearest_rows(images.shape[2] * wide // max(tall, 1), wide) % images.shape[3]",
+            "columns of the wrong pixels",
+            "both factors are equal",
+            old="nearest_rows(images.shape[3], wide)",
+            where="",
+        ),
+        wrong(
+            "transposed",
+            "exchanges rows and columns",
+            "np.swapaxes(images, 2, 3)[:, :, rows[:, None] % images.shape[3],"
+            " columns % images.shape[2]]",
+            "the picture lies on its side",
+            "the image is symmetric",
+            old="images[:, :, rows[:, None], columns]",
+            where="",
+        ),
+    ),
+    dialects=(
+        wrong(
+            "centres",
+            "takes the pixel below the centre",
+            CENTRES,
+            "another pixel for some factors: Pillow's, and torch's nearest-exact",
+            "the factor is whole and not below one",
+        ),
+        wrong(
+            "float32-factor",
+            "multiplies by a factor that float32 holds",
+            "np.minimum((np.arange(target, dtype=np.float32) * (np.float32(length)"
+            " / np.float32(max(target, 1)))).astype(int), length - 1)",
+            "now and then the pixel before: torch's nearest",
+            "the factor is whole",
+        ),
+    ),
+)
+
+
+def vjp_adjoint(f, images, tall, wide, grad):
+    resized = text.resize_nearest(images, tall, wide)
+    yield product(grad, resized), product(f(images, tall, wide, grad), images)
+
+
+def vjp_total(f, images, tall, wide, grad):
+    found = f(images, tall, wide, grad)
+    yield np.sum(found, axis=(2, 3)), np.sum(np.sum(grad, axis=3), axis=2)
+
+
+def vjp_transposed(f, images, tall, wide, grad):
+    yield f(turned(images), wide, tall, turned(grad)), turned(f(images, tall, wide, grad))
+
+
+def vjp_same_size(f, images, tall, wide, grad):
+    yield f(grad, tall, wide, grad), grad
+
+
+def vjp_of_copies(f, images, tall, wide, grad):
+    copies = text.resize_nearest(images, 2 * images.shape[2], images.shape[3])
+    yield f(images, 2 * images.shape[2], images.shape[3], copies), 2 * images
+
+
+def wrong_vjp(name, says, old, new, effect, unseen, where=""):
+    given = {"effect": effect, "invisible_when": unseen, "where": where}
+    return Edit(f"resize_nearest_vjp/{name}", says, old, new, **given)
+
+
+LAST = "return rows.T @ grad @ columns"
+
+RESIZE_NEAREST_VJP = Op(
+    text.resize_nearest_vjp,
+    outputs=("images_grad",),
+    laws=(
+        Law("is adjoint to the resize", vjp_adjoint),
+        Law("keeps the sum", vjp_total),
+        Law("transposing exchanges rows and columns", vjp_transposed),
+        Law("the same size brings back what arrives", vjp_same_size),
+        Law("two copies add up", vjp_of_copies),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "three to five, five to three",
+            lambda: {"images": np.zeros((1, 2, 3, 5)), **TO_FIVE, "grad": sines(1, 2, 5, 3)},
+        ),
+        Probe(
+            "two to six, three to nine",
+            lambda: {"images": np.zeros((2, 1, 2, 3)), **TO_NINE, "grad": 1 + sines(2, 1, 6, 9)},
+        ),
+    ),
+    mistakes=(
+        wrong_vjp(
+            "resized-back",
+            "resizes the gradient back, and so takes one of the copies",
+            LAST,
+            "return resize_nearest(grad, height, width) + 0 * (rows.T @ grad @ columns)",
+            "gradients too small by the factors",
+            "the image does not grow",
+        ),
+        wrong_vjp(
+            "averaged",
+            "averages over the copies",
+            "columns = one * (nearest_rows(width, wide)[:, None] == np.arange(width))",
+            "columns = one * (nearest_rows(width, wide)[:, None] == np.arange(width))"
+            " * width / wide",
+            "gradients too small by the factor",
+            "the size is the same",
+        ),
+        wrong_vjp(
+            "centres",
+            "takes the pixel below the centre, as another resize does",
+            INDEX,
+            CENTRES,
+            "gradients reach a neighbour",
+            "the factor is whole and not below one",
+            where="nearest_rows",
+        ),
+        wrong_vjp(
+            "last-on-last",
+            "maps the last pixel to the last",
+            INDEX,
+            "np.arange(target) * (length - 1) // max(target - 1, 1)",
+            "gradients reach a neighbour",
+            "the size is the same",
+            where="nearest_rows",
+        ),
+        wrong_vjp(
+            "one-copy",
+            "overwrites in the place of adding up",
+            "rows = one * (nearest_rows(height, tall)[:, None] == np.arange(height))",
+            "rows = one * (nearest_rows(height, tall)[:, None] == np.arange(height))"
+            " * (np.diff(nearest_rows(height, tall), append=height) > 0)[:, None]",
+            "the last copy alone counts",
+            "the image does not grow",
+        ),
+    ),
+)
