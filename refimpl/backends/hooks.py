@@ -100,7 +100,7 @@ class Layers:
         layer, _, mark = rename(name, (rule,) if rule else ()).partition("|")
         if layer not in self.named:
             layer, mark = name, ""
-        value = value[0] if isinstance(value, tuple) else value
+        value = value[0] if isinstance(value, (tuple, list)) else value
         if layer in self.named:
             self.kept[layer] = TURNS[mark](value.detach().numpy()).copy()
 

@@ -6,15 +6,21 @@ import torch
 
 from refimpl.backends import hooks
 from refimpl.backends.tensors import on_tensors as _on_tensors
+from refimpl.models.bart import Bart
 from refimpl.models.bert import Bert
 from refimpl.models.configs import Clip, Vit
+from refimpl.models.gpt1 import Gpt1
 from refimpl.models.gpt2 import Gpt2
 from refimpl.models.llama import Llama
+from refimpl.models.spec import bart as bart_names
 from refimpl.models.spec import bert as bert_names
 from refimpl.models.spec import clip as clip_names
+from refimpl.models.spec import gpt1 as gpt1_names
 from refimpl.models.spec import gpt2 as gpt2_names
 from refimpl.models.spec import llama as llama_names
+from refimpl.models.spec import t5 as t5_names
 from refimpl.models.spec import vit as vit_names
+from refimpl.models.t5 import T5
 
 hooks.allow_broken_torchvision()
 
@@ -134,6 +140,75 @@ def _gpt2(config, seed):
     return hooks.record(model, config, names, run, seed, VERSION)
 
 
+def _gpt1(config, seed):
+    if not config.tied or config.inner != config.width or config.hidden != 4 * config.width:
+        raise NotImplementedError("has no GPT-1 of such proportions")
+    model = transformers.OpenAIGPTLMHeadModel(
+        transformers.OpenAIGPTConfig(
+            vocab_size=config.vocabulary,
+            n_positions=config.context,
+            n_embd=config.width,
+            n_layer=config.layers,
+            n_head=config.heads,
+        )
+    )
+
+    def run(ids):
+        return {"logits": model(input_ids=ids).logits}
+
+    return hooks.record(model, config, gpt1_names.TRANSFORMERS, run, seed, VERSION)
+
+
+def _bart(config, seed):
+    sizes = {"layers": config.layers, "ffn_dim": config.hidden, "attention_heads": config.heads}
+    model = transformers.BartForConditionalGeneration(
+        transformers.BartConfig(
+            **{f"{side}_{size}": n for side in ("encoder", "decoder") for size, n in sizes.items()},
+            d_model=config.width,
+            vocab_size=config.vocabulary,
+            max_position_embeddings=config.context,
+        )
+    )
+
+    def run(source, lengths, ids):
+        seen = torch.arange(source.shape[1]) < lengths[:, None]
+        output = model(input_ids=source, attention_mask=seen, decoder_input_ids=ids)
+        return {"logits": output.logits}
+
+    return hooks.record(model, config, bart_names.TRANSFORMERS, run, seed, VERSION)
+
+
+def _t5(config, seed):
+    kinds = {"": config.activation, "geglu_tanh": "gated-gelu", "swiglu": "gated-silu"}
+    if config.gate not in kinds or config.tied == bool(config.gate):
+        raise NotImplementedError("has no T5 with such a gate and head")
+    model = transformers.T5ForConditionalGeneration(
+        transformers.T5Config(
+            vocab_size=config.vocabulary,
+            d_model=config.width,
+            d_kv=config.head,
+            d_ff=config.hidden,
+            num_layers=config.layers,
+            num_heads=config.heads,
+            relative_attention_num_buckets=config.buckets,
+            relative_attention_max_distance=config.max_distance,
+            feed_forward_proj=kinds[config.gate],
+            tie_word_embeddings=config.tied,
+        )
+    )
+    if not config.tied:  # the library ties it all the same
+        head = torch.randn(config.vocabulary, config.width) / config.width**0.5
+        model.lm_head.weight = torch.nn.Parameter(head)
+
+    def run(source, lengths, ids):
+        seen = torch.arange(source.shape[1]) < lengths[:, None]
+        output = model(input_ids=source, attention_mask=seen, decoder_input_ids=ids)
+        return {"logits": output.logits}
+
+    names = (*t5_names.TRANSFORMERS, *_tied(config, r"^head\.weight$"))
+    return hooks.record(model, config, names, run, seed, VERSION)
+
+
 def _bert(config, seed):
     of = transformers.BertConfig(
         **_sizes(config),
@@ -184,16 +259,25 @@ def _llama(config, seed):
     def run(ids, positions):
         return {"logits": model(input_ids=ids, position_ids=positions.long()[None]).logits}
 
-    names = (*llama_names.TRANSFORMERS, *tied(config, r"^head\.weight$"))
+    names = (*llama_names.TRANSFORMERS, *_tied(config, r"^head\.weight$"))
     return hooks.record(model, config, names, run, seed, VERSION)
 
 
-def tied(config, head):
+def _tied(config, head):
     """The rule by which a head that is the table of words is left out."""
     return ((head, "|drop"),) if config.tied else ()
 
 
-BUILDERS = {Llama: _llama, Vit: _vit, Clip: _clip, Gpt2: _gpt2, Bert: _bert}
+BUILDERS = {
+    Vit: _vit,
+    Clip: _clip,
+    Gpt1: _gpt1,
+    Gpt2: _gpt2,
+    Bert: _bert,
+    Bart: _bart,
+    Llama: _llama,
+    T5: _t5,
+}
 
 
 # Operations

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+Past = Mapping[str, Any] | None
+
 
 def kept(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """The keys and values among all that a model told its tap.
@@ -20,12 +22,12 @@ def kept(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return {n: x for n, x in recorded.items() if n.endswith((".attn.key", ".attn.value"))}
 
 
-def after(past: Mapping[str, Any] | None, name: str, x: Any) -> Any:
+def after(past: Past, name: str, x: Any) -> Any:
     """Keys or values behind those of this name that were kept, if any: B N D -> B M D."""
     return np.concatenate([past[name], x], axis=1) if past and name in past else x
 
 
-def seen_before(past: Mapping[str, Any] | None) -> int:
+def seen_before(past: Past) -> int:
     """How many words are in the past.
 
     >>> seen_before(None), seen_before({"h.0.attn.key": np.zeros((1, 5, 8))})

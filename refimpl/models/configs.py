@@ -11,6 +11,7 @@ import numpy as np
 from refimpl.axes import AxesError
 
 Shapes = dict[str, tuple[int, ...]]
+UNTRAINED = (".running_", "final_logits_bias")  # parts of the names of what is only recorded
 
 
 def attention_shapes(name: str, width: int, inner: int) -> Shapes:
@@ -248,7 +249,8 @@ def count(config: Any) -> int:
     86567656
     """
     shapes = config.shapes().items()
-    return sum(math.prod(shape) for name, shape in shapes if ".running_" not in name)
+    trained = (shape for name, shape in shapes if not any(part in name for part in UNTRAINED))
+    return sum(map(math.prod, trained))
 
 
 def _vit(patch: int, width: int, layers: int, heads: int) -> Vit:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.models import TEXT, Params, Tap, untouched
+from refimpl.models.cache import Past, seen_before
 from refimpl.models.configs import Shapes, accept_ids, block_shapes
 from refimpl.models.vit import norm, transformer
 
@@ -41,12 +42,15 @@ class Gpt2:
             shapes |= block_shapes(f"transformer.resblocks.{i}", self.width, self.hidden)
         return shapes
 
-    def accept(self, ids: Any) -> None:
-        """Raise `AxesError` for ids of another shape, type or range."""
-        accept_ids("gpt2", ids, self.context, self.vocabulary)
 
-
-def gpt2(ids: Any, params: Params, config: Gpt2, ops: Any = TEXT, tap: Tap = untouched) -> Any:
+def gpt2(
+    ids: Any,
+    params: Params,
+    config: Gpt2,
+    ops: Any = TEXT,
+    tap: Tap = untouched,
+    past: Past = None,
+) -> Any:
     r"""Score every word as the next one, after each word of a text.
 
     $$z_0 = W_e[x] + W_p[:N], \qquad z_l = \mathrm{Block}_l(z_{l-1}), \qquad
@@ -55,6 +59,7 @@ def gpt2(ids: Any, params: Params, config: Gpt2, ops: Any = TEXT, tap: Tap = unt
     ids: B N, token ids.
     params: the arrays, under the names of `Gpt2.shapes`.
     config: sizes, activation and epsilon.
+    past: keys and values of the words before, from `cache.kept`; None for a text from its start.
 
     Returns B N V, logits; those of one place depend on the words up to it alone.
 
@@ -65,9 +70,12 @@ def gpt2(ids: Any, params: Params, config: Gpt2, ops: Any = TEXT, tap: Tap = unt
 
     Paper: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
     """
-    config.accept(ids)
+    first = seen_before(past)
+    accept_ids("gpt2", ids, config.context - first, config.vocabulary)
     length = np.shape(ids)[1]
-    x = tap("tokens", params["wte.weight"][ids] + params["wpe.weight"][:length])  # B N D
-    x = transformer(x, params, "", config, ops.causal_bias(length, length), ops, tap)
+    positions = params["wpe.weight"][first : first + length]  # N D
+    x = tap("tokens", params["wte.weight"][ids] + positions)  # B N D
+    bias = ops.causal_bias_lower_right(length, first + length)  # N M
+    x = transformer(x, params, "", config, bias, ops, tap, None, past)
     x = tap("ln_f", norm(x, params, "ln_f", config.eps, ops))  # B N D
     return tap("logits", ops.linear(x, params["wte.weight"], None))  # B N V

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from refimpl.models import TEXT, Params, Tap, untouched
-from refimpl.models.cache import after, seen_before
+from refimpl.models.cache import Past, after, seen_before
 from refimpl.models.configs import Shapes, accept_ids
 from refimpl.models.vit import join, split
 
@@ -80,7 +79,7 @@ def shared_attention(
     config: Llama,
     ops: Any = TEXT,
     tap: Tap = untouched,
-    past: Mapping[str, Any] | None = None,
+    past: Past = None,
 ) -> Any:
     """Causal attention in which groups of heads share keys and values, positions as turns.
 
@@ -111,7 +110,7 @@ def llama_block(
     config: Llama,
     ops: Any = TEXT,
     tap: Tap = untouched,
-    past: Mapping[str, Any] | None = None,
+    past: Past = None,
 ) -> Any:
     r"""One block: attention, then a gated perceptron, each added to the tokens.
 
@@ -140,7 +139,7 @@ def llama(
     config: Llama,
     ops: Any = TEXT,
     tap: Tap = untouched,
-    past: Mapping[str, Any] | None = None,
+    past: Past = None,
 ) -> Any:
     r"""Score every word as the next one, after each word of a text.
 

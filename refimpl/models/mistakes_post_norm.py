@@ -9,7 +9,7 @@ NORM_CROSS = (
     '        x = tap(f"{name}.ln_cross", norm(x, params, f"{name}.ln_cross", config.eps, ops))\n'
 )
 NORM_2 = 'norm(x, params, f"{name}.ln_2", config.eps, ops)'
-SELF = 'self_attention(x, params, f"{name}.attn", config.heads, bias, ops, tap)'
+SELF = "self_attention(x, params, at, heads, bias, ops, tap, past)"
 PERCEPTRON = 'perceptron(x, params, f"{name}.mlp", config, ops, tap)'
 ADDED_1, ADDED_2 = (f'tap(f"{{name}}.added_{i}", x + y)' for i in (1, 2))
 READS = "cross_attention(x, memory, params, at, heads, memory_bias, ops, tap)"
@@ -87,15 +87,8 @@ CROSS = (
         "post/memory-not-read",
         "reads the tokens themselves in the place of the memory",
         READS,
-        READS.replace("memory,", "x,"),
+        READS.replace("memory,", "x,").replace("memory_bias", "None"),
         "post_block",
-    ),
-    Edit(
-        "post/queries-of-the-memory",
-        "takes keys from the tokens, which are as many as the memory",
-        'given = {"query": x, "key": memory, "value": memory}',
-        'given = {"query": x, "key": x, "value": memory}',
-        "cross_attention",
     ),
     Edit(
         "post/values-from-keys-of-the-memory",
@@ -136,13 +129,14 @@ CROSS = (
         "post/memory-read-first",
         "reads the memory before tokens see each other",
         SELF,
-        'cross_attention(x, memory, params, f"{name}.cross", config.heads, memory_bias, ops, tap)',
+        f"{SELF} if memory is None else "
+        'cross_attention(x, memory, params, f"{name}.cross", heads, memory_bias, ops, tap)',
         "post_block",
         also=(
             (
                 "post_block",
                 READS,
-                'self_attention(x, params, f"{name}.attn", config.heads, bias, ops, tap)',
+                'self_attention(x, params, f"{name}.attn", heads, bias, ops, tap, past)',
             ),
         ),
     ),
@@ -153,3 +147,8 @@ def of_encoder(family: str) -> tuple[Edit, ...]:
     """The mistakes of post-norm blocks and their attention, for a family built from them."""
     blocks = (elsewhere(edit, family, MODULE) for edit in BLOCK)
     return (*blocks, *(elsewhere(edit, family) for edit in WITHIN_ATTENTION))
+
+
+def of_decoder(family: str) -> tuple[Edit, ...]:
+    """Those, and the mistakes of blocks that read a memory."""
+    return (*of_encoder(family), *(elsewhere(edit, family, MODULE) for edit in CROSS))

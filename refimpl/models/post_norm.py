@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from refimpl.models import TEXT, Params, Tap, untouched
-from refimpl.models.configs import Blocks
+from refimpl.models.cache import Past
+from refimpl.models.configs import Blocks, Shapes, attention_shapes, block_shapes
 from refimpl.models.vit import dense, join, norm, self_attention, split
 
 
@@ -54,6 +55,7 @@ def post_block(
     tap: Tap = untouched,
     memory: Any = None,
     memory_bias: Any = None,
+    past: Past = None,
 ) -> Any:
     r"""One post-norm Transformer block, of an encoder, or of a decoder that reads a memory.
 
@@ -67,6 +69,7 @@ def post_block(
     bias: broadcastable to B H N N, added to the scores among tokens; None hides nothing.
     memory: B M D, what an encoder gives; None leaves out the line in the middle.
     memory_bias: broadcastable to B H N M, added to the scores of the memory.
+    past: keys and values of the tokens before these, if any.
 
     Returns B N D, the tokens.
 
@@ -74,12 +77,13 @@ def post_block(
 
     Paper: Vaswani et al. 2017, "Attention Is All You Need", section 3.1.
     """
-    y = tap(f"{name}.attn", self_attention(x, params, f"{name}.attn", config.heads, bias, ops, tap))
+    at, heads = f"{name}.attn", config.heads
+    y = tap(at, self_attention(x, params, at, heads, bias, ops, tap, past))
     x = tap(f"{name}.added_1", x + y)
     x = tap(f"{name}.ln_1", norm(x, params, f"{name}.ln_1", config.eps, ops))
 
     if memory is not None:
-        at, heads = f"{name}.cross", config.heads
+        at = f"{name}.cross"
         y = tap(at, cross_attention(x, memory, params, at, heads, memory_bias, ops, tap))
         x = tap(f"{name}.added_cross", x + y)
         x = tap(f"{name}.ln_cross", norm(x, params, f"{name}.ln_cross", config.eps, ops))
@@ -87,3 +91,15 @@ def post_block(
     y = perceptron(x, params, f"{name}.mlp", config, ops, tap)
     x = tap(f"{name}.added_2", x + y)
     return tap(f"{name}.ln_2", norm(x, params, f"{name}.ln_2", config.eps, ops))
+
+
+def stack_shapes(at: str, layers: int, width: int, hidden: int, reads: bool) -> Shapes:
+    """The parameters of all blocks of an encoder, or of a decoder, which reads a memory."""
+    shapes: Shapes = {}
+    for i in range(layers):
+        name = f"{at}.layers.{i}"
+        shapes |= block_shapes(name, width, hidden)
+        if reads:
+            shapes |= attention_shapes(f"{name}.cross", width, width)
+            shapes |= {f"{name}.ln_cross.{part}": (width,) for part in ("weight", "bias")}
+    return shapes

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.models import TEXT, Params, Tap, untouched
+from refimpl.models.cache import Past, after
 from refimpl.models.configs import Blocks, Vit
 
 
@@ -34,11 +35,16 @@ def self_attention(
     bias: Any = None,
     ops: Any = TEXT,
     tap: Tap = untouched,
+    past: Past = None,
 ) -> Any:
-    """The operation `multi_head_attention` of tokens among themselves, each step with its name."""
+    """The operation `multi_head_attention` of tokens among themselves, each step with its name.
+
+    With a past, its keys and values stand before those of these tokens.
+    """
     joint = ops.linear(x, params[f"{name}.in_proj_weight"], params[f"{name}.in_proj_bias"])
     parts = zip(("query", "key", "value"), thirds(joint), strict=True)
-    query, key, value = (split(tap(f"{name}.{part}", y), heads) for part, y in parts)  # B H N E
+    whole = (tap(f"{name}.{part}", after(past, f"{name}.{part}", y)) for part, y in parts)
+    query, key, value = (split(y, heads) for y in whole)  # B H N E
     mixed = tap(f"{name}.mixed", join(ops.attention(query, key, value, bias)))  # B N D
     return dense(mixed, params, f"{name}.out_proj", ops)
 
@@ -69,6 +75,7 @@ def block(
     bias: Any = None,
     ops: Any = TEXT,
     tap: Tap = untouched,
+    past: Past = None,
 ) -> Any:
     r"""One pre-norm Transformer block: attention, then a perceptron, each added to the tokens.
 
@@ -80,6 +87,7 @@ def block(
         there are `name.ls_1.gamma` and `name.ls_2.gamma`, they are the scales λ, else 1.
     config: heads, activation φ and epsilon.
     bias: broadcastable to B H N N, added to the scores of attention; None hides nothing.
+    past: keys and values of the tokens before these, if any.
 
     Returns B N D, the tokens.
 
@@ -90,7 +98,8 @@ def block(
     Transformers", equation 4.
     """
     y = tap(f"{name}.ln_1", norm(x, params, f"{name}.ln_1", config.eps, ops))
-    y = tap(f"{name}.attn", self_attention(y, params, f"{name}.attn", config.heads, bias, ops, tap))
+    at, heads = f"{name}.attn", config.heads
+    y = tap(at, self_attention(y, params, at, heads, bias, ops, tap, past))
     x = tap(f"{name}.middle", x + layer_scale(y, params, f"{name}.ls_1"))
 
     y = tap(f"{name}.ln_2", norm(x, params, f"{name}.ln_2", config.eps, ops))
@@ -109,6 +118,7 @@ def transformer(
     ops: Any = TEXT,
     tap: Tap = untouched,
     wanted: int | None = None,
+    past: Past = None,
 ) -> Any:
     """One block after the other; `at` is written before the names of all parameters.
 
@@ -116,11 +126,11 @@ def transformer(
     may leave out the tokens behind the first `wanted` of the last block.
     """
     whole = getattr(ops, "transformer", None)
-    if whole is not None:
+    if whole is not None and not past:
         last = f"{at}transformer.resblocks.{config.layers - 1}"
         return tap(last, whole(x, params, at, config, bias, wanted))
     for i in range(config.layers):
-        x = block(x, params, f"{at}transformer.resblocks.{i}", config, bias, ops, tap)
+        x = block(x, params, f"{at}transformer.resblocks.{i}", config, bias, ops, tap, past)
     return x
 
 

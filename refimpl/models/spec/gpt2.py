@@ -27,22 +27,22 @@ OWN = (
     Edit(
         "gpt2/later-words-seen",
         "lets words see those behind them",
-        "ops.causal_bias(length, length)",
+        "ops.causal_bias_lower_right(length, first + length)",
         "None",
         "gpt2",
     ),
     Edit(
         "gpt2/no-positions",
         "adds no positions",
-        ' + params["wpe.weight"][:length]',
+        " + positions",
         "",
         "gpt2",
     ),
     Edit(
         "gpt2/positions-one-later",
         "counts positions from one",
-        '["wpe.weight"][:length]',
-        '["wpe.weight"][1 : length + 1]',
+        '["wpe.weight"][first : first + length]',
+        '["wpe.weight"][first + 1 : first + 1 + length]',
         "gpt2",
     ),
     Edit(
@@ -79,6 +79,7 @@ MODEL = Model(
     config=Gpt2,
     inputs=inputs,
     sizes={
+        "gpt2-testing": Gpt2(24, 2, 3, context=20, vocabulary=40),
         "gpt2": Gpt2(768, 12, 12),
         "gpt2-medium": Gpt2(1024, 24, 16),
         "gpt2-large": Gpt2(1280, 36, 20),

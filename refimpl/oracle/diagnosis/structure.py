@@ -167,7 +167,7 @@ class Search:
         try:
             run = explanation.text(self.op)
             walk(self.recording, explanation.config, precision, meet, run)
-        except (Deviates, AxesError, ValueError):  # or its shapes are not those of the recording
+        except (Deviates, AxesError, ValueError, KeyError):  # its shapes or names are others
             return min(len(within), len(self.layers) - 1)
         return len(within)
 

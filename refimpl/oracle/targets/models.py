@@ -24,6 +24,7 @@ from refimpl.oracle.targets.processes import Child, plain
 from refimpl.oracle.targets.sessions import TargetError
 
 LIBRARIES = {  # that have whole models, and the packages each needs
+    "torch": ("torch",),
     "transformers": ("transformers", "torch"),
     "open_clip": ("open_clip", "torch", "torchvision"),
     "timm": ("timm", "torch", "torchvision"),

@@ -1,0 +1,80 @@
+"""The record of GPT-1 and of the notebook's GPT."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refimpl.models.gpt1 import Gpt1, gpt1
+from refimpl.models.mistakes_post_norm import of_encoder
+from refimpl.models.model import Choice, Model
+from refimpl.models.names import Layout
+from refimpl.op import Edit
+
+LENGTH = 16  # words of a text, if the context allows
+TRANSFORMERS = (
+    (r"^transformer\.(?=(tokens_embed|positions_embed|h)\.)", ""),
+    (r"^lm_head\.weight$", "|drop"),  # the table of words once more
+    (r".*\.attn\.bias$|^position_ids$", "|drop"),
+    (r"^h\.", "transformer.resblocks."),
+    (r"\.attn\.c_attn\.weight$", ".attn.in_proj_weight|T"),
+    (r"\.attn\.c_attn\.bias$", ".attn.in_proj_bias"),
+    (r"\.attn\.c_proj\.weight$", ".attn.out_proj.weight|T"),
+    (r"\.attn\.c_proj\.bias$", ".attn.out_proj.bias"),
+    (r"\.mlp\.(c_fc|c_proj)\.weight$", r".mlp.\1.weight|T"),
+)
+OWN = (
+    Edit(
+        "gpt1/later-words-seen",
+        "lets words see those behind them",
+        "ops.causal_bias_lower_right(length, first + length)",
+        "None",
+        "gpt1",
+    ),
+    Edit("gpt1/no-positions", "adds no positions", " + positions", "", "gpt1"),
+    Edit(
+        "gpt1/positions-one-later",
+        "counts positions from one",
+        '["positions_embed.weight"][first : first + length]',
+        '["positions_embed.weight"][first + 1 : first + 1 + length]',
+        "gpt1",
+    ),
+    Edit(
+        "gpt1/words-times-root-of-width",
+        "multiplies words by the root of the width, as the first Transformer does",
+        'params["tokens_embed.weight"][ids]',
+        'np.sqrt(config.width) * params["tokens_embed.weight"][ids]',
+        "gpt1",
+    ),
+)
+CAUSAL = "gpt1/later-tokens-hidden"  # no mistake here
+
+
+def inputs(config: Gpt1, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Two texts of random words."""
+    length = min(config.context - 1, LENGTH)
+    return {"ids": rng.integers(0, config.vocabulary, (2, length))}
+
+
+MODEL = Model(
+    name="gpt1",
+    text=gpt1,
+    config=Gpt1,
+    inputs=inputs,
+    sizes={
+        "gpt1-testing": Gpt1(24, 2, 3, 96, 24, 20, 40),
+        "gpt1": Gpt1(768, 12, 12, 3072, 768),
+        "gpt-notebook": Gpt1(256, 1, 2, 256, 512, 80, 10000, "relu", 1e-6, tied=False),
+    },
+    choices=(
+        Choice("activation", ("gelu", "gelu_tanh", "relu")),
+        Choice("eps", (1e-5, 1e-6, 1e-12), "an epsilon of "),
+    ),
+    mistakes=(*OWN, *(edit for edit in of_encoder("gpt1") if edit.id != CAUSAL)),
+    layouts=(Layout(r"(transformer\.)?tokens_embed\.", TRANSFORMERS),),
+    entering=(
+        (r"^transformer\.resblocks\.0\.attn$", "tokens"),
+        (r"\.ln_([12])$", r".added_\1"),
+    ),
+    sign="tokens_embed.weight",
+    says="GPT-1",
+)
