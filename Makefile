@@ -28,7 +28,7 @@ test-rest: $(VENV)/.libraries $(VENV)/.test  ## of the suite, what `make test` c
 	$(BIN)/python -m pytest -q -n 2 --only-lacking=$(NOTES)
 
 pythons: $(VENV)/.test             ## whether everything that `make test` installs exists for each Python
-	$(BIN)/python -m tests.pythons
+	$(BIN)/python -m tests.tools.pythons
 
 check: $(VENV)/.test               ## lint, format, types
 	$(BIN)/ruff check .
@@ -36,7 +36,7 @@ check: $(VENV)/.test               ## lint, format, types
 	$(BIN)/mypy
 
 golden: $(VENV)/.all $(VENV)/.test   ## write the golden vectors anew: the same bytes each time
-	$(BIN)/python -m tests.golden
+	$(BIN)/python -m tests.tools.golden
 	$(BIN)/refimpl vectors check
 
 audit: $(VENV)/.test               ## soundness and sharpness of every bound, and the sizes drawn; writes docs
@@ -69,14 +69,14 @@ bench: $(VENV)/.all $(VENV)/.test  ## how fast the twins are; writes docs/fast.m
 	$(BIN)/refimpl bench --work all --starts --page docs/fast.md --plot docs/_static/fast.png $(BENCH)
 
 pages: $(VENV)/.test               ## rewrite the generated parts and the picture of the README
-	$(BIN)/python -m tests.pages
+	$(BIN)/python -m tests.tools.pages
 
 docs: $(VENV)/.docs                ## the textbook as a site, in build/docs
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going -b html docs build/docs
-	$(BIN)/python -m tests.site build/docs
+	$(BIN)/python -m tests.tools.site build/docs
 
 browse: docs                       ## open every page in headless Chromium, without network
-	$(BIN)/python -m tests.browser build/docs
+	$(BIN)/python -m tests.tools.browser build/docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; (3, 11) <= sys.version_info < (3, 15) or sys.exit('refimpl needs Python 3.11 to 3.14, this is ' + sys.version.split()[0])"

@@ -1,18 +1,22 @@
-"""How Sphinx builds the textbook; `make docs` calls it."""
+"""How Sphinx builds the textbook; `make docs` calls it from the root of the checkout."""
 
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+import refimpl
+from refimpl.registry import CHAPTERS
 
-import refimpl  # noqa: E402
-from refimpl.registry import CHAPTERS  # noqa: E402
+HERE = Path(__file__).parent
 
 project = "refimpl"
 author = "the authors of refimpl"
 version = release = refimpl.__version__
-extensions = ["myst_parser", "mathml", "folded", "measured", "book"]
+extensions = [
+    "myst_parser",
+    "docs.book.mathml",
+    "docs.book.folded",
+    "docs.book.measured",
+    "docs.book.extension",
+]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 smartquotes_action = "q"  # dots stay dots: they are axes

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.browser import BROWSERS, LOOKS, problems
+from tests.tools.browser import BROWSERS, LOOKS, problems
 
 GOOD = '<!doctype html><meta name="viewport" content="width=device-width"><article>{}</article>'
 BAD = {

@@ -9,9 +9,9 @@ import pytest
 
 import refimpl.testing  # noqa: F401  loaded before the examples use it
 from refimpl.registry import CHAPTERS, OPS
-from tests.pages import PICTURE, README, render
 from tests.textbook import DOCS as FOLDER
 from tests.textbook import GENERATED, front
+from tests.tools.pages import PICTURE, README, render
 
 CHAPTER_PAGES = [FOLDER / "chapters" / f"{name}.md" for name in CHAPTERS]
 PAGES = [path for path in sorted(FOLDER.glob("*.md")) if path.name not in GENERATED]

@@ -19,7 +19,7 @@ from refimpl.oracle.targets.sessions import TargetError
 from refimpl.oracle.vectors import golden
 from refimpl.oracle.vectors.golden import VectorError
 from refimpl.registry import OPS
-from tests.golden import ROOT, round_up
+from tests.tools.golden import ROOT, round_up
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from refimpl.registry import OPS
-from tests.site import problems
+from tests.tools.site import problems
 
 GOOD = '<h1 id="top">A page</h1><a href="#top">up</a><img src="a.svg" alt="a line">'
 

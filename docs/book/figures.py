@@ -16,13 +16,10 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-import drawing
-import drawn_diffusion
-import drawn_models
-import drawn_operations
-from drawing import FIGURES, THEMES
 from matplotlib import pyplot as plt
 
+from docs.book import drawing, drawn_diffusion, drawn_models, drawn_operations
+from docs.book.drawing import FIGURES, THEMES
 from refimpl.models import gaussian_mixture as gm
 from refimpl.models import sampling
 from refimpl.registry import OPS

@@ -1,4 +1,4 @@
-"""`python -m tests.browser DIR` opens every page of the textbook in headless Chromium, offline.
+"""`python -m tests.tools.browser DIR` opens every page of the textbook in Chromium, offline.
 
 At the width of a desk and of a telephone, light and dark: nothing is asked of another machine, the
 console stays silent, formulas and figures have a size, and no page is wider than its window. What

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from drawing import photograph
-from kinds import (
+
+import refimpl
+from docs.book.drawing import photograph
+from docs.book.kinds import (
     Drawing,
     arrow_between,
     as_tables,
@@ -15,10 +17,8 @@ from kinds import (
     results,
     slices,
 )
-from plots import Line, Mark, Picture, chart, heat, photo, plane
-from scenes import BEFORE, NOW, in_the_plane
-
-import refimpl
+from docs.book.plots import Line, Mark, Picture, chart, heat, photo, plane
+from docs.book.scenes import BEFORE, NOW, in_the_plane
 from refimpl.op import Op
 
 SCORES = np.array([[3.1, 2.6, 1.9, 1.2, 0.4, -0.3, -1.1, -2.0]])  # of eight words, in order

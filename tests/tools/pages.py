@@ -1,4 +1,4 @@
-"""`python -m tests.pages` rewrites the generated parts of the README, and its picture."""
+"""`python -m tests.tools.pages` rewrites the generated parts of the README, and its picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from refimpl.registry import OPS
 from tests.textbook import DOCS, front
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 PICTURE = DOCS / "front.svg"
 KNOWN = ("laws", "mistakes", "dialects")
 

@@ -1,6 +1,6 @@
 """Whether pip finds everything that `make test` installs, for each Python that we name.
 
-    python -m tests.pythons
+    python -m tests.tools.pythons
 
 Nothing is installed. Only wheels count: a bare machine has no compiler. pip decides on markers by
 the Python it runs on, so ours are decided here.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = ("onnxruntime", "test")
 

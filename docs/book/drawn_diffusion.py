@@ -9,11 +9,11 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-from drawing import LINES, STEPS, bare, figure, noise, photograph, tables
 from matplotlib import pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
 
 import refimpl
+from docs.book.drawing import LINES, STEPS, bare, figure, noise, photograph, tables
 from refimpl.models import gaussian_mixture as gm
 from refimpl.models import sampling
 

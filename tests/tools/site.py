@@ -1,4 +1,4 @@
-"""`python -m tests.site DIR` checks the built textbook: nothing remote, no dead link, no TeX."""
+"""`python -m tests.tools.site DIR` checks the built textbook: no dead link, nothing remote."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import figures
 import numpy as np
 
 import refimpl.models
+from docs.book import figures
 from refimpl.axes import AXES, Spec
 from refimpl.axes.shapes import factors
 from refimpl.op import Edit, Op
@@ -29,7 +29,7 @@ from refimpl.oracle.cases.drawn import rounded
 from refimpl.oracle.judging.judge import expect
 from refimpl.registry import OPS
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]  # the pages
 ROOT = HERE.parent
 NAMES = {"torch", "diffusers", "transformers", "timm", "scipy", "sklearn", "onnx"}  # as written
 PARTS = ("Returns", "Raises", "Elsewhere:", "Paper:", ">>>")

@@ -9,11 +9,10 @@ everything else is its arguments and results as tables of colours.
 
 from __future__ import annotations
 
-from kinds import Drawing, along_index, as_tables, over, reals, slices, slope
-from picture_records import RECORDS
-from plots import Picture
-from scenes import in_the_plane, on_samples
-
+from docs.book.kinds import Drawing, along_index, as_tables, over, reals, slices, slope
+from docs.book.picture_records import RECORDS
+from docs.book.plots import Picture
+from docs.book.scenes import in_the_plane, on_samples
 from refimpl.gradients import PRODUCT
 from refimpl.op import Op
 

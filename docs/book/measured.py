@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from docutils import nodes
-from folded import fold, fold_line
-from kinds import Calm
-from plots import Frame, box_of, panel, words
+
+from docs.book.folded import fold, fold_line
+from docs.book.kinds import Calm
+from docs.book.plots import Frame, box_of, panel, words
 
 LONG = 20  # rows of a table that is folded
 ENOUGH = 12  # errors that are worth a picture

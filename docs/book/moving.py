@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-from drawing import PROMPT, STEPS, noise, photograph, tables
-from drawn_operations import TOY
-from plots import Line, chart, heat, number, photo
 
 import refimpl
+from docs.book.drawing import PROMPT, STEPS, noise, photograph, tables
+from docs.book.drawn_operations import TOY
+from docs.book.plots import Line, chart, heat, number, photo
 from refimpl.models.generate import generate
 
 WINES, LOGITS = ("pfalz", "mosel", "rhein"), np.array([[4.1, 3.9, 2.7]])

@@ -16,7 +16,7 @@ matplotlib.use("Agg")
 
 import refimpl
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]  # the pages
 THEMES = {"light": ("#1b1b1b", "#ffffff"), "dark": ("#d8d8d8", "#131416")}
 LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#aa6fae", ":"))
 RGB = (("#d55e00", "-"), ("#009e73", "--"), ("#0072b2", ":"))

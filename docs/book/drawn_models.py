@@ -10,9 +10,8 @@ import numpy as np
 
 matplotlib.use("Agg")
 
-from drawing import KINDS, LINES, PROMPT, bare, figure
-
 import refimpl
+from docs.book.drawing import KINDS, LINES, PROMPT, bare, figure
 from refimpl.models import sampling
 from refimpl.models.clip import clip_image
 from refimpl.models.generate import SCALES, generate

@@ -6,11 +6,11 @@ import re
 import tomllib
 from typing import Any
 
-import lecture_numbers
 import numpy as np
-from operations import HERE, plain, title
 
 import refimpl
+from docs.book import lecture_numbers
+from docs.book.operations import HERE, plain, title
 from refimpl.registry import OPS
 
 WORDS = {

@@ -11,16 +11,23 @@ import re
 from pathlib import Path
 from typing import Any
 
-import exercises
-import figures
-import moving
-import pictures
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
-from lectures import deck_page, lecture_page, lectures
-from operations import HERE, ROOT, measured, model_page, models, page, plain, sections, title
 
+from docs.book import exercises, figures, moving, pictures
+from docs.book.lectures import deck_page, lecture_page, lectures
+from docs.book.operations import (
+    HERE,
+    ROOT,
+    measured,
+    model_page,
+    models,
+    page,
+    plain,
+    sections,
+    title,
+)
 from refimpl.axes import AXES
 from refimpl.registry import CHAPTERS, OPS
 

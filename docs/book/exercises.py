@@ -9,8 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from operations import HERE, without_docstring
-
+from docs.book.operations import HERE, without_docstring
 from refimpl.op import Op
 
 COMMAND = "refimpl verify mine.py --op"

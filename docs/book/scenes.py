@@ -11,11 +11,11 @@ import functools
 from typing import Any
 
 import numpy as np
-from drawn_diffusion import LABEL, five
-from kinds import Drawing, reals, results
-from plots import Mark, Picture, plane
 
 import refimpl
+from docs.book.drawn_diffusion import LABEL, five
+from docs.book.kinds import Drawing, reals, results
+from docs.book.plots import Mark, Picture, plane
 from refimpl.models import gaussian_mixture as gm
 from refimpl.op import Op
 

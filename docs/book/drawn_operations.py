@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import runpy
 from typing import Any
 
 import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-from drawing import HERE, LINES, RGB, bare, figure, noise, photograph
 from matplotlib import pyplot as plt
 
 import refimpl
+from docs.book.drawing import HERE, LINES, RGB, bare, figure, noise, photograph
 from refimpl.models.preprocess import CLIP_MEAN, CLIP_STD
 from refimpl.registry import OPS
 
@@ -170,9 +170,7 @@ def planted(fig: Any) -> None:
     inputs = rounded(op, op.read(**inputs), "float32")
     (want,) = expect(op, inputs, "float32")
     narrow = {k: None if v is None else np.float32(v) for k, v in inputs.items()}
-    sys.path.insert(0, str(HERE.parent / "examples"))
-    from bad_attention import attention
-
+    attention = runpy.run_path(str(HERE.parent / "examples" / "bad_attention.py"))["attention"]
     results = {"a planted mistake": attention(**narrow), "an honest computation": op.text(**narrow)}
     both = fig.subplots(1, 2)
     for axes, (name, found) in zip(both, results.items(), strict=True):

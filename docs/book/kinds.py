@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from plots import INKS, Line, Picture, chart, heat
 
+from docs.book.plots import INKS, Line, Picture, chart, heat
 from refimpl.gradients import GRADIENT, base, differentiated
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import FAMILIES, FAMILIES_WITHOUT_ZEROS, RandomSource, draw_all

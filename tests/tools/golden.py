@@ -1,4 +1,4 @@
-"""`python -m tests.golden` writes golden/: certified cases with a purpose and two witnesses.
+"""`python -m tests.tools.golden` writes golden/: certified cases with a purpose and two witnesses.
 
 Expected values come from balls, allowed errors from the error-carrying reading, and each case is
 kept only if the loops over scalars and a second witness (frameworks in float64, or the laws) agree.
@@ -31,7 +31,7 @@ from refimpl.oracle.vectors.golden import array_entry, digest, encode, read_file
 from refimpl.registry import OPS
 from tests.harness import disagreement, law_sides, witness
 
-ROOT = Path(__file__).parent.parent / "golden"
+ROOT = Path(__file__).parents[2] / "golden"
 POOL = 80  # random inputs of each kind to choose from
 FIRST_SHARE = 15  # ordinary cases of an operation, beside its probes
 LARGEST_RANDOM = 160  # numbers in a random case
@@ -366,7 +366,7 @@ def coverage(cases: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.golden", description=__doc__)
     parser.add_argument("ops", nargs="*", help="default: all")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(

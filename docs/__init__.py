@@ -1,0 +1,1 @@
+"""The pages of the textbook, and in `book` what makes them."""

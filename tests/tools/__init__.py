@@ -1,0 +1,1 @@
+"""What writes golden vectors and parts of pages, and what looks through the built book."""
