@@ -27,7 +27,9 @@ CHAPTERS = (
     "diffusion",
     "levels",
     "samplers",
+    "flow",
     "guidance",
+    "editing",
 )
 
 

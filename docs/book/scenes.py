@@ -77,9 +77,15 @@ def on_samples(op: Op) -> bool:
     known, specs = scene(op), op.specs.items()
     if any(spec.axes.replace("B ", "") not in ("", "...") for spec in op.returns):
         return False
-    alike = all(n in known and spec.scalar == (np.ndim(known[n]) == 0) for n, spec in specs)
+    alike = all(n in known and same_kind(spec, known[n]) for n, spec in specs)
     sample = any(spec.axes.endswith("...") for _, spec in specs)
     return sample and alike and bool({"t", "sigma", "scale"} & set(op.specs))
+
+
+def same_kind(spec: Any, value: Any) -> bool:
+    """Whether an annotation and a value are both a single number or not, both whole or not."""
+    array = np.asarray(value)
+    return spec.scalar == (array.ndim == 0) and spec.kind.integer == (array.dtype.kind == "i")
 
 
 def in_the_plane(says: str = "", **given: Any) -> Drawing:

@@ -46,6 +46,17 @@ from refimpl.backends.parts.torch_diffusion import (  # noqa: F401  found here b
     x0_from_v,
     zero_terminal_snr,
 )
+from refimpl.backends.parts.torch_flow import (  # noqa: F401  found here by their names
+    flow_ancestral_step,
+    flow_euler_step,
+    flow_parts,
+    flow_sample,
+    flow_shift,
+    guidance_two,
+    inpaint_blend,
+    logit_normal_density,
+    min_snr_weights,
+)
 from refimpl.backends.parts.torch_language import (  # noqa: F401  found here by their names
     dpo_loss,
     group_advantage,

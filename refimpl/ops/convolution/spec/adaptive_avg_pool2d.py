@@ -6,15 +6,20 @@ from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
 from refimpl.ops.common import sines
 from refimpl.ops.convolution import reference as text
-from refimpl.ops.images.spec.shared import product, ramp, turned
+from refimpl.ops.images.spec.shared import (
+    gradient_of_same_size,
+    gradient_total,
+    gradient_transposed,
+    mirrored,
+    product,
+    ramp,
+    same_size,
+    transposed,
+)
 
 BINS = "images.pooling_weights"
 STOP = "stop = first - (-edges[1:] // side)"
 UP = 1 + ramp(1, 1, 5, 3)
-
-
-def same_size(f, images, tall, wide):
-    yield f(images, *images.shape[2:]), images
 
 
 def one_pixel(f, images, tall, wide):
@@ -24,14 +29,6 @@ def one_pixel(f, images, tall, wide):
 def whole_squares(f, images, tall, wide):
     twice = np.repeat(np.repeat(images, 2, axis=2), 2, axis=3)
     yield f(twice, *images.shape[2:]), text.avg_pool2d(twice, 2)
-
-
-def transposed(f, images, tall, wide):
-    yield f(turned(images), wide, tall), turned(f(images, tall, wide))
-
-
-def mirrored(f, images, tall, wide):
-    yield f(images[:, :, ::-1, ::-1], tall, wide), f(images, tall, wide)[:, :, ::-1, ::-1]
 
 
 def constant(f, images, tall, wide):
@@ -122,19 +119,6 @@ def vjp_adjoint(f, images, tall, wide, grad):
     yield product(grad, pooled), product(f(images, tall, wide, grad), images)
 
 
-def vjp_total(f, images, tall, wide, grad):
-    found = f(images, tall, wide, grad)
-    yield np.sum(found, axis=(2, 3)), np.sum(np.sum(grad, axis=3), axis=2)
-
-
-def vjp_transposed(f, images, tall, wide, grad):
-    yield f(turned(images), wide, tall, turned(grad)), turned(f(images, tall, wide, grad))
-
-
-def vjp_same_size(f, images, tall, wide, grad):
-    yield f(grad, tall, wide, grad), grad
-
-
 def wrong_vjp(name, says, old, new, effect, unseen, where=""):
     given = {"effect": effect, "invisible_when": unseen, "where": where}
     return Edit(f"adaptive_avg_pool2d_vjp/{name}", says, old, new, **given)
@@ -145,9 +129,9 @@ ADAPTIVE_AVG_POOL2D_VJP = Op(
     outputs=("images_grad",),
     laws=(
         Law("is adjoint to the pooling", vjp_adjoint),
-        Law("keeps the sum", vjp_total),
-        Law("transposing exchanges rows and columns", vjp_transposed),
-        Law("the same size brings back what arrives", vjp_same_size),
+        Law("keeps the sum", gradient_total),
+        Law("transposing exchanges rows and columns", gradient_transposed),
+        Law("the same size brings back what arrives", gradient_of_same_size),
         LINEAR_IN_GRAD,
     ),
     probes=(

@@ -6,7 +6,15 @@ from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
 from refimpl.ops.common import sines
 from refimpl.ops.convolution import reference as text
-from refimpl.ops.images.spec.shared import product, ramp, turned
+from refimpl.ops.images.spec.shared import (
+    gradient_of_same_size,
+    gradient_total,
+    gradient_transposed,
+    product,
+    ramp,
+    same_size,
+    transposed,
+)
 
 TO_FIVE = {"tall": 5, "wide": 3}
 TO_NINE = {"tall": 6, "wide": 9}
@@ -17,14 +25,6 @@ def whole_factors(f, images, tall, wide):
     height, width = images.shape[2:]
     twice = np.repeat(np.repeat(images, 2, axis=2), 3, axis=3)
     yield f(images, 2 * height, 3 * width), twice
-
-
-def same_size(f, images, tall, wide):
-    yield f(images, *images.shape[2:]), images
-
-
-def transposed(f, images, tall, wide):
-    yield f(turned(images), wide, tall), turned(f(images, tall, wide))
 
 
 def the_corner_stays(f, images, tall, wide):
@@ -134,19 +134,6 @@ def vjp_adjoint(f, images, tall, wide, grad):
     yield product(grad, resized), product(f(images, tall, wide, grad), images)
 
 
-def vjp_total(f, images, tall, wide, grad):
-    found = f(images, tall, wide, grad)
-    yield np.sum(found, axis=(2, 3)), np.sum(np.sum(grad, axis=3), axis=2)
-
-
-def vjp_transposed(f, images, tall, wide, grad):
-    yield f(turned(images), wide, tall, turned(grad)), turned(f(images, tall, wide, grad))
-
-
-def vjp_same_size(f, images, tall, wide, grad):
-    yield f(grad, tall, wide, grad), grad
-
-
 def vjp_of_copies(f, images, tall, wide, grad):
     copies = text.resize_nearest(images, 2 * images.shape[2], images.shape[3])
     yield f(images, 2 * images.shape[2], images.shape[3], copies), 2 * images
@@ -164,9 +151,9 @@ RESIZE_NEAREST_VJP = Op(
     outputs=("images_grad",),
     laws=(
         Law("is adjoint to the resize", vjp_adjoint),
-        Law("keeps the sum", vjp_total),
-        Law("transposing exchanges rows and columns", vjp_transposed),
-        Law("the same size brings back what arrives", vjp_same_size),
+        Law("keeps the sum", gradient_total),
+        Law("transposing exchanges rows and columns", gradient_transposed),
+        Law("the same size brings back what arrives", gradient_of_same_size),
         Law("two copies add up", vjp_of_copies),
         LINEAR_IN_GRAD,
     ),

@@ -9,6 +9,7 @@ from refimpl.ops.images import reference as text
 from refimpl.ops.images.spec.shared import (
     gradient_of_same_size,
     gradient_transposed,
+    mirrored,
     one_axis_at_a_time,
     product,
     ramp,
@@ -55,10 +56,6 @@ def resize_constant(f, images, tall, wide):
     yield f(flat, tall, wide), np.broadcast_to(first, (B, channels, tall, wide))
 
 
-def resize_mirrored(f, images, tall, wide):
-    yield f(images[:, :, ::-1, ::-1], tall, wide), f(images, tall, wide)[:, :, ::-1, ::-1]
-
-
 def resize_linear(f, images, tall, wide):
     yield f(3 * images + 1, tall, wide), 3 * f(images, tall, wide) + 1
 
@@ -69,7 +66,7 @@ RESIZE_BICUBIC = Op(
         Law("each pixel is Keys' sum over its neighbours", resize_equation),
         Law("the same size changes nothing", same_size),
         Law("a constant image stays constant", resize_constant),
-        Law("a mirrored image is resized to the mirrored result", resize_mirrored),
+        Law("a mirrored image is resized to the mirrored result", mirrored),
         Law("transposing exchanges rows and columns", transposed),
         Law("rows and columns may be resized one after the other", one_axis_at_a_time),
         Law("scaling and shifting the values commutes with resizing", resize_linear),

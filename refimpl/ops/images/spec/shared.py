@@ -38,3 +38,14 @@ def gradient_of_same_size(f, images, tall, wide, grad):
 
 def gradient_transposed(f, images, tall, wide, grad):
     yield f(turned(images), wide, tall, turned(grad)), turned(f(images, tall, wide, grad))
+
+
+def mirrored(f, images, tall, wide):
+    """A law: a mirrored image gives the mirrored result."""
+    yield f(images[:, :, ::-1, ::-1], tall, wide), f(images, tall, wide)[:, :, ::-1, ::-1]
+
+
+def gradient_total(f, images, tall, wide, grad):
+    """A law: the gradients of an image keep their sum."""
+    found = f(images, tall, wide, grad)
+    yield np.sum(found, axis=(2, 3)), np.sum(np.sum(grad, axis=3), axis=2)

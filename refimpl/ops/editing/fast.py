@@ -1,0 +1,24 @@
+"""Twins of editing: same names, same arguments, same steps."""
+
+import numpy as np
+
+
+def inpaint_blend(sample, known, mask):
+    return known + mask * (sample - known)
+
+
+def guidance_two(eps_none, eps_image, eps_both, image_scale, text_scale):
+    number = eps_none.dtype.type
+    of_image = number(image_scale) * (eps_image - eps_none)
+    return eps_none + of_image + number(text_scale) * (eps_both - eps_image)
+
+
+def min_snr_weights(alpha_bar, t, gamma):
+    share = alpha_bar[t]  # B
+    rest, gamma = 1 - share, share.dtype.type(gamma)
+    most = gamma * rest
+    return (
+        most / np.maximum(share, most),
+        np.minimum(share, most),
+        share / np.maximum(rest, share / gamma),
+    )

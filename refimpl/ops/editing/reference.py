@@ -1,0 +1,108 @@
+"""Editing: pictures that are kept in part, followed by two wishes, and losses weighted by noise."""
+
+import numpy as np
+
+from refimpl.axes import AlphaBar, Array, Float, Fraction, Index, Positive, Scale
+
+
+def inpaint_blend(
+    sample: Float[Array, "B channels height width"],
+    known: Float[Array, "B channels height width"],
+    mask: Fraction[Array, "broadcastable B channels height width"],
+) -> Float[Array, "B channels height width"]:
+    r"""Put the known part of a picture back after a step.
+
+    $$x = m\,x_\mathrm{sample} + (1 - m)\,x_\mathrm{known}$$
+
+    sample: B channels height width, what the step gave.
+    known: B channels height width, the picture, with the noise of the level that the step reached;
+        clean after the last step.
+    mask: broadcastable to the picture, in [0, 1]; 1 where it is painted anew.
+
+    Returns B channels height width.
+
+    Raises AxesError for shapes that differ or a mask outside [0, 1].
+
+    Elsewhere: some masks are 1 where the picture is kept. Noise that is added to the known part
+    must be that of the level reached, not of the level left.
+
+    Paper: Lugmayr et al. 2022, "RePaint: Inpainting using denoising diffusion probabilistic
+    models", equation 8.
+
+    >>> mask = np.array([[[[0.0, 0.5, 1.0]]]])
+    >>> inpaint_blend(np.full((1, 1, 1, 3), 8.0), np.full((1, 1, 1, 3), 2.0), mask)
+    array([[[[2., 5., 8.]]]])
+    """
+    return mask * sample + (1 - mask) * known
+
+
+def guidance_two(
+    eps_none: Float[Array, "..."],
+    eps_image: Float[Array, "..."],
+    eps_both: Float[Array, "..."],
+    image_scale: Scale[float, ""],
+    text_scale: Scale[float, ""],
+) -> Float[Array, "..."]:
+    r"""Follow a picture and a text at once, each with a scale of its own.
+
+    $$\hat\epsilon = \epsilon(\varnothing, \varnothing)
+    + s_I\,\bigl(\epsilon(I, \varnothing) - \epsilon(\varnothing, \varnothing)\bigr)
+    + s_T\,\bigl(\epsilon(I, T) - \epsilon(I, \varnothing)\bigr)$$
+
+    eps_none: ..., predicted with neither.
+    eps_image: ..., predicted with the picture alone.
+    eps_both: ..., predicted with the picture and the text.
+    image_scale: s_I, 1.5 in the paper.
+    text_scale: s_T, 7.5 in the paper.
+
+    Returns ..., the guided prediction.
+
+    Raises AxesError for shapes that differ.
+
+    Elsewhere: diffusers stacks the batch as both, picture, neither.
+
+    Paper: Brooks, Holynski, Efros 2023, "InstructPix2Pix: Learning to follow image editing
+    instructions", equation 3.
+
+    >>> guidance_two(np.array([0.5]), np.array([0.7]), np.array([1.0]), 1.5, 7.5).round(12)
+    array([3.05])
+    """
+    of_image = image_scale * (eps_image - eps_none)
+    return eps_none + of_image + text_scale * (eps_both - eps_image)
+
+
+def min_snr_weights(
+    alpha_bar: AlphaBar[Array, "T"],
+    t: Index[Array, "B", "T"],
+    gamma: Positive[float, ""],
+) -> tuple[Float[Array, "B"], Float[Array, "B"], Float[Array, "B"]]:
+    r"""How much a squared error counts at each time: clean samples no more than gamma says.
+
+    $$w_{x_0} = \min(\mathrm{snr}, \gamma), \qquad w_\epsilon = \frac{w_{x_0}}{\mathrm{snr}}, \qquad
+    w_v = \frac{w_{x_0}}{\mathrm{snr} + 1}, \qquad
+    \mathrm{snr} = \frac{\bar\alpha_t}{1 - \bar\alpha_t}$$
+
+    alpha_bar: T, shares of signal in [0, 1], indexed by the zero-based time.
+    t: B, zero-based times.
+    gamma: γ, the ratio from which on a sample counts as clean, above 0; 5 in the paper.
+
+    Returns B each: the weights of an error of the noise, of v and of the clean sample.
+
+    Raises AxesError for a share outside [0, 1] or a gamma that is not above 0.
+
+    Elsewhere: the weights are written in shares here, so that noise alone is no quotient by 0: the
+    weight of the noise is 1 there, those of v and of the sample 0.
+
+    Paper: Hang et al. 2023, "Efficient diffusion training via Min-SNR weighting strategy", section
+    3.4; for v, with the ratio of Salimans and Ho 2022, "Progressive distillation", appendix D.
+
+    >>> eps, v, x0 = min_snr_weights(np.array([0.9, 0.5, 0.0]), np.arange(3), 5.0)
+    >>> eps.round(3), v.round(3), x0.round(3)
+    (array([0.556, 1.   , 1.   ]), array([0.5, 0.5, 0. ]), array([5., 1., 0.]))
+    """
+    share = alpha_bar[t]  # B
+    rest = 1 - share  # B
+    of_eps = gamma * rest / np.maximum(share, gamma * rest)
+    of_v = np.minimum(share, gamma * rest)
+    of_start = share / np.maximum(rest, share / gamma)
+    return of_eps, of_v, of_start

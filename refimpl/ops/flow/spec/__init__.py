@@ -1,0 +1,14 @@
+"""What is known about flows."""
+
+from refimpl.ops.flow.spec.lines import FLOW_PARTS, FLOW_SAMPLE
+from refimpl.ops.flow.spec.steps import FLOW_ANCESTRAL_STEP, FLOW_EULER_STEP
+from refimpl.ops.flow.spec.times import FLOW_SHIFT, LOGIT_NORMAL_DENSITY
+
+OPS = (
+    FLOW_SAMPLE,
+    FLOW_PARTS,
+    FLOW_EULER_STEP,
+    FLOW_ANCESTRAL_STEP,
+    FLOW_SHIFT,
+    LOGIT_NORMAL_DENSITY,
+)

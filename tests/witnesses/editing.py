@@ -1,0 +1,41 @@
+"""Editing, one number at a time, in fractions."""
+
+from fractions import Fraction
+
+import numpy as np
+
+
+def exact(x):
+    return Fraction(float(x))
+
+
+def inpaint_blend(sample, known, mask):
+    mask = np.broadcast_to(mask, sample.shape)
+    result = np.zeros(sample.shape)
+    for place in np.ndindex(sample.shape):
+        part = exact(mask[place])
+        result[place] = float(part * exact(sample[place]) + (1 - part) * exact(known[place]))
+    return result
+
+
+def guidance_two(eps_none, eps_image, eps_both, image_scale, text_scale):
+    result = np.zeros(eps_none.shape)
+    image, text = exact(image_scale), exact(text_scale)
+    for place in np.ndindex(result.shape):
+        none, one, both = (exact(e[place]) for e in (eps_none, eps_image, eps_both))
+        result[place] = float((1 - image) * none + (image - text) * one + text * both)
+    return result
+
+
+def min_snr_weights(alpha_bar, t, gamma):
+    results = np.zeros((3, len(t)))
+    for i, time in enumerate(t):
+        share = exact(alpha_bar[time])
+        if share == 1:
+            results[:, i] = 0, 0, gamma
+            continue
+        snr = share / (1 - share)
+        least = min(snr, exact(gamma))
+        eps = least / snr if snr else 1
+        results[:, i] = float(eps), float(least / (snr + 1)), float(least)
+    return tuple(results)
