@@ -183,7 +183,7 @@ class Judged:
         from refimpl.oracle.reports import text
 
         if finding.status == "dialect":
-            pytest.xfail(f"conforms to dialect {finding.causes[0]['id']}")
+            pytest.xfail(f"conforms to dialect {finding.causes[0].id}")
         if self.report.allows(finding):
             pytest.xfail(f"allowed: {says}")
         before = self.shown.setdefault(id(finding), test)

@@ -6,7 +6,8 @@ import numpy as np
 
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import differ, keep_fitting, predict
-from refimpl.oracle.diagnosis.causes import Explanation, causes
+from refimpl.oracle.diagnosis.cause import Cause
+from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.runs.verify import find_case
 from refimpl.registry import OPS
 
@@ -14,9 +15,7 @@ OP = OPS["attention"]
 FLOAT32 = np.dtype(np.float32)
 
 
-SUSPECTS = [
-    Explanation("mistake", edit.id, edit.says, OP.edited(edit), lambda: "") for edit in OP.mistakes
-]
+SUSPECTS = [Cause("mistake", edit.id, edit.says, text=OP.edited(edit)) for edit in OP.mistakes]
 
 
 def answering(edit):
@@ -67,9 +66,9 @@ def test_one_case_cannot_tell_mistakes_apart_but_asking_can():
     case = Case("attention", "float32", "two-heads-of-two", "", OP.read(**inputs))
     ask = answering(next(edit for edit in OP.mistakes if edit.id == "attention/scale-twice"))
     seen = [(case, ask(case))]
-    unasked = {cause["id"] for cause in causes(OP, seen, FLOAT32, "float32")}
+    unasked = {cause.id for cause in causes(OP, seen, FLOAT32, "float32")}
     assert unasked == {"attention/scale-twice", "attention/scale-by-model-width"}
-    asked = [cause["id"] for cause in causes(OP, seen, FLOAT32, "float32", ask)]
+    asked = [cause.id for cause in causes(OP, seen, FLOAT32, "float32", ask)]
     assert asked == ["attention/scale-twice"]
 
 

@@ -359,7 +359,7 @@ def test_the_deviations_listed_are_explained_by_a_dialect_or_a_lossy_form(backen
     listed = sorted({d.op for d in DEVIATIONS if d.backend == backend})
     (report,) = verify(backend, ops=listed, profile="quick")
     for finding in report.findings:
-        causes = {cause["kind"] for cause in finding.causes}
+        causes = {cause.kind for cause in finding.causes}
         assert causes <= {"dialect", "precision"}, (finding.op, finding.causes)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from refimpl.commands.endings import CONFORMS, DEVIATES
 from refimpl.commands.main import main
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.runs import baseline
 from refimpl.oracle.targets.sessions import TargetError
@@ -31,7 +32,7 @@ TODAY = datetime.date(2026, 1, 1)
 
 def finding(**changes):
     made = Finding("silu", "float32", 3, worst=5.0, status="deviates")
-    made.causes = [{"kind": "mistake", "id": "silu/quick-gelu", "says": "", "diff": ""}]
+    made.causes = [Cause("mistake", "silu/quick-gelu")]
     for name, value in changes.items():
         setattr(made, name, value)
     return made

@@ -96,7 +96,7 @@ def test_a_killed_worker_and_an_interrupted_run_change_nothing(frail, tmp_path):
     probes = by_op["silu"].cases - COUNT
     assert probes > 0
     assert by_op["silu"].status == "deviates"
-    assert [cause["id"] for cause in by_op["silu"].causes] == ["silu/quick-gelu"]
+    assert [cause.id for cause in by_op["silu"].causes] == ["silu/quick-gelu"]
     right, fatal = (finding for finding in quiet[0].findings if finding.op == "sigmoid")
     assert (right.status, fatal.status) == ("conforms", "crashes")
     assert right.cases + fatal.cases >= COUNT, "it went on after each crash"

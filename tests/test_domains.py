@@ -106,7 +106,7 @@ def test_a_wrong_kernel_has_a_cause_and_a_replay_inside_its_domain(tmp_path):
     )
     (report,) = verify(str(target), profile="quick", seed=4)
     (finding,) = report.findings
-    assert [cause["id"] for cause in finding.causes] == ["softmax/base-two"]
+    assert [cause.id for cause in finding.causes] == ["softmax/base-two"]
     assert finding.smallest.case.inputs["z"].shape[-1] == 4
     assert replay(finding.case, str(target)).says == "STILL FAILING"
 

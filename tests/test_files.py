@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.findings import Finding, Report, Smallest
 from refimpl.oracle.reports import escaped, files, heat_map
 from refimpl.oracle.runs.foreign_outputs import verify_recorded
@@ -72,11 +74,10 @@ def reports(tmp_path_factory) -> list[Report]:
 
 
 def nasty_report() -> Report:
-    cause = {"kind": "mistake", "id": NASTY, "says": NASTY, "diff": f"-\n+\n-{NASTY}\n+{NASTY}"}
+    cause = Cause("mistake", NASTY, NASTY, f"-\n+\n-{NASTY}\n+{NASTY}")
     finding = Finding(NASTY, NASTY, 3, 1, np.inf, "deviates", NASTY, NASTY, NASTY, [cause])
     finding.ratios = np.array([np.inf])
-    case = Case(NASTY, NASTY, NASTY, NASTY, {})
-    finding.smallest = Smallest(case, NASTY, NASTY, NASTY, NASTY)
+    finding.smallest = Smallest(0, NASTY, NASTY, NASTY, NASTY)
     finding.step = f"{NASTY}\n{NASTY}"
     return Report(NASTY, NASTY, [finding])
 
@@ -87,6 +88,24 @@ def test_the_worst_failing_case_keeps_its_ratios_and_json_has_none(reports):
     assert found["sigmoid"].ratios is None
     assert reports[1].findings[0].ratios is None
     assert "ratios" not in found["silu"].as_json()
+
+
+def test_a_finding_is_read_back_from_the_json_report_as_it_was(reports):
+    nasty = nasty_report().findings[0]
+    nasty.variance, nasty.bias, nasty.only = 0.5, np.inf, ("C > 1",)
+    nasty.causes.append(replace(nasty.causes[0], confirmed=24))
+    for finding in (*reports[0].findings, nasty):
+        again = Finding.read(json.loads(json.dumps(finding.as_json(), allow_nan=False)))
+        assert again == finding
+        assert again.as_json() == finding.as_json()
+
+
+def test_what_the_json_report_says_of_a_cause_has_five_entries(reports):
+    (silu,) = (finding for finding in reports[0].findings if finding.op == "silu")
+    (cause,) = silu.as_json()["causes"]
+    assert [*cause] == ["kind", "id", "says", "diff", "confirmed"]
+    assert cause["id"] == "silu/sign"
+    assert "+    return x * sigmoid(-x)" in cause["diff"].splitlines()
 
 
 def test_junit_has_a_suite_a_target_and_a_case_an_operation(reports):

@@ -241,7 +241,7 @@ def test_a_programs_mistake_is_named(tmp_path):
     (report,) = verify_recorded(command=command(tmp_path, WRONG))
     (finding,) = report.findings
     assert finding.status == "deviates"
-    assert finding.causes[0]["kind"] == "mistake"
+    assert finding.causes[0].kind == "mistake"
     assert "--cmd" in finding.replay
 
 

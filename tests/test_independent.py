@@ -44,4 +44,4 @@ def test_a_mistake_in_code_of_its_own_is_recognised(body, mistake, tmp_path):
     target.write_text(BEGINNING + body.removeprefix("\n"))
     (report,) = verify(str(target), profile="quick")
     (finding,) = report.findings
-    assert [cause["id"] for cause in finding.causes] == [mistake]
+    assert [cause.id for cause in finding.causes] == [mistake]

@@ -65,4 +65,4 @@ def test_a_dialect_of_a_called_operation_is_recognised(tmp_path):
     (report,) = verify(str(target), ops=["cosine_distance"], profile="ci")
     (finding,) = report.findings
     assert finding.status == "dialect"
-    assert [cause["id"] for cause in finding.causes] == ["l2_normalize/unguarded"]
+    assert [cause.id for cause in finding.causes] == ["l2_normalize/unguarded"]

@@ -136,7 +136,7 @@ def test_random_errors_of_what_computes_in_half_inside_are_a_dialect_and_zeros_a
         for c in cases
     )
     found = inside(ATTENTION, [(c, ask(c)) for c in cases], storage, precision, ask)
-    assert [cause["kind"] for cause in found] == ["dialect"]
+    assert [cause.kind for cause in found] == ["dialect"]
     assert inside(ATTENTION, [(c, nothing(c)) for c in cases], storage, precision, nothing) == []
 
 

@@ -96,7 +96,7 @@ def classifier_free_guidance__a_scale_of_its_own(eps_uncond, eps_cond, scale):
 @pytest.mark.parametrize("name", KINDS)
 def test_the_kind_of_a_mistake_is_named(name):
     cause = first_cause(name)
-    assert KINDS[name][1] in cause["says"], cause
+    assert KINDS[name][1] in cause.says, cause
 
 
 def test_no_edit_explains_an_infinity_that_it_does_not_come_to():

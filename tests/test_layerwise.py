@@ -166,7 +166,7 @@ def test_a_model_that_speaks_a_dialect_is_understood(name, says, spoken):
     judgement = judge_layers(recorded(SMALL[name], ops=refimpl.fast, spoken=spoken))
     assert judgement.status == "dialect"
     assert says in judgement.dialect.split(", or ")
-    kinds = {cause["kind"] for entry in findings(judgement, name, "") for cause in entry.causes}
+    kinds = {cause.kind for entry in findings(judgement, name, "") for cause in entry.causes}
     assert kinds == {"dialect"}
 
 

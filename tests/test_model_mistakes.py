@@ -52,9 +52,9 @@ def test_a_wrong_structure_is_named_and_nothing_else(name, edit):
     assert [found.edits for found in judgement.explanations] == [(edit,)]
     wrong = [x for x in findings(judgement, name, "again") if x.status == "deviates"]
     (cause,) = wrong[0].causes
-    assert cause["kind"] == "mistake"
-    assert f"+++ {edit.id}" in cause["diff"]
-    assert edit.new.partition("\n")[0].strip() in cause["diff"]
+    assert cause.kind == "mistake"
+    assert f"+++ {edit.id}" in cause.diff
+    assert edit.new.partition("\n")[0].strip() in cause.diff
 
 
 PAIRS = [
@@ -69,7 +69,7 @@ def test_two_mistakes_together_are_both_named(pair):
     edits = {edit.id.partition("/")[2]: edit for edit in VIT}
     judgement = judge_layers(recording_of("vit", *(edits[slug] for slug in pair)))
     wrong = next(x for x in findings(judgement, "vit", "again") if x.status == "deviates")
-    assert {cause["id"].partition("/")[2] for cause in wrong.causes} == set(pair)
+    assert {cause.id.partition("/")[2] for cause in wrong.causes} == set(pair)
 
 
 def test_a_mistake_beside_another_choice_is_named_with_it():
@@ -79,9 +79,9 @@ def test_a_mistake_beside_another_choice_is_named_with_it():
     judgement = judge_layers(recording)
     assert judgement.status == "deviates"
     wrong = next(x for x in findings(judgement, "vit", "again") if x.status == "deviates")
-    assert [cause["kind"] for cause in wrong.causes] == ["dialect", "mistake"]
-    assert wrong.causes[0]["says"] == "an epsilon of 1e-05 in place of 1e-06"
-    assert wrong.causes[1]["id"] == "vit/keys-from-queries"
+    assert [cause.kind for cause in wrong.causes] == ["dialect", "mistake"]
+    assert wrong.causes[0].says == "an epsilon of 1e-05 in place of 1e-06"
+    assert wrong.causes[1].id == "vit/keys-from-queries"
 
 
 def test_what_no_known_mistake_explains_has_no_cause():
@@ -90,4 +90,4 @@ def test_what_no_known_mistake_explains_has_no_cause():
     layers = {**recording.layers, "transformer.resblocks.1.middle": wrong}
     judgement = judge_layers(dataclasses.replace(recording, layers=layers))
     (entry, *_) = [x for x in findings(judgement, "vit", "again") if x.status == "deviates"]
-    assert [cause["kind"] for cause in entry.causes] == ["unknown"]
+    assert [cause.kind for cause in entry.causes] == ["unknown"]

@@ -131,7 +131,7 @@ def test_every_listed_edit_can_be_recognised(name):
 def test_nothing_answered_has_no_explanation():
     op, storage = OPS["attention"], np.dtype(np.float32)
     assert explanations(op, [], storage, "float32") == []
-    assert [cause["kind"] for cause in causes(op, [], storage, "float32")] == ["unknown"]
+    assert [cause.kind for cause in causes(op, [], storage, "float32")] == ["unknown"]
 
 
 @pytest.mark.parametrize("name", ["attention", "ddim_step", "layer_norm"])

@@ -83,7 +83,7 @@ def explained(name, target, precision="float32"):
             for c, y in seen
         ]
         assert not all(verdict.conforms for verdict in judged)
-        return [cause["id"] for cause in roundings(op, seen, storage, precision, ask)]
+        return [cause.id for cause in roundings(op, seen, storage, precision, ask)]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_tf32_products_stay_within_the_bound_of_a_long_sum_and_are_found_by_thei
     assert judge(op, expect(op, case.inputs, "float32"), target(**case.inputs), SINGLE).conforms
     found, causes = statistics(op, "float32", answering(op, target))
     assert found.variance > 1
-    assert causes[0]["id"] == "precision/tf32-products"
+    assert causes[0].id == "precision/tf32-products"
 
 
 def test_an_accumulator_that_truncates_is_found_by_its_bias():
@@ -180,7 +180,7 @@ def test_an_accumulator_that_truncates_is_found_by_its_bias():
     assert judge(op, expect(op, case.inputs, "float32"), target(**case.inputs), SINGLE).conforms
     found, causes = statistics(op, "float32", answering(op, target))
     assert found.bias > 1
-    assert [cause["id"] for cause in causes] == ["precision/one-sided-sums"]
+    assert [cause.id for cause in causes] == ["precision/one-sided-sums"]
 
 
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])

@@ -85,10 +85,10 @@ def test_the_diagnosis_shows_the_edit():
     op = op_of("layer_norm")
     implementation = PLANTED["layer_norm__divided_by_the_variance"]
     (cause,) = causes(op, seen_by(op, implementation), FLOAT32, "float32")
-    assert cause["kind"] == "mistake"
-    assert cause["id"] == "unlisted"
-    assert cause["says"].startswith("in layer_norm, a function left out: `np.sqrt(variance + eps)`")
-    added = [line for line in cause["diff"].splitlines() if line.startswith("+ ")]
+    assert cause.kind == "mistake"
+    assert cause.id == "unlisted"
+    assert cause.says.startswith("in layer_norm, a function left out: `np.sqrt(variance + eps)`")
+    added = [line for line in cause.diff.splitlines() if line.startswith("+ ")]
     assert added == ["+    return gain * (centred / (variance + eps)) + bias"]
 
 
@@ -96,19 +96,19 @@ def test_a_listed_mistake_goes_before_the_search():
     op = OPS["gelu_tanh"]
     edit = next(edit for edit in op.mistakes if edit.id == "gelu_tanh/no-cubic-term")
     found = causes(op, seen_by(op, op.edited(edit)), FLOAT32, "float32")
-    assert edit.id in {cause["id"] for cause in found}
+    assert edit.id in {cause.id for cause in found}
 
 
 def test_a_diagnosis_without_explanation_is_unknown():
     op = op_of("attention")
     (cause,) = causes(op, seen_by(op, BEYOND["attention__soft_capped"]), FLOAT32, "float32")
-    assert cause["kind"] == "unknown"
+    assert cause.kind == "unknown"
 
 
 def test_a_mistake_of_a_function_that_is_called_explains_the_caller():
     op = op_of("silu")
     (cause,) = causes(op, seen_by(op, BEYOND["silu__piecewise"]), FLOAT32, "float32")
-    assert cause["id"] == "sigmoid/hard"
+    assert cause.id == "sigmoid/hard"
 
 
 @pytest.mark.parametrize("name", OPS)

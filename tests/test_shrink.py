@@ -285,7 +285,7 @@ def test_nothing_is_stored_of_what_conforms_or_is_allowed(tmp_path):
     assert judged(tmp_path, "", cases=place).status == "conforms"
     gate = "def silu(x):\n    return (1 / (1 + np.exp(-x))).astype(x.dtype)\n"
     finding = judged(tmp_path, gate, cases=place, allow=["silu/gate-alone"])
-    assert [cause["id"] for cause in finding.causes] == ["silu/gate-alone"]
+    assert [cause.id for cause in finding.causes] == ["silu/gate-alone"]
     assert finding.smallest is not None
     assert not place.exists()
 
@@ -480,6 +480,6 @@ def test_the_example_in_torch_is_explained_to_the_step():
     pytest.importorskip("torch")
     (report,) = verify(str(EXAMPLES / "bad_torch_attention.py"), profile="quick")
     (finding,) = report.findings
-    assert [cause["id"] for cause in finding.causes] == ["attention/softmax-over-queries"]
+    assert [cause.id for cause in finding.causes] == ["attention/softmax-over-queries"]
     assert finding.step.startswith("return softmax(scores) @ value")
     assert numbers(finding.smallest.case) <= 12

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, expect
 from refimpl.oracle.runs.op_run import OpRun
@@ -91,9 +92,9 @@ def test_the_known_mistake_is_named(tmp_path):
     (report,) = verify(str(target), profile="quick")
     found = {finding.op: finding for finding in report.findings}
     (cause,) = found["quick_gelu"].causes
-    assert (cause["kind"], cause["id"]) == ("mistake", "unlisted")
-    assert "* 1.5" in cause["says"]
-    assert {cause["kind"] for cause in found["silu"].causes} == {"mistake"}
+    assert (cause.kind, cause.id) == ("mistake", "unlisted")
+    assert "* 1.5" in cause.says
+    assert {cause.kind for cause in found["silu"].causes} == {"mistake"}
 
 
 def test_the_example_of_the_guide_is_explained():
@@ -101,7 +102,7 @@ def test_the_example_of_the_guide_is_explained():
     (report,) = verify(str(example), profile="quick")
     (finding,) = report.findings
     assert finding.status == "deviates"
-    assert [cause["id"] for cause in finding.causes] == ["attention/scale-by-model-width"]
+    assert [cause.id for cause in finding.causes] == ["attention/scale-by-model-width"]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_a_session_is_started_again_after_a_death(tmp_path):
 
 def test_only_a_cause_with_a_name_can_be_allowed():
     listed = Finding("silu", "float32", status="deviates", causes=[{"id": "silu/slope"}])
-    unlisted = Finding("silu", "float32", status="deviates", causes=[{"id": "unlisted"}])
+    unlisted = Finding("silu", "float32", status="deviates", causes=[Cause("mistake", "unlisted")])
     report = Report("mine.py", allowed=frozenset({"silu/slope", "unlisted", ""}))
     assert report.allows(listed)
     assert not report.allows(unlisted)
@@ -223,7 +224,7 @@ def test_inputs_that_raise_hide_no_deviation_and_are_named_beside_it(tmp_path):
     (report,) = verify(str(target), profile="ci")
     answered, raising = report.findings
     assert answered.status == "deviates"
-    assert [cause["id"] for cause in answered.causes] == ["group_norm/one-pass-variance"]
+    assert [cause.id for cause in answered.causes] == ["group_norm/one-pass-variance"]
     assert raising.status == "raises"
     assert "every case with an array that has no elements" in raising.says
     assert "raised ValueError" in raising.says
@@ -249,7 +250,7 @@ def test_the_regime_that_raises_is_said_in_words(tmp_path):
     target.write_text(NO_SHARED_HEADS)
     (report,) = verify(str(target), profile="quick")
     answered, raising = report.findings
-    assert [cause["id"] for cause in answered.causes] == ["attention/no-scale"]
+    assert [cause.id for cause in answered.causes] == ["attention/no-scale"]
     assert raising.says.startswith("attention: every case with fewer key heads than heads, ")
     assert 0 < answered.deviating <= answered.judged
 
@@ -261,7 +262,7 @@ def test_what_a_target_does_without_is_left_out_and_said(tmp_path):
     (answered,) = report.findings
     assert answered.left_out["grouped heads"] > 0
     assert answered.judged >= 6, "others are drawn in their place"
-    assert [cause["id"] for cause in answered.causes] == ["attention/no-scale"]
+    assert [cause.id for cause in answered.causes] == ["attention/no-scale"]
 
 
 def test_a_target_cannot_do_without_everything_or_without_what_has_no_name(tmp_path):
@@ -328,7 +329,7 @@ def test_answers_that_differ_between_calls_are_the_cause(tmp_path):
     (report,) = verify(str(target), profile="quick")
     (finding,) = report.findings
     (cause,) = finding.causes
-    assert cause["says"].startswith("answers differ between calls with the same input")
+    assert cause.says.startswith("answers differ between calls with the same input")
 
 
 def test_a_target_that_is_wrong_once_in_fifty_calls_is_found(tmp_path):
@@ -339,7 +340,7 @@ def test_a_target_that_is_wrong_once_in_fifty_calls_is_found(tmp_path):
     )
     (report,) = verify(str(target), profile="quick")
     assert report.findings[0].status == "deviates"
-    assert report.findings[0].causes[0]["id"] == "answers-differ"
+    assert report.findings[0].causes[0].id == "answers-differ"
 
 
 def test_roundings_that_differ_from_call_to_call_hide_no_mistake(tmp_path):
@@ -350,7 +351,7 @@ def test_roundings_that_differ_from_call_to_call_hide_no_mistake(tmp_path):
         "    return y * x.dtype.type(1 + 2**-23) if up else y\n"
     )
     (report,) = verify(str(target), profile="quick")
-    assert [cause["id"] for cause in report.findings[0].causes] == ["silu/quick-gelu"]
+    assert [cause.id for cause in report.findings[0].causes] == ["silu/quick-gelu"]
 
 
 def test_a_verdict_does_not_depend_on_who_reads_it(tmp_path):

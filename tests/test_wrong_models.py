@@ -173,8 +173,8 @@ def test_the_model_by_hand_is_right(tapped):
 def test_a_wrong_model_by_hand_has_one_cause_with_a_diff(model, tapped):
     judgement = judge_layers(recorded(model, TAPPED[tapped]))
     entry = next(x for x in findings(judgement, "vit", "") if x.status == "deviates")
-    assert [cause["id"] for cause in entry.causes] == [WRONG[model]]
-    assert entry.causes[0]["diff"]
+    assert [cause.id for cause in entry.causes] == [WRONG[model]]
+    assert entry.causes[0].diff
 
 
 class LastOfTwo(ClassTokenLast, NoResidual):
@@ -184,5 +184,5 @@ class LastOfTwo(ClassTokenLast, NoResidual):
 def test_two_mistakes_in_one_model_by_hand_are_both_named():
     judgement = judge_layers(recorded(LastOfTwo))
     entry = next(x for x in findings(judgement, "vit", "") if x.status == "deviates")
-    found = {cause["id"] for cause in entry.causes}
+    found = {cause.id for cause in entry.causes}
     assert found == {"vit/class-token-last", "vit/no-residual-of-attention"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 import refimpl
 from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.diagnosis.shrink import numbers
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.judging.judge import Expected, beyond_kernels, unjudged
 from refimpl.oracle.targets.processes import unguarded
 
@@ -26,6 +27,7 @@ SEVERITY = (  # from good to bad
 RIGHT = ("conforms", "dialect")
 UNJUDGED = ("unsupported", "too few")
 WRONG = ("raises", "deviates", "crashes")
+NUMBERS = ("worst", "variance", "bias")  # of a finding, which may be infinite or missing
 LEAST = 10  # cases that must have been judged before a target can be said to conform
 
 
@@ -42,16 +44,16 @@ def enough(judged: int, drawn: int) -> bool:
 class Smallest:
     """The smallest input on which a target was seen to deviate, for the cause that is reported."""
 
-    case: Case
+    numbers: int  # in its arrays
     call: str
     says: str
     file: str = ""
     replay: str = ""
+    case: Case | None = field(default=None, compare=False)  # no report holds it
 
     def as_json(self) -> dict[str, Any]:
         """What a report holds of it."""
-        entry = {"numbers": numbers(self.case), "call": self.call, "says": self.says}
-        return {**entry, "file": self.file, "replay": self.replay}
+        return {name: x for name, x in vars(self).items() if name != "case"}
 
 
 @dataclass
@@ -67,7 +69,7 @@ class Finding:
     says: str = ""
     case: str = ""
     replay: str = ""
-    causes: list[dict[str, str]] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
     variance: float | None = None  # of the errors over long sums, ÷ allowed
     bias: float | None = None  # the same
     ratios: np.ndarray | None = field(default=None, repr=False, compare=False)  # error ÷ allowed
@@ -101,10 +103,20 @@ class Finding:
         """The finding with numbers that JSON can hold."""
         entry = dict(vars(self))
         del entry["ratios"]
+        entry["causes"] = [cause.as_json() for cause in self.causes]
         entry["smallest"] = self.smallest and self.smallest.as_json()
-        for name in ("worst", "variance", "bias"):
+        for name in NUMBERS:
             entry[name] = finite(entry[name])
         return entry
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> Finding:
+        """The finding that a JSON report holds."""
+        told: dict[str, Any] = dict(entry)
+        told |= {name: None if told[name] is None else float(told[name]) for name in NUMBERS}
+        told["causes"] = [Cause.read(cause) for cause in told["causes"]]
+        told["smallest"] = told["smallest"] and Smallest(**told["smallest"])
+        return cls(**{**told, "only": tuple(told["only"])})
 
 
 def finite(x: float | None) -> float | str | None:
@@ -149,9 +161,8 @@ class Report:
         """Whether a deviation was allowed beforehand: itself, or the one cause that it has."""
         if (finding.op, finding.precision, finding.status) in self.known:
             return finding.status in WRONG
-        causes = {cause["id"] for cause in finding.causes}
-        known = self.allowed - {"", "unlisted"}  # only what has a name can be allowed
-        return finding.status == "deviates" and bool(causes) and causes <= known
+        named = [cause.known and cause.id in self.allowed for cause in finding.causes]
+        return finding.status == "deviates" and bool(named) and all(named)
 
     def as_json(self) -> dict[str, Any]:
         """The JSON report."""

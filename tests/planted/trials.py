@@ -17,7 +17,8 @@ from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import Case, random_case
 from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis.ask_back import differ, fit, predict
-from refimpl.oracle.diagnosis.causes import Explanation, explanations
+from refimpl.oracle.diagnosis.cause import Cause
+from refimpl.oracle.diagnosis.causes import explanations
 from refimpl.oracle.judging.judge import expect
 from refimpl.oracle.runs.op_run import OpRun, Target
 from refimpl.oracle.runs.verify import PROFILES
@@ -88,7 +89,7 @@ def _cases(name: str, profile: str) -> list[tuple[Case, list]]:
     ]
 
 
-def diagnosed(op: Op, target: Target, profile: str) -> tuple[str, list[Explanation], float]:
+def diagnosed(op: Op, target: Target, profile: str) -> tuple[str, list[Cause], float]:
     """The status that `verify` finds, the explanations, and the seconds of computing they took."""
     op_run = OpRun(op, target, PRECISION)
     for case, expected in _cases(op.name, profile):
@@ -100,7 +101,7 @@ def diagnosed(op: Op, target: Target, profile: str) -> tuple[str, list[Explanati
     return "deviates", found, time.process_time() - start
 
 
-def agrees(op: Op, explanation: Explanation, target: Target) -> bool:
+def agrees(op: Op, explanation: Cause, target: Target) -> bool:
     """Whether an explanation gives what the target returns on inputs that nobody has seen."""
     storage, answered = np.dtype(np.float32), 0
     for i in range(10 * FRESH):  # a target that takes few shapes answers fewer
@@ -133,7 +134,7 @@ def try_planted(planted: Planted, target: Target, profile: str) -> Judged:
     return _judged(*about, outcome, found, seconds)
 
 
-def _judge(planted: Planted, found: list[Explanation], target: Target) -> str:
+def _judge(planted: Planted, found: list[Cause], target: Target) -> str:
     if not found:
         return "unknown"
     op, truth = planted.op, {edit.id: edit for edit in (*planted.op.mistakes, *planted.op.dialects)}
@@ -175,7 +176,7 @@ def _judged(
     kind: str,
     cause: str,
     outcome: str,
-    found: list[Explanation],
+    found: list[Cause],
     seconds: float,
 ) -> Judged:
     says = tuple(e.says if e.id == "unlisted" else e.id for e in found)

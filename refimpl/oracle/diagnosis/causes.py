@@ -6,14 +6,14 @@ import difflib
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import Ask, fit, foretelling, keep_fitting, predict
+from refimpl.oracle.diagnosis.cause import UNKNOWN, Cause
 from refimpl.oracle.judging.judge import Expected, expect, judge
 from refimpl.registry import generations
 
@@ -24,43 +24,16 @@ ASKING = 2.0  # for questions about what was found
 ROUNDS = 3  # times that the search begins again with the answers that refuted its finds
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """One text that gives everything the target returned, and how it differs from the right one."""
-
-    kind: str
-    id: str
-    says: str
-    text: Callable | None = field(repr=False)  # None where the right text loses digits
-    shown: Callable[[], str] = field(repr=False)
-    confirmed: int = 0  # deviating inputs, asked for, on which it gives what was returned
-
-    def as_cause(self) -> dict[str, Any]:
-        """The explanation as reports carry it."""
-        shown: dict[str, Any] = {
-            "kind": self.kind,
-            "id": self.id,
-            "says": self.says,
-            "diff": self.shown(),
-        }
-        shown |= {"confirmed": self.confirmed}
-        return {**shown, "text": self.text} if self.text else shown
-
-
-UNKNOWN = {"kind": "unknown", "id": "", "says": "no known edit of the text fits", "diff": ""}
-
-
 def causes(
     op: Op, seen: Seen, storage: np.dtype, precision: str, ask: Ask | None = None
-) -> list[dict[str, Any]]:
+) -> list[Cause]:
     """What explains everything seen; several causes cannot be told apart on any input tried."""
-    found = explanations(op, seen, storage, precision, ask)
-    return [explanation.as_cause() for explanation in found] or [dict(UNKNOWN)]
+    return explanations(op, seen, storage, precision, ask) or [UNKNOWN]
 
 
 def explanations(
     op: Op, seen: Seen, storage: np.dtype, precision: str, ask: Ask | None = None
-) -> list[Explanation]:
+) -> list[Cause]:
     """The dialects, else the mistakes, else the loss of digits, else the small edits that fit.
 
     `ask` calls the target again: each explanation is put to the test on new inputs, and where
@@ -75,9 +48,9 @@ def explanations(
 
     halves = inside(op, seen, storage, precision, ask)
     if halves:
-        return [Explanation(w["kind"], w["id"], w["says"], None, str) for w in halves]
+        return halves
 
-    def asked(found: list[Explanation]) -> list[Explanation]:
+    def asked(found: list[Cause]) -> list[Cause]:
         if not ask or not found:
             return found
         asked: list[Case] = []
@@ -100,9 +73,9 @@ def explanations(
         return _by_name(found)
     losses = roundings(op, seen, storage, precision, ask)
     if losses:
-        sized = all(loss["id"].startswith(SIZED) for loss in losses)
+        sized = all(loss.id.startswith(SIZED) for loss in losses)
         short = asked(explain_short(op, seen, storage, precision)) if sized else []
-        return short or [Explanation(w["kind"], w["id"], w["says"], None, str) for w in losses]
+        return short or losses
     deadline = max(deadline, time.process_time() + SEARCHING)
     for _ in range(ROUNDS):
         known_before = len(seen)
@@ -115,17 +88,17 @@ def explanations(
     return []
 
 
-def _by_name(found: list[Explanation]) -> list[Explanation]:
+def _by_name(found: list[Cause]) -> list[Cause]:
     """One of each: several forms of a mistake are one mistake."""
     return list({explanation.id: explanation for explanation in reversed(found)}.values())[::-1]
 
 
-def _listed(op: Op, edit: Edit, kind: str) -> Explanation:
-    return Explanation(kind, edit.id, edit.says, op.edited(edit), lambda: diff(op, edit))
+def _listed(op: Op, edit: Edit, kind: str) -> Cause:
+    return Cause(kind, edit.id, edit.says, diff(op, edit), op.edited(edit))
 
 
 def _explains(
-    op: Op, suspect: Explanation, seen: Seen, own: Sequence[list[Expected]], storage: np.dtype
+    op: Op, suspect: Cause, seen: Seen, own: Sequence[list[Expected]], storage: np.dtype
 ) -> bool:
     """Whether an edited text fits every case, and says something of one that deviates.
 

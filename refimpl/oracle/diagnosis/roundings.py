@@ -22,6 +22,7 @@ import numpy as np
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, random_case, rounded
 from refimpl.oracle.diagnosis.ask_back import NEARLY, plainly, reproduces
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.judging.judge import Expected, expect, judge
 from refimpl.oracle.numbers.errors import bounded, lift
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision, kernel
@@ -148,7 +149,7 @@ def inside(
     storage: np.dtype,
     precision: str,
     ask: Ask | None,
-) -> list[dict[str, str]]:
+) -> list[Cause]:
     """The dialect of what computes in a half format inside, where that alone explains everything.
 
     There the bound may be as large as the answer, so that the errors must be noise as well.
@@ -160,7 +161,7 @@ def inside(
     if not _explains(op, lossy, seen, storage, precision):
         return []
     noisy = is_noise(op, precision, ask, lossy.precision.unit, [case for case, _ in seen])
-    return [{**by_size(lossy), "kind": "dialect"}] if noisy else []
+    return [replace(by_size(lossy), kind="dialect")] if noisy else []
 
 
 def roundings(
@@ -169,7 +170,7 @@ def roundings(
     storage: np.dtype,
     precision: str,
     ask: Ask | None,
-) -> list[dict[str, str]]:
+) -> list[Cause]:
     """The lossy arithmetics that fit every case, those that lose least, as causes.
 
     Those that predict the outputs come alone, also by a run in their format; where none does, what
@@ -217,15 +218,15 @@ def finest(several: Sequence[LossyArithmetic]) -> list[LossyArithmetic]:
     return [lossy for lossy in several if not any(finer(other, lossy) for other in several)]
 
 
-def as_cause(lossy: LossyArithmetic) -> dict[str, str]:
-    """A lossy arithmetic as the report has it."""
-    return {"kind": "precision", "id": f"precision/{lossy.id}", "says": lossy.says, "diff": ""}
+def as_cause(lossy: LossyArithmetic) -> Cause:
+    """A lossy arithmetic as what explains a deviation."""
+    return Cause("precision", f"precision/{lossy.id}", lossy.says)
 
 
-def by_size(lossy: LossyArithmetic) -> dict[str, str]:
+def by_size(lossy: LossyArithmetic) -> Cause:
     """One of which nothing but the size of the errors is known, worded as a size."""
     says = f"its errors are random, and as large as those of a target that {lossy.says}"
-    return {**as_cause(lossy), "id": f"{SIZED}/{lossy.id}", "says": says}
+    return Cause("precision", f"{SIZED}/{lossy.id}", says)
 
 
 def _explains(

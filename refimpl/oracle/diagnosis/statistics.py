@@ -26,6 +26,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, long_case
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.roundings import LOSSY, Ask, LossyArithmetic, as_cause, finest
 from refimpl.oracle.judging.judge import Expected, expect, reference
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -33,18 +34,12 @@ from refimpl.registry import OPS
 
 CASES = 6
 SEED = 0
-ONE_SIDED = {
-    "kind": "precision",
-    "id": "precision/one-sided-sums",
-    "says": "the roundings of its sums go one way: an accumulator that truncates or stagnates",
-    "diff": "",
-}
-UNEXPLAINED = {
-    "kind": "unknown",
-    "id": "",
-    "says": "no known way of losing digits fits",
-    "diff": "",
-}
+ONE_SIDED = Cause(
+    "precision",
+    "precision/one-sided-sums",
+    "the roundings of its sums go one way: an accumulator that truncates or stagnates",
+)
+UNEXPLAINED = Cause("unknown", says="no known way of losing digits fits")
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Statistics:
         )
 
 
-def statistics(op: Op, precision: str, ask: Ask) -> tuple[Statistics | None, list[dict[str, str]]]:
+def statistics(op: Op, precision: str, ask: Ask) -> tuple[Statistics | None, list[Cause]]:
     """The statistics of a target's errors on long sums, and what explains them if they are bad.
 
     None where nothing was answered, or where the reference itself is no finer than the target.

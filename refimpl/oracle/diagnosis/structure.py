@@ -16,6 +16,7 @@ from refimpl.axes import AxesError
 from refimpl.models.model import spoken
 from refimpl.models.registry import family
 from refimpl.op import Edit, Op
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import diff
 from refimpl.oracle.judging.judge import Expected, compare
 from refimpl.oracle.judging.layers import (
@@ -186,7 +187,7 @@ def dialects(config: Any, changes: int) -> Iterator[tuple[str, Any]]:
             yield " and ".join(says), spoken(config, {c.field: x for c, x in chosen.items()})
 
 
-def causes(judgement: Judgement, model: str) -> list[dict[str, str]]:
+def causes(judgement: Judgement, model: str) -> list[Cause]:
     """What explains every layer, all of it together: choices, mistakes, or nothing known."""
     if judgement.dialect:
         return [_choice(model, judgement.dialect)]
@@ -197,12 +198,12 @@ def causes(judgement: Judgement, model: str) -> list[dict[str, str]]:
     says = "no other choice that libraries make and no known mistake of the structure fits"
     if judgement.explanations:
         says = "cannot tell these apart: " + "; ".join(x.says for x in judgement.explanations)
-    return [{"kind": "unknown", "id": "", "says": says, "diff": ""}]
+    return [Cause("unknown", says=says)]
 
 
-def _choice(model: str, says: str) -> dict[str, str]:
-    return {"kind": "dialect", "id": f"{model}/{'-'.join(says.split())}", "says": says, "diff": ""}
+def _choice(model: str, says: str) -> Cause:
+    return Cause("dialect", f"{model}/{'-'.join(says.split())}", says)
 
 
-def _mistake(op: Op, edit: Edit) -> dict[str, str]:
-    return {"kind": "mistake", "id": edit.id, "says": edit.says, "diff": diff(op, edit)}
+def _mistake(op: Op, edit: Edit) -> Cause:
+    return Cause("mistake", edit.id, edit.says, diff(op, edit))

@@ -18,6 +18,7 @@ import numpy as np
 import refimpl
 from refimpl.op import Op
 from refimpl.oracle.diagnosis.case_ids import find_case
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.findings import UNJUDGED, WRONG, Finding, Report, environment
 from refimpl.oracle.reports.escaped import clean, esc
 from refimpl.oracle.reports.heat_map import heat_map
@@ -392,21 +393,21 @@ def deviation(anchor: str, report: Report, findings: list[Finding]) -> list[str]
     return [*said, "</section>"]
 
 
-def cause_lines(cause: dict[str, str]) -> list[str]:
+def cause_lines(cause: Cause) -> list[str]:
     """What explains a deviation, with the lines it changes in colour."""
-    if cause["kind"] == "unknown":
+    if cause.kind == "unknown":
         return ["<h4>Cause</h4>", "<p>Unknown; no known mistake fits every case.</p>"]
-    if cause["kind"] == "calls":
-        return ["<h4>Cause</h4>", f"<p>{esc(cause['says'])}</p>"]
-    verb = "Conforms to dialect" if cause["kind"] == "dialect" else "Looks like"
+    if cause.kind == "calls":
+        return ["<h4>Cause</h4>", f"<p>{esc(cause.says)}</p>"]
+    verb = "Conforms to dialect" if cause.kind == "dialect" else "Looks like"
     shown = []
-    for line in cause["diff"].splitlines()[2:]:
+    for line in cause.diff.splitlines()[2:]:
         head = line.startswith(("+++ ", "--- "))  # of a second function
         mark = "" if head else {"+": "ins", "-": "del"}.get(line[:1])
         shown.append(f"<{mark}>{esc(line)}</{mark}>" if mark else esc(line) + "\n")
     return [
         "<h4>Cause</h4>",
-        f"<p>{verb} <code>{esc(cause['id'])}</code>: {esc(cause['says'])}</p>",
+        f"<p>{verb} <code>{esc(cause.id)}</code>: {esc(cause.says)}</p>",
         f"<pre>{''.join(shown)}</pre>",
     ]
 

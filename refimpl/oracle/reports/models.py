@@ -48,8 +48,8 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
             print(f"  first: {first.says}", file=stream)
             verb = "conforms to dialect" if status == "dialect" else "cause"
             for found in first.causes:
-                print(f"  {verb}: {found['says']}", file=stream)
-                for line in found["diff"].splitlines():
+                print(f"  {verb}: {found.says}", file=stream)
+                for line in found.diff.splitlines():
                     print(f"    {line}", file=stream)
             print(f"  again: {first.replay}", file=stream)
         print(file=stream)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TextIO
 
-from refimpl.oracle.diagnosis.shrink import numbers
+from refimpl.oracle.diagnosis.cause import UNLISTED, Cause
 from refimpl.oracle.findings import SEVERITY, UNJUDGED, WRONG, Finding, Report
 
 WRITTEN = 200  # numbers of a call that is printed; a longer one stands in its file
@@ -200,27 +200,27 @@ def alike(report: Report) -> list[list[Finding]]:
     groups: dict[tuple, list[Finding]] = {}
     for finding in report.findings:
         if finding.status not in (*FINE, *UNJUDGED):
-            causes = tuple((cause["id"], cause["says"]) for cause in finding.causes)
+            causes = tuple((cause.id, cause.says) for cause in finding.causes)
             says = finding.says if finding.status == "raises" else ""
             groups.setdefault((finding.op, finding.status, causes, says), []).append(finding)
     return list(groups.values())
 
 
-def cause_lines(cause: dict[str, str]) -> list[str]:
+def cause_lines(cause: Cause) -> list[str]:
     """A cause in words, and the lines of the text that it changes."""
-    if cause["kind"] == "unknown":
+    if cause.kind == "unknown":
         return ["cause: unknown; no known mistake fits every case"]
-    if cause["kind"] == "calls":
-        return [f"cause: {cause['says']}"]
-    verb = "conforms to dialect" if cause["kind"] == "dialect" else "looks like"
-    name = "a change not in the catalogue" if cause["id"] == "unlisted" else cause["id"]
-    changed = [f"  {line}" for line in cause["diff"].splitlines()[2:]]
-    return [f"{verb} {name}: {cause['says']}", *changed]
+    if cause.kind == "calls":
+        return [f"cause: {cause.says}"]
+    verb = "conforms to dialect" if cause.kind == "dialect" else "looks like"
+    name = "a change not in the catalogue" if cause.id == UNLISTED else cause.id
+    changed = [f"  {line}" for line in cause.diff.splitlines()[2:]]
+    return [f"{verb} {name}: {cause.says}", *changed]
 
 
 def more(finding: Finding) -> str:
     """How many inputs beside those of the run confirmed the one cause that is named."""
-    count = finding.causes[0].get("confirmed", 0) if len(finding.causes) == 1 else 0
+    count = finding.causes[0].confirmed if len(finding.causes) == 1 else 0
     return f"; the cause fits them all, and {count} more that were asked for" if count else ""
 
 
@@ -248,8 +248,8 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
         print(f"  first wrong step: {step}\n    {says}", file=stream)
     small = finding.smallest
     if small:
-        print(f"  smallest input, {amount(numbers(small.case))}:", file=stream)
-        written = f"{small.call}\n    " if numbers(small.case) <= WRITTEN else ""
+        print(f"  smallest input, {amount(small.numbers)}:", file=stream)
+        written = f"{small.call}\n    " if small.numbers <= WRITTEN else ""
         print(f"    {written}{small.says}", file=stream)
     replays = [small.replay] if small and small.replay else []
     for replay in (*replays, finding.replay):

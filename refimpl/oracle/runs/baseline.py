@@ -61,7 +61,7 @@ class Known:
 
     def covers(self, report: Report, finding: Finding) -> bool:
         """Whether a finding is this deviation, and no other cause was found beside it."""
-        causes = {cause["id"] for cause in finding.causes}
+        causes = {cause.id for cause in finding.causes}
         return (
             self.is_about(report, finding)
             and finding.status in WRONG

@@ -299,8 +299,7 @@ def campaign(
         known = run(client, store, ends, "conclusions", progress)
     for (report, _), (key, _, _) in zip(planned, ends, strict=True):
         for entry in known[key]["findings"]:
-            numbers = {k: entry[k] and float(entry[k]) for k in ("worst", "variance", "bias")}
-            report.findings.append(Finding(**{**entry, **numbers}))
+            report.findings.append(Finding.read(entry))
     return reports
 
 

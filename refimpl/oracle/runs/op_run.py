@@ -19,9 +19,10 @@ from refimpl.oracle.cases import regimes
 from refimpl.oracle.cases.drawn import Case, random_case
 from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis import statistics
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.facts import facts
-from refimpl.oracle.diagnosis.shrink import OutOfTime, SameCause, computing, smallest
+from refimpl.oracle.diagnosis.shrink import OutOfTime, SameCause, computing, numbers, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
 from refimpl.oracle.findings import Finding, Smallest, enough
 from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect, judge
@@ -40,12 +41,7 @@ REPEATING = 0.5  # seconds for them
 DEATHS = 2  # after which a target that dies or hangs is not called any more
 REPLACED = 5  # times the random cases that are drawn anew where a target leaves some out
 KINDS = 3  # of failing calls that are told apart in one operation
-DIFFERS = {
-    "kind": "calls",
-    "id": "answers-differ",
-    "says": "answers differ between calls with the same input",
-    "diff": "",
-}
+DIFFERS = Cause("calls", "answers-differ", "answers differ between calls with the same input")
 
 
 class Target(Protocol):
@@ -311,20 +307,19 @@ class OpRun:
         finding = self.finding
         if self.differing:
             some = f"{self.differing} of {self.asked_again} calls made again"
-            finding.causes = [{**DIFFERS, "says": f"{DIFFERS['says']} ({some})"}]
+            finding.causes = [replace(DIFFERS, says=f"{DIFFERS.says} ({some})")]
             return
         seen = self.seen
         if not any(case is one for case, _ in seen for one, _ in self.deviating):
             seen = [*seen, *self.deviating[:1]]  # only a long input shows it
-        found = causes(self.op, seen, self.storage, finding.precision, self.ask)
-        text = found[0].get("text")
-        finding.causes = [{k: x for k, x in cause.items() if k != "text"} for cause in found]
-        if finding.causes[0]["kind"] == "dialect":
+        finding.causes = causes(self.op, seen, self.storage, finding.precision, self.ask)
+        first = finding.causes[0]
+        if first.kind == "dialect":
             finding.status = "dialect"
         elif self.shrinks:
-            self._shrink(text, PATIENCE)
+            self._shrink(first.text, PATIENCE)
             self._locate()
-        if finding.causes[0]["kind"] == "unknown":
+        if first.kind == "unknown":
             finding.facts = facts(self.op, seen, self.storage, finding.precision, self.ask)
 
     def _shrink(self, text: Callable | None, limit: float) -> None:
@@ -353,13 +348,14 @@ class OpRun:
         expected = expect(op, case.inputs, precision)
         outcome, verdict = try_once(op, self.session, case, expected, self.storage)
         if outcome.status == "returned" and not verdict.conforms:
-            self.finding.smallest = Smallest(case, failing_cases.call(op, case), str(verdict))
+            call = failing_cases.call(op, case)
+            self.finding.smallest = Smallest(numbers(case), call, str(verdict), case=case)
 
     def _locate(self) -> None:
         """Look for the first wrong step, on the smallest input and on the failing one."""
         finding = self.finding
         failing = [case for case, _ in self.seen if case.id == finding.case]
-        small = [finding.smallest.case] if finding.smallest else []
+        small = [finding.smallest.case] if finding.smallest and finding.smallest.case else []
         for case in (*small, *failing):
             try:
                 outcome = self.session.call(self.op, case, LARGEST_ANSWER, steps=True)

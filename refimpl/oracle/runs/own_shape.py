@@ -19,6 +19,7 @@ from refimpl import registry
 from refimpl.axes import AxesError
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, rounded
+from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.statistics import both_readings, measure
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Verdict, expect, judge
@@ -29,7 +30,7 @@ ROWS = 24  # of a sample: both ends, and the others anywhere between
 LARGEST = 1 << 33  # bytes of an answer
 WHOLE = 1 << 22  # numbers of all inputs together, where the answer is judged whole
 
-NOT_SOUGHT = {"kind": "unknown", "id": "", "says": "not looked for", "diff": ""}
+NOT_SOUGHT = Cause("unknown", says="not looked for")
 
 Inputs = dict[str, Any]
 
@@ -170,7 +171,7 @@ def spread(
         if not found.conforms:
             finding.status, finding.says = "deviates", f"{op.name}: {found}"
             finding.worst, finding.case = max(found.variance, found.bias), case.id
-            finding.causes = [dict(NOT_SOUGHT)]
+            finding.causes = [NOT_SOUGHT]
 
 
 def note(finding: Finding, status: str, verdict: Verdict, rows: int, case: Case) -> None:
@@ -184,7 +185,7 @@ def note(finding: Finding, status: str, verdict: Verdict, rows: int, case: Case)
         finding.status = "deviates" if status == "returned" else "crashes"
         finding.says, finding.case = str(verdict), case.id
         finding.deviating += 1
-        finding.causes = [dict(NOT_SOUGHT)]
+        finding.causes = [NOT_SOUGHT]
     if finding.refused == finding.cases:
         finding.status, finding.says = "unsupported", f"{finding.op}: not one case was judged"
     elif finding.status == "unsupported":

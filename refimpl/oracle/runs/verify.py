@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -114,8 +113,8 @@ def op_run_of(op: Op, session: Session, precision: str) -> OpRun:
 
 def store(finding: Finding, target: str, place: Path) -> None:
     """Keep the smallest failing input of a finding, if there is one, as a file."""
-    if finding.smallest:
-        names = [cause["id"] if listed(cause) else cause["says"] for cause in finding.causes]
+    if finding.smallest and finding.smallest.case:
+        names = [cause.name for cause in finding.causes]
         comment = f"the smallest input found on which {Path(target).name} deviates"
         try:
             path = failing_cases.write(
@@ -126,11 +125,6 @@ def store(finding: Finding, target: str, place: Path) -> None:
         finding.smallest.file = str(path)
         again = ["refimpl", "replay", str(path), target, *registry.whence(finding.op)]
         finding.smallest.replay = shlex.join(again)
-
-
-def listed(cause: dict[str, Any]) -> bool:
-    """Whether a cause is one of the known edits."""
-    return cause["id"] not in ("", "unlisted")
 
 
 @dataclass(frozen=True)
@@ -211,12 +205,12 @@ def _cause_again(again: RecalledCase, session: Session, outputs: list[np.ndarray
         if answer is not None:
             op_run.seen.append((case, answer))
     found = causes(op, op_run.seen, op_run.storage, precision, op_run.ask)
-    names = {cause["id"] if listed(cause) else cause["says"]: cause for cause in found}
+    names = {cause.name: cause for cause in found}
     same = [name for name in names if name in again.noted]
     if same:
         return f"the cause is the same: {same[0]}"
     name, cause = next(iter(names.items()))
-    says = "unknown" if cause["kind"] == "unknown" else name
+    says = "unknown" if cause.kind == "unknown" else name
     if again.noted:
         return f"the cause has changed: {says}, was {again.noted[0]}"
     return f"the cause: {says}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import time
@@ -16,7 +15,7 @@ import numpy as np
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import NEARLY, fit, plainly, predict, reproduces
-from refimpl.oracle.diagnosis.causes import Explanation
+from refimpl.oracle.diagnosis.cause import UNLISTED, Cause
 from refimpl.oracle.diagnosis.conditions import of_samples, telling
 from refimpl.oracle.diagnosis.search import plain
 from refimpl.oracle.diagnosis.search.candidates import (
@@ -61,14 +60,14 @@ def explain(
     precision: str,
     budget_s: float = 8.0,
     most: int = 3,
-) -> list[Explanation]:
+) -> list[Cause]:
     """The smallest edits that give every output seen, conforming ones included; often none."""
     return [_explained(found) for found in matches(op, seen, storage, precision, budget_s, most)]
 
 
 def explain_short(
     op: Op, seen: list[tuple[Case, list[np.ndarray]]], storage: np.dtype, precision: str
-) -> list[Explanation]:
+) -> list[Cause]:
     """One value in a shorter format, or a detour that loses digits, where it gives every output."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -78,13 +77,11 @@ def explain_short(
         return [_explained(found) for found in search.run_short(3)]
 
 
-def _explained(found: Candidate) -> Explanation:
-    says, name = found.id, found.listed or "unlisted"
+def _explained(found: Candidate) -> Cause:
+    says, name = found.id, found.listed or UNLISTED
     if found.base is not None:
         says += f"; besides, it speaks the dialect {found.base.listed}"
-    return Explanation(
-        found.kind, name, says, found.text, functools.partial(getattr, found, "diff")
-    )
+    return Cause(found.kind, name, says, found.diff, found.text)
 
 
 def matches(
