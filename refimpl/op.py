@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import inspect
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl import text as texts
 from refimpl.axes import AxesError, Given, Spec
 from refimpl.axes.checks import check_limits, convert
 from refimpl.axes.shapes import bind, shape_of
@@ -230,107 +229,36 @@ class Op:
 
     def edited(self, edit: Edit) -> Callable[..., Any]:
         """The text with one edit applied, compiled afresh with every function that uses it."""
-        replacements: dict[Any, dict[str, str]] = {}
-        for where, old, new in edit.places:
-            home, changed = self.home(where)
-            source = inspect.getsource(getattr(home, changed))
-            sources = replacements.setdefault(home, {})
-            so_far = sources.get(source, source)  # places of one function are edited in turn
-            if so_far.count(old) != 1:
-                raise ValueError(
-                    f"edit {edit.id}: {old!r} occurs {so_far.count(old)} times in {changed}, "
-                    "expected once"
-                )
-            sources[source] = so_far.replace(old, new)
-        return _Afresh(replacements).namespace(inspect.getmodule(self.text))[self.name]
+        return texts.assembled(self.text, texts.replaced(self.placed(edit), edit.id))
 
-    def home(self, where: str = "") -> tuple[Any, str]:
-        """The module and the name of a function that edits speak of.
+    def diff(self, edit: Edit) -> str:
+        """The edit as a diff of the text, a section for each of its places."""
+        sections = []
+        for place in self.placed(edit):
+            ((function, source),) = texts.replaced([place], edit.id).items()
+            sections.append(texts.function_text(function).diff(source, edit.id))
+        return "\n".join(sections)
 
-        `name` is one of the text's own module, `chapter.name` one of another chapter, and what has
-        more dots one of any module.
+    def placed(self, edit: Edit) -> list[texts.Place]:
+        """The places of an edit, each with the function that it stands in."""
+        return [(self.function(where), old, new) for where, old, new in edit.places]
+
+    def function(self, where: str = "") -> Any:
+        """The function that an edit speaks of.
+
+        `name` is one that the text's own module knows, `chapter.name` one of another chapter, and
+        what has more dots one of any module.
         """
         chapter, _, name = (where or self.name).rpartition(".")
-        if "." in chapter:
-            return importlib.import_module(chapter), name
         if chapter:
-            return importlib.import_module(f"refimpl.ops.{chapter}.reference"), name
-        return inspect.getmodule(self.text), name
+            module = chapter if "." in chapter else f"refimpl.ops.{chapter}.reference"
+            return getattr(importlib.import_module(module), name)
+        return self.text if name == self.name else self.text.__globals__[name]
 
     def tapped(self, tap: Callable[[str, Any], Any]) -> Callable[..., Any]:
         """The text, every value that it gives a name to replaced by `tap(name, value)`."""
-        source = inspect.getsource(self.text)
-        functions = _execute(inspect.getmodule(self.text), (source, _with_taps(source)))
-        functions["tap"] = tap
-        return functions[self.name]
+        return texts.tapped(self.text, tap)
 
     def calling(self, wrap: Callable[[str, Callable], Callable]) -> Callable[..., Any]:
         """The text, every function that it calls by name replaced by `wrap(name, function)`."""
-        functions = _execute(inspect.getmodule(self.text))
-        for name, function in functions.items():
-            if inspect.isfunction(function) and name != self.name:
-                functions[name] = wrap(name, function)
-        return functions[self.name]
-
-
-class _Taps(ast.NodeTransformer):
-    """Puts a tap behind every assignment."""
-
-    def visit_Assign(self, node: ast.Assign) -> list[ast.stmt]:
-        names = [
-            n.id
-            for target in node.targets
-            for n in ast.walk(target)
-            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        ]
-        taps = (ast.parse(f"{name} = tap({name!r}, {name})").body[0] for name in names)
-        return [node, *taps]
-
-
-def _with_taps(source: str) -> str:
-    return ast.unparse(_Taps().visit(ast.parse(source)))
-
-
-class _Afresh:
-    """Modules run again with edited functions, and those between them and the text as well."""
-
-    def __init__(self, replacements: dict[Any, dict[str, str]]) -> None:
-        self.replacements = replacements
-        self.made: dict[Any, dict[str, Any]] = {}
-
-    def namespace(self, module: Any) -> dict[str, Any]:
-        """What the source of a module defines, on functions that are edited themselves."""
-        if module not in self.made:
-            made = _execute(module, *self.replacements.get(module, {}).items())
-            self.made[module] = made
-            for name, home, there in _borrowed(module):
-                if self._reaches(home):
-                    made[name] = self.namespace(home)[there]
-        return self.made[module]
-
-    def _reaches(self, module: Any) -> bool:
-        """Whether an edited function is in a module, or in one that it borrows from."""
-        homes = {home for _, home, _ in _borrowed(module)}
-        return module in self.replacements or any(map(self._reaches, homes))
-
-
-@functools.cache
-def _borrowed(module: Any) -> tuple[tuple[str, Any, str], ...]:
-    """Functions of other modules of this package or of ours: name here, module, name there."""
-    packages = {name.partition(".")[0] for name in (module.__name__, __name__)}
-    functions = [(name, x) for name, x in vars(module).items() if inspect.isfunction(x)]
-    return tuple(
-        (name, sys.modules[x.__module__], x.__name__)
-        for name, x in functions
-        if x.__module__ != module.__name__ and x.__module__.partition(".")[0] in packages
-    )
-
-
-def _execute(module: Any, *replacements: tuple[str, str]) -> dict[str, Any]:
-    """Run a chapter's source in a namespace of its own, functions of it or around it replaced."""
-    source = inspect.getsource(module)
-    for before, after in replacements:
-        source = source.replace(before, after)
-    names = {"__name__": module.__name__, "__file__": module.__file__, "np": np}
-    exec(compile(source, f"<edited {module.__name__}>", "exec"), names)
-    return names
+        return texts.calling(self.text, wrap)

@@ -16,7 +16,6 @@ import importlib.util
 import inspect
 import sys
 import textwrap
-import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,75 +153,6 @@ class OwnOp(Op):
         if example is None or Given not in self.specs.values():
             return None
         return self.read(**{name: _similar(x, source) for name, x in example.items()})
-
-    def edited(self, edit: Any) -> Callable[..., Any]:
-        """The text with one edit applied; everything around it stays as it is."""
-        sources: dict[str, str] = {}
-        for where, old, new in edit.places:
-            name = where or self.name
-            source = sources.get(name) or inspect.getsource(self._function(name))
-            if source.count(old) != 1:
-                raise ValueError(
-                    f"edit {edit.id}: {old!r} occurs {source.count(old)} times in {name}, "
-                    "expected once"
-                )
-            sources[name] = source.replace(old, new)
-        return self.rewritten(sources)
-
-    def _function(self, name: str) -> Callable:
-        return self.text if name == self.name else self.text.__globals__[name]
-
-    def home(self, where: str = "") -> tuple[Any, str]:
-        """The namespace and the name of a function that edits speak of."""
-        name = where.rpartition(".")[2] or self.name
-        names = {name: self._function(name), "__name__": self.text.__module__}
-        return types.SimpleNamespace(**names), name
-
-    def rewritten(self, sources: dict[str, str]) -> Callable[..., Any]:
-        """The text, functions of its module replaced by other sources of the same name."""
-        text = self.text
-        names = dict(text.__globals__)
-        names |= inspect.getclosurevars(text).nonlocals
-        for name, value in list(names.items()):
-            own = isinstance(value, types.FunctionType) and value.__globals__ is text.__globals__
-            if own and name not in sources and value.__closure__ is None:
-                names[name] = types.FunctionType(
-                    value.__code__, names, value.__name__, value.__defaults__
-                )
-        for name, source in sources.items():
-            exec(compile(_undecorated(source), f"<edited {name}>", "exec"), names)
-        if self.name not in sources:
-            code = text.__code__, names, self.name, text.__defaults__, text.__closure__
-            return types.FunctionType(*code)
-        return names[self.name]
-
-    def tapped(self, tap: Callable[[str, Any], Any]) -> Callable[..., Any]:
-        """The text, every value that it gives a name to replaced by `tap(name, value)`."""
-        from refimpl.op import _with_taps
-
-        source = _with_taps(_undecorated(inspect.getsource(self.text)))
-        edited = self.rewritten({self.name: source})
-        edited.__globals__["tap"] = tap
-        return edited
-
-    def calling(self, wrap: Callable[[str, Callable], Callable]) -> Callable[..., Any]:
-        """The text, every function that it calls by name replaced by `wrap(name, function)`."""
-        edited = self.rewritten({self.name: inspect.getsource(self.text)})
-        names = edited.__globals__
-        called = set(self.text.__code__.co_names)
-        for name in called & names.keys():
-            if inspect.isfunction(names[name]) and name != self.name:
-                names[name] = wrap(name, names[name])
-        return edited
-
-
-def _undecorated(source: str) -> str:
-    """A function's source at the margin, without what is written above it."""
-    tree = ast.parse(textwrap.dedent(source))
-    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    for node in tree.body:
-        node.decorator_list = []  # type: ignore[attr-defined]
-    return ast.unparse(tree)
 
 
 def _similar(x: Any, source: Any) -> Any:

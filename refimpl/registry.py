@@ -114,8 +114,7 @@ def _edits(op: Op) -> Iterator[Edit]:
 
 def _places(op: Op, edit: Edit) -> frozenset:
     """What an edit replaces, wherever it is listed."""
-    homes = ((op.home(where), old, new) for where, old, new in edit.places)
-    return frozenset((home.__name__, name, old, new) for (home, name), old, new in homes)
+    return frozenset(op.placed(edit))
 
 
 def _adopted(op: Op, callee: Op, edit: Edit) -> Edit:

@@ -21,6 +21,7 @@ ROOMS = (  # from the ground up: a room may import only those before it
     "moved",
     "axes",
     "constants",
+    "text",
     "op",
     "gradients",
     "compiled",

@@ -42,7 +42,7 @@ def test_everything_inherited_can_be_applied_and_is_listed_once(op):
     first, *rest = generations(op)
     assert first == op
     places = [
-        frozenset((op.home(where), old, new) for where, old, new in edit.places)
+        frozenset(op.placed(edit))
         for of in (first, *rest)
         for edit in (*of.mistakes, *of.dialects, *of.lossy)
     ]

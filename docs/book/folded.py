@@ -14,7 +14,6 @@ from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
 from refimpl.op import Edit
-from refimpl.oracle.diagnosis.causes import diff
 from refimpl.registry import OPS
 
 TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
@@ -107,7 +106,7 @@ class Folded(Directive):
     def run(self) -> list[nodes.Node]:
         """One element that opens, with the diff and the rest of the content in it."""
         op, edit = edit_named(self.arguments[0])
-        lines = [x for x in diff(op, edit).splitlines() if not x.startswith(("---", "+++"))]
+        lines = [x for x in op.diff(edit).splitlines() if not x.startswith(("---", "+++"))]
         box = fold(ids=[edit.id.partition("/")[2]], classes=["edit"])
         title = nodes.container()
         self.state.nested_parse(self.content[:1], self.content_offset, title)

@@ -12,7 +12,6 @@ import numpy as np
 
 import refimpl
 from refimpl.oracle.cases.drawn import rounded
-from refimpl.oracle.diagnosis.causes import diff
 from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.registry import OPS
 
@@ -68,7 +67,7 @@ def svg() -> str:
         text(20, 156, edit.says.partition(", ")[2]),
     ]
     y = 190
-    for line in diff(OPS[OP], edit).splitlines():
+    for line in OPS[OP].diff(edit).splitlines():
         if line.startswith(("-  ", "+  ")):
             shown = line[0] + " " + line[1:].partition("#")[0].strip()
             kind = "gone" if line[0] == "-" else "new"

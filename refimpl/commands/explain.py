@@ -21,7 +21,6 @@ def run_explain(options: argparse.Namespace) -> int:
     """Print an operation with all that is known about it, or one mistake as a diff."""
     import inspect
 
-    from refimpl.oracle.diagnosis.causes import diff
     from refimpl.registry import find
 
     bring_chapters(options)
@@ -36,7 +35,7 @@ def run_explain(options: argparse.Namespace) -> int:
         for label, text in (("effect", edit.effect), ("seen", edit.source)):
             if text:
                 print(f"  {label}: {text}")
-        print(diff(op, edit))
+        print(op.diff(edit))
         return CONFORMS
     print(inspect.getsource(op.text))
     print("laws:", *(law.says for law in op.laws), sep="\n  ")

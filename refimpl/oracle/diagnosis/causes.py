@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -94,7 +92,7 @@ def _by_name(found: list[Cause]) -> list[Cause]:
 
 
 def _listed(op: Op, edit: Edit, kind: str) -> Cause:
-    return Cause(kind, edit.id, edit.says, diff(op, edit), op.edited(edit))
+    return Cause(kind, edit.id, edit.says, op.diff(edit), op.edited(edit))
 
 
 def _explains(
@@ -130,22 +128,3 @@ def fits(
     A bound that allows everything explains nothing.
     """
     return bool(fit(predict(op, text, case), own, op, outputs, storage, text, case))
-
-
-def diff(op: Op, edit: Edit) -> str:
-    """The edit as a diff of the text."""
-    lines: list[str] = []
-    for where, old, new in edit.places:
-        home, changed = op.home(where)
-        before = body(inspect.getsource(getattr(home, changed)))
-        after = before.replace(old, new)
-        lines += difflib.unified_diff(
-            before.splitlines(), after.splitlines(), changed, edit.id, lineterm="", n=1
-        )
-    return "\n".join(lines)
-
-
-def body(source: str) -> str:
-    """The source without its docstring."""
-    head, quotes, rest = source.partition('r"""')
-    return head.rstrip(" ") + rest.partition('"""')[2].lstrip("\n") if quotes else source

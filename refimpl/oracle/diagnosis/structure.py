@@ -17,7 +17,6 @@ from refimpl.models.model import spoken
 from refimpl.models.registry import family
 from refimpl.op import Edit, Op
 from refimpl.oracle.diagnosis.cause import Cause
-from refimpl.oracle.diagnosis.causes import diff
 from refimpl.oracle.judging.judge import Expected, compare
 from refimpl.oracle.judging.layers import (
     Layer,
@@ -206,4 +205,4 @@ def _choice(model: str, says: str) -> Cause:
 
 
 def _mistake(op: Op, edit: Edit) -> Cause:
-    return Cause("mistake", edit.id, edit.says, diff(op, edit))
+    return Cause("mistake", edit.id, edit.says, op.diff(edit))

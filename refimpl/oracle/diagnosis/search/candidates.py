@@ -13,7 +13,7 @@ from refimpl.op import Edit, Op
 from refimpl.oracle.diagnosis.search.pages import (
     Candidate,
     Change,
-    FunctionText,
+    Pages,
     apart,
     pages_of,
     pages_on,
@@ -38,7 +38,7 @@ def of_catalogue(
     op: Op, kinds: tuple[str, ...] = ("mistakes", "dialects"), base: Candidate | None = None
 ) -> list[Candidate]:
     """The listed mistakes and dialects as changes that can stand beside others."""
-    pages = {(page.module, page.name): page for page in pages_on(op.text, base).values()}
+    pages = pages_on(op.text, base)
     found = []
     for edit in (edit for kind in kinds for of in generations(op) for edit in getattr(of, kind)):
         for form in edit.forms:
@@ -48,10 +48,9 @@ def of_catalogue(
     return found
 
 
-def _as_changes(op: Op, edit: Edit, pages: dict[tuple[str, str], FunctionText]) -> Iterator[Change]:
-    for where, old, new in edit.places:
-        home, name = op.home(where)
-        page = pages.get((getattr(home, "__name__", op.text.__module__), name))
+def _as_changes(op: Op, edit: Edit, pages: Pages) -> Iterator[Change]:
+    for function, old, new in op.placed(edit):
+        page = pages.get(function)
         if page and page.source.count(old) == 1:
             start = page.source.index(old)
             yield Change(page, start, start + len(old), new, edit.says)

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from refimpl.oracle.diagnosis.search.comparison import Comparison
 from refimpl.oracle.diagnosis.search.conditioned import Conditioned, InSamples
 from refimpl.oracle.diagnosis.search.evidence import Evidence, gathered, is_small, order
 from refimpl.oracle.diagnosis.search.formats import shorter
-from refimpl.oracle.diagnosis.search.pages import NUMPY, Candidate
+from refimpl.oracle.diagnosis.search.pages import Candidate
 from refimpl.oracle.judging.judge import Expected, judge
 from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -413,12 +414,13 @@ class EditSearch(Comparison):
         for candidate in hidden(self.op.text, self.base):
             if time.process_time() > min(stop, self.deadline):
                 return
-            text = plain.text_of(candidate)
+            an = SimpleNamespace(unknown=0.0)
+            text = plain.text_of(candidate, an=an)
 
-            def residual(number: float, text: Callable = text) -> float:
+            def residual(number: float, text: Callable = text, an: Any = an) -> float:
                 if time.process_time() > min(stop, self.deadline):
                     return math.nan
-                vars(NUMPY)["unknown"] = number
+                an.unknown = number
                 values = plain.values(text, first.case)
                 if values is None or values[0].size != found.size:
                     return math.nan

@@ -1,17 +1,13 @@
-"""The pages that an operation is written on, changes of them, and how these are compiled."""
+"""The pages that an operation is written on, and changes of them."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import difflib
 import functools
-import inspect
 import math
 import re
-import textwrap
 import types
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.diagnosis.causes import body
+from refimpl.oracle.diagnosis.cause import UNLISTED
 from refimpl.oracle.diagnosis.search import formats, pieces
+from refimpl.text import FunctionText, assembled, function_text, reached
 
 LARGEST = 2**22  # elements that one call in an edited text may ask for
-HIDDEN = "np.unknown"  # stands for a number that is yet to be found
+HIDDEN = "an.unknown"  # stands for a number that is yet to be found
 LONG = 2  # lines of a change that is not printed whole
 ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
     "padding takes part": 5,
@@ -51,23 +48,6 @@ GROUPED, ONE_OF_ALL = (
 )  # one slip, however it is written
 AS_OTHERS = 4
 TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")
-
-
-@dataclass(frozen=True)
-class FunctionText:
-    """One function of a chapter without its docstring and annotations, as it is compiled anew."""
-
-    module: str
-    name: str
-    function: types.FunctionType
-    source: str
-
-    @property
-    def printed(self) -> str:
-        """The function as the chapter prints it, without its docstring."""
-        shown = body(textwrap.dedent(inspect.getsource(self.function)))
-        steps = self.source.partition("\n")[2]
-        return shown if shown.endswith(steps) else self.source  # all in one line, or decorated
 
 
 @dataclass(frozen=True)
@@ -155,25 +135,20 @@ class Candidate:
     @property
     def text(self) -> Callable[..., Any]:
         """The operation with the edit applied; SyntaxError where it is no text any more."""
-        return _assemble(self.root, self._codes())
+        return self.knowing()
 
-    def _codes(self) -> dict[types.FunctionType, types.CodeType]:
-        before = self.base._codes() if self.base else {}
-        return before | {page.function: _compiled(page, source) for page, source in self.pages()}
+    def knowing(self, **names: Any) -> Callable[..., Any]:
+        """The same, with values for names that the edit has brought in."""
+        return assembled(self.root, self._sources(), {"np": NUMPY, **names})
+
+    def _sources(self) -> dict[types.FunctionType, str]:
+        before = self.base._sources() if self.base else {}
+        return before | {page.function: source for page, source in self.pages()}
 
     @property
     def diff(self) -> str:
         """The edit as a diff of the printed text."""
-        diffs = []
-        for page, source in self.pages():
-            before = page.printed
-            steps = page.source.partition("\n")[2]
-            after = before.removesuffix(steps) + source.partition("\n")[2]
-            lines = difflib.unified_diff(
-                before.splitlines(), after.splitlines(), page.name, "unlisted", lineterm="", n=1
-            )
-            diffs.append("\n".join(lines))
-        return "\n".join(diffs)
+        return "\n".join(page.diff(source, UNLISTED) for page, source in self.pages())
 
     def pages(self) -> Iterator[tuple[FunctionText, str]]:
         """Every edited page, and what stands on it now."""
@@ -253,84 +228,18 @@ def _numpy() -> types.ModuleType:
 NUMPY = _numpy()
 
 
-@functools.lru_cache(maxsize=4096)
-def _compiled(page: FunctionText, source: str) -> types.CodeType:
-    names: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a suspicious text is what is wanted here
-        exec(compile(source, f"<edited {page.name}>", "exec"), names)
-    return names[page.name].__code__
+Pages = dict[types.FunctionType, FunctionText]
 
 
 @functools.cache
-def pages_of(root: types.FunctionType) -> dict[types.FunctionType, FunctionText]:
+def pages_of(root: types.FunctionType) -> Pages:
     """The operation's function, and every chapter function that it calls, also indirectly."""
-    pages: dict[types.FunctionType, FunctionText] = {}
-    waiting = [root]
-    while waiting:
-        function = waiting.pop(0)
-        if function in pages:
-            continue
-        pages[function] = _page(function)
-        for name in _called(function.__code__):
-            found = function.__globals__.get(name)
-            if isinstance(found, types.FunctionType) and _is_page(found, root):
-                waiting.append(found)
-    return pages
+    return {function: function_text(function) for function in reached(root).functions}
 
 
-def pages_on(root: Any, base: Candidate | None) -> dict[types.FunctionType, FunctionText]:
+def pages_on(root: Any, base: Candidate | None) -> Pages:
     """The pages of an operation, as an edit has left them."""
     pages = dict(pages_of(root))
     for page, source in base.pages() if base else ():
         pages[page.function] = dataclasses.replace(page, source=source)
     return pages
-
-
-def _is_page(function: types.FunctionType, root: types.FunctionType) -> bool:
-    return function.__module__.endswith(".reference") or function.__module__ == root.__module__
-
-
-def _called(code: types.CodeType) -> list[str]:
-    nested = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return [*code.co_names, *(name for inner in nested for name in _called(inner))]
-
-
-def _page(function: types.FunctionType) -> FunctionText:
-    source = textwrap.dedent(inspect.getsource(function))
-    (written,) = ast.parse(source).body
-    if not source.startswith("def ") or written.body[0].lineno == written.lineno:  # type: ignore[attr-defined]
-        written.decorator_list = []  # type: ignore[attr-defined]
-        source = ast.unparse(written)
-    steps = ast.parse(source).body[0].body  # type: ignore[attr-defined]
-    first = steps[1] if ast.get_docstring(ast.parse(source).body[0]) else steps[0]  # type: ignore
-    lines = source.splitlines()
-    while lines[first.lineno - 2].strip().startswith("#"):
-        first.lineno -= 1
-    arguments = ", ".join(inspect.signature(function).parameters)
-    text = "\n".join((f"def {function.__name__}({arguments}):", *lines[first.lineno - 1 :])) + "\n"
-    return FunctionText(function.__module__, function.__name__, function, text)
-
-
-def _assemble(root: Any, codes: dict[types.FunctionType, types.CodeType]) -> Callable[..., Any]:
-    """The operation, some functions replaced, in a namespace of its own."""
-    pages = pages_of(root)
-    spaces: dict[int, dict[str, Any]] = {}
-    for function in pages:
-        found = function.__globals__
-        if id(found) not in spaces:
-            spaces[id(found)] = {**found, "np": NUMPY}
-    copies = {
-        function: types.FunctionType(
-            codes.get(function, function.__code__),
-            spaces[id(function.__globals__)],
-            page.name,
-            function.__defaults__,
-        )
-        for function, page in pages.items()
-    }
-    for space in spaces.values():
-        for function, made in copies.items():
-            if space.get(function.__name__) is function:
-                space[function.__name__] = made
-    return copies[root]

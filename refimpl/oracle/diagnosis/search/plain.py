@@ -45,10 +45,13 @@ def within(values: list[np.ndarray], own: list[Expected]) -> bool:
     )
 
 
-def text_of(candidate: Candidate) -> Callable[..., Any]:
-    """The edited text, or a function that does nothing where the edit left none."""
+def text_of(candidate: Candidate, **names: Any) -> Callable[..., Any]:
+    """The edited text, or a function that does nothing where the edit left none.
+
+    `names` are values for what the edit has brought in.
+    """
     try:
-        return candidate.text
+        return candidate.knowing(**names) if names else candidate.text
     except SyntaxError:
         return lambda **_: None
 

@@ -17,8 +17,9 @@ from refimpl.oracle.diagnosis.search.nodes import (
     number,
     numpy_name,
 )
-from refimpl.oracle.diagnosis.search.pages import HIDDEN, Change, FunctionText
+from refimpl.oracle.diagnosis.search.pages import HIDDEN, Change
 from refimpl.oracle.diagnosis.search.registry import Rule
+from refimpl.text import FunctionText
 
 NUMBERS = (
     f"A * {HIDDEN}",
