@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from refimpl import text as texts
 from refimpl.axes import AxesError, Given, Spec
 from refimpl.axes.checks import check_limits, convert
 from refimpl.axes.shapes import bind, shape_of
+from refimpl.text import Place, assembled, calling, function_text, replaced, tapped
 
 REMEMBERED = 256  # combinations of shapes for each operation
 
@@ -229,17 +229,17 @@ class Op:
 
     def edited(self, edit: Edit) -> Callable[..., Any]:
         """The text with one edit applied, compiled afresh with every function that uses it."""
-        return texts.assembled(self.text, texts.replaced(self.placed(edit), edit.id))
+        return assembled(self.text, replaced(self.placed(edit), edit.id))
 
     def diff(self, edit: Edit) -> str:
         """The edit as a diff of the text, a section for each of its places."""
         sections = []
         for place in self.placed(edit):
-            ((function, source),) = texts.replaced([place], edit.id).items()
-            sections.append(texts.function_text(function).diff(source, edit.id))
+            ((function, source),) = replaced([place], edit.id).items()
+            sections.append(function_text(function).diff(source, edit.id))
         return "\n".join(sections)
 
-    def placed(self, edit: Edit) -> list[texts.Place]:
+    def placed(self, edit: Edit) -> list[Place]:
         """The places of an edit, each with the function that it stands in."""
         return [(self.function(where), old, new) for where, old, new in edit.places]
 
@@ -257,8 +257,8 @@ class Op:
 
     def tapped(self, tap: Callable[[str, Any], Any]) -> Callable[..., Any]:
         """The text, every value that it gives a name to replaced by `tap(name, value)`."""
-        return texts.tapped(self.text, tap)
+        return tapped(self.text, tap)
 
     def calling(self, wrap: Callable[[str, Callable], Callable]) -> Callable[..., Any]:
         """The text, every function that it calls by name replaced by `wrap(name, function)`."""
-        return texts.calling(self.text, wrap)
+        return calling(self.text, wrap)
