@@ -19,6 +19,7 @@ import numpy as np
 from refimpl.op import Law, Op
 from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw, random_case, rounded
 from refimpl.oracle.diagnosis.causes import fits
+from refimpl.oracle.diagnosis.evidence import Observation
 from refimpl.oracle.findings import Finding
 from refimpl.oracle.judging.judge import Expected, Verdict, decided, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -107,9 +108,9 @@ def _likeness(op: Op, case: Case, actual: Any, expected: list[Expected]) -> str:
     outputs = [np.asarray(x) for x in (actual if len(expected) > 1 else [actual])]
     if sum(x.size for x in outputs) < TELLING:
         return ""
-    storage = PRECISIONS[case.precision].dtype()
+    answer = Observation(case, outputs, expected, fails=True)
     for verb, edits in (("conforms to dialect", op.dialects), ("looks like", op.mistakes)):
-        fitting = [e for e in edits if fits(op, op.edited(e), case, outputs, expected, storage)]
+        fitting = [e for e in edits if fits(op, op.edited(e), answer)]
         if fitting:
             told = "; or ".join(f"{edit.id}: {edit.says}" for edit in fitting[:SHOWN])
             return f"on this input it {verb} {told}"

@@ -8,6 +8,7 @@ from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import differ, keep_fitting, predict
 from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import causes
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.runs.verify import find_case
 from refimpl.registry import OPS
 
@@ -34,7 +35,7 @@ def answering(edit):
 
 def test_one_of_all_mistakes_is_left():
     for edit in OP.mistakes[:6]:
-        left = keep_fitting(OP, SUSPECTS, answering(edit), "float32", FLOAT32)
+        left = keep_fitting(Evidence(OP, "float32", ask=answering(edit)), SUSPECTS)
         assert edit.id in [suspect.id for suspect in left]
         assert len(left) <= 2
 
@@ -43,20 +44,20 @@ def test_nothing_is_left_for_a_target_that_none_explains():
     def ask(case):
         return [np.full_like(OP.text(**case.inputs), 7.0, dtype=np.float32)]
 
-    assert keep_fitting(OP, SUSPECTS[:4], ask, "float32", FLOAT32) == []
+    assert keep_fitting(Evidence(OP, "float32", ask=ask), SUSPECTS[:4]) == []
 
 
 def test_a_target_that_cannot_be_asked_keeps_all_explanations():
     few = SUSPECTS[:3]
-    assert keep_fitting(OP, few, lambda case: None, "float32", FLOAT32) == few
+    assert keep_fitting(Evidence(OP, "float32", ask=lambda case: None), few) == few
 
 
 def test_one_explanation_alone_is_put_to_the_test_as_well():
     right, wrong = SUSPECTS[0], SUSPECTS[1]
-    ask, seen = answering(OP.mistakes[0]), []
-    assert keep_fitting(OP, [right], ask, "float32", FLOAT32, seen) == [right]
-    assert len(seen) > 5
-    assert keep_fitting(OP, [wrong], ask, "float32", FLOAT32) == []
+    evidence = Evidence(OP, "float32", ask=answering(OP.mistakes[0]))
+    assert keep_fitting(evidence, [right]) == [right]
+    assert len(evidence) > 5
+    assert keep_fitting(evidence, [wrong]) == []
 
 
 def test_one_case_cannot_tell_mistakes_apart_but_asking_can():
@@ -66,9 +67,9 @@ def test_one_case_cannot_tell_mistakes_apart_but_asking_can():
     case = Case("attention", "float32", "two-heads-of-two", "", OP.read(**inputs))
     ask = answering(next(edit for edit in OP.mistakes if edit.id == "attention/scale-twice"))
     seen = [(case, ask(case))]
-    unasked = {cause.id for cause in causes(OP, seen, FLOAT32, "float32")}
+    unasked = {cause.id for cause in causes(Evidence(OP, "float32", seen))}
     assert unasked == {"attention/scale-twice", "attention/scale-by-model-width"}
-    asked = [cause.id for cause in causes(OP, seen, FLOAT32, "float32", ask)]
+    asked = [cause.id for cause in causes(Evidence(OP, "float32", seen, ask))]
     assert asked == ["attention/scale-twice"]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.facts import factor_in_words, facts
 from refimpl.registry import OPS
 from tests.harness import cases
@@ -44,7 +45,7 @@ def facts_of(name: str, count: int = 16) -> list[str]:
     op = name.partition("__")[0]
     ask = answering(op, WRONG[name][0])
     seen = [(case, ask(case)) for case in cases(OPS[op], "float32", count)]
-    return facts(OPS[op], seen, FLOAT32, "float32", ask)
+    return facts(Evidence(OPS[op], "float32", seen, ask))
 
 
 @says("only when an input is not row-major in memory (column-major, reversed, strided)")
@@ -113,7 +114,7 @@ def test_the_size_from_which_a_result_is_wrong_is_found_by_bisection():
 
     ask = answering("softmax", tiles)
     (case,) = [c for c in cases(op, "float32", 80) if np.shape(c.inputs["z"])[-1] > 75][:1]
-    found = facts(op, [(case, ask(case))], FLOAT32, "float32", ask)
+    found = facts(Evidence(op, "float32", [(case, ask(case))], ask))
     assert "right up to K = 75, wrong from 76" in found
 
 
@@ -121,14 +122,14 @@ def test_nothing_is_said_of_a_target_that_is_right():
     op = OPS["silu"]
     ask = answering("silu", lambda x: right("silu", x=x.astype(np.float64)))
     seen = [(case, ask(case)) for case in cases(op, "float32", 12)]
-    assert facts(op, seen, FLOAT32, "float32", ask) == []
+    assert facts(Evidence(op, "float32", seen, ask)) == []
 
 
 def test_without_a_target_to_ask_the_outputs_alone_are_looked_at():
     op = OPS["gelu"]
     ask = answering("gelu", WRONG["gelu__factor"][0])
     seen = [(replace(c, layout="C"), ask(c)) for c in cases(op, "float32", 12)]
-    (fact,) = [f for f in facts(op, seen, FLOAT32, "float32", None) if "times" in f]
+    (fact,) = [f for f in facts(Evidence(op, "float32", seen, None)) if "times" in f]
     assert "2 ln 2" in fact
 
 

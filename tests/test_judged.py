@@ -5,6 +5,7 @@ import pytest
 
 import refimpl
 from refimpl.oracle.cases.drawn import Case, generate, rounded
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.roundings import inside
 from refimpl.oracle.judging.judge import expect, judge, unjudged
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -135,9 +136,9 @@ def test_random_errors_of_what_computes_in_half_inside_are_a_dialect_and_zeros_a
         not judge(ATTENTION, expect(ATTENTION, c.inputs, precision), ask(c)[0], storage).conforms
         for c in cases
     )
-    found = inside(ATTENTION, [(c, ask(c)) for c in cases], storage, precision, ask)
+    found = inside(Evidence(ATTENTION, precision, [(c, ask(c)) for c in cases], ask))
     assert [cause.kind for cause in found] == ["dialect"]
-    assert inside(ATTENTION, [(c, nothing(c)) for c in cases], storage, precision, nothing) == []
+    assert inside(Evidence(ATTENTION, precision, [(c, nothing(c)) for c in cases], nothing)) == []
 
 
 def wide_case(precision, number):

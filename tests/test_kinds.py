@@ -10,6 +10,7 @@ import pytest
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import foretold
 from refimpl.oracle.diagnosis.causes import causes, explanations
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.steps import first_wrong_call
 from refimpl.registry import OPS
 from tests.harness import cases
@@ -40,7 +41,7 @@ def first_cause(name: str) -> dict:
     op, (target, _) = OPS[name.partition("__")[0]], KINDS[name]
     ask = answering(op.name, target)
     seen = [(case, ask(case)) for case in cases(op, "float32", 16)]
-    return causes(op, seen, FLOAT32, "float32", ask)[0]
+    return causes(Evidence(op, "float32", seen, ask))[0]
 
 
 def soft(s):
@@ -123,7 +124,7 @@ def test_hidden_scores_replaced_by_a_finite_number_are_no_dialect():
 
     op, ask = OPS["attention"], answering("attention", target)
     seen = [(case, ask(case)) for case in cases(op, "float32", 16)]
-    found = explanations(op, seen, FLOAT32, "float32", ask)
+    found = explanations(Evidence(op, "float32", seen, ask))
     assert "dialect" not in {e.kind for e in found}
     # a bound that overflows allows every number, but -3.4e38 hides what these scores do not
     assert "np.where(bias > -np.inf, scores + bias, -10000.0)" in str(found[0])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from refimpl.oracle.cases.drawn import generate
 from refimpl.oracle.diagnosis.ask_back import predict
 from refimpl.oracle.diagnosis.causes import causes, explanations
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.search import of_catalogue, single_edits
 from refimpl.registry import OPS
 from tests.planted.corpus import KINDS, LANGUAGES, corpus, session
@@ -129,9 +129,9 @@ def test_every_listed_edit_can_be_recognised(name):
 
 
 def test_nothing_answered_has_no_explanation():
-    op, storage = OPS["attention"], np.dtype(np.float32)
-    assert explanations(op, [], storage, "float32") == []
-    assert [cause.kind for cause in causes(op, [], storage, "float32")] == ["unknown"]
+    nothing = Evidence(OPS["attention"], "float32")
+    assert explanations(nothing) == []
+    assert [cause.kind for cause in causes(nothing)] == ["unknown"]
 
 
 @pytest.mark.parametrize("name", ["attention", "ddim_step", "layer_norm"])

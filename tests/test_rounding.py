@@ -7,6 +7,7 @@ import pytest
 
 from refimpl.axes.names import axis
 from refimpl.oracle.cases.drawn import generate, long_case
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.roundings import LOSSY, finest, roundings
 from refimpl.oracle.diagnosis.statistics import Statistics, statistics
 from refimpl.oracle.judging.judge import expect, judge
@@ -83,7 +84,7 @@ def explained(name, target, precision="float32"):
             for c, y in seen
         ]
         assert not all(verdict.conforms for verdict in judged)
-        return [cause.id for cause in roundings(op, seen, storage, precision, ask)]
+        return [cause.id for cause in roundings(Evidence(op, precision, seen, ask))]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.causes import causes, fits
+from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.diagnosis.search import NUMPY, Candidate, explain, matches, single_edits
 from refimpl.registry import OPS
 from tests.harness import cases, twin
@@ -45,7 +46,7 @@ def is_same(op: Op, candidate: Candidate, implementation: Callable) -> bool:
     """Whether an edited text is the planted function, on inputs that the search has not seen."""
     fresh = cases(op, "float64", 24, seed=7)
     return all(
-        fits(op, candidate.text, c, returned(implementation, c, c.inputs), [], FLOAT64)
+        fits(op, candidate.text, Observation(c, returned(implementation, c, c.inputs), [], True))
         for c in fresh
     )
 
@@ -53,7 +54,7 @@ def is_same(op: Op, candidate: Candidate, implementation: Callable) -> bool:
 @functools.cache
 def found_for(name: str) -> list[Candidate]:
     op = op_of(name)
-    return matches(op, seen_by(op, (PLANTED | BEYOND)[name]), FLOAT32, "float32")
+    return matches(Evidence(op, "float32", seen_by(op, (PLANTED | BEYOND)[name])))
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -84,7 +85,7 @@ def test_what_no_small_edit_gives_stays_unknown(name):
 def test_the_diagnosis_shows_the_edit():
     op = op_of("layer_norm")
     implementation = PLANTED["layer_norm__divided_by_the_variance"]
-    (cause,) = causes(op, seen_by(op, implementation), FLOAT32, "float32")
+    (cause,) = causes(Evidence(op, "float32", seen_by(op, implementation)))
     assert cause.kind == "mistake"
     assert cause.id == "unlisted"
     assert cause.says.startswith("in layer_norm, a function left out: `np.sqrt(variance + eps)`")
@@ -95,26 +96,26 @@ def test_the_diagnosis_shows_the_edit():
 def test_a_listed_mistake_goes_before_the_search():
     op = OPS["gelu_tanh"]
     edit = next(edit for edit in op.mistakes if edit.id == "gelu_tanh/no-cubic-term")
-    found = causes(op, seen_by(op, op.edited(edit)), FLOAT32, "float32")
+    found = causes(Evidence(op, "float32", seen_by(op, op.edited(edit))))
     assert edit.id in {cause.id for cause in found}
 
 
 def test_a_diagnosis_without_explanation_is_unknown():
     op = op_of("attention")
-    (cause,) = causes(op, seen_by(op, BEYOND["attention__soft_capped"]), FLOAT32, "float32")
+    (cause,) = causes(Evidence(op, "float32", seen_by(op, BEYOND["attention__soft_capped"])))
     assert cause.kind == "unknown"
 
 
 def test_a_mistake_of_a_function_that_is_called_explains_the_caller():
     op = op_of("silu")
-    (cause,) = causes(op, seen_by(op, BEYOND["silu__piecewise"]), FLOAT32, "float32")
+    (cause,) = causes(Evidence(op, "float32", seen_by(op, BEYOND["silu__piecewise"])))
     assert cause.id == "sigmoid/hard"
 
 
 @pytest.mark.parametrize("name", OPS)
 def test_an_honest_implementation_needs_no_explanation(name):
     op = op_of(name)
-    assert explain(op, seen_by(op, twin(op), count=4), FLOAT32, "float32") == []
+    assert explain(Evidence(op, "float32", seen_by(op, twin(op), count=4))) == []
 
 
 @pytest.mark.parametrize("name", ["attention", "gelu", "layer_norm", "p_sample", "q_posterior"])
@@ -124,7 +125,7 @@ def test_a_result_blurred_at_random_has_no_explanation(name):
         (case, [y * (1 + rng.uniform(-1e-3, 1e-3, y.shape)).astype(y.dtype) for y in outputs])
         for case, outputs in seen_by(op, op.text)
     ]
-    assert not explain(op, seen, FLOAT32, "float32", budget_s=3.0)
+    assert not explain(Evidence(op, "float32", seen), budget_s=3.0)
 
 
 @pytest.mark.parametrize("form", ["nan", "shape", "number"])
@@ -134,15 +135,15 @@ def test_outputs_that_no_edit_gives_are_given_up(form):
         (case, {"nan": [outputs[0] * np.nan], "shape": [outputs[0][..., :0]], "number": []}[form])
         for case, outputs in seen_by(op, op.text, count=4)
     ]
-    assert not explain(op, seen, FLOAT32, "float32")
-    assert not explain(op, [], FLOAT32, "float32")
+    assert not explain(Evidence(op, "float32", seen))
+    assert not explain(Evidence(op, "float32", []))
 
 
 def test_the_budget_ends_the_search():
     op, implementation = op_of("attention"), BEYOND["attention__soft_capped"]
     seen = seen_by(op, implementation)
     start = time.monotonic()
-    assert not explain(op, seen, FLOAT32, "float32", budget_s=0.2)
+    assert not explain(Evidence(op, "float32", seen), budget_s=0.2)
     assert time.monotonic() - start < 2
 
 

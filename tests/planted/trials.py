@@ -19,6 +19,7 @@ from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis.ask_back import differ, fit, predict
 from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import explanations
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.judging.judge import expect
 from refimpl.oracle.runs.op_run import OpRun, Target
 from refimpl.oracle.runs.verify import PROFILES
@@ -97,13 +98,13 @@ def diagnosed(op: Op, target: Target, profile: str) -> tuple[str, list[Cause], f
     if op_run.finding.status != "deviates":
         return op_run.finding.status, [], 0.0
     start = time.process_time()
-    found = explanations(op, op_run.seen, op_run.storage, PRECISION, op_run.ask)
+    found = explanations(op_run.evidence)
     return "deviates", found, time.process_time() - start
 
 
 def agrees(op: Op, explanation: Cause, target: Target) -> bool:
     """Whether an explanation gives what the target returns on inputs that nobody has seen."""
-    storage, answered = np.dtype(np.float32), 0
+    evidence, answered = Evidence(op, PRECISION), 0
     for i in range(10 * FRESH):  # a target that takes few shapes answers fewer
         if answered == FRESH:
             break
@@ -112,9 +113,8 @@ def agrees(op: Op, explanation: Cause, target: Target) -> bool:
         if outcome.status != "returned":
             continue
         answered += 1
-        own = expect(op, case.inputs, PRECISION)
         expected = predict(op, explanation.text, case)
-        if fit(expected, own, op, outcome.outputs, storage) is False:
+        if fit(op, expected, evidence.judged(case, outcome.outputs)) is False:
             return False
     return answered > 0
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, random_case, rounded
+from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.judging.judge import Expected, error_ratio, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
@@ -24,8 +25,6 @@ STRETCHED = 5  # one question of so many has larger numbers
 LARGE = 128.0  # by this factor: products of two go past the ten thousand that stands for infinity
 NEARLY = 0.9  # of the wrong numbers, which a run in fewer digits must give as the target does
 SEED = 1009  # none that a run of verify uses by default
-
-Ask = Callable[[Case], list[np.ndarray] | None]
 
 
 class Suspect(Protocol):
@@ -48,38 +47,32 @@ def predict(op: Op, text: Callable | None, case: Case) -> list[Expected] | None:
 
 
 def fit(
-    expected: list[Expected] | None,
-    own: list[Expected],
-    op: Op,
-    outputs: list[np.ndarray],
-    storage: np.dtype,
-    text: Callable | None = None,
-    case: Case | None = None,
+    op: Op, expected: list[Expected] | None, answer: Observation, text: Callable | None = None
 ) -> bool | None:
     """Whether an edited text explains what was returned; None where its bound allows anything.
 
-    `own` is what the unedited text expects of the same case. With `text` and `case`, a NaN or an
-    infinity counts as explained only where the text itself, run in what the target computes in,
-    comes to one.
+    `expected` is what it expects of the case. With `text`, a NaN or an infinity counts as explained
+    only where the text itself, run in what the target computes in, comes to one.
     """
+    case, own, outputs = answer.case, answer.own, answer.outputs
     if expected is None:  # the edited text does not run on what the target answered
         return None if all(output.size == 0 for output in outputs) else False
-    actual = outputs[0] if len(outputs) == 1 else outputs
-    if not judge(op, expected, actual, storage).conforms:
+    storage = stored_dtype(case)
+    if not judge(op, expected, answer.actual, storage).conforms:
         # numbers that the edit brought in arrive rounded to what the target stores
         with np.errstate(all="ignore"):
             expected = [
                 Expected(e.name, e.value.astype(storage).astype(np.float64), e.allowed)
                 for e in expected
             ]
-        if not judge(op, expected, actual, storage).conforms:
+        if not judge(op, expected, answer.actual, storage).conforms:
             return False
-    if text is not None and case is not None:
+    if text is not None:
         judged = [_judged(e, o) for e, o in zip(expected, own)]
         if not foretold(op, text, case, judged, outputs):
             return False
     tells = all(borne_out(e, o, found) for e, o, found in zip(expected, own, outputs))
-    if not tells and text is not None and case is not None:
+    if not tells and text is not None:
         runs = [reproduces(own, outputs, plain) for plain in plainly(op, text, case)]
         if runs and all(wrong and not right for right, wrong in runs):
             return False  # it could give anything, and gives nothing of what was returned
@@ -216,21 +209,14 @@ def stretched(op: Op, case: Case) -> Case:
 
 
 def keep_fitting(
-    op: Op,
-    suspects: Sequence[S],
-    ask: Ask,
-    precision: str,
-    storage: np.dtype,
-    seen: list | None = None,
-    deadline: float = float("inf"),
-    confirmed: list[Case] | None = None,
+    evidence: Evidence, suspects: Sequence[S], deadline: float = float("inf")
 ) -> list[S]:
     """The explanations that still fit after the target was asked where they are put to a test.
 
     What is left agrees on every input looked at: nothing here tells it apart. If nothing is left,
-    none of them was right. What the target answered is added to `seen`, the inputs on which it
-    deviates as they foretell to `confirmed`.
+    none of them was right. What the target answered is added to the evidence.
     """
+    op, precision = evidence.op, evidence.precision
     left, put = list(suspects), 0
     patient, latest = time.process_time() + PATIENCE, time.monotonic() + LONGEST
     for i in range(QUESTIONS):
@@ -242,22 +228,19 @@ def keep_fitting(
         if large:
             case = stretched(op, case)
         expected = [predict(op, suspect.text, case) for suspect in left]
-        own = expect(op, case.inputs, precision)
         apart = any(differ(a, b) for a, b in combinations(expected, 2))
-        if not apart and not large and (sure or not any(differ(own, e) for e in expected)):
-            continue
-        outputs = ask(case)
-        if outputs is None:
+        if not apart and not large:
+            own = evidence.expect(case)
+            if sure or not any(differ(own, e) for e in expected):
+                continue
+        answer = evidence.put(case)
+        if answer is None:
             continue
         put += not large
-        if seen is not None:
-            seen.append((case, outputs))
+        evidence.add(case, answer.outputs)
         left = [
             suspect
             for suspect, want in zip(left, expected, strict=True)
-            if fit(want, own, op, outputs, storage, foretelling(suspect), case) is not False
+            if fit(op, want, answer, foretelling(suspect)) is not False
         ]
-        actual = outputs[0] if len(outputs) == 1 else outputs
-        if confirmed is not None and not judge(op, own, actual, storage).conforms:
-            confirmed.append(case)
     return left

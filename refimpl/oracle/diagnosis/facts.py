@@ -10,7 +10,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,9 @@ import numpy as np
 from refimpl.axes.shapes import bind
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import LAYOUTS, Case, RandomSource, draw_all, rounded
-from refimpl.oracle.diagnosis.ask_back import Ask
 from refimpl.oracle.diagnosis.conditions import telling
+from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.diagnosis.factors import KNOWN_FACTORS
-from refimpl.oracle.judging.judge import error_ratio, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 BUDGET = 4.0  # seconds of computing for all questions
@@ -33,22 +32,11 @@ QUESTION_SIZE = 1 << 18  # numbers in the arrays of a question
 HALF = math.sqrt(PRECISIONS["float32"].unit)  # numbers agree in half of float32's digits
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a target made of a case, and what is right."""
-
-    case: Case
-    found: list[np.ndarray]
-    right: list[np.ndarray]
-    wrong: list[np.ndarray]  # where an output is beyond its bound
-    conforms: bool
-
-
 class Interview:
-    """Questions to one target about one operation in one precision."""
+    """Questions to one target about one operation in one precision, while there is time."""
 
-    def __init__(self, op: Op, storage: np.dtype, precision: str, ask: Ask) -> None:
-        self.op, self.storage, self.precision, self.ask = op, storage, precision, ask
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence, self.op = evidence, evidence.op
         self.end = time.process_time() + BUDGET
 
     @property
@@ -56,66 +44,46 @@ class Interview:
         """Whether the time for questions is used up."""
         return time.process_time() > self.end
 
-    def judged(self, case: Case, outputs: list[np.ndarray]) -> Answer:
-        """Outputs beside what is right."""
-        expected = expect(self.op, case.inputs, self.precision)
-        actual: Any = outputs[0] if len(outputs) == 1 else outputs
-        conforms = judge(self.op, expected, actual, self.storage).conforms
-        found = [np.asarray(x).astype(np.float64) for x in outputs]
-        alike = len(found) == len(expected) and all(
-            x.shape == e.value.shape for x, e in zip(found, expected)
-        )
-        wrong = [error_ratio(e, x) > 1 for e, x in zip(expected, found)] if alike else []
-        return Answer(case, found, [e.value for e in expected], wrong, conforms)
-
-    def put(self, case: Case) -> Answer | None:
-        """What the target makes of a case, if anything."""
-        outputs = self.ask(case)
-        return None if outputs is None else self.judged(case, outputs)
-
-    def of_sizes(self, sizes: dict[str, int], number: int, rest: tuple[int, ...]) -> Answer | None:
+    def of_sizes(
+        self, sizes: dict[str, int], number: int, rest: tuple[int, ...]
+    ) -> Observation | None:
         """What the target makes of a case with given sizes; None where there is no such case."""
         try:
             source = RandomSource([SEED, number, *self.op.name.encode()])
             inputs = draw_all(self.op, source, sizes, rest)
             if sum(np.size(x) for x in inputs.values()) > QUESTION_SIZE:
                 return None
-            inputs = rounded(self.op, inputs, self.precision)
+            inputs = rounded(self.op, inputs, self.evidence.precision)
             self.op.evaluate(inputs)
         except (ValueError, IndexError, KeyError):
             return None
-        return self.put(Case(self.op.name, self.precision, "asked", "of given sizes", inputs))
+        precision = self.evidence.precision
+        return self.evidence.put(Case(self.op.name, precision, "asked", "of given sizes", inputs))
 
 
-def facts(
-    op: Op,
-    seen: list[tuple[Case, list[np.ndarray]]],
-    storage: np.dtype,
-    precision: str,
-    ask: Ask | None,
-) -> list[str]:
+def facts(evidence: Evidence) -> list[str]:
     """Sentences on what a deviation depends on, and on what the output looks like."""
     with np.errstate(all="ignore"):
-        interview = Interview(op, storage, precision, ask or (lambda _: None))
-        answers = [interview.judged(case, outputs) for case, outputs in seen]
-        bad = [a for a in answers if not a.conforms]
-        good = [a for a in answers if a.conforms]
+        interview = Interview(evidence)
+        answers = list(evidence)
+        bad = [a for a in answers if a.fails]
+        good = [a for a in answers if not a.fails]
         if not bad:
             return []
         questions: list[Iterator[str]] = []
-        if ask:
+        if evidence.ask:
             questions += [_again(interview, bad), _layouts(interview, bad, good)]
             questions += [_ignored(interview, answers)]
-        questions += [_conditions(op, bad, good), _output(op, bad)]
-        if ask:
+        questions += [_conditions(evidence.op, bad, good), _output(evidence.op, bad)]
+        if evidence.ask:
             questions += [_sizes(interview, bad)]
         return list(dict.fromkeys(itertools.chain.from_iterable(questions)))
 
 
-def _again(interview: Interview, bad: list[Answer]) -> Iterator[str]:
+def _again(interview: Interview, bad: list[Observation]) -> Iterator[str]:
     """Whether the same call gives the same numbers."""
     for answer in bad[:3]:
-        again = interview.ask(answer.case)
+        again = interview.evidence.outputs(answer.case)
         if again is not None and not _same(again, answer.found):
             yield "the same call gives other numbers the next time"
             return
@@ -128,18 +96,20 @@ def _same(these: list[np.ndarray], those: list[np.ndarray]) -> bool:
     )
 
 
-def _layouts(interview: Interview, bad: list[Answer], good: list[Answer]) -> Iterator[str]:
+def _layouts(
+    interview: Interview, bad: list[Observation], good: list[Observation]
+) -> Iterator[str]:
     """Whether only arrays that are not row-major show the deviation."""
     if any(a.case.layout == "C" for a in bad):
         return
-    straight = [interview.put(replace(a.case, layout="C")) for a in bad[:ASKED]]
-    if not all(a is not None and a.conforms for a in straight):
+    straight = [interview.evidence.put(replace(a.case, layout="C")) for a in bad[:ASKED]]
+    if not all(a is not None and not a.fails for a in straight):
         return
     told = set()
     for answer in [a for a in good if a.case.layout == "C"][:ASKED]:
         for layout in LAYOUTS[1:]:
-            other = interview.put(replace(answer.case, layout=layout))
-            if other is not None and not other.conforms:
+            other = interview.evidence.put(replace(answer.case, layout=layout))
+            if other is not None and other.fails:
                 told.add(layout)
     told |= {a.case.layout for a in bad}
     names = {"F": "column-major", "reversed": "reversed", "strided": "strided"}
@@ -147,7 +117,7 @@ def _layouts(interview: Interview, bad: list[Answer], good: list[Answer]) -> Ite
     yield f"only when an input is not row-major in memory ({kinds})"
 
 
-def _ignored(interview: Interview, answers: list[Answer]) -> Iterator[str]:
+def _ignored(interview: Interview, answers: list[Observation]) -> Iterator[str]:
     """The arguments that the result should depend on, and does not."""
     for name in interview.op.specs:
         if interview.over:
@@ -157,7 +127,7 @@ def _ignored(interview: Interview, answers: list[Answer]) -> Iterator[str]:
             changed = _changed(interview, answer.case, name)
             if changed is None:
                 continue
-            other = interview.put(changed)
+            other = interview.evidence.put(changed)
             if other is None or not _moved(answer, other):
                 continue
             if not _same(other.found, answer.found):
@@ -173,7 +143,7 @@ def _ignored(interview: Interview, answers: list[Answer]) -> Iterator[str]:
             yield f"the result does not depend on {name}"
 
 
-def _moved(answer: Answer, other: Answer) -> bool:
+def _moved(answer: Observation, other: Observation) -> bool:
     """Whether what is right differs, by more than any rounding, between two answers."""
     return len(answer.right) == len(other.right) and any(
         a.shape == b.shape and bool(np.any(np.abs(a - b) > 0.01 * np.max(np.abs(a), initial=0)))
@@ -208,7 +178,7 @@ def _changed(interview: Interview, case: Case, name: str) -> Case | None:
     return replace(case, inputs=inputs)
 
 
-def _conditions(op: Op, bad: list[Answer], good: list[Answer]) -> Iterator[str]:
+def _conditions(op: Op, bad: list[Observation], good: list[Observation]) -> Iterator[str]:
     """What holds of every input that deviates, and of no other."""
     found = telling(op, [a.case.inputs for a in bad], [a.case.inputs for a in good])
     if found:
@@ -216,7 +186,7 @@ def _conditions(op: Op, bad: list[Answer], good: list[Answer]) -> Iterator[str]:
         yield f"deviates only where {found[0].says} ({count})"
 
 
-def _sizes(interview: Interview, bad: list[Answer]) -> Iterator[str]:
+def _sizes(interview: Interview, bad: list[Observation]) -> Iterator[str]:
     """For each axis, up to which size the result is right, or at which sizes.
 
     Nothing is said of an axis where a deviation was seen at a size that is right on other inputs.
@@ -244,7 +214,7 @@ def _right_at(interview: Interview, sizes: dict[str, int]) -> bool | None:
     if interview.over:
         return None
     answers = [interview.of_sizes(sizes, number, (3,)) for number in range(3)]
-    told = [a.conforms for a in answers if a is not None]
+    told = [not a.fails for a in answers if a is not None]
     return all(told) if told else None
 
 
@@ -283,7 +253,7 @@ def _threshold(
     return ""
 
 
-def _output(op: Op, bad: list[Answer]) -> Iterator[str]:
+def _output(op: Op, bad: list[Observation]) -> Iterator[str]:
     """What the wrong outputs have to do with the right ones, case by case the same."""
     for place, name in enumerate(op.outputs):
         pairs = [
@@ -471,7 +441,7 @@ def _turned(pairs: Pairs) -> str:
     return ""
 
 
-def _places(bad: list[Answer], place: int) -> Iterator[str]:
+def _places(bad: list[Observation], place: int) -> Iterator[str]:
     """Along which axis only some entries are wrong: the first, the last, all but the first."""
     masks = [a.wrong[place] for a in bad if a.wrong[place].any()]
     ndims = {mask.ndim for mask in masks}

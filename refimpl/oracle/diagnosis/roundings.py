@@ -12,7 +12,7 @@ that lose least are named.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -23,7 +23,8 @@ from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, random_case, rounded
 from refimpl.oracle.diagnosis.ask_back import NEARLY, plainly, reproduces
 from refimpl.oracle.diagnosis.cause import Cause
-from refimpl.oracle.judging.judge import Expected, expect, judge
+from refimpl.oracle.diagnosis.evidence import Evidence
+from refimpl.oracle.judging.judge import Expected, expect
 from refimpl.oracle.numbers.errors import bounded, lift
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision, kernel
 
@@ -34,9 +35,6 @@ APART = 16  # roundoffs between neighbouring inputs: enough to change every roun
 ALIKE = 0.9  # cosine of two errors from which they count as the same function
 SIZED = "as-large-as"  # what a way is called of which only the size fits
 RELATED = 0.5  # and their correlation about the mean
-
-Ask = Callable[[Case], list[np.ndarray] | None]
-Seen = Sequence[tuple[Case, list[np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -143,59 +141,46 @@ LOSSY = {
 }
 
 
-def inside(
-    op: Op,
-    seen: Sequence[tuple[Case, list[np.ndarray]]],
-    storage: np.dtype,
-    precision: str,
-    ask: Ask | None,
-) -> list[Cause]:
+def inside(evidence: Evidence) -> list[Cause]:
     """The dialect of what computes in a half format inside, where that alone explains everything.
 
     There the bound may be as large as the answer, so that the errors must be noise as well.
     """
-    if kernel(PRECISIONS[precision]) is None or ask is None:
+    precision = evidence.precision
+    if kernel(PRECISIONS[precision]) is None or evidence.ask is None:
         return []
     says = f"computes in {precision} inside, where kernels sum in float32"
     lossy = LossyArithmetic(f"{precision}-inside", says, PRECISIONS[precision])
-    if not _explains(op, lossy, seen, storage, precision):
+    if not _explains(evidence, lossy):
         return []
-    noisy = is_noise(op, precision, ask, lossy.precision.unit, [case for case, _ in seen])
+    noisy = is_noise(evidence, lossy.precision.unit, [case for case, _ in evidence.seen])
     return [replace(by_size(lossy), kind="dialect")] if noisy else []
 
 
-def roundings(
-    op: Op,
-    seen: Seen,
-    storage: np.dtype,
-    precision: str,
-    ask: Ask | None,
-) -> list[Cause]:
+def roundings(evidence: Evidence) -> list[Cause]:
     """The lossy arithmetics that fit every case, those that lose least, as causes.
 
     Those that predict the outputs come alone, also by a run in their format; where none does, what
     the errors are as large as.
     """
-    fitting = [w for w in LOSSY.get(precision, ()) if _explains(op, w, seen, storage, precision)]
-    predicting = [
-        lossy for lossy in fitting if lossy.predicts or _runs_alike(op, lossy, seen, precision)
-    ]
-    if predicting or not ask:
+    fitting = [w for w in LOSSY.get(evidence.precision, ()) if _explains(evidence, w)]
+    predicting = [w for w in fitting if w.predicts or _runs_alike(evidence, w)]
+    if predicting or not evidence.ask:
         return [as_cause(lossy) for lossy in finest(predicting)]
-    noisy = {unit: is_noise(op, precision, ask, unit) for unit in {max(w.loss) for w in fitting}}
+    noisy = {unit: is_noise(evidence, unit) for unit in {max(w.loss) for w in fitting}}
     return [by_size(lossy) for lossy in finest([w for w in fitting if noisy[max(w.loss)]])]
 
 
-def _runs_alike(op: Op, lossy: LossyArithmetic, seen: Seen, precision: str) -> bool:
+def _runs_alike(evidence: Evidence, lossy: LossyArithmetic) -> bool:
     """Whether the text, run in its own formats, gives nearly all numbers that are wrong."""
     if lossy.tables is None and lossy.id != lossy.precision.name:
         return False
     counts = []
-    for case, outputs in seen:
-        own = expect(op, case.inputs, precision)
-        text = functools.partial(_with_tables, op, lossy)
-        for values in plainly(op, text, replace(case, precision=lossy.precision.name))[:1]:
-            counts.append(reproduces(own, outputs, values))
+    for answer in evidence:
+        text = functools.partial(_with_tables, evidence.op, lossy)
+        stored = replace(answer.case, precision=lossy.precision.name)
+        for values in plainly(evidence.op, text, stored)[:1]:
+            counts.append(reproduces(answer.own, answer.outputs, values))
     right, wrong = (sum(count) for count in zip(*counts)) if counts else (0, 0)
     return wrong > 0 and right >= NEARLY * wrong
 
@@ -229,27 +214,18 @@ def by_size(lossy: LossyArithmetic) -> Cause:
     return Cause("precision", f"{SIZED}/{lossy.id}", says)
 
 
-def _explains(
-    op: Op,
-    lossy: LossyArithmetic,
-    seen: Seen,
-    storage: np.dtype,
-    precision: str,
-) -> bool:
+def _explains(evidence: Evidence, lossy: LossyArithmetic) -> bool:
     """Whether it fits every case, at least one of them by more than an infinite bound."""
     told = False
-    for case, outputs in seen:
-        expected = lossy.expect(op, case)
-        actual: Any = outputs[0] if len(outputs) == 1 else outputs
-        if not judge(op, expected, actual, storage).conforms:
+    for answer in evidence:
+        expected = lossy.expect(evidence.op, answer.case)
+        if not evidence.within(expected, answer.outputs):
             return False
-        own = expect(op, case.inputs, precision)
-        deviates = not judge(op, own, actual, storage).conforms
-        told = told or (deviates and all(np.isfinite(e.allowed).all() for e in expected))
+        told |= answer.fails and all(np.isfinite(e.allowed).all() for e in expected)
     return told
 
 
-def is_noise(op: Op, precision: str, ask: Ask, unit: float, known: Sequence[Case] = ()) -> bool:
+def is_noise(evidence: Evidence, unit: float, known: Sequence[Case] = ()) -> bool:
     """Whether the target's error changes at random between inputs a few roundoffs apart.
 
     Random inputs are looked at, after those of the `known` ones that show an error.
@@ -259,14 +235,14 @@ def is_noise(op: Op, precision: str, ask: Ask, unit: float, known: Sequence[Case
     """
     here: list[np.ndarray] = []
     there: list[np.ndarray] = []
-    drawn = (random_case(op, precision, SEED, i) for i in range(TRIED))
+    drawn = (random_case(evidence.op, evidence.precision, SEED, i) for i in range(TRIED))
     for i, case in enumerate(chain(known, drawn)):
         if len(here) == PAIRS:
             break
-        error = _error(op, case, ask)
+        error = _error(evidence, case)
         if error is None or not np.any(np.abs(error) > 1):
             continue
-        near = _error(op, _neighbour(op, case, i, unit), ask)
+        near = _error(evidence, _neighbour(evidence.op, case, i, unit))
         if near is not None:
             length = np.sqrt(np.sum(error * error) + np.sum(near * near))
             here.append(error / length)
@@ -296,13 +272,13 @@ def _neighbour(op: Op, case: Case, i: int, unit: float) -> Case:
     return replace(case, inputs=rounded(op, near, case.precision))
 
 
-def _error(op: Op, case: Case, ask: Ask) -> np.ndarray | None:
+def _error(evidence: Evidence, case: Case) -> np.ndarray | None:
     """Error ÷ allowed of every finite element, signed towards and away from zero."""
-    outputs = ask(case)
-    if outputs is None:
+    answer = evidence.put(case)
+    if answer is None:
         return None
     parts = []
-    for want, found in zip(expect(op, case.inputs, case.precision), outputs):
+    for want, found in zip(answer.own, answer.outputs):
         found = np.asarray(found, dtype=np.float64)
         if found.shape != want.value.shape:
             return None

@@ -24,9 +24,8 @@ from refimpl.axes.names import axis
 from refimpl.axes.shapes import shape_of
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, HypothesisSource, draw_all, rounded
-from refimpl.oracle.diagnosis.ask_back import Ask
 from refimpl.oracle.diagnosis.causes import fits
-from refimpl.oracle.judging.judge import expect, judge
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 LIMIT = 4.0  # seconds of computing, the target's included
@@ -60,27 +59,22 @@ class SimpleSource(HypothesisSource):
 class SameCause:
     """Whether an input shows a deviation, and the cause that it had before.
 
-    `ask` calls the target; `text` is the edited text that explains the deviation, None where
-    nothing does.
+    `evidence` says how to ask the target; `text` is the edited text that explains the deviation,
+    None where nothing does.
     """
 
-    op: Op
-    ask: Ask
-    storage: np.dtype
+    evidence: Evidence
     text: Callable | None = None
 
     def __call__(self, case: Case) -> bool:
-        outputs = self.ask(case)
+        op, outputs = self.evidence.op, self.evidence.outputs(case)
         unit = PRECISIONS[case.precision].unit
-        if outputs is None or near(self.op.text, case, outputs, 2 * unit):
+        if outputs is None or near(op.text, case, outputs, 2 * unit):
             return False
         if self.text and not near(self.text, case, outputs, math.sqrt(unit)):
             return False
-        own = expect(self.op, case.inputs, case.precision)
-        actual = outputs[0] if len(outputs) == 1 else outputs
-        if judge(self.op, own, actual, self.storage).conforms:
-            return False
-        return not self.text or fits(self.op, self.text, case, outputs, own, self.storage)
+        answer = self.evidence.judged(case, outputs)
+        return answer.fails and (not self.text or fits(op, self.text, answer))
 
 
 def near(text: Callable, case: Case, outputs: list[np.ndarray], share: float) -> bool:

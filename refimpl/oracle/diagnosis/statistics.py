@@ -27,7 +27,8 @@ import numpy as np
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, long_case
 from refimpl.oracle.diagnosis.cause import Cause
-from refimpl.oracle.diagnosis.roundings import LOSSY, Ask, LossyArithmetic, as_cause, finest
+from refimpl.oracle.diagnosis.evidence import Ask
+from refimpl.oracle.diagnosis.roundings import LOSSY, LossyArithmetic, as_cause, finest
 from refimpl.oracle.judging.judge import Expected, expect, reference
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS

@@ -19,7 +19,7 @@ import numpy as np
 from refimpl.axes import AxesError
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, rounded
-from refimpl.oracle.diagnosis.ask_back import Ask
+from refimpl.oracle.diagnosis.evidence import Ask
 from refimpl.oracle.judging.judge import Expected, Verdict, compare, expect, judge
 from refimpl.oracle.numbers.errors import ErrorArray, exact
 from refimpl.oracle.numbers.precisions import PRECISIONS

@@ -196,7 +196,7 @@ def _look_at(op_run: OpRun, deviating: Sequence[Case]) -> None:
     for case in {case.id: case for case in (*drawn, *deviating)}.values():
         answer = op_run.ask(case)
         if answer is not None:
-            op_run.seen.append((case, answer))
+            op_run.evidence.add(case, answer)
 
 
 class Store:

@@ -21,6 +21,7 @@ from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis import statistics
 from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import causes
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.facts import facts
 from refimpl.oracle.diagnosis.shrink import OutOfTime, SameCause, computing, numbers, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
@@ -103,7 +104,7 @@ class OpRun:
             self.without += op.domain.outside
             self.finding.only = op.domain.names
         self.others: list[Finding] = []  # what raises or crashes, where the rest is judged
-        self.seen: list[tuple[Case, list[np.ndarray]]] = []
+        self.evidence = Evidence(op, precision, ask=self.ask)
         self.long: dict[str, list[np.ndarray]] = {}  # answers on long sums
         self.deviating: list[tuple[Case, list[np.ndarray]]] = []
         self.results: dict[str, Result] = {}
@@ -163,8 +164,8 @@ class OpRun:
         if long:
             self.long[case.key] = outcome.outputs
             return
-        self.seen.append((case, outcome.outputs))
-        if len(self.seen) <= CALLED_TWICE and verdict.conforms:
+        self.evidence.add(case, outcome.outputs, expected)
+        if len(self.evidence) <= CALLED_TWICE and verdict.conforms:
             self._call_again(case, outcome.outputs, "on a second call: ", expected)
 
     def _note(
@@ -192,9 +193,10 @@ class OpRun:
 
     def repeat(self) -> None:
         """Call again with earlier inputs, in another order: late, and between other calls."""
-        rng, end = np.random.default_rng(len(self.seen)), time.monotonic() + REPEATING
+        seen = self.evidence.seen
+        rng, end = np.random.default_rng(len(seen)), time.monotonic() + REPEATING
         first = self.deviating[:CALLED_TWICE]
-        order = [*first, *(self.seen[i] for i in rng.permutation(len(self.seen)))]
+        order = [*first, *(seen[i] for i in rng.permutation(len(seen)))]
         for number in range(REPEATS if order else 0):
             if self.over or time.monotonic() > end:
                 return
@@ -220,7 +222,7 @@ class OpRun:
             return
         if same(before, outcome.outputs):
             return
-        expected = expected or expect(self.op, case.inputs, case.precision)
+        expected = expected or self.evidence.expect(case)
         self.differing += apart(before, outcome.outputs, expected)
         verdict = judge_outputs(self.op, expected, outcome.outputs, self.storage)
         if not verdict.conforms:
@@ -277,7 +279,7 @@ class OpRun:
         finding.status, finding.worst, finding.case = first.status, np.inf, first.case.id
         finding.replay = self.session.replay(first.case)
         inside = [failure.case for failure in group]
-        outside = [case for case, _ in self.seen]
+        outside = [case for case, _ in self.evidence.seen]
         regime = regimes.separating(self.op, inside, outside) if outside else None
         which = f"every case {regime.says}, " if regime else ""
         some = f"{count} of {drawn}" + ("" if regime else " cases")
@@ -293,6 +295,7 @@ class OpRun:
         drawn = finding.cases + left_out + sum(other.cases for other in self.others)
         if finding.status == "deviates":
             self._diagnose()
+            self.evidence.forget()
         elif finding.status == "conforms" and 0 < finding.elements == finding.unbounded:
             finding.status = "unsupported"
             finding.says = f"{self.op.name}: no element has a bound below its size"
@@ -309,10 +312,10 @@ class OpRun:
             some = f"{self.differing} of {self.asked_again} calls made again"
             finding.causes = [replace(DIFFERS, says=f"{DIFFERS.says} ({some})")]
             return
-        seen = self.seen
-        if not any(case is one for case, _ in seen for one, _ in self.deviating):
-            seen = [*seen, *self.deviating[:1]]  # only a long input shows it
-        finding.causes = causes(self.op, seen, self.storage, finding.precision, self.ask)
+        evidence = self.evidence
+        if not any(case is one for case, _ in evidence.seen for one, _ in self.deviating):
+            evidence = evidence.also(self.deviating[:1])  # only a long input shows it
+        finding.causes = causes(evidence)
         first = finding.causes[0]
         if first.kind == "dialect":
             finding.status = "dialect"
@@ -320,7 +323,7 @@ class OpRun:
             self._shrink(first.text, PATIENCE)
             self._locate()
         if first.kind == "unknown":
-            finding.facts = facts(self.op, seen, self.storage, finding.precision, self.ask)
+            finding.facts = facts(evidence)
 
     def _shrink(self, text: Callable | None, limit: float) -> None:
         """Look for the smallest input that shows the same; `text` is the cause, if it is known."""
@@ -338,15 +341,16 @@ class OpRun:
                 raise OutOfTime
             return outcome.outputs if outcome.status == "returned" else None
 
-        alike = SameCause(op, ask, self.storage, text)
+        evidence = self.evidence.also(ask=ask)
         shown = {case.layout for case, _ in self.deviating}  # perhaps in none that is row-major
         layout = "C" if "C" in shown or not shown else min(shown)
-        case = smallest(op, precision, alike, clock=computing(self.session), layout=layout)
+        case = smallest(
+            op, precision, SameCause(evidence, text), clock=computing(self.session), layout=layout
+        )
         if case is None:
             return
         case = replace(case, key=failing_cases.digest(case))
-        expected = expect(op, case.inputs, precision)
-        outcome, verdict = try_once(op, self.session, case, expected, self.storage)
+        outcome, verdict = try_once(op, self.session, case, evidence.expect(case), self.storage)
         if outcome.status == "returned" and not verdict.conforms:
             call = failing_cases.call(op, case)
             self.finding.smallest = Smallest(numbers(case), call, str(verdict), case=case)
@@ -354,7 +358,7 @@ class OpRun:
     def _locate(self) -> None:
         """Look for the first wrong step, on the smallest input and on the failing one."""
         finding = self.finding
-        failing = [case for case, _ in self.seen if case.id == finding.case]
+        failing = [case for case, _ in self.evidence.seen if case.id == finding.case]
         small = [finding.smallest.case] if finding.smallest and finding.smallest.case else []
         for case in (*small, *failing):
             try:

@@ -199,12 +199,12 @@ def _cause_again(again: RecalledCase, session: Session, outputs: list[np.ndarray
     """What explains a case that still fails, compared with what was noted when it was stored."""
     op, precision = again.op, again.case.precision
     op_run = OpRun(op, session, precision)
-    op_run.seen.append((again.case, outputs))
+    op_run.evidence.add(again.case, outputs)
     for case in generate(op, precision, PROFILES["quick"]):
         answer = op_run.ask(case)
         if answer is not None:
-            op_run.seen.append((case, answer))
-    found = causes(op, op_run.seen, op_run.storage, precision, op_run.ask)
+            op_run.evidence.add(case, answer)
+    found = causes(op_run.evidence)
     names = {cause.name: cause for cause in found}
     same = [name for name in names if name in again.noted]
     if same:

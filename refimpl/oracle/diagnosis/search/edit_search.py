@@ -14,10 +14,17 @@ from typing import Any
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.diagnosis.ask_back import NEARLY, fit, plainly, predict, reproduces
+from refimpl.oracle.diagnosis.ask_back import (
+    NEARLY,
+    fit,
+    plainly,
+    predict,
+    reproduces,
+    stored_dtype,
+)
 from refimpl.oracle.diagnosis.cause import UNLISTED, Cause
 from refimpl.oracle.diagnosis.conditions import of_samples, telling
+from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.diagnosis.search import plain
 from refimpl.oracle.diagnosis.search.candidates import (
     constants,
@@ -29,8 +36,8 @@ from refimpl.oracle.diagnosis.search.candidates import (
 )
 from refimpl.oracle.diagnosis.search.comparison import Comparison
 from refimpl.oracle.diagnosis.search.conditioned import Conditioned, InSamples
-from refimpl.oracle.diagnosis.search.evidence import Evidence, gathered, is_small, order
 from refimpl.oracle.diagnosis.search.formats import shorter
+from refimpl.oracle.diagnosis.search.looked_at import is_small, order, ordered
 from refimpl.oracle.diagnosis.search.pages import Candidate
 from refimpl.oracle.judging.judge import Expected, judge
 from refimpl.oracle.numbers.errors import bounded
@@ -54,27 +61,17 @@ PAIRED = 300  # small single edits that are tried in pairs with each other
 NUMBERS_S = 1.5  # seconds for numbers that have to be solved for
 
 
-def explain(
-    op: Op,
-    seen: list[tuple[Case, list[np.ndarray]]],
-    storage: np.dtype,
-    precision: str,
-    budget_s: float = 8.0,
-    most: int = 3,
-) -> list[Cause]:
+def explain(evidence: Evidence, budget_s: float = 8.0, most: int = 3) -> list[Cause]:
     """The smallest edits that give every output seen, conforming ones included; often none."""
-    return [_explained(found) for found in matches(op, seen, storage, precision, budget_s, most)]
+    return [_explained(found) for found in matches(evidence, budget_s, most)]
 
 
-def explain_short(
-    op: Op, seen: list[tuple[Case, list[np.ndarray]]], storage: np.dtype, precision: str
-) -> list[Cause]:
+def explain_short(evidence: Evidence) -> list[Cause]:
     """One value in a shorter format, or a detour that loses digits, where it gives every output."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        evidence = gathered(op, seen, storage, precision)
         deadline = time.process_time() + SHORT_S
-        search = EditSearch(op, evidence, storage, precision, deadline)
+        search = EditSearch(evidence.op, evidence.precision, ordered(evidence), deadline)
         return [_explained(found) for found in search.run_short(3)]
 
 
@@ -85,24 +82,16 @@ def _explained(found: Candidate) -> Cause:
     return Cause(found.kind, name, says, found.diff, found.text)
 
 
-def matches(
-    op: Op,
-    seen: list[tuple[Case, list[np.ndarray]]],
-    storage: np.dtype,
-    precision: str,
-    budget_s: float = 8.0,
-    most: int = 3,
-) -> list[Candidate]:
+def matches(evidence: Evidence, budget_s: float = 8.0, most: int = 3) -> list[Candidate]:
     """The candidates behind `explain`, no two of them the same function on what was seen."""
-    single_edits(op)  # made once for each operation, whatever the budget
+    single_edits(evidence.op)  # made once for each operation, whatever the budget
     deadline = time.process_time() + budget_s  # of computing: the target's time is its own
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a mean of nothing is a result like another
-        evidence = gathered(op, seen, storage, precision)
-        if all(e.hopeless for e in evidence if e.fails):
+        seen = ordered(evidence)
+        if all(e.hopeless for e in seen if e.fails):
             return []
-        search = EditSearch(op, evidence, storage, precision, deadline)
-        return search.run(most)
+        return EditSearch(evidence.op, evidence.precision, seen, deadline).run(most)
 
 
 class EditSearch(Comparison):
@@ -111,14 +100,12 @@ class EditSearch(Comparison):
     def __init__(
         self,
         op: Op,
-        evidence: list[Evidence],
-        storage: np.dtype,
         precision: str,
+        seen: list[Observation],
         deadline: float,
         base: Candidate | None = None,
     ) -> None:
-        super().__init__(op, evidence, precision)
-        self.storage = storage
+        super().__init__(op, precision, seen)
         self.deadline = deadline
         self.base = base
         self.kept: list[tuple[Candidate, list[list[Expected]]]] = []
@@ -159,7 +146,7 @@ class EditSearch(Comparison):
             if time.process_time() - start > SINGLES * (self.deadline - start):
                 break  # what was found is yet to be judged
             text = plain.text_of(candidate)
-            values = plain.values(text, self.evidence[0].case)
+            values = plain.values(text, self.seen[0].case)
             if values is None:
                 continue
             if self._passes(text, values, _overflows(candidate)):
@@ -170,7 +157,7 @@ class EditSearch(Comparison):
 
     def _sort(self, candidate: Candidate, text: Callable, values: list) -> None:
         """Remember an edit that does not fit alone, if it does something that none other does."""
-        first = self.evidence[0]
+        first = self.seen[0]
         if self._near(values, first) and not plain.within(values, first.own):
             self.partly.append(candidate)
         if self.base is not None:
@@ -209,7 +196,7 @@ class EditSearch(Comparison):
             if time.process_time() > end:
                 return
             text = plain.text_of(candidate)
-            values = plain.values(text, self.evidence[0].case)
+            values = plain.values(text, self.seen[0].case)
             if values is not None and self._passes(text, values, _overflows(candidate)):
                 yield candidate
 
@@ -247,7 +234,7 @@ class EditSearch(Comparison):
         """Whether a text on the target's own numbers gives nearly every number that is wrong."""
         counts = [
             reproduces(e.own, e.outputs, values)
-            for e in self.evidence
+            for e in self.seen
             if e.fails
             for values in plainly(self.op, text, e.case)[:1]
         ]
@@ -256,25 +243,24 @@ class EditSearch(Comparison):
 
     def _bounds(self, text: Callable) -> bool:
         """Whether every output is within the bound of a text that loses digits."""
-        for e in self.evidence:
+        for e in self.seen:
             wanted = predict(self.op, text, e.case)
             if wanted is None:
                 return False
-            actual: Any = e.outputs[0] if len(e.outputs) == 1 else e.outputs
-            if not judge(self.op, wanted, actual, self.storage).conforms:
+            if not judge(self.op, wanted, e.actual, stored_dtype(e.case)).conforms:
                 return False
         return True
 
     def _conditioned(self) -> Iterator[Candidate]:
         """Edits that give every wrong output, where something holds that does not of the others."""
-        failing = [e for e in self.evidence if e.fails]
+        failing = [e for e in self.seen if e.fails]
         for candidate in self.partly:
             if time.process_time() > self.deadline:
                 return
             text = plain.text_of(candidate)
             if not all(self._fits(text, e) for e in failing):
                 continue
-            apart = [e for e in self.evidence if not e.fails and not self._fits(text, e)]
+            apart = [e for e in self.seen if not e.fails and not self._fits(text, e)]
             inside = [e.case.inputs for e in failing]
             for condition in telling(self.op, inside, [e.case.inputs for e in apart])[:1]:
                 yield Conditioned(
@@ -307,7 +293,7 @@ class EditSearch(Comparison):
             ):
                 self.giving.setdefault(place, []).append(candidate)
 
-    def _gives(self, e: Evidence, values: list[np.ndarray], place: int) -> bool:
+    def _gives(self, e: Observation, values: list[np.ndarray], place: int) -> bool:
         """Whether one output is near what the target returned."""
         close = self._close(values, e)
         return close is not None and bool(close[place].all())
@@ -324,54 +310,49 @@ class EditSearch(Comparison):
 
     def _on_dialects(self, most: int) -> None:
         """The same search where a dialect is spoken that puts something right."""
-        some = [e for place, e in enumerate(self.evidence) if place < ENOUGH or is_small(e)]
-        others = [e for e in self.evidence if e not in some]
+        some = [e for place, e in enumerate(self.seen) if place < ENOUGH or is_small(e)]
+        others = [e for e in self.seen if e not in some]
         for base in self._spoken()[:SPOKEN]:
             share = time.process_time() + (self.deadline - time.process_time()) * OF_THE_REST
             text = base.text
-            evidence = sorted((self._seen_from(e, text) for e in some), key=order)
-            if not any(e.fails for e in evidence):
+            seen = sorted((self._seen_from(e, text) for e in some), key=order)
+            if not any(e.fails for e in seen):
                 continue
-            inner = EditSearch(self.op, evidence, self.storage, self.precision, share, base)
+            inner = EditSearch(self.op, self.precision, seen, share, base)
             inner.run(most)
             self.kept = [kept for kept in inner.kept if self._holds(kept[0].text, others)]
             if self.kept:
                 return
 
-    def _holds(self, text: Callable, evidence: list[Evidence]) -> bool:
+    def _holds(self, text: Callable, seen: list[Observation]) -> bool:
         """Whether an edited text explains what was returned in some more cases."""
-        return all(
-            fit(predict(self.op, text, e.case), e.own, self.op, e.outputs, self.storage)
-            is not False
-            for e in evidence
-        )
+        return all(fit(self.op, predict(self.op, text, e.case), e) is not False for e in seen)
 
     def _spoken(self) -> list[Candidate]:
         """The dialects that give some of the wrong numbers, those that give most first."""
         gains = []
         for candidate in of_catalogue(self.op, ("dialects",)):
             text = plain.text_of(candidate)
-            results = [plain.values(text, e.case) or [] for e in self.evidence]
-            gains.append((self._gain(results, self.evidence), self._lost_alike(results), candidate))
+            results = [plain.values(text, e.case) or [] for e in self.seen]
+            gains.append((self._gain(results, self.seen), self._lost_alike(results), candidate))
         helpful = [g for g in gains if g[0] > 0 or g[1]]
         return [g[2] for g in sorted(helpful, key=lambda g: (-g[1], -g[0]))]
 
     def _lost_alike(self, results: list[list[np.ndarray]]) -> int:
         """On how many cases as many numbers are missing as the target's, where some should be."""
         alike = 0
-        for values, e in zip(results, self.evidence):
+        for values, e in zip(results, self.seen):
             for value, found, own in zip(values, e.found, e.own):
                 missing = np.count_nonzero(np.isnan(found))
                 due = np.count_nonzero(np.isnan(own.value))
                 alike += bool(missing != due and missing == np.count_nonzero(np.isnan(value)))
         return alike
 
-    def _seen_from(self, e: Evidence, text: Callable) -> Evidence:
+    def _seen_from(self, e: Observation, text: Callable) -> Observation:
         """A case as one sees it who takes a dialect's text for the right one."""
         wanted = predict(self.op, text, e.case)
         own = wanted if wanted is not None else e.own
-        actual: Any = e.outputs[0] if len(e.outputs) == 1 else e.outputs
-        fails = not judge(self.op, own, actual, self.storage).conforms
+        fails = not judge(self.op, own, e.actual, stored_dtype(e.case)).conforms
         return replace(e, own=own, fails=fails)
 
     def _pairs(self) -> None:
@@ -397,7 +378,7 @@ class EditSearch(Comparison):
             if pair is None:
                 continue
             text = plain.text_of(pair)
-            values = plain.values(text, self.evidence[0].case)
+            values = plain.values(text, self.seen[0].case)
             if values is not None and self._passes(text, values, False):
                 self._keep([pair], 1)
                 if self.kept:
@@ -405,7 +386,7 @@ class EditSearch(Comparison):
 
     def _numbers(self) -> Iterator[Candidate]:
         """Numbers that nobody would guess: solved for on one case, rounded, tried on the others."""
-        first = self.evidence[0]
+        first = self.seen[0]
         own, found = self._own(first)[0].ravel(), first.found[0].ravel()
         if not own.size or PRECISIONS[self.precision].bits < SOLVABLE:
             return
@@ -442,15 +423,15 @@ class EditSearch(Comparison):
             text = candidate.text
             if any(self._alike(text, results) for _, results in self.kept):
                 continue
-            failing = [e for e in self.evidence if e.fails]
+            failing = [e for e in self.seen if e.fails]
             given = [plain.values(text, e.case) or [] for e in failing]
             if self._nearer(given, failing) <= MOSTLY and not _overflows(candidate):
                 continue  # it fits because the bound is wide, and explains nothing
             results, says_something = [], False
-            for e in self.evidence:
+            for e in self.seen:
                 case = e.case
                 wanted = predict(self.op, text, case)
-                right = fit(wanted, e.own, self.op, e.outputs, self.storage, text, case)
+                right = fit(self.op, wanted, e, text)
                 if right is False:
                     break
                 says_something |= bool(right and e.fails)
@@ -464,7 +445,7 @@ class EditSearch(Comparison):
 
     def _alike(self, text: Callable[..., Any], results: list[list[Expected]]) -> bool:
         """Whether an edited text gives what another gave on every case."""
-        for e, want in zip(self.evidence, results, strict=True):
+        for e, want in zip(self.seen, results, strict=True):
             values = plain.values(text, e.case)
             if values is None or not plain.within(values, want):
                 return False
