@@ -11,8 +11,10 @@ import importlib
 import sys
 from typing import Any
 
+from refimpl.exceptions import RefimplError
 from refimpl.moved import Moved
 
+__all__ = ["RefimplError", "__version__"]
 __version__ = "0.1.0"
 
 sys.meta_path.append(Moved())

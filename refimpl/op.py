@@ -15,12 +15,13 @@ import numpy as np
 from refimpl.axes import AxesError, Given, Spec
 from refimpl.axes.checks import check_limits, convert
 from refimpl.axes.shapes import bind, shape_of
+from refimpl.exceptions import RefimplError
 from refimpl.text import Place, assembled, calling, function_text, replaced, tapped
 
 REMEMBERED = 256  # combinations of shapes for each operation
 
 
-class DomainError(ValueError):
+class DomainError(RefimplError, ValueError):
     """The arguments have the right shapes, but the operation is not defined for their values."""
 
 

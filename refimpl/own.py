@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 
 from refimpl.axes import Given, Spec
+from refimpl.exceptions import RefimplError
 from refimpl.models.model import Model
 from refimpl.op import Op
 
 GROUP = "refimpl.chapters"  # the entry points that name modules with OPS
 
 
-class OperationError(TypeError):
+class OperationError(RefimplError, TypeError):
     """A function cannot become an operation as it stands; the message says what is missing."""
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from refimpl.exceptions import RefimplError
+
 if TYPE_CHECKING:
     from refimpl.op import Op
     from refimpl.oracle.findings import Finding
@@ -98,7 +100,7 @@ def pytest_make_collect_report(
     return report
 
 
-class Deviation(Exception):
+class Deviation(RefimplError):
     """The target is wrong on a case, or was not judged."""
 
 

@@ -25,13 +25,15 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
+
 PAGE = ".reference"  # what the modules end in that are pages of the book
 
 Sources = Mapping[types.FunctionType, str]
 Place = tuple[types.FunctionType, str, str]  # a function, what of it is replaced, and by what
 
 
-class EditError(ValueError):
+class EditError(RefimplError, ValueError):
     """An edit does not fit the text that it is made for."""
 
 

@@ -4,11 +4,13 @@ What still offends is listed by name. A list only shrinks: an entry that no long
 """
 
 import ast
+import builtins
 import re
 from pathlib import Path
 
 import pytest
 
+import refimpl
 from refimpl.oracle.numbers.balls import Balls
 from refimpl.oracle.numbers.composed import COMPOSED
 from refimpl.oracle.numbers.errors import ErrorArray
@@ -18,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 500  # lines; a reference.py is a chapter that is read in one piece
 
 ROOMS = (  # from the ground up: a room may import only those before it
+    "exceptions",
     "moved",
     "axes",
     "constants",
@@ -160,3 +163,48 @@ def test_what_specifications_share_is_written_once():
 def test_a_helper_that_is_written_twice_is_seen_under_any_name():
     modules = {"a": 'def f(x):\n    """One."""\n    return x', "b": "def g(x):\n    return x"}
     assert written_twice(modules) == [["a.f", "b.g"]]
+
+
+SIGNALS = {"OutOfTime"}  # no error, and not to be taken for one by whoever catches Exception
+
+
+def raised(texts):
+    """The exceptions that sources define, by name, and whether they have our base."""
+    bases = {
+        node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
+    }
+
+    def above(name):
+        return {name}.union(*(above(base) for base in bases.get(name, ())))
+
+    known = {n for n, x in vars(builtins).items() if isinstance(x, type)}
+    ends = {n for n in known if issubclass(getattr(builtins, n), BaseException)}
+    return {name: "RefimplError" in above(name) for name in bases if above(name) & ends}
+
+
+def test_whatever_the_package_raises_has_one_base():
+    found = raised(path.read_text() for path in sources().values())
+    assert {name for name, ours in found.items() if not ours} == SIGNALS
+    assert len(found) > 15
+
+
+def test_an_exception_without_the_base_is_seen_also_below_another_of_its_kind():
+    text = "class A(ValueError): ...\nclass B(A): ...\nclass C(RefimplError, A): ...\nclass D: ..."
+    assert raised([text]) == {"A": False, "B": False, "C": True}
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda: refimpl.softmax("text"), ValueError),
+        (lambda: refimpl.operation(3), TypeError),
+        (lambda: refimpl.verify("no_such_target"), RuntimeError),
+    ],
+)
+def test_what_a_user_catches_is_ours_and_the_error_built_in(call, kind):
+    with pytest.raises(kind) as caught:
+        call()
+    assert isinstance(caught.value, refimpl.RefimplError)

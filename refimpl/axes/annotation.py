@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refimpl.axes.drawing import Source, Wanted, draw_between, draw_integers
+from refimpl.exceptions import RefimplError
 
 Usual = Callable[[float, int], Sequence]
 
 
-class AxesError(ValueError):
+class AxesError(RefimplError, ValueError):
     """An argument's shape, dtype or range is not what the operation's signature says."""
 
 

@@ -12,12 +12,13 @@ import numpy as np
 
 import refimpl
 from refimpl.compiled import threads
+from refimpl.exceptions import RefimplError
 
 Inputs = dict[str, Any]
 Call = Callable[..., Any]
 
 
-class Unavailable(Exception):
+class Unavailable(RefimplError):
     """A peer cannot do this work, and why."""
 
 

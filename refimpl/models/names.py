@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
+
 Rules = tuple[tuple[str, str], ...]
 Params = Mapping[str, np.ndarray]
 PERCEPTRON = ((r"\.mlp\.fc1\.", ".mlp.c_fc."), (r"\.mlp\.fc2\.", ".mlp.c_proj."))
 
 
-class WeightsError(ValueError):
+class WeightsError(RefimplError, ValueError):
     """A file of weights is damaged, or does not hold what a model needs."""
 
 

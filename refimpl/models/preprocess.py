@@ -15,6 +15,7 @@ from typing import IO
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
 from refimpl.models.colours import (
     MODES,
     POINTWISE,
@@ -35,7 +36,7 @@ BLOCK = 1 << 22  # weights of new pixels that are at hand at a time
 LONGEST = 1 << 29  # old pixels times new ones along one side, of a picture that is resized
 
 
-class ImageError(ValueError):
+class ImageError(RefimplError, ValueError):
     """A picture that cannot be read, or has the wrong shape or kind of numbers."""
 
 

@@ -26,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
+
 BOUNDARY = "</w>"
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
@@ -37,7 +39,7 @@ ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,24};")
 PADDING = 0
 
 
-class TextError(ValueError):
+class TextError(RefimplError, ValueError):
     """A text, or a list of tokens, that the tokenizer cannot take."""
 
 

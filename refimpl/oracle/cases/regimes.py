@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.axes import Spec
+from refimpl.exceptions import RefimplError
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 
@@ -106,7 +107,7 @@ REGIMES = (
 )
 
 
-class UnknownRegime(ValueError):
+class UnknownRegime(RefimplError, ValueError):
     """A name in `WITHOUT` that nothing is called."""
 
 

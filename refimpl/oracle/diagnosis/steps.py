@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.axes import AxesError
+from refimpl.exceptions import RefimplError
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, rounded
 from refimpl.oracle.diagnosis.evidence import Ask
@@ -26,7 +27,7 @@ from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
 
 
-class _Reached(Exception):
+class _Reached(RefimplError):
     """The text has come to the step that is asked for."""
 
     def __init__(self, value: Any) -> None:

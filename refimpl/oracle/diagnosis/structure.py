@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refimpl.axes import AxesError
+from refimpl.exceptions import RefimplError
 from refimpl.models.model import spoken
 from refimpl.models.registry import family
 from refimpl.op import Edit, Op
@@ -102,7 +103,7 @@ def judge_layers(
     return judgement
 
 
-class Deviates(Exception):
+class Deviates(RefimplError):
     """A layer that deviates was reached."""
 
 

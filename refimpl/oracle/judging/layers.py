@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
 from refimpl.models.registry import family
 from refimpl.op import Op
 from refimpl.oracle.judging.judge import Expected, Verdict, compare
@@ -39,7 +40,7 @@ class Layer:
         return self.relative_bound < 1 or not self.verdict.conforms
 
 
-class LayerError(ValueError):
+class LayerError(RefimplError, ValueError):
     """A recording does not belong to the model that it claims to be."""
 
 

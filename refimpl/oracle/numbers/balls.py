@@ -15,6 +15,7 @@ from typing import Any
 import flint
 import numpy as np
 
+from refimpl.exceptions import RefimplError
 from refimpl.oracle.numbers.reading import Reading, run
 
 BITS = 200
@@ -23,7 +24,7 @@ MOST_BITS = 12_800
 SHORT = 15  # decimal digits that a float always keeps; a longer one was rounded
 
 
-class Undecided(ArithmeticError):
+class Undecided(RefimplError, ArithmeticError):
     """The balls are too wide to decide; more bits are needed."""
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
+
 _OURS = Path(__file__).parent
 _NUMPY = Path(np.__file__).parent
 
@@ -31,7 +33,7 @@ INSTEAD = {
 }
 
 
-class NoRule(TypeError):
+class NoRule(RefimplError, TypeError):
     """A text calls what no reading has a rule for; the message names it, its line, and a cure."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
 from refimpl.models.registry import bring, brought, family, find_model
 from refimpl.models.weights import check
 from refimpl.oracle.targets.processes import Child, plain
@@ -48,11 +49,11 @@ class Recording:
     version: str = ""
 
 
-class Unsupported(RuntimeError):
+class Unsupported(RefimplError, RuntimeError):
     """The target has no such model."""
 
 
-class Crashed(RuntimeError):
+class Crashed(RefimplError, RuntimeError):
     """The target did not get to the end of the model."""
 
 

@@ -10,10 +10,12 @@ import os
 import sys
 from pathlib import Path
 
+from refimpl.exceptions import RefimplError
+
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
-class Changed(RuntimeError):
+class Changed(RefimplError, RuntimeError):
     """A file of the package is not what it was."""
 
 

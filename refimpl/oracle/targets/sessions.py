@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from refimpl import registry
+from refimpl.exceptions import RefimplError
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.targets import wire
@@ -60,7 +61,7 @@ ANSWERS = ("returned", "refused", "raised")
 LONGEST_VERSION = 200  # characters
 
 
-class TargetError(RuntimeError):
+class TargetError(RefimplError, RuntimeError):
     """The target cannot be found or loaded."""
 
 

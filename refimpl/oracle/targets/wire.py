@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 HEADER_LIMIT = 1 << 20
@@ -22,15 +23,15 @@ MOST_AXES = 64  # that NumPy has
 READABLE = {"b", "i", "u", "f"}
 
 
-class Closed(ConnectionError):
+class Closed(RefimplError, ConnectionError):
     """The other side has gone."""
 
 
-class Late(TimeoutError):
+class Late(RefimplError, TimeoutError):
     """The other side did not answer within its time."""
 
 
-class Garbled(ValueError):
+class Garbled(RefimplError, ValueError):
     """The other side sent something that is not a frame."""
 
 

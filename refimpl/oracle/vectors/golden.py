@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
 from refimpl.op import Op
 from refimpl.oracle.judging.judge import Expected
 from refimpl.registry import OPS
@@ -41,7 +42,7 @@ CASE_KEYS = {
 }
 
 
-class VectorError(ValueError):
+class VectorError(RefimplError, ValueError):
     """A vector file is not what it claims to be."""
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.exceptions import RefimplError
 from refimpl.oracle.diagnosis.cause import UNLISTED
 from refimpl.oracle.diagnosis.search import formats, pieces
 from refimpl.text import FunctionText, assembled, function_text, reached
@@ -193,7 +194,7 @@ def squeezed(source: str) -> str:
     return re.sub(r"#.*|\s+", "", source)
 
 
-class _TooLarge(ValueError):
+class _TooLarge(RefimplError, ValueError):
     """An edited text asks for an array of unreasonable size."""
 
 
