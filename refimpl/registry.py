@@ -28,6 +28,7 @@ CHAPTERS = (
     "levels",
     "samplers",
     "flow",
+    "loops",
     "guidance",
     "editing",
 )

@@ -47,8 +47,11 @@ from refimpl.backends.parts.torch_diffusion import (  # noqa: F401  found here b
     zero_terminal_snr,
 )
 from refimpl.backends.parts.torch_flow import (  # noqa: F401  found here by their names
+    ddim_loop,
+    euler_loop,
     flow_ancestral_step,
     flow_euler_step,
+    flow_loop,
     flow_parts,
     flow_sample,
     flow_shift,

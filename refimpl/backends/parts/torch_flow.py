@@ -1,4 +1,4 @@
-"""Flows and editing, in PyTorch's primitives."""
+"""Flows, editing and loops, in PyTorch's primitives."""
 
 from __future__ import annotations
 
@@ -78,3 +78,35 @@ def min_snr_weights(alpha_bar, t, gamma):
     most = gamma * (1 - share)
     start = share / torch.maximum(1 - share, share / gamma)
     return most / torch.maximum(share, most), torch.minimum(share, most), start
+
+
+# Loops
+
+
+@_on_tensors
+def ddim_loop(x, timesteps, alpha_bar, slope, offset):
+    """torch.sqrt and arithmetic"""
+    shares = [*alpha_bar[timesteps].flip(0), torch.ones((), dtype=x.dtype)]
+    for t, share, after in zip(timesteps.flip(0), shares, shares[1:]):
+        eps = slope[t] * x + offset[t]
+        start = (x - torch.sqrt(1 - share) * eps) / torch.sqrt(share)
+        x = torch.sqrt(after) * start + torch.sqrt(1 - after) * eps
+    return x
+
+
+@_on_tensors
+def euler_loop(noise, sigmas, slope, offset):
+    """torch.lerp"""
+    x, levels = sigmas[0] * noise, torch.nn.functional.pad(sigmas, (0, 1))
+    for i in range(len(sigmas)):
+        x = torch.lerp(slope[i] * x + offset[i], x, levels[i + 1] / levels[i])
+    return x
+
+
+@_on_tensors
+def flow_loop(noise, times, slope, offset):
+    """torch.addcmul"""
+    x, ends = noise, torch.nn.functional.pad(times, (0, 1))
+    for i, way in enumerate(ends.diff()):
+        x = torch.addcmul(x, way, slope[i] * x + offset[i])
+    return x
