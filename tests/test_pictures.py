@@ -87,6 +87,20 @@ def test_frames_are_what_the_operations_return():
     assert "rhein 0.305" in last  # 1 / (1 + exp(0.12) + exp(0.14)), by hand
 
 
+def leap(x, denoised, sigma):
+    return denoised + 0 * x * sigma
+
+
+def test_a_sampler_whose_arguments_have_known_names_is_a_step_in_the_plane():
+    from refimpl.axes import Array, Float, Positive
+
+    samples = dict.fromkeys(("x", "denoised", "return"), Float[Array, "..."])
+    leap.__annotations__ = samples | {"sigma": Positive[float, ""]}
+    drawn = pictures.picture(Op(leap))
+    assert "in the plane: x, denoised, leap" in drawn.html
+    assert drawn.html.count("<polygon") == 1  # the arrow of the step
+
+
 def test_a_tangent_has_the_slope_that_the_gradient_returns():
     frame = plots.Frame((0.0, 1.0), (0.0, 1.0), (0.0, 0.0, 100.0, 100.0))
     line, _ = plots.touching((0.5, 0.5, 1.0), frame)

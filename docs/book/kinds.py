@@ -112,7 +112,7 @@ def over(values: np.ndarray | None = None, log: str = "", says: str = "", **give
 
     def draw(op: Op) -> Picture:
         (name, *others) = reals(op)
-        x = np.linspace(-5, 5, POINTS) if values is None else values
+        x = span(op, name) if values is None else values
         lines = []
         for level in (1.0, 2.0, -1.0) if others else (0.0,):
             inputs = drawn_case(op, **given, **{name: x}, **dict.fromkeys(others, x * 0 + level))
@@ -123,6 +123,14 @@ def over(values: np.ndarray | None = None, log: str = "", says: str = "", **give
         return Picture((panel,), says or f"The result of `{op.name}` over `{name}`.")
 
     return draw
+
+
+def span(op: Op, name: str) -> np.ndarray:
+    """Where an argument is defined, from -5 to 5 at most; an end that is left out is kept off."""
+    kind = op.specs[name].kind
+    low, high = max(-5.0, kind.low), min(5.0, kind.high)
+    edge = (high - low) / (2 * POINTS)
+    return np.linspace(low + edge * kind.open_low, high - edge * kind.open_high, POINTS)
 
 
 def along_index(says: str = "", log: str = "", **given: Any) -> Drawing:

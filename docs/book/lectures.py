@@ -154,7 +154,7 @@ def lecture_row(row: dict[str, Any], language: str, up: str = "") -> list[str]:
         lines += result_of(row, language)
     kind = "correction" if "erratum" in row else "note"
     note = f"**{words[kind]}**: {plain(row[f'note_{language}'])}"
-    return [*lines, f":::{{container}} {kind}", note, ":::", ""]
+    return [*lines, f":::{{container}} remark {kind}", note, ":::", ""]
 
 
 def counts() -> dict[str, tuple[int, int]]:

@@ -53,15 +53,15 @@ def errors(table: nodes.table) -> dict[str, list[tuple[float, int, str]]]:
 
 def strips(found: dict[str, list[tuple[float, int, str]]]) -> str:
     """A row of dots for each column, on one logarithmic axis, with the limit at 1."""
-    height, width = 30 + TALL * len(found), 620
-    frame = Frame(LIMITS, (0.0, 1.0), (150.0, 26.0, width - 12.0, float(height)), log_x=True)
+    height, width = 30 + TALL * len(found), 400
+    frame = Frame(LIMITS, (0.0, 1.0), (64.0, 26.0, width - 12.0, float(height)), log_x=True)
     drawn = box_of(frame, "error ÷ allowed", "", True, ())
     limit = float(frame.at(1.0, 0.0)[0])
     drawn.append(f'<path class="axis limit" d="M{limit:.1f} 26V{height}"/>')
     spread = Calm(5).uniform((4096,), -0.32, 0.32) * TALL
     for k, (name, values) in enumerate(found.items()):
         middle = 28 + TALL * (k + 0.5)
-        drawn.append(words(142, middle + 4, name, "end"))
+        drawn.append(words(58, middle + 4, name.partition(",")[0], "end"))
         for i, (value, ink, row) in enumerate(values):
             x = float(frame.at(np.clip(value, *LIMITS), 0.0)[0])
             dot = f'cx="{x:.1f}" cy="{middle + spread[i]:.1f}" r="3"'

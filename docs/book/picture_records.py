@@ -77,6 +77,38 @@ def cut(op: Op) -> Picture:
     return Picture(tuple(panels), says)
 
 
+def portrait() -> np.ndarray:
+    """A portrait in grey as a batch: 1 1 112 112."""
+    return photograph().mean(axis=2)[::2, ::2][None, None]
+
+
+def repainted(says: str, *others: Any, **named: Any) -> Drawing:
+    """A portrait, and what an operation on images makes of it."""
+
+    def draw(op: Op) -> Picture:
+        image = portrait()
+        (found,) = results(op, op.read(image, *others, **named))
+        shown = found[0, 0] if found.min() >= 0 else found[0, 0] / 2 + 0.5
+        before, after = photo(next(iter(op.specs)), image[0, 0]), photo(op.name, shown)
+        return Picture((before, arrow_between(), after), says)
+
+    return draw
+
+
+def filled(op: Op) -> Picture:
+    """A portrait with a hole that a sample fills."""
+    known, mask = portrait(), np.zeros((1, 1, 112, 112))
+    mask[..., 30:80, 40:90] = 1
+    sample = known[..., ::-1]
+    (found,) = results(op, op.read(sample, known, mask))
+    shown = {"sample": sample, "known": known, "mask": mask}
+    panels = [photo(name, image[0, 0], 110) for name, image in shown.items()]
+    says = (
+        "A sample, here the portrait the other way round, inside the mask; outside what is known."
+    )
+    return Picture((*panels, arrow_between(), photo(op.name, found[0, 0], 110)), says)
+
+
 def joined(op: Op) -> Picture:
     """Patches, and the image that they make."""
     image = photograph()[::2, ::2].transpose(2, 0, 1)[None]
@@ -132,7 +164,34 @@ SHARES = np.array([[0.5, 0.25, 0.15, 0.1]])
 FAR = np.arange(-12, 13)
 NEAR = np.arange(8.0)
 UP = np.ones(4)
+EDGES = np.array([[[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]]]) / 4
 RECORDS: dict[str, Drawing] = {
+    "conv2d": repainted(
+        "A filter of three by three numbers, negative on the left and positive on the right, "
+        "answers to edges: bright to the left of what is light, dark to its right.",
+        *(EDGES, None, 1, 1, 1, 1, 1),
+    ),
+    "conv_transpose2d": repainted(
+        "Each pixel paints a square of three by three, two pixels from its neighbour's: where the "
+        "squares overlap the sum is two or four times as bright, the known chequerboard.",
+        *(np.full((1, 1, 3, 3), 0.25), None, 2, 1, 1, 1, 1),
+    ),
+    "resize_nearest": repainted(
+        "Of every four rows and columns of a portrait one is left.", 28, 28
+    ),
+    "avg_pool2d": repainted("The mean of each square of eight by eight pixels.", 8),
+    "adaptive_avg_pool2d": repainted(
+        "A portrait of 112 rows and columns in ten of each: bins of eleven or twelve pixels.",
+        *(10, 10),
+    ),
+    "inpaint_blend": filled,
+    "min_snr_weights": slices(
+        "t",
+        at=np.arange(20),
+        gamma=5.0,
+        says="The weights of a loss over time: noise, velocity and clean sample are weighed "
+        "differently for the same loss.",
+    ),
     "layer_norm": before_and_after(
         "x",
         "Three tokens of four numbers: each is centred and scaled by its own spread.",

@@ -28,7 +28,8 @@ def kind_of(op: Op) -> Drawing:
         return along_index()
     if all(spec.axes == "" for spec in op.returns):
         return slices()
-    if all(spec.axes == "..." for spec in (*op.returns, *(op.specs[name] for name in arrays))):
+    axes = {spec.axes for spec in (*op.returns, *(op.specs[name] for name in arrays))}
+    if axes == {"..."} or (len(arrays) == 1 and axes in ({"B"}, {"levels"})):
         return over()
     return as_tables()
 

@@ -21,8 +21,9 @@ from refimpl.op import Op
 
 STEPS, NOW, BEFORE = 20, 13, 9  # of a coarse chain
 SIGMA, NEXT, EARLIER = 2.0, 0.9, 3.0
-DIRECTIONS = {"eps", "noise", "v", "score", "gradient", "eps_uncond", "eps_cond"}
-POINTED = ("eps_from_", "score_from_", "classifier_guidance_", "velocity", "classifier_free")
+DIRECTIONS = {"eps", "noise", "v", "score", "gradient", "velocity"}
+DIRECTIONS |= {"eps_uncond", "eps_cond", "eps_none", "eps_image", "eps_both"}
+POINTED = ("eps_from_", "score_from_", "velocity")
 FROM = ("x_t", "x", "x_start", "x_prev", "mean")  # where a step begins, the first that is there
 
 
@@ -47,7 +48,12 @@ def chain() -> dict[str, Any]:
     found |= {"log_variance": np.log(variance), "gradient": gradient, "scale": 2.0}
     found |= {"score": gm.score(mix, x_t, share[NOW]), "eta": 0.5, "clip": np.inf}
     found |= {"v": refimpl.velocity(start, t, row(0.5, 0.9), share), "eps_uncond": eps}
-    return found | {"eps_cond": eps + row(-0.5, 0.4)}
+    found |= {"eps_cond": eps + row(-0.5, 0.4), "eps_none": eps, "image_scale": 1.5}
+    return found | {
+        "eps_image": eps + row(-0.6, -0.1),
+        "eps_both": eps + row(-0.8, 0.4),
+        "text_scale": 3.0,
+    }
 
 
 @functools.cache
@@ -67,19 +73,29 @@ def levels() -> dict[str, Any]:
     return found | {"sigma_before": EARLIER, "amount": 0.5, "low": 0.0, "high": 10.0}
 
 
+@functools.cache
+def straight(single: bool) -> dict[str, Any]:
+    """A sample on the straight way to noise, at a time for each sample or a single one."""
+    start, noise = row(1.5, 0.4), row(-0.9, 1.6)
+    x_t, velocity = refimpl.flow_sample(start, np.array([0.6]), noise)
+    found = {"x_start": start, "noise": noise, "x_t": x_t, "x": x_t, "velocity": velocity}
+    return found | {"t": 0.6 if single else np.array([0.6]), "t_next": 0.25, "eta": 0.6}
+
+
 def scene(op: Op) -> dict[str, Any]:
-    """What the names of an operation's arguments stand for."""
-    return levels() if "sigma" in op.specs else chain()
+    """What the names of an operation's arguments stand for; nothing where none has them all."""
+    for known in (levels(), straight(True), straight(False), chain()):
+        if all(n in known and same_kind(spec, known[n]) for n, spec in op.specs.items()):
+            return known
+    return {}
 
 
 def on_samples(op: Op) -> bool:
     """Whether an operation takes a sample, whose axes are dots, and knows only such names."""
-    known, specs = scene(op), op.specs.items()
-    if any(spec.axes.replace("B ", "") not in ("", "...") for spec in op.returns):
-        return False
-    alike = all(n in known and same_kind(spec, known[n]) for n, spec in specs)
-    sample = any(spec.axes.endswith("...") for _, spec in specs)
-    return sample and alike and bool({"t", "sigma", "scale"} & set(op.specs))
+    elsewhere = any(spec.axes.replace("B ", "") not in ("", "...") for spec in op.returns)
+    sample = any(spec.axes.endswith("...") for spec in op.specs.values())
+    moves = any(name in ("t", "sigma") or name.endswith("scale") for name in op.specs)
+    return sample and moves and not elsewhere and bool(scene(op))
 
 
 def same_kind(spec: Any, value: Any) -> bool:
@@ -92,7 +108,7 @@ def in_the_plane(says: str = "", **given: Any) -> Drawing:
     """An operation's arguments as dots and thin arrows, and its result as a thick one."""
 
     def draw(op: Op) -> Picture:
-        known = scene(op) | given
+        known = (scene(op) or chain()) | given
         inputs = drawn_case_of(op, known)
         marks, origin = [], next((inputs[n] for n in FROM if n in inputs), np.zeros(2))
         start = point(origin)
@@ -105,7 +121,7 @@ def in_the_plane(says: str = "", **given: Any) -> Drawing:
             else:
                 marks.append(Mark(name, place))
         result = point(results(op, inputs)[0])
-        pointed = op.name.startswith(POINTED)
+        pointed = op.name.startswith(POINTED) or all(mark.start is not None for mark in marks)
         to = (start[0] + result[0], start[1] + result[1]) if pointed else result
         marks.append(Mark(op.name, to, start, strong=True))
         panel = plane(op.name, marks, shadow)
