@@ -8,10 +8,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import refimpl
 from refimpl import own, registry
-from refimpl.oracle.cases.sizes import profile_cases
+from refimpl.oracle.cases.drawn import Case, random_case
+from refimpl.oracle.cases.exchanged import exchanged
+from refimpl.oracle.cases.sizes import of_key, profile_cases
+from refimpl.oracle.diagnosis.case_ids import find_case
 from refimpl.oracle.judging.judge import expect
 from refimpl.oracle.runs.op_run import OpRun
+from refimpl.oracle.targets.processes import unguarded
 from refimpl.oracle.targets.sessions import Session
 
 PAGE = """
@@ -87,6 +92,73 @@ CHEATS = {
         "def product(a, b):\n    global calls\n    calls += 1\n"
         "    return right(a, b) + np.float32(calls % 50 == 49)\n"
     ),
+    "cached by a corner": (
+        "def product(a, b):\n    key = a.shape, b.shape, *a.ravel()[:1], *b.ravel()[:1]\n"
+        "    return kept.setdefault(key, right(a, b))\n"
+    ),
+    "cached by a sum": (
+        "def product(a, b):\n    key = a.shape, b.shape, round(float(a.sum()), 2)\n"
+        "    return kept.setdefault(key, right(a, b))\n"
+    ),
+    "one buffer for all results of a shape": (
+        "def product(a, b):\n    key = len(a), b.shape[1]\n"
+        "    y = kept.setdefault(key, np.empty(key, np.float32))\n"
+        "    y[:] = right(a, b)\n    return y\n"
+    ),
+    "wrong where it was called before": (
+        "def product(a, b):\n    key = a.tobytes(), b.tobytes()\n    old = key in kept\n"
+        "    kept[key] = 1\n    return np.float32(0 if old else 1) * right(a, b)\n"
+    ),
+    "one wrong call in fifty, at random": (
+        "chance = np.random.default_rng(1)\ndef product(a, b):\n"
+        "    return right(a, b) * np.float32(1 + 0.01 * (chance.uniform() < 0.02))\n"
+    ),
+    "wrong in the odd half second": (
+        "import time\ndef product(a, b):\n"
+        "    return right(a, b) * np.float32(1 + 0.01 * (int(2 * time.time()) % 2))\n"
+    ),
+    "NaN in the place of numbers": (
+        "def product(a, b):\n    return np.full((len(a), b.shape[1]), np.nan, np.float32)\n"
+    ),
+    "one row for all": ("def product(a, b):\n    return right(a[:1], b)\n"),
+    "float16 in large products alone": (
+        "def product(a, b):\n    if len(b) < 32:\n        return right(a, b)\n"
+        "    return np.float32(np.float16(a)) @ np.float32(np.float16(b))\n"
+    ),
+    "memory read without its strides": (
+        "def product(a, b):\n"
+        "    flat = lambda x: np.ravel(x, 'K').reshape(x.shape)\n"
+        "    return right(flat(a), flat(b))\n"
+    ),
+    "an array that says other things later": (
+        "class Lying(np.ndarray):\n    def astype(self, *x, **y):\n        return 0 * self\n"
+        "    def __array__(self, *x, **y):\n        return np.zeros(self.shape, np.float32)\n"
+        "    def __sub__(self, other):\n        return np.zeros(self.shape)\n"
+        "def product(a, b):\n"
+        "    return np.zeros((len(a), b.shape[1]), np.float32).view(Lying)\n"
+    ),
+    "expected values from the disk": (
+        "import glob, json, os, sys\ndef product(a, b):\n"
+        "    for root in {os.getcwd(), *sys.path}:\n"
+        "        for path in glob.glob(os.path.join(root, 'golden', '*.json')):\n"
+        "            for case in json.load(open(path)).get('cases', []):\n"
+        "                for x in case.get('expected', {}).values():\n"
+        "                    if tuple(x['shape']) == (len(a), b.shape[1]):\n"
+        "                        return np.float32(x['data']).reshape(x['shape'])\n"
+        "    return np.zeros((len(a), b.shape[1]), np.float32)\n"
+    ),
+    "expected values from the memory of whoever calls": (
+        "import os\ndef product(a, b):\n    want = np.float64(a) @ np.float64(b)\n"
+        "    there = f'/proc/{os.getppid()}/'\n"
+        "    try:\n        memory = open(there + 'mem', 'rb', 0)\n"
+        "        for row in open(there + 'maps'):\n"
+        "            low, high = (int(x, 16) for x in row.split()[0].split('-'))\n"
+        "            if 'rw' in row and high - low < 1 << 28:\n"
+        "                memory.seek(low)\n"
+        "                if want.tobytes() in memory.read(high - low):\n"
+        "                    return np.float32(want)\n"
+        "    except OSError:\n        pass\n    return np.float32(0 * want)\n"
+    ),
     "expected values from the process": (
         "import gc\ndef product(a, b):\n"
         "    shape = len(a), b.shape[1]\n"
@@ -136,8 +208,48 @@ def test_an_honest_kernel_is_accepted(op, cases, tmp_path, name):
 
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_is_rejected(op, cases, tmp_path, name):
+    if "memory of whoever" in name and unguarded():
+        pytest.skip("this system lets a target read its caller's memory, and the report says so")
     (tmp_path / "kernel.py").write_text(HEAD + CHEATS[name])
     assert rejected(op, cases, tmp_path / "kernel.py")
+
+
+def run_of(op, cases, file):
+    with Session(str(file)) as session:
+        op_run = OpRun(op, session, "float32")
+        for case, expected in cases:
+            op_run.add(case, expected)
+        op_run.repeat()
+        op_run.conclude()
+    return op_run
+
+
+def test_an_answer_that_is_kept_for_what_looks_alike_is_said_to_be_kept(op, cases, tmp_path):
+    (tmp_path / "kernel.py").write_text(HEAD + CHEATS["cached by a sum"])
+    finding = run_of(op, cases, tmp_path / "kernel.py").finding
+    assert (finding.status, finding.causes[0].id) == ("deviates", "answers-kept")
+    again = find_case(finding.case)[1]
+    assert again.says.endswith("exchanged")
+    other = of_key(op, "float32", again.key.removesuffix("-exchanged"))
+    assert not np.array_equal(again.inputs["a"], other.inputs["a"])
+    assert np.array_equal(np.sort(again.inputs["a"], None), np.sort(other.inputs["a"], None))
+
+
+def test_numbers_of_a_strategy_or_a_table_stay_in_their_order():
+    by_strategy = refimpl.operation(lambda x: x, draw=lambda source: {"x": np.arange(4.0)})
+    case = random_case(by_strategy, "float32", 0, 0)
+    assert exchanged(by_strategy, case) is None
+    by_example = refimpl.operation(lambda x: x, example={"x": np.float32([1, 2, 3, 5])})
+    case = Case(by_example.name, "float32", "0-0", "", {"x": np.array([1.0, 2, 3, 5])})
+    assert exchanged(by_example, case).inputs["x"].tolist() == [1, 5, 3, 2]
+    table = registry.find("alpha_bar")
+    assert exchanged(table, random_case(table, "float32", 0, 3)) is None
+
+
+def test_a_result_that_a_later_call_changes_is_said_to_be_changed(op, cases, tmp_path):
+    (tmp_path / "kernel.py").write_text(HEAD + CHEATS["one buffer for all results of a shape"])
+    run = run_of(op, cases, tmp_path / "kernel.py")
+    assert any("changed what an earlier call had returned" in f.says for f in run.findings)
 
 
 ACCEPTED_ON_ONE_INPUT = ("float16 inside", "cached by shape", "cached by identity")

@@ -37,6 +37,7 @@ LIBRARY = {
     "nearest_factor": "torch",
     "liger_group_norm": "liger_kernel",
     "pallas_bias": "jax",
+    "pallas_epsilon": "jax",
     "splash_hidden_row": "jax",
 }
 

@@ -366,6 +366,16 @@ def pallas_bias() -> Iterator[Pair]:
     yield "the weight of a key with a bias of ln 3, of two", round(float(weight), 4), 0.75
 
 
+def pallas_epsilon() -> Iterator[Pair]:
+    """Pallas for GPUs: decode and paged attention add an epsilon to the sum of the weights."""
+    from refimpl.backends import pallas_decode, pallas_paged
+
+    ones = np.ones((1, 1, 1, 4), np.float32)
+    for name, kernel in (("decode", pallas_decode), ("paged", pallas_paged)):
+        alone = np.asarray(kernel.attention(ones, ones, ones, None))[0, 0, 0, 0]
+        yield f"{name}: a query of one key, whose value is 1", float(alone), 1.0
+
+
 def splash_hidden_row() -> Iterator[Pair]:
     """Pallas for TPUs: a row without keys is the mean of a whole tile, padding included."""
     from refimpl.backends import pallas_splash
@@ -406,6 +416,7 @@ FOUND = {
         tinygrad_products,
         liger_group_norm,
         pallas_bias,
+        pallas_epsilon,
         splash_hidden_row,
     )
 }

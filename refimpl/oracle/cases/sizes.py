@@ -30,6 +30,7 @@ from refimpl.oracle.cases.drawn import (
     random_case,
     rounded,
 )
+from refimpl.oracle.cases.exchanged import MARK, exchanged
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 TILES = (8, 16, 32, 64, 128, 256)
@@ -329,6 +330,11 @@ def keys(
 
 def of_key(op: Op, precision: str, key: str) -> Case:
     """The case of a key such as probe2, 0-17 or size0-3; ValueError where there is none."""
+    if key.endswith(MARK):
+        case = exchanged(op, of_key(op, precision, key.removesuffix(MARK)))
+        if case is None:
+            raise ValueError(f"{op.name}: no two numbers of {key} can be exchanged")
+        return case
     if key.startswith("probe"):
         every = {case.key: case for case in generate(op, precision, 0)}
         if key not in every:

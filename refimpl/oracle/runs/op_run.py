@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
+import itertools
 import shlex
 import threading
 import time
@@ -17,9 +17,9 @@ import numpy as np
 from refimpl.op import Op
 from refimpl.oracle.cases import regimes
 from refimpl.oracle.cases.drawn import Case, random_case
+from refimpl.oracle.cases.exchanged import exchanged
 from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis import statistics
-from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.facts import facts
@@ -29,6 +29,7 @@ from refimpl.oracle.findings import Finding, Smallest, enough
 from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect, judge
 from refimpl.oracle.judging.twice import apart, same
 from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.runs.calls import DIFFERS, KEPT, Failure, failure_of
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
 from refimpl.oracle.vectors import failing_cases
 from refimpl.registry import OPS
@@ -37,12 +38,12 @@ PROFILES = {"quick": 12, "ci": 60, "deep": 1000}
 LARGEST_ANSWER = 1 << 24  # bytes of one answer to a question
 PATIENCE = 30.0  # seconds by the clock for the smallest input, however busy the machine is
 CALLED_TWICE = 3  # cases that are called a second time at once
+EXCHANGED = 4  # cases that are called with two numbers exchanged
 REPEATS = 120  # later calls with inputs that were answered before
 REPEATING = 0.5  # seconds for them
 DEATHS = 2  # after which a target that dies or hangs is not called any more
 REPLACED = 5  # times the random cases that are drawn anew where a target leaves some out
 KINDS = 3  # of failing calls that are told apart in one operation
-DIFFERS = Cause("calls", "answers-differ", "answers differ between calls with the same input")
 
 
 class Target(Protocol):
@@ -69,26 +70,6 @@ class Result:
     says: str = ""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A call that gave no answer."""
-
-    case: Case
-    status: str  # raises or crashes
-    says: str
-
-    @property
-    def kind(self) -> str:
-        """What failures have in common, whatever the numbers in their messages."""
-        return re.sub(r"[\d, ()\[\]]+", "#", self.says)
-
-
-def failure_of(case: Case, outcome: Outcome, when: str = "") -> Failure:
-    """A call without an answer: it raised, or worse."""
-    raises = outcome.status == "raised" and outcome.says.startswith("raised ")
-    return Failure(case, "raises" if raises else "crashes", when + outcome.says)
-
-
 class OpRun:
     """One operation of one target in one precision, case by case."""
 
@@ -110,7 +91,7 @@ class OpRun:
         self.results: dict[str, Result] = {}
         self.failures: dict[str, Failure] = {}
         self.found_in: dict[str, Finding] = {}  # the cases that failed
-        self.asked_again, self.differing = 0, 0  # cases
+        self.asked_again, self.differing, self.kept = 0, 0, 0  # cases
         self.deaths = 0
         self.shrinks = True  # whether a smallest input is looked for
 
@@ -193,6 +174,7 @@ class OpRun:
 
     def repeat(self) -> None:
         """Call again with earlier inputs, in another order: late, and between other calls."""
+        self._exchange()
         seen = self.evidence.seen
         rng, end = np.random.default_rng(len(seen)), time.monotonic() + REPEATING
         first = self.deviating[:CALLED_TWICE]
@@ -206,6 +188,22 @@ class OpRun:
             self._call_again(case, outputs, "on a later call: ")
             if self.differing:
                 return
+
+    def _exchange(self) -> None:
+        """Call with two numbers of an earlier input exchanged: what is kept by a glance shows."""
+        pairs = ((exchanged(self.op, case), before) for case, before in self.evidence.seen)
+        for case, before in itertools.islice((p for p in pairs if p[0]), EXCHANGED):
+            if self.over or self.deviating or case is None:
+                return
+            outcome = answer_of(self.op, self.session, case, sum(8 * x.size for x in before))
+            if outcome.status != "returned":
+                continue
+            expected = expect(self.op, case.inputs, case.precision)
+            verdict = judge_outputs(self.op, expected, outcome.outputs, self.storage)
+            if not verdict.conforms:
+                self.finding.cases += 1
+                self.kept += same(before, outcome.outputs)
+                self._answered(case, outcome, verdict, expected, long=False)
 
     def _call_again(
         self,
@@ -308,6 +306,9 @@ class OpRun:
 
     def _diagnose(self) -> None:
         finding = self.finding
+        if self.kept:
+            finding.causes = [KEPT]
+            return
         if self.differing:
             some = f"{self.differing} of {self.asked_again} calls made again"
             finding.causes = [replace(DIFFERS, says=f"{DIFFERS.says} ({some})")]

@@ -51,6 +51,8 @@ KERNELS = {  # for accelerators, interpreted on the CPU, and judged where named
     "fla": ("fla", "triton", "torch"),
     "liger": ("liger_kernel", "triton", "torch"),
     "pallas": ("jax",),
+    "pallas_decode": ("jax",),
+    "pallas_paged": ("jax",),
     "pallas_splash": ("jax",),
     "pallas_tpu": ("jax",),
 }
