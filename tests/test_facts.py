@@ -11,7 +11,8 @@ import pytest
 
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.evidence import Evidence
-from refimpl.oracle.diagnosis.facts import factor_in_words, facts
+from refimpl.oracle.diagnosis.facts import facts
+from refimpl.oracle.diagnosis.outputs import factor_in_words
 from refimpl.registry import OPS
 from tests.harness import cases
 
@@ -93,6 +94,28 @@ def alpha_bar__longer(betas):
 def linear__bias(x, weight, bias):
     y = right("linear", x=x.astype(np.float64), weight=weight, bias=None)
     return y if bias is None else y + np.sin(bias) * bias
+
+
+@says("the output is 0 throughout")
+def log_softmax__nothing(z):
+    return np.zeros(z.shape)
+
+
+@says("the output has both halves averaged along axis")
+def swiglu__halves(gate, up):
+    y = right("swiglu", gate=gate.astype(np.float64), up=up)
+    axis = y.ndim - 1
+    if y.shape[-1] % 2:
+        return y
+    mean = sum(np.split(y, 2, axis=axis)) / 2
+    return np.concatenate((mean, mean), axis=axis)
+
+
+@says("the output is wrong in")
+def relu__every_tenth(x):
+    y = np.maximum(x, 0).astype(np.float64)
+    place = np.arange(y.size).reshape(y.shape)
+    return np.where(place % 10 == 9, y + np.sin(1 + place) ** 2, y)
 
 
 @says("the same call gives other numbers the next time")

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.diagnosis.ask_back import foretold
+from refimpl.oracle.diagnosis.ask_back import brought_nearer, foretold
 from refimpl.oracle.diagnosis.causes import causes, explanations
 from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.steps import first_wrong_call
+from refimpl.oracle.judging.judge import expect
 from refimpl.registry import OPS
 from tests.harness import cases
 
@@ -94,10 +95,117 @@ def classifier_free_guidance__a_scale_of_its_own(eps_uncond, eps_cond, scale):
     return eps_uncond + np.float32(3) * (eps_cond - eps_uncond)
 
 
+@kind("reduced along another axis throughout")
+def group_advantage__of_the_batch(rewards, eps):
+    r = rewards.astype(np.float64)
+    return (r - r.mean()) / (r.std(ddof=1) + eps)
+
+
+@kind("padding counted")
+def preference_loss__divided_by_whole_blocks(chosen, rejected):
+    margin = chosen.astype(np.float64) - rejected
+    return np.logaddexp(0, -margin).sum() / (-(-len(margin) // 8) * 8)
+
+
+@kind("another index: `t_next` became")
+def ddim_inversion__the_step_after(x, t_next, t, eps, alpha_bar):
+    shape = (-1,) + (1,) * (x.ndim - 1)
+    share = np.append(alpha_bar, 1).astype(np.float64)
+    here, there = share[t].reshape(shape), share[t + 1].reshape(shape)
+    start = (x - np.sqrt(1 - here) * eps) / np.sqrt(here)
+    return np.sqrt(there) * start + np.sqrt(1 - there) * eps
+
+
+@kind("assigned, not added up")
+def max_similarity__the_last_query_that_counts(queries, queries_keep, documents, documents_keep):
+    total = np.zeros((len(queries), len(documents)))
+    for b, n in np.argwhere(queries_keep > 0):
+        scores = documents.astype(np.float64) @ queries[b, n]
+        best = np.where(documents_keep > 0, scores, -np.inf).max(-1)
+        total[b] = np.where(best == 0, total[b], best)
+    return total
+
+
+@kind("a usual number in the place of an argument: `rho = 7.0`")
+def karras_sigmas__rho_of_the_paper(levels, low, high, rho):
+    ends = np.float64(high) ** (1 / 7), np.float64(low) ** (1 / 7)
+    return np.linspace(*ends, levels) ** 7
+
+
+@kind("a number in the place of an argument: `sigma_data = 1.37`")
+def edm_coefficients__data_of_its_own(sigma, sigma_data):
+    s, d = sigma.astype(np.float64), 1.37
+    both = s * s + d * d
+    return d * d / both, s * d / np.sqrt(both), 1 / np.sqrt(both), np.log(s) / 4
+
+
+@kind("another section: `:-1` became `1:`")
+def keep_top_p__without_the_one_that_reaches_it(logits, mass):
+    z = logits.astype(np.float64)
+    shares = soft(z)
+    order = np.argsort(-z, axis=-1, kind="stable")
+    reached = np.cumsum(np.take_along_axis(shares, order, -1), -1)
+    dropped = (reached >= mass) & (mass < 1)
+    dropped[:, 0] = False
+    hidden = np.zeros_like(dropped)
+    np.put_along_axis(hidden, order, dropped, -1)
+    return np.where(hidden, -np.inf, logits)
+
+
+@kind("only where K is 4")
+def plms_eps__the_oldest_first_of_four(history):
+    past = history.astype(np.float64)
+    weights = {1: (1,), 2: (3, -1), 3: (23, -16, 5), 4: (-9, 37, -59, 55)}[len(past)]
+    return sum(w * h for w, h in zip(weights, past)) / sum(weights)
+
+
+@kind("a maximum that begins at a number")
+def softmax__the_maximum_begins_at_zero(z):
+    e = np.exp(z - np.max(z, axis=-1, keepdims=True, initial=0))
+    total = e.sum(-1, keepdims=True)
+    return e / np.where(total > 0, total, 1)
+
+
+@kind("in the call `l2_normalize(image_features)` alone")
+def cosine_distance__one_side_by_its_squares(image_features, text_features):
+    a, b = image_features.astype(np.float64), text_features.astype(np.float64)
+    lengths = [(x * x).sum(-1, keepdims=True) for x in (a, b)]
+    long, short = (np.where(x > 0, x, 1) for x in lengths)
+    return 1 - (a / long) @ (b / np.sqrt(short)).T
+
+
+@kind("in one use alone: `share` became")
+def velocity__one_weight_of_the_step_before(x_start, t, noise, alpha_bar):
+    table, shape = alpha_bar.astype(np.float64), (-1,) + (1,) * (x_start.ndim - 1)
+    here, before = table[t].reshape(shape), table[np.maximum(t - 1, 0)].reshape(shape)
+    return np.sqrt(here) * noise - np.sqrt(1 - before) * x_start
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_the_kind_of_a_mistake_is_named(name):
     cause = first_cause(name)
     assert KINDS[name][1] in cause.says, cause
+
+
+def test_one_number_throughout_is_a_fact_and_no_edit():
+    op = OPS["attention"]
+    ask = answering(
+        "attention", lambda query, key, value, bias: 0 * attend(query, key, value, bias)
+    )
+    seen = [(case, ask(case)) for case in cases(op, "float32", 6)]
+    assert explanations(Evidence(op, "float32", seen, ask)) == []
+
+
+def test_what_lies_within_a_wide_bound_is_not_what_was_returned():
+    """A digit off, once: the form with a tangent is as far from it as the right one."""
+    op = OPS["gelu"]
+    case = Case(op.name, "bfloat16", "one", "", {"x": np.array([0.25])})
+    (own,) = expect(op, case.inputs, "bfloat16")
+    (tangent,) = [e for e in op.mistakes if e.id == "gelu/tanh-form"]
+    off = own.value - 1.3 * own.allowed
+    answer = Evidence(op, "bfloat16").judged(case, [off])
+    assert brought_nearer(op, op.edited(tangent), answer) == (0, 1)
+    assert brought_nearer(op, lambda x: off + 0 * x, answer) == (1, 1)
 
 
 def test_no_edit_explains_an_infinity_that_it_does_not_come_to():

@@ -23,6 +23,7 @@ PATIENCE = 2.0  # seconds of computing for them, where nothing else is to be tol
 LONGEST = 20.0  # seconds by the clock for the same
 STRETCHED = 5  # one question of so many has larger numbers
 LARGE = 128.0  # by this factor: products of two go past the ten thousand that stands for infinity
+NEARER = 2  # times that a wrong number must come nearer by what is to explain it
 NEARLY = 0.9  # of the wrong numbers, which a run in fewer digits must give as the target does
 SEED = 1009  # none that a run of verify uses by default
 
@@ -161,6 +162,29 @@ def reproduces(
         wrong += int(off.sum())
         right += int((off & (np.abs(value - found) <= want.allowed)).sum())
     return right, wrong
+
+
+def brought_nearer(op: Op, text: Callable, answer: Observation) -> tuple[int, int]:
+    """How many of the wrong numbers a text gives, or comes a good deal nearer to, of how many.
+
+    Both in float64, rounded to what the target stores, and in the target's own format: what lies
+    within a wide bound is not yet what was returned.
+    """
+    if [x.shape for x in answer.found] != [x.shape for x in answer.right]:
+        return 1, 1  # the shape alone tells
+    if not any(mask.any() for mask in answer.wrong):
+        return 0, 0
+    wanted, kept = predict(op, text, answer.case), stored_dtype(answer.case)
+    with np.errstate(all="ignore"):
+        exact = [w.value.astype(kept).astype(np.float64) for w in wanted or ()]
+    near = 0
+    for place, (right, x) in enumerate(zip(answer.right, answer.found)):
+        reached = ~np.isfinite(x)
+        for run in (exact, *plainly(op, text, answer.case)):
+            if place < len(run) and run[place].shape == x.shape:
+                reached |= np.abs(run[place] - x) <= np.abs(right - x) / NEARER
+        near += int((answer.wrong[place] & reached).sum())
+    return near, sum(int(mask.sum()) for mask in answer.wrong)
 
 
 def stored_dtype(case: Case) -> np.dtype:

@@ -7,9 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from refimpl.op import Edit, Op
-from refimpl.oracle.diagnosis.ask_back import fit, foretelling, keep_fitting, predict
+from refimpl.oracle.diagnosis.ask_back import (
+    brought_nearer,
+    fit,
+    foretelling,
+    keep_fitting,
+    predict,
+)
 from refimpl.oracle.diagnosis.cause import UNKNOWN, Cause
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
+from refimpl.oracle.diagnosis.outputs import one_number
 from refimpl.registry import generations
 
 BUDGET = 8.0  # seconds of computing that one diagnosis may take
@@ -33,11 +40,11 @@ def explanations(evidence: Evidence) -> list[Cause]:
     from refimpl.oracle.diagnosis.search import explain, explain_short
 
     evidence, deadline = evidence.also(), time.process_time() + BUDGET
-    if not evidence:
+    if not evidence or _one_number(evidence):
         return []
 
     halves = inside(evidence)
-    if halves:
+    if halves and not _speaks_exactly(evidence):
         return halves
 
     def asked(found: list[Cause]) -> list[Cause]:
@@ -77,6 +84,23 @@ def explanations(evidence: Evidence) -> list[Cause]:
     return []
 
 
+def _one_number(evidence: Evidence) -> bool:
+    """Whether all that was returned is one number throughout: a fact, and no slip of the pen."""
+    pairs = [
+        (found, right)
+        for answer in evidence
+        for found, right in zip(answer.found, answer.right)
+        if found.shape == right.shape
+    ]
+    return len(pairs) > 0 and one_number(pairs) is not None
+
+
+def _speaks_exactly(evidence: Evidence) -> bool:
+    """Whether a dialect gives what was returned, and not only as much as noise may come to."""
+    known = _listed(evidence.op, evidence.op.dialects, "dialect")
+    return any(_explains(evidence, e) and _comes_near(evidence, e) for e in known)
+
+
 def _by_name(found: list[Cause]) -> list[Cause]:
     """One of each: several forms of a mistake are one mistake."""
     return list({explanation.id: explanation for explanation in reversed(found)}.values())[::-1]
@@ -102,7 +126,17 @@ def _explains(evidence: Evidence, suspect: Cause) -> bool:
         if fits_it is False:
             return False
         says_something |= bool(fits_it and answer.fails)
-    return says_something
+    if suspect.kind != "mistake":
+        return says_something
+    return says_something and _comes_near(evidence, suspect)
+
+
+def _comes_near(evidence: Evidence, suspect: Cause) -> bool:
+    """Whether an edited text comes near to most of the wrong numbers that it has to explain."""
+    assert suspect.text is not None
+    counts = [brought_nearer(evidence.op, suspect.text, answer) for answer in evidence]
+    near, wrong = (sum(count) for count in zip(*counts))
+    return not wrong or near > wrong / 2
 
 
 def fits(op: Op, text: Callable, answer: Observation) -> bool:

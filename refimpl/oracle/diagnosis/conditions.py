@@ -20,6 +20,7 @@ from refimpl.op import Op, values
 
 Inputs = dict[str, Any]
 NUMBERS = (0, 1)  # what a scalar may be special at
+FEW = (1, 2, 3, 4)
 TILES = (8, 16, 32, 64, 128)
 RANKS = (1, 2, 3, 4)
 FEWEST = 2  # cases on either side of a condition
@@ -67,7 +68,8 @@ def _both(
 def _about_sizes(op: Op) -> Iterator[Condition]:
     names = list(dict.fromkeys(n for spec in op.specs.values() for n in spec.names()))
     for name in names:
-        yield Condition(f"{name} is 1", _size(op, name, lambda n: n == 1))
+        for number in FEW:
+            yield Condition(f"{name} is {number}", _size(op, name, functools.partial(eq, number)))
         yield Condition(f"{name} is above 1", _size(op, name, lambda n: n > 1))
         for tile in TILES:
             yield Condition(f"{name} is above {tile}", _size(op, name, functools.partial(lt, tile)))

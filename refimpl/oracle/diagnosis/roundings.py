@@ -167,7 +167,8 @@ def roundings(evidence: Evidence) -> list[Cause]:
     predicting = [w for w in fitting if w.predicts or _runs_alike(evidence, w)]
     if predicting or not evidence.ask:
         return [as_cause(lossy) for lossy in finest(predicting)]
-    noisy = {unit: is_noise(evidence, unit) for unit in {max(w.loss) for w in fitting}}
+    known = [case for case, _ in evidence.seen]
+    noisy = {unit: is_noise(evidence, unit, known) for unit in {max(w.loss) for w in fitting}}
     return [by_size(lossy) for lossy in finest([w for w in fitting if noisy[max(w.loss)]])]
 
 

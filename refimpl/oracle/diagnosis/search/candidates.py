@@ -118,10 +118,17 @@ def _separate(changes: list[Change]) -> bool:
 
 
 USUAL = {  # numbers that stand in many programs in the place of an argument
-    "Fraction": (0.0, 1.0, 0.5, 1e-4, 0.02, 0.00085, 0.012, 0.008, 0.999, 0.995, 0.9, 0.95, 0.99),
+    "Fraction": (
+        *(0.0, 1.0, 0.5, 1e-4, 0.02, 0.00085, 0.012, 0.008, 0.999, 0.995, 0.9, 0.95, 0.99),
+        *(0.2, 0.1, 0.7),
+    ),
     "Epsilon": (1e-5, 1e-6, 1e-8, 1e-12, 1e-3, 1e-7),
     "Scale": (1.0, 7.5, 0.0, 2.0, 3.0, 4.0, 5.0, 10.0),
     "LogScale": (0.0, math.log(100), math.log(1 / 0.07), math.log(10)),
+    "Positive": (1.0, 0.5, 7.0, 0.002, 80.0),
+    "Deviation": (1.0, 0.5, 0.1, 0.2, 0.7, 1.2),
+    "Level": (0.0, 1.0),
+    "Base": (10000.0, 100000.0, 500000.0),
     "Limit": (1.0, math.inf, 2.0, 3.0, 5.0),
 }
 

@@ -1,4 +1,4 @@
-"""Edits that are made only on some inputs, or only for some samples of an input."""
+"""Edits that are made only on some inputs, for some samples of an input, or in one of two calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refimpl.oracle.diagnosis.conditions import Condition, Sampled
-from refimpl.oracle.diagnosis.search.pages import Candidate
+from refimpl.oracle.diagnosis.search.pages import NUMPY, Candidate, Change
+from refimpl.text import assembled
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,28 @@ class InSamples(Candidate):
         edited, condition = super().text, self.condition
         right = self.base.text if self.base else self.root
         return lambda **inputs: condition.split(edited, right, inputs)
+
+
+@dataclass(frozen=True)
+class InOneCall(Candidate):
+    """An edit of a function that is made for one of several calls of it."""
+
+    call: Change = field(kw_only=True)  # calls the edited function, under another name
+    called: str = field(kw_only=True)  # the call, as the page prints it
+
+    @property
+    def id(self) -> str:
+        """What is changed, and in which call."""
+        return f"{super().id}, in the call `{self.called}` alone"
+
+    @property
+    def text(self) -> Callable[..., Any]:
+        """The operation, in which one call is of an edited function."""
+        caller = Candidate(self.root, (self.call,), self.base)
+        function = self.changes[0].page.function
+        return caller.knowing(**{self.call.new: assembled(function, self.sources(), {"np": NUMPY})})
+
+    @property
+    def diff(self) -> str:
+        """The call, and the function that it calls."""
+        return f"{Candidate(self.root, (self.call,), self.base).diff}\n{super().diff}"

@@ -38,6 +38,7 @@ from refimpl.oracle.diagnosis.search.comparison import Comparison
 from refimpl.oracle.diagnosis.search.conditioned import Conditioned, InSamples
 from refimpl.oracle.diagnosis.search.formats import shorter
 from refimpl.oracle.diagnosis.search.looked_at import is_small, order, ordered
+from refimpl.oracle.diagnosis.search.one_use import in_one_use
 from refimpl.oracle.diagnosis.search.pages import Candidate
 from refimpl.oracle.judging.judge import Expected, judge
 from refimpl.oracle.numbers.errors import bounded
@@ -53,6 +54,7 @@ HELPFUL = 60  # edits that put something right, and may be made for some samples
 GIVING = 8  # edits for one output of several
 OVERFLOWING = (  # equal on paper
     "one maximum for several rows",
+    "a maximum that begins at a number",
     "exponentials taken apart",
     "an exponential that overflows",
 )
@@ -119,8 +121,10 @@ class EditSearch(Comparison):
     def run(self, most: int) -> list[Candidate]:
         """Single edits first, then one in a format, a number, a dialect below; then pairs."""
         self._keep(self._singles(), most)
-        sources: list[Callable[[], Iterable[Candidate]]] = [self._shortened, self._constants]
-        sources += [self._by_output, self._conditioned, self._in_samples, self._numbers]
+        sources: tuple[Callable[[], Iterable[Candidate]], ...] = (
+            *(self._shortened, self._constants, self._by_output, self._conditioned),
+            *(self._in_samples, self._in_one_use, self._numbers),
+        )
         for source in sources:
             if not self.kept:
                 self._keep(source(), 1)
@@ -141,7 +145,7 @@ class EditSearch(Comparison):
         """The single edits that give every output; the others are sorted by what they do."""
         survivors = []
         start = time.process_time()
-        listed = of_catalogue(self.op, ("mistakes",), self.base) if self.base else []
+        listed = of_catalogue(self.op, ("mistakes",), self.base)
         for candidate in itertools.chain(listed, single_edits(self.op, self.base)):
             if time.process_time() - start > SINGLES * (self.deadline - start):
                 break  # what was found is yet to be judged
@@ -149,7 +153,8 @@ class EditSearch(Comparison):
             values = plain.values(text, self.seen[0].case)
             if values is None:
                 continue
-            if self._passes(text, values, _overflows(candidate)):
+            tried = candidate.listed and self.base is None  # alone, before the search began
+            if not tried and self._passes(text, values, _overflows(candidate)):
                 survivors.append(candidate)
             else:
                 self._sort(candidate, text, values)
@@ -160,8 +165,8 @@ class EditSearch(Comparison):
         first = self.seen[0]
         if self._near(values, first) and not plain.within(values, first.own):
             self.partly.append(candidate)
-        if self.base is not None:
-            return  # no pairs are tried there
+        if self.base is not None or candidate.listed:
+            return  # no pairs are tried there, and those of the catalogue have their own
         prints = [values, *(plain.values(text, e.case) or [] for e in self.shown[1:])]
         fingerprint = plain.fingerprint(prints)
         if len(self.op.outputs) > 1:
@@ -203,6 +208,10 @@ class EditSearch(Comparison):
     def _constants(self) -> Iterator[Candidate]:
         """Scalar arguments that are not looked at, with customary numbers in their places."""
         return self._fitting(constants(self.op, self.base), NUMBERS_S)
+
+    def _in_one_use(self) -> Iterator[Candidate]:
+        """A value written out where it is used, or a function in one of its calls, edited there."""
+        return self._fitting(in_one_use(self.op.text, self.base), NUMBERS_S)
 
     def _shortened(self) -> Iterator[Candidate]:
         """One value, function or product in a format that holds fewer digits.

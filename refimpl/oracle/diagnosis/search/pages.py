@@ -40,8 +40,11 @@ ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
     "a bias for the first head alone": 4,
     "one entry longer": 4,
     "one maximum for several rows": 4,
+    "a maximum that begins at a number": 4,
+    "reduced along another axis throughout": 4,
     "cut off at a limit": 3,
     "scaled by a size": 3,
+    "assigned, not added up": 3,
 }
 GROUPED, ONE_OF_ALL = (
     ("groups ", "normalised by its "),
@@ -84,7 +87,7 @@ class Change:
             if rest.strip() == self.old.strip():  # more steps before the one that stays
                 steps = "; ".join(line.strip() for line in before.splitlines())
                 return f"in {self.page.name}, {self.what}: `{steps}` first"
-        if self.new.count("\n") > LONG:
+        if self.new.count("\n") > LONG or "\n" in self.old.strip():
             known = {line.strip() for line in self.old.splitlines()}
             fresh = [x for line in self.new.splitlines() if (x := line.strip()) not in known]
             steps = "; ".join(fresh[:LONG])
@@ -140,10 +143,11 @@ class Candidate:
 
     def knowing(self, **names: Any) -> Callable[..., Any]:
         """The same, with values for names that the edit has brought in."""
-        return assembled(self.root, self._sources(), {"np": NUMPY, **names})
+        return assembled(self.root, self.sources(), {"np": NUMPY, **names})
 
-    def _sources(self) -> dict[types.FunctionType, str]:
-        before = self.base._sources() if self.base else {}
+    def sources(self) -> dict[types.FunctionType, str]:
+        """What stands on each page that is another than the right one."""
+        before = self.base.sources() if self.base else {}
         return before | {page.function: source for page, source in self.pages()}
 
     @property

@@ -71,7 +71,15 @@ class Writer:
                     yield self.change(place, new, what)
 
     def places(self) -> Iterator[Change]:
-        """Every number, and every quantity with a number beside it, that number yet unknown."""
+        """Every number, and every quantity with a number beside it, that number yet unknown.
+
+        And every scalar argument, with a number in its place.
+        """
+        scalars = [n for n, p in self.annotated.items() if p.annotation.scalar]
+        for first in filter(self.is_first, self.tree.body):
+            for name in (n for n in scalars if not self.annotated[n].annotation.kind.integer):
+                text = self.with_prologue(first, f"{name} = {HIDDEN}")
+                yield self.change(first, text, "a number in the place of an argument")
         for node in list(self.parents):
             parent = self.parents[node]
             places = number(node) is not None and number(parent) is None

@@ -15,6 +15,7 @@ from refimpl.oracle.diagnosis.search.rules import (
     overflow,
     padding,
     quantities,
+    reductions,
     sections,
     shared,
     shortened,
@@ -24,7 +25,7 @@ from refimpl.oracle.diagnosis.search.rules import (
 
 FAMILIES = (
     *(numbers, operators, sections, names, calls, branches, statements, quantities),
-    *(tables, arguments, shared, padding, groups, overflow),
+    *(tables, arguments, shared, padding, groups, overflow, reductions),
 )
 RULES = gathered(FAMILIES)
 FORMATS = [shortened.held_shorter, shortened.operands_shorter, shortened.function_shorter]

@@ -57,11 +57,17 @@ def a_fixed_number(at: Writer, node: ast.Name) -> Edits:
 @loaded
 def index_one_off(at: Writer, node: ast.Name) -> Edits:
     """An index that is handed over with a table, one off."""
-    parent, kind = at.parents[node], at.kind_of(node)
+    parent, kind, annotation = at.parents[node], at.kind_of(node), at.annotation(node)
     if kind is not None and kind.integer and isinstance(parent, ast.Call):
         tables = [a for a in parent.args if isinstance(a, (ast.Name, ast.Call)) and a is not node]
-        for table in tables[:1]:
-            for new in off_by_one(node.id, ast.unparse(table)):
+        given = {name: p.annotation for name, p in at.annotated.items() if name != node.id}
+        others = [
+            name
+            for name, a in given.items()
+            if a.kind.integer and (a.axes, a.scalar) == (annotation.axes, annotation.scalar)
+        ]
+        for table, name in itertools.product(tables[:1], (node.id, *others)):
+            for new in off_by_one(name, ast.unparse(table)):
                 yield node, new, "another index"
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from refimpl.oracle.diagnosis.search.nodes import make, numpy_name, span
 from refimpl.oracle.diagnosis.search.registry import Edits, rule
 from refimpl.oracle.diagnosis.search.writer import Writer
+
+STARTS = (0, -1e4, -5e4, -1e9, -100, -1)  # of a running maximum
 
 
 @rule(ast.BinOp)
@@ -75,13 +78,26 @@ def one_maximum_for_several(at: Writer, node: ast.Return) -> Edits:
             continue
         steps = at.tree.body[at.tree.body.index(step) : at.tree.body.index(node) + 1]
         lines = [at.as_written(one).strip() for one in steps]
-        for axis in ("None", "(-2, -1)"):
-            largest = [lines[0].replace("axis=-1", f"axis={axis}"), *lines[1:-1]]
+        assert isinstance(node.value, ast.BinOp)
+        for first, what in _other_maxima(step, lines[0]):
             for template in ("np.where(S > 0, S, 1)", "S"):
-                assert isinstance(node.value, ast.BinOp)
                 new = make(f"A / {template}", A=node.value.left, S=total)
-                text = "\n    ".join([*largest, f"return {ast.unparse(new)}"])
-                yield span(step, node), text, "one maximum for several rows"
+                text = "\n    ".join([first, *lines[1:-1], f"return {ast.unparse(new)}"])
+                yield span(step, node), text, what
+
+
+def _other_maxima(step: ast.stmt, line: str) -> Iterator[tuple[str, str]]:
+    """The step that takes the largest entry, with the largest of more entries, and in words.
+
+    A running maximum begins at a number where it should begin at -inf, which then is one of them.
+    """
+    for axis in ("None", "(-2, -1)"):
+        yield line.replace("axis=-1", f"axis={axis}"), "one maximum for several rows"
+    assert isinstance(step, ast.Assign)
+    for start in STARTS:
+        new = make(f"np.maximum(A, {start})", A=step.value)
+        first = f"{ast.unparse(step.targets[0])} = {ast.unparse(new)}"
+        yield first, "a maximum that begins at a number"
 
 
 def _guarded_sum(value: ast.expr | None) -> ast.expr | None:

@@ -105,11 +105,17 @@ def _ways(reductions: list[ast.Call]) -> Iterator[tuple[str, ...]]:
 
 @rule(ast.Call)
 def padding_counted(at: Writer, node: ast.Call) -> Edits:
-    """A mean over several axes, one of them counted up to whole blocks."""
+    """A mean over all, or over several axes, one of them counted up to whole blocks."""
     axis = next((k for k in node.keywords if k.arg == "axis"), None)
-    if numpy_name(node.func) != "mean" or axis is None or not isinstance(axis.value, ast.Tuple):
+    if numpy_name(node.func) != "mean":
         return
     total = ast.Call(make("np.sum"), node.args, node.keywords)
+    if axis is None:
+        for block in BLOCKS:
+            counted = make(block, A=make("A.size", A=node.args[0]))
+            yield node, make("B / C", B=total, C=counted), "padding counted"
+    if axis is None or not isinstance(axis.value, ast.Tuple):
+        return
     axes = [number(e) for e in axis.value.elts]
     for block in BLOCKS:
         for rounded_up in axes:

@@ -20,9 +20,13 @@ def another_index(at: Writer, node: ast.Subscript) -> Edits:
 @rule(ast.Subscript)
 def another_section(at: Writer, node: ast.Subscript) -> Edits:
     """All, all but one, or the other way round."""
-    if isinstance(node.ctx, ast.Load) and isinstance(node.slice, ast.Slice):
-        for new in (":", "1:", ":-1", "::-1"):
-            yield node.slice, new, "another section"
+    if not isinstance(node.ctx, ast.Load):
+        return
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for part in parts:
+        if isinstance(part, ast.Slice) and (part is node.slice or part.lower or part.upper):
+            for new in (":", "1:", ":-1", "::-1"):
+                yield part, new, "another section"
 
 
 @rule(ast.Subscript)

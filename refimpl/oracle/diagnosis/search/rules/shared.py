@@ -78,6 +78,9 @@ def one_of_several(at: Writer, node: ast.Call) -> Edits:
     for index, where in (("-1:" if kept else "-1", "last"), (":1" if kept else "0", "first")):
         new = make(f"(A)[{before}{index}{after}]", A=node.args[0])
         yield node, new, f"the {where} along axis {place} alone, not all"
+    if numpy_name(node.func) == "sum" and not kept:
+        overwritten = make(f"np.last_given(A, {place})", A=node.args[0])
+        yield node, overwritten, "assigned, not added up"
 
 
 @rule(ast.FunctionDef, ast.Assign, ast.Return)

@@ -1,0 +1,84 @@
+"""Edits of one use among several: of a value that has a name, or of a function that is called.
+
+Who writes a page anew may write out at each use what the page computes once, and then slip in one.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from refimpl.oracle.diagnosis.search.conditioned import InOneCall
+from refimpl.oracle.diagnosis.search.pages import Candidate, Change, pages_on, squeezed
+from refimpl.oracle.diagnosis.search.rules import RULES
+from refimpl.oracle.diagnosis.search.writer import Writer
+
+MOST = 16  # words that an edit of one use adds and takes away
+
+
+@functools.lru_cache(maxsize=8)
+def in_one_use(root: Any, base: Candidate | None = None) -> list[Candidate]:
+    """The small edits of a value or of a function, made where it is used once, likelier first."""
+    pages = pages_on(root, base)
+    writers = {page.name: Writer(page) for page in pages.values()}
+    edits = {name: [c for c in at.changes(RULES) if _is_small(c)] for name, at in writers.items()}
+    found: list[Candidate] = []
+    for name, at in writers.items():
+        found += [Candidate(root, (c,), base) for c in _inlined(at, edits[name])]
+        found += _of_calls(root, base, at, edits)
+    return sorted(found, key=lambda candidate: candidate.rank)
+
+
+def _is_small(change: Change) -> bool:
+    """Whether a change is of one line, of a few words, and of more than parentheses."""
+    differs = squeezed(change.old).strip("()") != squeezed(change.new).strip("()")
+    return differs and "\n" not in change.old + change.new and change.size <= MOST
+
+
+def _inlined(at: Writer, edits: list[Change]) -> Iterator[Change]:
+    """Each edit of a value that several lines use, made in one of them."""
+    for name, value in _named(at):
+        uses = [
+            node
+            for node in at.parents
+            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
+        ]
+        there = at.change(value, "", "")
+        inside = [c for c in edits if there.start <= c.start and c.end <= there.end]
+        for use in uses if len(uses) > 1 else ():
+            for edit in inside:
+                before, after = edit.start - there.start, edit.end - there.start
+                new = f"({there.old[:before]}{edit.new}{there.old[after:]})"
+                yield at.change(use, new, f"{edit.what}, in one use alone")
+
+
+def _named(at: Writer) -> Iterator[tuple[str, ast.expr]]:
+    """The names that are given a value once, several at a time as well."""
+    for step in at.tree.body:
+        if not isinstance(step, ast.Assign):
+            continue
+        target, value = step.targets[0], step.value
+        pairs = [(target, value)]
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            pairs = list(zip(target.elts, value.elts))
+        for one, made in pairs:
+            names = {n.id for n in ast.walk(made) if isinstance(n, ast.Name)}
+            if isinstance(one, ast.Name) and one.id not in names:
+                yield one.id, made
+
+
+def _of_calls(
+    root: Any, base: Candidate | None, at: Writer, edits: dict[str, list[Change]]
+) -> Iterator[Candidate]:
+    """Each edit of a function that is called several times, made for one of the calls."""
+    calls: dict[str, list[ast.Call]] = {}
+    for node in at.parents:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in edits:
+            calls.setdefault(node.func.id, []).append(node)
+    for name, several in calls.items():
+        for call in several if len(several) > 1 else ():
+            other = at.change(call.func, f"{name}_here", "in one call alone")
+            for edit in edits[name]:
+                yield InOneCall(root, (edit,), base, call=other, called=ast.unparse(call))

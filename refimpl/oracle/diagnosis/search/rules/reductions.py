@@ -1,0 +1,52 @@
+"""Every reduction of a function along another axis than the last, and what it counts as well."""
+
+from __future__ import annotations
+
+import ast
+
+from refimpl.oracle.diagnosis.search.nodes import make, number, span
+from refimpl.oracle.diagnosis.search.registry import Edits, rule
+from refimpl.oracle.diagnosis.search.writer import Writer
+
+THROUGHOUT = "reduced along another axis throughout"
+
+
+class _Along(ast.NodeTransformer):
+    """The last axis of every reduction, and its length, in favour of another axis."""
+
+    def __init__(self, axis: int | None) -> None:
+        self.axis = axis
+
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
+        """The axis of a reduction."""
+        self.generic_visit(node)
+        if node.arg == "axis" and number(node.value) == -1:
+            return ast.keyword("axis", make(repr(self.axis)))
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """The length of the axis."""
+        self.generic_visit(node)
+        shape = node.value
+        if not isinstance(shape, ast.Attribute) or shape.attr != "shape":
+            return node
+        if number(node.slice) != -1:
+            return node
+        if self.axis is None:
+            return make("A.size", A=shape.value)
+        return make(f"A.shape[{self.axis}]", A=shape.value)
+
+
+@rule(ast.Return)
+def another_axis_throughout(at: Writer, node: ast.Return) -> Edits:
+    """Reductions along the last axis, and its length, along another one or over all."""
+    steps = [step for step in at.tree.body if step in at.parents]
+    if node not in steps or not any(".shape[-1]" in ast.unparse(step) for step in steps):
+        return
+    for axis in (None, 0, -2):
+        changed = [_Along(axis).visit(ast.parse(ast.unparse(step)).body[0]) for step in steps]
+        lines = [
+            at.as_written(old) if ast.unparse(old) == ast.unparse(new) else ast.unparse(new)
+            for old, new in zip(steps, changed)
+        ]
+        yield span(steps[0], node), "\n".join(lines).replace("\n", "\n    "), THROUGHOUT
