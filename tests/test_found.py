@@ -34,6 +34,7 @@ LIBRARY = {
     "lp_normalization": "onnx",
     "jax_attention": "jax",
     "column": "torch",
+    "guided_ddim": "torch",
     "nearest_factor": "torch",
     "liger_group_norm": "liger_kernel",
     "pallas_bias": "jax",

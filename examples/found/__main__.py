@@ -80,6 +80,24 @@ def all_noise() -> Iterator[Pair]:
     yield "numbers of steps up to 100 whose first one is NaN", len(nan), 0
 
 
+def guided_ddim() -> Iterator[Pair]:
+    """guided-diffusion: the first DDIM step with eta = 1 takes the root of a rounding, too."""
+    import torch
+
+    from refimpl.ops.diffusion.reference import alpha_bar, cosine_schedule
+
+    shares = alpha_bar(cosine_schedule(1000, 0.008, 0.999))
+    nan = []
+    for steps in range(2, 51):
+        times = [round(i * 999 / (steps - 1)) for i in range(steps)]
+        now = torch.tensor(shares[times]).float()
+        earlier = torch.tensor([1.0, *shares[times[:-1]]]).float()
+        sigma = torch.sqrt((1 - earlier) / (1 - now)) * torch.sqrt(1 - now / earlier)
+        if torch.isnan(torch.sqrt(1 - earlier - sigma**2)).any():
+            nan.append(steps)
+    yield "numbers of steps up to 50 for which a step is NaN", nan, []
+
+
 def no_noise() -> Iterator[Pair]:
     """diffusers: add_noise holds the shares of signal in the samples' half format."""
     import torch
@@ -394,6 +412,7 @@ FOUND = {
         neighbours,
         fixed_large_log,
         all_noise,
+        guided_ddim,
         no_noise,
         default_threshold,
         flat_threshold,
