@@ -52,6 +52,14 @@ def test_the_picture_of_the_readme_is_current():
     assert PICTURE.stat().st_size < 20_000
 
 
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_block_of_code_is_closed(path: Path):
+    fences = [line for line in path.read_text().splitlines() if line.startswith("```")]
+    opened, closed = fences[::2], fences[1::2]
+    assert len(opened) == len(closed)
+    assert set(closed) <= {"```"}  # what names a language opens
+
+
 def test_links_within_the_repository_lead_somewhere():
     import re
 

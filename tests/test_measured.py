@@ -9,6 +9,7 @@ from tests.textbook import measured
 
 HEAD = "==== ======= =======\nop   cases   float32\n==== ======= =======\n"
 FOOT = "==== ======= =======\n"
+WHOLE = {"doctitle_xform": False}  # the title is the first section, as Sphinx has it
 
 
 def page(*errors):
@@ -35,3 +36,40 @@ def test_a_long_table_is_folded_and_a_short_one_is_not():
         measured.fold_tables(None, tree)
         assert len(list(tree.findall(measured.fold))) == folded
         assert len(list(tree.findall(nodes.table))) == 1
+
+
+FOUND = """
+Found
+=====
+
+One library
+-----------
+
+a mistake
+~~~~~~~~~
+
+words
+
+Two, Three
+----------
+
+Two: a mistake
+~~~~~~~~~~~~~~
+
+words
+
+Three: a mistake
+~~~~~~~~~~~~~~~~
+
+words
+
+Conventions
+-----------
+
+words
+"""
+
+
+def test_what_was_found_is_counted_by_library():
+    picture = measured.found_by_library(publish_doctree(FOUND, settings_overrides=WHOLE))
+    assert 'aria-label="One library 1, Two 1, Three 1"' in picture.astext()

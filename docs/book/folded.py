@@ -97,28 +97,41 @@ def edit_named(name: str) -> tuple[Any, Edit]:
     return op, edit
 
 
-class Folded(Directive):
-    """A mistake by its id; the first line of the content is what stands when it is closed."""
+class Fold(Directive):
+    """A line that opens, by its id; the first line of the content is what stands when closed."""
 
     required_arguments = 1
     has_content = True
 
+    def inside(self) -> list[nodes.Node]:
+        """What stands above the rest of the content."""
+        return []
+
     def run(self) -> list[nodes.Node]:
-        """One element that opens, with the diff and the rest of the content in it."""
-        op, edit = edit_named(self.arguments[0])
-        lines = [x for x in op.diff(edit).splitlines() if not x.startswith(("---", "+++"))]
-        box = fold(ids=[edit.id.partition("/")[2]], classes=["edit"])
+        """One element that opens, with the rest of the content in it."""
+        box = fold(ids=[self.arguments[0].rpartition("/")[2]], classes=["edit"])
         title = nodes.container()
         self.state.nested_parse(self.content[:1], self.content_offset, title)
         box += fold_line("", "", *title.children[0].children)
-        box += nodes.raw("", shown(lines), format="html")
+        box += self.inside()
         self.state.nested_parse(StringList(list(self.content[1:])), self.content_offset, box)
         return [box]
+
+
+class Folded(Fold):
+    """A mistake by its id, with its diff."""
+
+    def inside(self) -> list[nodes.Node]:
+        """The diff."""
+        op, edit = edit_named(self.arguments[0])
+        lines = [x for x in op.diff(edit).splitlines() if not x.startswith(("---", "+++"))]
+        return [nodes.raw("", shown(lines), format="html")]
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Register the elements and the directive."""
     app.add_node(fold, html=(open_fold, close_fold))
     app.add_node(fold_line, html=(open_line, close_line))
+    app.add_directive("fold", Fold)
     app.add_directive("folded", Folded)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

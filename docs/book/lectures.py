@@ -27,6 +27,7 @@ WORDS = {
         "beside": "The rows of this deck, to be read beside its slides. All decks together: ",
         "slide": "Printed",
         "computed": "Computed",
+        "code": "By this code",
         "correction": "Correction",
         "note": "Note",
         "errata": "Errata",
@@ -58,6 +59,7 @@ WORDS = {
         "beside": "Las filas de esta presentación, para leerlas junto a sus diapositivas. Todas: ",
         "slide": "Impreso",
         "computed": "Calculado",
+        "code": "Con este código",
         "correction": "Corrección",
         "note": "Nota",
         "errata": "Fe de erratas",
@@ -140,7 +142,8 @@ def result_of(row: dict[str, Any], language: str) -> list[str]:
         told, printed = words["computed"], [show(value, language) for value in values]
     before = "".join(f"{part.strip()}\n" for part in row.get("with", "").split("; ") if part)
     apart = "; " if language == "es" else ", "
-    code = ["```python", before + row["compute"], "```"]
+    code = [f":::{{fold}} {row['id'].lower()}-code", words["code"], ""]
+    code += ["```python", before + row["compute"], "```", ":::"]
     return [f"**{told}**: {apart.join(printed)}", "", *code, ""]
 
 

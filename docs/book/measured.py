@@ -7,6 +7,7 @@ parsed. A column counts as errors if it is named after a precision or says so.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,38 @@ def pictured(table: nodes.table) -> nodes.figure | None:
     return figure
 
 
+def tally(counts: dict[str, int]) -> str:
+    """Whole numbers as rows of squares, each under its name."""
+    drawn = []
+    for row, (name, count) in enumerate(counts.items()):
+        y = 12 + 24 * row
+        drawn.append(words(150, y + 13, name, "end"))
+        squares = "".join(f"M{160 + 16 * k} {y}h13v13h-13z" for k in range(count))
+        drawn.append(f'<path class="square ink0" d="{squares}"/>')
+        drawn.append(words(166 + 16 * count, y + 12, str(count), "start"))
+    about = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return panel(400, 20 + 24 * len(counts), "", drawn, about)
+
+
+def found_by_library(tree: nodes.document) -> nodes.figure:
+    """How many findings each section of a page has, as a picture."""
+    page, counts = next(tree.findall(nodes.section)), Counter()
+    for section in (x for x in page.children if isinstance(x, nodes.section)):
+        home = section[0].astext().removesuffix(" and its reference evaluator")
+        for entry in (x for x in section.children if isinstance(x, nodes.section)):
+            name, colon, _ = entry[0].astext().partition(": ")
+            counts[name if colon and "," in home else home] += 1
+    raw = nodes.raw("", f'<div class="panels">{tally(counts)}</div>', format="html")
+    figure = nodes.figure("", raw, classes=["drawing"], ids=["picture-found"])
+    figure += nodes.caption("", "What is described below, a square each, by library.")
+    return figure
+
+
 def fold_tables(app: Any, tree: nodes.document) -> None:
     """Put pictures above tables of errors, and long tables into a line that opens."""
+    if app is not None and app.env.docname == "found":
+        first = next(tree.findall(nodes.paragraph))
+        first.parent.insert(first.parent.index(first) + 1, found_by_library(tree))
     for number, table in enumerate(list(tree.findall(nodes.table)), 1):
         rows, picture = len(body(table)), pictured(table)
         if rows < LONG and picture is None:

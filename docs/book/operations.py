@@ -213,9 +213,9 @@ def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
             )
         else:
             lines.append(
-                f"Measured: {row['trials']} honest computations, {row['inputs']} inputs in "
-                f"{row['ways']} ways each where they apply. {row['rejected']} were rejected; the "
-                f"largest error was {row['worst honest']} of what is allowed. Each known mistake "
+                f"Measured: {row['trials']} honest computations, in up to {row['ways']} ways on "
+                f"each of {row['inputs']} inputs. {row['rejected']} were rejected; the largest "
+                f"error was {row['worst honest']} of what is allowed. Each known mistake "
                 f"has an input on which its error is at least {row['least']} times what is allowed."
             )
     else:
