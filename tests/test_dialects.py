@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from refimpl.op import Op
+from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.ask_back import fit, predict
+from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.evidence import Evidence
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
 from tests.harness import cases, outputs
 
@@ -46,3 +49,18 @@ def test_every_dialect_is_recognised_in_every_precision(name, dialect):
     refused = [p for p, found in told.items() if False in found or (found and True not in found)]
     assert refused == []
     assert any(found for found in told.values()), "no input shows what is different"
+
+
+def test_what_a_dialect_gives_exactly_is_no_noise():
+    """The bound of what computes in a half format inside is wide enough for it as well."""
+    op, precision = OPS["smoothed_cross_entropy"], "bfloat16"
+    (edit,) = (e for e in op.dialects if e.id == "smoothed_cross_entropy/over-the-others")
+    text = op.edited(edit)
+
+    def ask(case: Case) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):
+            return [np.asarray(text(**case.inputs)).astype(PRECISIONS[precision].dtype())]
+
+    seen = [(case, ask(case)) for case in cases(op, precision, 8)]
+    (cause,) = causes(Evidence(op, precision, seen, ask))
+    assert (cause.kind, cause.id) == ("dialect", edit.id)

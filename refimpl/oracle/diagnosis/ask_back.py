@@ -175,15 +175,15 @@ def brought_nearer(op: Op, text: Callable, answer: Observation) -> tuple[int, in
     if not any(mask.any() for mask in answer.wrong):
         return 0, 0
     wanted, kept = predict(op, text, answer.case), stored_dtype(answer.case)
+    near = 0
     with np.errstate(all="ignore"):
         exact = [w.value.astype(kept).astype(np.float64) for w in wanted or ()]
-    near = 0
-    for place, (right, x) in enumerate(zip(answer.right, answer.found)):
-        reached = ~np.isfinite(x)
-        for run in (exact, *plainly(op, text, answer.case)):
-            if place < len(run) and run[place].shape == x.shape:
-                reached |= np.abs(run[place] - x) <= np.abs(right - x) / NEARER
-        near += int((answer.wrong[place] & reached).sum())
+        for place, (right, x) in enumerate(zip(answer.right, answer.found)):
+            reached = ~np.isfinite(x)
+            for run in (exact, *plainly(op, text, answer.case)):
+                if place < len(run) and run[place].shape == x.shape:
+                    reached |= np.abs(run[place] - x) <= np.abs(right - x) / NEARER
+            near += int((answer.wrong[place] & reached).sum())
     return near, sum(int(mask.sum()) for mask in answer.wrong)
 
 
