@@ -130,6 +130,11 @@ class Op:
         annotation = self.signature.return_annotation
         return getattr(annotation, "__args__", None) or (annotation,)
 
+    @property
+    def sized(self) -> bool:
+        """Whether the annotations say which sizes arguments may have, and nothing else does."""
+        return True
+
     def drawn(self, source: Any) -> dict[str, Any] | None:
         """All arguments from `source`, where something else than the annotations says how."""
         return None

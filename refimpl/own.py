@@ -144,6 +144,11 @@ class OwnOp(Op):
         specs = [a for a in found if isinstance(a, Spec)]
         return tuple(specs) if len(specs) == len(self.outputs) else (Given,) * len(self.outputs)
 
+    @property
+    def sized(self) -> bool:
+        """Whether arguments are drawn from annotations alone, not from an example or a strategy."""
+        return self.draw is None and Given not in self.specs.values()
+
     def drawn(self, source: Any) -> dict[str, Any] | None:
         """All arguments from the example or the strategy; None where the annotations say it."""
         strategy, example = self.draw, self.example

@@ -12,6 +12,7 @@ import refimpl
 from refimpl import own, registry, testing
 from refimpl.axes import Array, Float
 from refimpl.commands.main import main
+from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.judging.judge import expect
 from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.places import Doubt, NoRule
@@ -304,6 +305,19 @@ def test_shapes_and_dtypes_come_from_an_example_or_a_strategy():
     right, wrong = testing.compare(lambda x: x * x, lambda x: x, op, count=6)
     assert right.conforms
     assert not wrong.conforms
+
+
+def test_no_case_has_another_shape_than_the_example_or_the_strategy():
+    by_example = refimpl.operation(lambda x, eps: x + eps, example={"x": X, "eps": 1e-3})
+    by_strategy = refimpl.operation(
+        gated, draw=lambda source: dict(zip(("x", "gate", "up"), 3 * [W]))
+    )
+    for op, shape in ((by_example, X.shape), (by_strategy, W.shape)):
+        for profile in ("quick", "deep"):
+            cases = list(profile_cases(op, "float32", profile, 9, seed=2))
+            assert len(cases) == 9
+            assert {case.inputs["x"].shape for case in cases} == {shape}
+            assert all(np.ndim(case.inputs.get("eps", 0)) == 0 for case in cases)
 
 
 def test_a_function_without_axes_needs_an_example():

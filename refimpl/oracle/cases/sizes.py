@@ -231,6 +231,8 @@ def rows(op: Op, profile: str) -> tuple[Row, ...]:
 
 
 def _rows(op: Op, profile: str) -> list[Row]:
+    if not op.sized:
+        return []
     profiles = list(LEVELS)
     before = profiles[: profiles.index(profile)]
     table = list(rows(op, before[-1])) if before else []

@@ -13,7 +13,7 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
     exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
-    tanh, erf beyond 20  exactly one, as everywhere
+    tanh, erf beyond 20  exactly one, as everywhere; tanh also what an exponential leaves of it
     e / (1 + e')         4 ulp of one: the logistic function may come from tanh, if 1 + e' is not 1
     near one             a half format rounds to one at most, and never past it
     log1p(x)             also log(1 + x)
@@ -281,8 +281,10 @@ def _sqrt(x: ErrorArray) -> ErrorArray:
 
 def _tanh(x: ErrorArray) -> ErrorArray:
     p, value = x.precision, np.tanh(x.value)
-    steepest = 1 / np.cosh(np.minimum(np.maximum(np.abs(x.value) - x.error, 0), 300)) ** 2
-    ulps = np.where(np.abs(x.value) - x.error > SATURATED, 0.0, 2 * ULPS * p.sum_unit)
+    nearest = np.maximum(np.abs(x.value) - x.error, 0)
+    steepest = 1 / np.cosh(np.minimum(nearest, 300)) ** 2
+    rest = 2 * np.exp(-2 * nearest)  # up to one, which an exponential in its place would keep
+    ulps = np.where(nearest > SATURATED, rest, 2 * ULPS * p.sum_unit)
     error = _function(value, x.error * steepest, p, ulps)
     return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
 
