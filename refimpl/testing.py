@@ -24,6 +24,7 @@ from refimpl.oracle.findings import Finding
 from refimpl.oracle.judging.judge import Expected, Verdict, decided, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.reports.text import remarks
+from refimpl.oracle.targets.wire import detached
 from refimpl.own import as_operation
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def check(actual: Any, op: Text, inputs: dict[str, Any], precision: str = "float
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise ValueError(f"{operation.name}: precision is {precision!r}, expected one of {known}")
-    read = operation.read(**inputs)
+    read = operation.read(**{name: detached(x) for name, x in inputs.items()})
+    if isinstance(actual, (tuple, list)) and len(operation.outputs) > 1:
+        actual = [detached(x) for x in actual]
+    actual = detached(actual)
     case = Case(operation.name, precision, "given", "given", rounded(operation, read, precision))
     expected = expect(operation, case.inputs, precision)
     verdict = judge(operation, expected, actual, PRECISIONS[precision].dtype())

@@ -75,3 +75,13 @@ def test_a_verdict_that_conforms_says_so():
     right = testing.check(x / (1 + np.exp(-x)), "silu", {"x": x})
     assert str(right).startswith("silu: conforms; at worst result[")
     assert "conforms" not in str(testing.check(x, "silu", {"x": x}))
+
+
+def test_tensors_that_carry_gradients_or_hold_bfloat16_are_judged():
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([[0.5, -1.0, 2.0]], requires_grad=True)
+    y = torch.nn.functional.silu(x)
+    assert testing.check(y, "silu", {"x": x}).conforms
+    half = torch.nn.functional.silu(x.bfloat16())
+    assert testing.check(half, "silu", {"x": x}, precision="bfloat16").conforms
+    assert not testing.check(2 * half, "silu", {"x": x}, precision="bfloat16").conforms

@@ -38,6 +38,20 @@ def bfloat16_outputs_are_read(place: Path) -> None:
     assert read_folder(place)["silu/probe0"]["result"]["data"] == [1.0, -2.5]
 
 
+def bytes_without_a_library_are_read_back(place: Path) -> None:
+    (place / "silu" / "probe0").mkdir(parents=True)
+    path = place / "silu" / "probe0" / "result.bin"
+    path.write_bytes(np.array([1.0, -2.5], "<f4").tobytes())
+    right = {"file": "silu/probe0/result.bin", "dtype": "float32", "shape": [2]}
+    (place / "index.json").write_text(json.dumps([right]))
+    assert read_folder(place)["silu/probe0"]["result"] == {"shape": [2], "data": [1.0, -2.5]}
+    wrong: list[Any] = [{"file": "/dev/zero"}, {"dtype": "object"}, {"shape": [3]}, {"shape": [-2]}]
+    for change in (*wrong, {"file": 1}):
+        (place / "index.json").write_text(json.dumps([right | change]))
+        with pytest.raises(VectorError, match="entry 0"):
+            read_folder(place)
+
+
 def eight_bits_are_a_sentence(place: Path) -> None:
     _safetensors(place / "out.safetensors", "F8_E4M3", b"1234")
     with pytest.raises(VectorError, match="F8_E4M3, expected one of"):

@@ -4,6 +4,7 @@ folder."""
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 import tempfile
@@ -23,6 +24,10 @@ from refimpl.oracle.targets.processes import PROGRAM, Child, plain
 from refimpl.oracle.targets.sessions import Outcome, TargetError
 from refimpl.oracle.vectors import golden
 from refimpl.registry import OPS
+
+INDEX = "index.json"  # of outputs as bytes
+BYTES = ("file", "dtype")
+STORED = ("float64", "float32", "float16", "int64", "int32")
 
 
 class Recorded:
@@ -116,10 +121,11 @@ def _read_outputs(path: Path) -> dict[str, Any]:
 
 
 def read_folder(place: Path) -> dict[str, Any]:
-    """Outputs computed elsewhere: *.json as programs write them, or *.safetensors by CASE/NAME."""
+    """Outputs computed elsewhere: *.json as programs write them, *.safetensors by CASE/NAME, or
+    bytes in CASE/NAME.bin that index.json lists."""
     outputs: dict[str, Any] = {}
     for path in sorted(place.glob("*.json")):
-        outputs |= _read_outputs(path)
+        outputs |= _read_bytes(place) if path.name == INDEX else _read_outputs(path)
     for path in sorted(place.glob("*.safetensors")):
         golden.check_file(path)
         try:
@@ -127,12 +133,45 @@ def read_folder(place: Path) -> dict[str, Any]:
         except WeightsError as error:
             raise golden.VectorError(f"cannot be read: {error}") from None
         for name, array in tensors.items():
-            case, _, output = name.rpartition("/")
-            entry = {"shape": list(array.shape)}
-            entry["data"] = [golden.encode(float(x)) for x in array.astype(float).ravel()]
-            outputs.setdefault(case, {})[output] = entry
+            _put(outputs, name, array)
     if not outputs:
         raise TargetError(f"{place}: holds no outputs (*.json or *.safetensors)")
+    return outputs
+
+
+def _put(outputs: dict[str, Any], name: str, array: np.ndarray) -> None:
+    """Add an output called CASE/NAME."""
+    case, _, output = name.rpartition("/")
+    data = [golden.encode(float(x)) for x in array.astype(float).ravel()]
+    outputs.setdefault(case, {})[output] = {"shape": list(array.shape), "data": data}
+
+
+def _read_bytes(place: Path) -> dict[str, Any]:
+    """Outputs as little-endian bytes, listed as the exported inputs are: file, dtype and shape."""
+    listed = golden.read_json(place / INDEX)
+    if not isinstance(listed, list):
+        raise golden.VectorError(f"{INDEX}: expected a list of {{file, dtype, shape}}")
+    outputs: dict[str, Any] = {}
+    for number, entry in enumerate(listed):
+        where = f"{INDEX}: entry {number}"
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in BYTES):
+            raise golden.VectorError(f"{where}: expected file, dtype and shape")
+        name, dtype, shape = entry["file"], entry["dtype"], entry.get("shape")
+        if dtype not in STORED or not isinstance(shape, list):
+            raise golden.VectorError(f"{where}: dtype {dtype[:40]!r}, expected one of {STORED}")
+        if not all(type(n) is int and n >= 0 for n in shape):
+            raise golden.VectorError(f"{where}: a shape holds sizes, found {str(shape)[:60]}")
+        path = place / name
+        if place.resolve() not in path.resolve().parents or not path.is_file():
+            raise golden.VectorError(f"{where}: {name[:80]!r} is no file in this folder")
+        golden.check_file(path)
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if path.stat().st_size != size:
+            raise golden.VectorError(
+                f"{where}: {name[:80]} has {path.stat().st_size} bytes, its shape takes {size}"
+            )
+        array = np.fromfile(path, np.dtype(dtype).newbyteorder("<")).reshape(shape)
+        _put(outputs, name.removesuffix(".bin"), array)
     return outputs
 
 

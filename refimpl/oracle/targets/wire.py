@@ -100,6 +100,15 @@ def receive(fd: int, deadline: float | None, limit: int) -> tuple[dict[str, Any]
     return header, arrays
 
 
+def detached(tensor: Any) -> Any:
+    """What NumPy can read of a tensor, one that carries gradients or holds bfloat16 included."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()
+    return tensor
+
+
 def ready(fd: int) -> bool:
     """Whether there is something to read, or the other side has gone."""
     return bool(select.select([fd], [], [], 0)[0])

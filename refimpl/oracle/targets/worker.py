@@ -118,11 +118,7 @@ def arguments(header: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any
 
 def as_numpy(output: Any) -> np.ndarray:
     """Read an output back as an array, tensors that carry gradients included."""
-    if hasattr(output, "detach"):
-        output = output.detach().cpu()
-        if str(output.dtype) == "torch.bfloat16":
-            output = output.float()
-    array = np.asarray(output)
+    array = np.asarray(wire.detached(output))
     if array.dtype.name != "bfloat16" and array.dtype.kind not in wire.READABLE:
         raise TypeError(f"returned {type(output).__name__} of dtype {array.dtype}")
     return array
