@@ -99,7 +99,6 @@ def array_otherwise(at: Writer, node: ast.Name) -> Edits:
     yield node, centred, "centred"
     for template in ("A[..., ::-1, :]", "A[..., ::-1, ::-1]"):
         yield node, make(template, A=node), "backwards"
-    yield node, make("0 * A + A[:, :1]", A=node), "the first for all"
     axes = annotation.axes.split()
     if len(axes) == 1 and axes[0] != "...":
         yield node, make("np.concatenate((np.ones(1), A[:-1]))", A=node), "shifted by one"
@@ -117,6 +116,16 @@ def largest_for_all(at: Writer, node: ast.Name) -> Edits:
         return
     if not getattr(annotation, "scalar", True):
         yield node, make("np.max(A, initial=0) + 0 * A", A=node), "the largest for all"
+
+
+@loaded
+def first_for_all(at: Writer, node: ast.Name) -> Edits:
+    """The first row or column of an array in the place of each."""
+    axes = getattr(at.annotation(node), "axes", "").split()
+    if getattr(at.annotation(node), "scalar", True) or not axes:
+        return
+    for template in ("0 * A + A[:1]", "0 * A + A[:, :1]")[: len(axes)]:
+        yield node, make(template, A=node), "the first for all"
 
 
 @loaded
