@@ -15,6 +15,7 @@ CHAPTERS = (
     "gates",
     "images",
     "convolution",
+    "autoencoder",
     "patch_embedding",
     "positions",
     "attention",

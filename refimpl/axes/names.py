@@ -51,6 +51,7 @@ AXES = {
     "channels": Axis("image channels"),
     "rows": Axis("rows of a grid of patches or features", high=4),
     "cols": Axis("columns of a grid of patches or features", high=4, like="rows"),
+    "codes": Axis("rows of a codebook"),
     "cuts": Axis("cutouts of each image", repeats=True),
     "height": Axis("image rows", long=16),
     "width": Axis("image columns", long=16, like="height"),

@@ -11,6 +11,14 @@ import math
 import torch
 
 from refimpl.backends.parts.derived import gradients as _gradients
+from refimpl.backends.parts.torch_autoencoder import (  # noqa: F401  found here by their names
+    gaussian_moments,
+    gumbel_softmax,
+    nearest_code,
+    posterior_kl,
+    vq_gradients,
+    vq_loss,
+)
 from refimpl.backends.parts.torch_convolution import (  # noqa: F401  found here by their names
     adaptive_avg_pool2d,
     avg_pool2d,

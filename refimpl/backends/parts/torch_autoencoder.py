@@ -1,0 +1,49 @@
+"""Autoencoders, in PyTorch's primitives."""
+
+from __future__ import annotations
+
+import torch
+
+from refimpl.backends.tensors import on_tensors as _on_tensors
+
+
+@_on_tensors
+def gaussian_moments(h):
+    """torch.chunk, torch.clamp"""
+    mean, log_variance = h.chunk(2, dim=1)
+    return mean, log_variance.clamp(-30, 20)
+
+
+@_on_tensors
+def posterior_kl(mean, log_variance):
+    """torch.exp, torch.sum"""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
+
+
+@_on_tensors
+def nearest_code(z, codebook):
+    """torch.square, torch.sum, torch.argmin"""
+    return (z[:, None] - codebook).square().sum(dim=-1).argmin(dim=-1)
+
+
+@_on_tensors
+def vq_loss(z, codebook, codes, beta):
+    """torch.nn.functional.mse_loss, torch.nn.functional.embedding"""
+    apart = torch.nn.functional.mse_loss(z, torch.nn.functional.embedding(codes, codebook))
+    return apart + beta * apart
+
+
+@_on_tensors
+def vq_gradients(z, codebook, codes, beta):
+    """torch.autograd.grad, with torch.Tensor.detach where a term stops"""
+    z, codebook = z.requires_grad_(), codebook.requires_grad_()
+    chosen = torch.nn.functional.embedding(codes, codebook)
+    mse = torch.nn.functional.mse_loss
+    loss = mse(z.detach(), chosen) + beta * mse(z, chosen.detach())
+    return torch.autograd.grad(loss, (z, codebook))
+
+
+@_on_tensors
+def gumbel_softmax(logits, uniforms, temperature):
+    """torch.log, torch.softmax"""
+    return torch.softmax((logits - torch.log(-torch.log(uniforms))) / temperature, dim=-1)

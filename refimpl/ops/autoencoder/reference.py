@@ -1,0 +1,210 @@
+"""Autoencoders: latents that are drawn from a Gaussian, or looked up in a book of codes."""
+
+import numpy as np
+
+from refimpl.axes import Array, AxesError, Float, Index, LogVariance, Positive, Uniform
+from refimpl.ops.layers.reference import softmax
+
+
+def gaussian_moments(
+    h: Float[Array, "B 2*C height width"],
+) -> tuple[Float[Array, "B C height width"], Float[Array, "B C height width"]]:
+    r"""Cut what the encoder gives into means and logarithms of variances, which are kept in bounds.
+
+    $$\mu = h_{< C}, \qquad \ell = \min(\max(h_{\ge C}, -30), 20)$$
+
+    h: B 2*C height width, means in the first half of the channels.
+
+    Returns B C height width each: means, and logarithms of variances in [-30, 20].
+
+    Raises AxesError for an odd number of channels.
+
+    Elsewhere: the mode of the posterior is the mean. Some networks give logarithms of deviations.
+
+    Paper: Rombach et al. 2022, "High-resolution image synthesis with latent diffusion models",
+    appendix G; the bounds are those of its code.
+
+    >>> mean, log_variance = gaussian_moments(np.array([1.0, 40.0]).reshape(1, 2, 1, 1))
+    >>> mean.ravel(), log_variance.ravel()
+    (array([1.]), array([20.]))
+    """
+    mean, log_variance = np.split(h, 2, axis=1)  # B C height width
+    return mean, np.minimum(np.maximum(log_variance, -30), 20)
+
+
+def posterior_kl(
+    mean: Float[Array, "B D"], log_variance: LogVariance[Array, "B D"]
+) -> Float[Array, "B"]:
+    r"""How far the posterior of each sample lies from a standard normal distribution, in nats.
+
+    $$\mathrm{KL} = \tfrac12 \sum_d \left(\mu_d^2 + e^{\ell_d} - 1 - \ell_d\right)$$
+
+    mean: B D, μ, all latent numbers of a sample in a row.
+    log_variance: B D, ℓ, natural logarithms of their variances.
+
+    Returns B, 0 or more: a sum over the latent numbers, not their mean.
+
+    Raises AxesError for shapes that differ.
+
+    Elsewhere: a mean over the latent numbers is smaller by their number, 16,384 for Stable
+    Diffusion; it is a weight of the loss in disguise.
+
+    Paper: Kingma and Welling 2014, "Auto-encoding variational Bayes", appendix B.
+
+    >>> posterior_kl(np.array([[0.5, -1.0]]), np.array([[0.2, -0.4]])).round(4)
+    array([0.6709])
+    """
+    return np.sum(mean * mean + np.exp(log_variance) - 1 - log_variance, axis=1) / 2  # B
+
+
+def posterior_kl_vjp(
+    mean: Float[Array, "B D"], log_variance: LogVariance[Array, "B D"], grad: Float[Array, "B"]
+) -> tuple[Float[Array, "B D"], Float[Array, "B D"]]:
+    r"""The gradients of a loss behind the divergence.
+
+    $$\bar\mu_d = \bar k\,\mu_d, \qquad \bar\ell_d = \tfrac12\,\bar k\,(e^{\ell_d} - 1)$$
+
+    mean: B D, μ, all latent numbers of a sample in a row.
+    log_variance: B D, ℓ, natural logarithms of their variances.
+    grad: B, the gradient by the divergence of each sample.
+
+    Returns B D each: the gradients by the means and by the logarithms of the variances.
+
+    Raises AxesError for shapes that differ.
+
+    Elsewhere: where logarithms were cut off at a bound, their gradient is 0 beyond it.
+
+    Paper: Kingma and Welling 2014, "Auto-encoding variational Bayes", appendix B, differentiated.
+
+    >>> posterior_kl_vjp(np.array([[0.5]]), np.array([[0.0]]), np.array([2.0]))
+    (array([[1.]]), array([[0.]]))
+    """
+    each = grad[:, None]  # B 1
+    return each * mean, each * (np.exp(log_variance) - 1) / 2  # B D
+
+
+def nearest_code(z: Float[Array, "N D"], codebook: Float[Array, "codes D"]) -> Index[Array, "N"]:
+    r"""Which code of a book lies nearest to each latent vector.
+
+    $$i_n = \operatorname*{arg\,min}_k \sum_d (z_{nd} - e_{kd})^2$$
+
+    z: N D, latent vectors.
+    codebook: codes D, e, the codes, at least one.
+
+    Returns N, zero-based rows of the book; of codes equally near the first.
+
+    Raises AxesError for codes of another width; DomainError for a book without codes.
+
+    Elsewhere: distances are expanded to |z|² - 2 z·e + |e|² for speed, which loses digits far from
+    the origin and may choose another code among near ones. Cosine books divide both by their
+    length first.
+
+    Paper: van den Oord, Vinyals, Kavukcuoglu 2017, "Neural discrete representation learning",
+    equation 1.
+
+    >>> nearest_code(np.array([[0.9, 0.1], [0.2, 0.9]]), np.array([[0.0, 1.0], [1.0, 0.0]]))
+    array([1, 0])
+    """
+    apart = z[:, None] - codebook  # N codes D
+    return np.argmin(np.sum(apart * apart, axis=-1), axis=-1)  # N
+
+
+def vq_loss(
+    z: Float[Array, "N D"],
+    codebook: Float[Array, "codes D"],
+    codes: Index[Array, "N", "codes"],
+    beta: Positive[float, ""],
+) -> Float[Array, ""]:
+    r"""How far latent vectors lie from their codes: codes are to come, and vectors are to stay.
+
+    $$L = \frac{1}{ND} \sum_{n,d} \left( (\mathrm{sg}[z_{nd}] - e_{i_n d})^2
+    + \beta\,(z_{nd} - \mathrm{sg}[e_{i_n d}])^2 \right)$$
+
+    z: N D, latent vectors.
+    codebook: codes D, e, the codes.
+    codes: N, i, the code of each vector.
+    beta: β, how much the vectors are held, 0.25 in the paper.
+
+    Returns the loss, (1 + β) times the mean squared distance; sg stops gradients, see
+    `vq_gradients`.
+
+    Raises AxesError for a code that is not in the book; DomainError where there are no vectors.
+
+    Elsewhere: some have β on the term of the codes, as the first release of VQGAN's code did.
+
+    Paper: van den Oord, Vinyals, Kavukcuoglu 2017, "Neural discrete representation learning",
+    equation 3.
+
+    >>> vq_loss(np.array([[1.0, 2.0]]), np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([1]), 0.25)
+    np.float64(0.625)
+    """
+    apart = z - codebook[codes]  # N D
+    to_vectors = np.mean(apart * apart)
+    return to_vectors + beta * to_vectors
+
+
+def vq_gradients(
+    z: Float[Array, "N D"],
+    codebook: Float[Array, "codes D"],
+    codes: Index[Array, "N", "codes"],
+    beta: Positive[float, ""],
+) -> tuple[Float[Array, "N D"], Float[Array, "codes D"]]:
+    r"""The gradients of `vq_loss`, each term on its own side.
+
+    $$\bar z_{nd} = \frac{2\beta}{ND}\,(z_{nd} - e_{i_n d}), \qquad
+    \bar e_{kd} = \frac{2}{ND} \sum_{n:\, i_n = k} (e_{kd} - z_{nd})$$
+
+    z: N D, latent vectors.
+    codebook: codes D, e, the codes.
+    codes: N, i, the code of each vector.
+    beta: β, how much the vectors are held.
+
+    Returns N D, the gradient by the vectors, and codes D, by the codes; 0 for codes nobody has.
+
+    Raises AxesError for a code that is not in the book; DomainError where there are no vectors.
+
+    Elsewhere: what arrives behind the codes goes straight through to the vectors, and not to the
+    codes. Codes that are moved by averages have no gradient.
+
+    Paper: van den Oord, Vinyals, Kavukcuoglu 2017, "Neural discrete representation learning",
+    equation 3, differentiated as sg says.
+
+    >>> book, code = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([1])
+    >>> vq_gradients(np.array([[1.0, 2.0]]), book, code, 0.25)
+    (array([[0.  , 0.25]]), array([[ 0.,  0.],
+           [ 0., -1.]]))
+    """
+    if not z.size:
+        raise AxesError(f"vq_gradients: z has shape {z.shape}, expected vectors")
+    apart = (z - codebook[codes]) / z.size  # N D
+    chosen = (codes == np.arange(len(codebook))[:, None]) * np.ones(1)  # codes N
+    return 2 * beta * apart, -2 * (chosen @ apart)
+
+
+def gumbel_softmax(
+    logits: Float[Array, "... K"],
+    uniforms: Uniform[Array, "... K"],
+    temperature: Positive[float, ""],
+) -> Float[Array, "... K"]:
+    r"""Choose softly among codes at random: the colder, the nearer to a single one.
+
+    $$y = \mathrm{softmax}\left(\frac{z - \ln(-\ln u)}{\tau}\right)$$
+
+    logits: ... K, z, of the codes.
+    uniforms: ... K, u, numbers in (0, 1).
+    temperature: τ, above 0.
+
+    Returns ... K, shares that add up to 1.
+
+    Raises AxesError for a number outside [0, 1) or a temperature that is not above 0; DomainError
+    for a uniform number of 0.
+
+    Elsewhere: guards of 1e-10 or 1e-20 are added inside the logarithms.
+
+    Paper: Jang, Gu, Poole 2017, "Categorical reparameterization with Gumbel-softmax", equation 2.
+
+    >>> gumbel_softmax(np.array([0.0, 1.0]), np.array([0.5, 0.5]), 1.0).round(3)
+    array([0.269, 0.731])
+    """
+    gumbel = -np.log(-np.log(uniforms))  # ... K
+    return softmax((logits + gumbel) / temperature)

@@ -1,0 +1,19 @@
+"""What is known about autoencoders."""
+
+from refimpl.ops.autoencoder.spec.codes import GUMBEL_SOFTMAX, NEAREST_CODE
+from refimpl.ops.autoencoder.spec.gaussian import (
+    GAUSSIAN_MOMENTS,
+    POSTERIOR_KL,
+    POSTERIOR_KL_VJP,
+)
+from refimpl.ops.autoencoder.spec.vq_loss import VQ_GRADIENTS, VQ_LOSS
+
+OPS = (
+    GAUSSIAN_MOMENTS,
+    POSTERIOR_KL,
+    POSTERIOR_KL_VJP,
+    NEAREST_CODE,
+    VQ_LOSS,
+    VQ_GRADIENTS,
+    GUMBEL_SOFTMAX,
+)
