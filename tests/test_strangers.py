@@ -44,6 +44,12 @@ def added_at(x):
     return total
 
 
+def one_at_the_largest(x):
+    y = np.zeros_like(x)
+    np.put_along_axis(y, np.argmax(x, -1)[:, None], 1.0, axis=-1)
+    return y
+
+
 def imported_within(x):
     import math as m
 
@@ -104,6 +110,20 @@ TEXTS = {
     "not a number": lambda x: np.nan_to_num(x / 3),
     "maxout": lambda x: functools.reduce(np.maximum, np.split(x / 3, 3, axis=1)),
     "einsum with dots": lambda x, y: np.einsum("...d,...d->...", x, y),
+    "sums without NaN": lambda x: np.nansum(np.where(x > -1, x, np.nan), axis=1) / 3,
+    "means without NaN": lambda x: np.nanmean(np.where(x > -1, x, np.nan), axis=1),
+    "places among borders": lambda x: np.searchsorted(np.array([-1.0, 0.0, 1.0]), x),
+    "bins": lambda x: np.digitize(x, np.array([-1.0, 0.5])) * x,
+    "ones at the largest": one_at_the_largest,
+    "all pairs": lambda x, y: np.abs(np.subtract(*np.broadcast_arrays(x[:, None], y))).sum(-1),
+    "slopes": lambda x: np.gradient(x, 0.5, axis=-1),
+    "covariances": lambda x: np.cov(x),
+    "correlations": lambda x: np.corrcoef(x),
+    "eight bits": lambda x: np.rint(x * 20).astype(np.int8) / 20,
+    "a polynomial": lambda x: np.polyval([0.1, -0.5, 1.0, 0.0], x),
+    "a power of a matrix": lambda x: np.linalg.matrix_power(x[:, :4], 3),
+    "a mean of a list": lambda x: x[0] - np.mean(list(x), axis=0),
+    "rounded by a method": lambda x: x.clip(-1, 1).round(1),
     "a class": norm_of_a_class,
     "added at": added_at,
     "imported within": imported_within,
@@ -111,7 +131,10 @@ TEXTS = {
     "butterflies": butterflies,
     "smoothed": smoothed,
 }
-JUMPS = ("rounded to a tenth",)
+JUMPS = (
+    *("rounded to a tenth", "rounded by a method", "eight bits"),
+    *("places among borders", "ones at the largest"),
+)
 
 
 def given(text):
@@ -186,6 +209,8 @@ def test_a_vectorized_decision_in_doubt_is_refused():
         (lambda x: np.nan_to_num(np.where(x > 0, np.inf, x)), "infinities"),
         (lambda x: x + np.random.default_rng(0).normal(size=6), "as an argument"),
         (lambda x: np.linalg.det(x[:4, :4]), "elimination"),
+        (lambda x: np.abs(x + 1j * x), "real and imaginary parts"),
+        (lambda x: (200 * x).astype(np.int8), "astype(int8)"),
         (lambda x: np.std(x, where=SEEN), "np.std with where"),
     ],
 )

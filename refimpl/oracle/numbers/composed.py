@@ -261,6 +261,68 @@ def _interp(x: Any, xp: Any, fp: Any) -> Any:
     return found
 
 
+def _without_nan(x: Any, nothing: float) -> Any:
+    return np.where(np.isnan(x), nothing, x)
+
+
+def _nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    over = {"axis": axis, "keepdims": keepdims}
+    return np.sum(_without_nan(x, 0.0), **over) / np.sum(~np.isnan(x), **over)
+
+
+def _searchsorted(a: Any, v: Any, side: str = "left") -> Any:
+    """How many of the sorted numbers lie before each."""
+    before = np.less if side == "left" else np.less_equal
+    return np.sum(before(a, np.expand_dims(v, -1)), axis=-1)
+
+
+def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    return _searchsorted(bins, x, "left" if right else "right")
+
+
+def _gradient(x: Any, spacing: Any = 1.0, axis: Any = None) -> Any:
+    if np.ndim(spacing) or (axis is None and x.ndim > 1):
+        raise no_rule(type(x).__name__, "np.gradient along several axes, or of unequal steps")
+    x = np.moveaxis(x, axis or 0, -1) if axis is not None else x
+    first, last = x[..., 1:2] - x[..., :1], x[..., -1:] - x[..., -2:-1]
+    inner = (x[..., 2:] - x[..., :-2]) / (2 * spacing)
+    whole = np.concatenate([first / spacing, inner, last / spacing], axis=-1)
+    return whole if axis is None else np.moveaxis(whole, -1, axis)
+
+
+def _cov(m: Any, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
+    rows = m if rowvar else m.T
+    apart = rows - np.mean(rows, axis=-1, keepdims=True)
+    ddof = int(not bias) if ddof is None else ddof
+    return apart @ apart.T / (rows.shape[-1] - ddof)
+
+
+def _corrcoef(x: Any, rowvar: bool = True) -> Any:
+    rows = x if rowvar else x.T
+    apart = rows - np.mean(rows, axis=-1, keepdims=True)
+    length = np.sqrt(np.sum(apart * apart, axis=-1))
+    return apart @ apart.T / (length[:, None] * length)
+
+
+def _polyval(p: Any, x: Any) -> Any:
+    found = 0 * x
+    for coefficient in p:
+        found = found * x + coefficient
+    return found
+
+
+def _matrix_power(x: Any, n: int) -> Any:
+    if n < 1:
+        raise no_rule(type(x).__name__, f"np.linalg.matrix_power with {n}")
+    return x if n == 1 else _matrix_power(x, n - 1) @ x
+
+
+def _put_along_axis(x: Any, indices: Any, values: Any, axis: int) -> None:
+    place = list(np.indices(indices.shape, sparse=True))
+    place[axis] = indices
+    x[tuple(place)] = values
+
+
 def _trace(x: Any) -> Any:
     return np.sum(np.diagonal(x), axis=-1)
 
@@ -296,6 +358,27 @@ COMPOSED: dict[str, Callable] = {
     "median": _median,
     "percentile": lambda x, q, axis=None, keepdims=False: np.quantile(
         x, q / 100, axis=axis, keepdims=keepdims
+    ),
+    "nansum": lambda x, axis=None, keepdims=False: np.sum(
+        _without_nan(x, 0.0), axis=axis, keepdims=keepdims
+    ),
+    "nanmax": lambda x, axis=None, keepdims=False: np.max(
+        _without_nan(x, -np.inf), axis=axis, keepdims=keepdims
+    ),
+    "nanmin": lambda x, axis=None, keepdims=False: np.min(
+        _without_nan(x, np.inf), axis=axis, keepdims=keepdims
+    ),
+    "nanmean": _nanmean,
+    "searchsorted": _searchsorted,
+    "digitize": _digitize,
+    "gradient": _gradient,
+    "cov": _cov,
+    "corrcoef": _corrcoef,
+    "polyval": _polyval,
+    "matrix_power": _matrix_power,
+    "put_along_axis": _put_along_axis,
+    "broadcast_arrays": lambda *arrays: tuple(
+        np.broadcast_to(x, np.broadcast_shapes(*(np.shape(a) for a in arrays))) for x in arrays
     ),
     "partition": lambda x, kth, axis=-1: np.sort(x, axis=axis),
     "softmax": _softmax,

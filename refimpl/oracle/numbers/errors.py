@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers.places import Doubt, leaves, line
+from refimpl.oracle.numbers.places import Doubt, leaves, line, no_rule
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 from refimpl.oracle.numbers.reading import Reading, run
 
@@ -216,6 +216,8 @@ def lift(x: Any, precision: Precision) -> ErrorArray:
 def _lifted(x: Any, precision: Precision) -> ErrorArray:
     value = np.asarray(x)
     integer = value.dtype.kind in "biu"
+    if value.dtype.kind == "c":
+        raise no_rule("ErrorArray", "complex numbers")
     value = value.astype(np.float64)
     if integer:
         return ErrorArray(value, np.zeros_like(value), precision)

@@ -22,6 +22,7 @@ INSTEAD = {
     "svd": "what the text needs of it, as sums and roots",
     "as_strided": "np.lib.stride_tricks.sliding_window_view or a reshape",
     "strides": "np.lib.stride_tricks.sliding_window_view or a reshape",
+    "complex numbers": "real and imaginary parts as arrays of their own",
     "det": "the elimination as sums and quotients",
     "random": "the random numbers as an argument",
     "argpartition": "np.argsort, which says the order of what it takes",

@@ -35,7 +35,7 @@ IN_ORDER = {"add": "cumsum", "multiply": "cumprod"}
 METHODS = (
     *("sum", "mean", "max", "min", "prod", "var", "std", "dot", "cumsum", "cumprod", "clip"),
     *("transpose", "swapaxes", "squeeze", "repeat", "take", "argmax", "argmin", "argsort"),
-    *("diagonal", "trace", "ravel", "ptp"),
+    *("diagonal", "trace", "ravel", "ptp", "round"),
 )
 
 
@@ -133,6 +133,10 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
             return self
         if kind.kind == "b":
             return self != 0
+        if kind.kind in "iu" and self.value.dtype.kind == "f":
+            limits = np.iinfo(kind)
+            if np.all((self.value >= limits.min) & (self.value <= limits.max)):
+                return np.trunc(self)
         raise no_rule(type(self).__name__, f"x.astype({kind})")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from refimpl.oracle.numbers.places import no_rule
 
 REFUSED = ("logspace", "geomspace", "random")
+OF_LISTS = ("sum", "mean", "prod", "max", "min", "var", "std", "median")
 MADE = ("zeros", "ones", "empty", "full", "eye", "identity", "tri")
 
 
@@ -64,6 +65,10 @@ class Carrying:
             return lambda *args, **kwargs: self._made(function(*args, **kwargs))
         if name in REFUSED:
             raise no_rule("a text", f"np.{name}")
+        if name in OF_LISTS:
+            return lambda x, *args, **kwargs: function(
+                self.asarray(x) if _carried_inside(x) else x, *args, **kwargs
+            )
         return function
 
     def vectorize(self, function: Callable, **options: Any) -> Callable:
