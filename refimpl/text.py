@@ -72,9 +72,9 @@ def body(source: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def function_text(function: types.FunctionType) -> FunctionText:
-    """One function as it is compiled anew."""
-    source = textwrap.dedent(inspect.getsource(function))
+def function_text(function: types.FunctionType, source: str = "") -> FunctionText:
+    """One function as it is compiled anew; its source is looked up where it is not given."""
+    source = source or textwrap.dedent(inspect.getsource(function))
     (written,) = ast.parse(source).body
     if not isinstance(written, ast.FunctionDef):
         raise EditError(f"{function.__name__} is not written as a function of its own")
@@ -146,6 +146,13 @@ def compiled(name: str, source: str) -> dict[str, types.CodeType]:
         warnings.simplefilter("ignore")  # a suspicious text is what is wanted here
         exec(compile(source, f"<edited {name}>", "exec"), names)
     return {n: f.__code__ for n, f in names.items() if isinstance(f, types.FunctionType)}
+
+
+def defined(name: str, source: str, names: Mapping[str, Any]) -> types.FunctionType:
+    """The function of a source whose annotations and calls are found among `names`."""
+    space = dict(names)
+    exec(compile(source, f"<{name}>", "exec", dont_inherit=True), space)
+    return space[name]
 
 
 def assembled(

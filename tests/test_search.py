@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.causes import causes, fits
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.diagnosis.search import NUMPY, Candidate, explain, matches, single_edits
+from refimpl.oracle.diagnosis.search.rules import DETOURS, FORMATS, RULES, padding
 from refimpl.registry import OPS
 from tests.harness import cases, twin
 from tests.planted.unlisted import BEYOND, PLANTED
@@ -182,3 +184,20 @@ def test_an_edited_text_cannot_ask_for_unreasonable_arrays():
         with pytest.raises(ValueError, match="more than"):
             call()
     assert NUMPY.arange(3).tolist() == [0, 1, 2]
+
+
+def test_each_rule_is_a_small_function_with_an_example():
+    rules = [*RULES, *FORMATS, *DETOURS]
+    assert len(rules) > 70
+    for rule in rules:
+        assert f"{rule.__name__}.tried(" in rule.__doc__
+        lines = inspect.getsource(rule.__wrapped__).partition('    """\n')[2].count("\n")
+        assert 0 < lines <= 25, rule.__name__
+
+
+def test_padding_of_one_axis_is_counted_once_in_the_number_of_entries():
+    mean = "np.mean(x, axis=(0, 1))"
+    (first, second) = padding.padding_counted.tried(mean, "x")
+    x = np.zeros((5, 3))
+    counts = [eval(new.rpartition(" / ")[2], {"x": x}) for new in (first, second)]
+    assert counts == [8 * 3, 5 * 4]

@@ -17,7 +17,13 @@ ALIASES = {"x0": "x_start"}  # where the name of a conversion is not that of the
 
 @rule(ast.Assign, ast.Return)
 def another_parametrisation(at: Writer, node: ast.stmt) -> Edits:
-    """What is given is taken for another quantity, and converted."""
+    """What is given is taken for another quantity, and converted.
+
+    >>> given = "x_start; eps; t: Index[Array, 'B', 'T']; alpha_bar: AlphaBar[Array, 'T']"
+    >>> print(*another_parametrisation.tried("x_start", given, most=1))
+    x_start = x0_from_eps(x_start, t, eps, alpha_bar)
+    return x_start
+    """
     if not at.is_first(node):
         return
     for name, call in _conversions(at):
@@ -29,7 +35,8 @@ def _conversions(at: Writer) -> Iterator[tuple[str, str]]:
     for function, found in at.scope.items():
         to, sign, _ = function.partition("_from_")
         name = ALIASES.get(to, to)
-        if not sign or name not in at.parameters or not isinstance(found, types.FunctionType):
+        converts = sign and not function.endswith("_vjp")
+        if not converts or name not in at.parameters or not isinstance(found, types.FunctionType):
             continue
         arguments, free = [], 0
         for parameter in inspect.signature(found).parameters:
@@ -46,7 +53,12 @@ def _conversions(at: Writer) -> Iterator[tuple[str, str]]:
 
 @rule(ast.Assign, ast.Return)
 def arguments_exchanged_throughout(at: Writer, node: ast.stmt) -> Edits:
-    """Two arguments of the same axes and kind, each in the place of the other."""
+    """Two arguments of the same axes and kind, each in the place of the other.
+
+    >>> print(*arguments_exchanged_throughout.tried("x / y", most=1))
+    x, y = y, x
+    return x / y
+    """
     if not at.is_first(node):
         return
     for one, other in itertools.combinations(at.annotated, 2):
@@ -58,7 +70,12 @@ def arguments_exchanged_throughout(at: Writer, node: ast.stmt) -> Edits:
 
 @rule(ast.Assign, ast.Return)
 def neutral_argument(at: Writer, node: ast.stmt) -> Edits:
-    """An argument that is not looked at: ones, zeros or nothing in its place."""
+    """An argument that is not looked at: ones, zeros or nothing in its place.
+
+    >>> print(*neutral_argument.tried("scale * x", "x; scale: Scale[float, '']", most=1))
+    x = 0 * x
+    return scale * x
+    """
     if not at.is_first(node):
         return
     for name, parameter in at.annotated.items():
@@ -81,7 +98,12 @@ NORMALISED = {  # along the last axis
 
 @rule(ast.Assign, ast.Return)
 def normalised_before(at: Writer, node: ast.stmt) -> Edits:
-    """One argument, or two that are multiplied, normalised before anything else."""
+    """One argument, or two that are multiplied, normalised before anything else.
+
+    >>> print(*normalised_before.tried("x @ x.T", "x", most=1))
+    x = x / np.maximum(np.sqrt(np.sum(x * x, axis=-1, keepdims=True)), 1e-12)
+    return x @ x.T
+    """
     if not at.is_first(node):
         return
     arrays = [n for n, p in at.annotated.items() if at.kind(ast.Name(n)) == "Float"]

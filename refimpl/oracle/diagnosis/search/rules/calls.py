@@ -38,7 +38,11 @@ def axis_of(node: ast.Call) -> ast.keyword | None:
 
 @rule(ast.Call)
 def another_function(at: Writer, node: ast.Call) -> Edits:
-    """A function that is easily taken for this one."""
+    """A function that is easily taken for this one.
+
+    >>> another_function.tried("np.mean(x)", "x")
+    ['np.sum', 'np.max']
+    """
     for sibling in SIBLINGS.get(numpy_name(node.func), ()):
         yield node.func, f"np.{sibling}", "another function"
     if isinstance(node.func, ast.Name):
@@ -48,7 +52,11 @@ def another_function(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def along_another_axis(at: Writer, node: ast.Call) -> Edits:
-    """A function of the chapter along another axis than the last."""
+    """A function of the chapter along another axis than the last.
+
+    >>> along_another_axis.tried("softmax(x)", "x", most=1)
+    ['np.swapaxes(softmax(np.swapaxes(x, -1, -2)), -1, -2)']
+    """
     if isinstance(node.func, ast.Name) and len(node.args) == 1 and not node.keywords:
         for other in (-2, 0, 1):
             turned = f"np.swapaxes(F(np.swapaxes(A, -1, {other})), -1, {other})"
@@ -57,7 +65,11 @@ def along_another_axis(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def range_shifted(at: Writer, node: ast.Call) -> Edits:
-    """One end of a range left out, or the range backwards."""
+    """One end of a range left out, or the range backwards.
+
+    >>> range_shifted.tried("np.arange(len(x))", "x")
+    ['np.arange(len(x) + 1)[:-1]', 'np.arange(len(x) + 1)[1:]']
+    """
     name = numpy_name(node.func)
     if name in ("linspace", "arange"):
         longer = make("A + 1", A=node.args[-1])
@@ -70,7 +82,11 @@ def range_shifted(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def running_shifted(at: Writer, node: ast.Call) -> Edits:
-    """A running product or sum, one place early or late."""
+    """A running product or sum, one place early or late.
+
+    >>> running_shifted.tried("np.cumprod(x)", "x", most=1)
+    ['np.concatenate((np.cumprod(x)[:1], np.cumprod(x)[:-1]))']
+    """
     if numpy_name(node.func) in ("cumprod", "cumsum", "sum"):
         for template in SHIFTED:
             yield node, make(template, A=node), "shifted by one"
@@ -80,7 +96,11 @@ def running_shifted(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def axes_moved(at: Writer, node: ast.Call) -> Edits:
-    """Axes moved where two of them are exchanged."""
+    """Axes moved where two of them are exchanged.
+
+    >>> axes_moved.tried("np.swapaxes(x, 0, 1)", "x")
+    ['np.moveaxis(x, 0, 1)', 'np.moveaxis(x, 0, 2)']
+    """
     if numpy_name(node.func) == "swapaxes":
         for a, b in itertools.permutations(range(4), 2):
             moved = make(f"np.moveaxis(A, {a}, {b})", A=node.args[0])
@@ -89,7 +109,11 @@ def axes_moved(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def first_repeated(at: Writer, node: ast.Call) -> Edits:
-    """The first of several in the place of each of them, repeated."""
+    """The first of several in the place of each of them, repeated.
+
+    >>> first_repeated.tried("np.repeat(x, 2, axis=1)", "x")
+    ['np.repeat(x[:, :1], 2 * x.shape[1], axis=1)']
+    """
     axis = axis_of(node)
     if numpy_name(node.func) == "repeat" and axis is not None and number(axis.value) == 1:
         parts = {"A": node.args[0], "B": node.args[1]}
@@ -99,7 +123,11 @@ def first_repeated(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def called_twice(at: Writer, node: ast.Call) -> Edits:
-    """A function of the chapter applied to what another gives."""
+    """A function of the chapter applied to what another gives.
+
+    >>> called_twice.tried("softmax(x)", "x")
+    ['alpha_bar(softmax(x))', 'zero_terminal_snr(softmax(x))']
+    """
     if isinstance(node.func, ast.Name) and len(node.args) == 1:
         for function in at.functions(1):
             yield node, make(f"{function}(A)", A=node), "a function too many"
@@ -107,14 +135,22 @@ def called_twice(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def squared_not_rooted(at: Writer, node: ast.Call) -> Edits:
-    """A square in the place of a root."""
+    """A square in the place of a root.
+
+    >>> squared_not_rooted.tried("np.sqrt(x)", "x")
+    ['x * x']
+    """
     if numpy_name(node.func) == "sqrt":
         yield node, make("A * A", A=node.args[0]), "squared, not rooted"
 
 
 @rule(ast.Call)
 def arguments_otherwise(at: Writer, node: ast.Call) -> Edits:
-    """An argument alone, or two of them exchanged."""
+    """An argument alone, or two of them exchanged.
+
+    >>> arguments_otherwise.tried("linear(x, y)")
+    ['x', 'y']
+    """
     for argument in node.args:
         yield node, argument, "a function left out"
     for i, j in itertools.combinations(range(len(node.args)), 2):
@@ -125,7 +161,11 @@ def arguments_otherwise(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def function_of_one_operand(at: Writer, node: ast.Call) -> Edits:
-    """A function of one operand where it is one of the whole; an optional argument left out."""
+    """A function of one operand where it is one of the whole; an optional argument left out.
+
+    >>> function_of_one_operand.tried("np.exp(x - y)")
+    ['np.exp(x) - y', 'x - np.exp(y)']
+    """
     name = numpy_name(node.func)
     for i, argument in enumerate(node.args):
         if isinstance(argument, ast.BinOp) and len(node.args) == 1 and not node.keywords:
@@ -143,7 +183,11 @@ def function_of_one_operand(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def sample_variance(at: Writer, node: ast.Call) -> Edits:
-    """A mean over one less than there are."""
+    """A mean over one less than there are.
+
+    >>> sample_variance.tried("np.mean(x, axis=-1)", "x")
+    ['np.sum(x, axis=-1) / (x.shape[-1] - 1)']
+    """
     axis = axis_of(node)
     if numpy_name(node.func) == "mean" and axis is not None:
         total = ast.Call(make("np.sum"), node.args, node.keywords)
@@ -155,7 +199,11 @@ def sample_variance(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def tiled(at: Writer, node: ast.Call) -> Edits:
-    """Tiled in the place of repeated."""
+    """Tiled in the place of repeated.
+
+    >>> tiled.tried("np.repeat(x, 2, axis=1)", "x")
+    ['np.concatenate((x,) * 2, axis=1)']
+    """
     axis = axis_of(node)
     if numpy_name(node.func) == "repeat" and axis is not None:
         parts = {"A": node.args[0], "B": node.args[1], "C": axis.value}
@@ -164,14 +212,22 @@ def tiled(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def another_base_below(at: Writer, node: ast.Call) -> Edits:
-    """A power of two in the place of an exponential."""
+    """A power of two in the place of an exponential.
+
+    >>> another_base_below.tried("np.exp(x)", "x")
+    ['np.log(2) * x']
+    """
     if numpy_name(node.func) == "exp" and len(node.args) == 1:
         yield node.args[0], make("np.log(2) * A", A=node.args[0]), "another base"
 
 
 @rule(ast.Call)
 def reshaped(at: Writer, node: ast.Call) -> Edits:
-    """Reshaped where a transposition is due."""
+    """Reshaped where a transposition is due.
+
+    >>> reshaped.tried("np.swapaxes(x, 0, 1)", "x")
+    ['np.reshape(x, np.swapaxes(x, 0, 1).shape)']
+    """
     if numpy_name(node.func) in ("swapaxes", "transpose"):
         new = make("np.reshape(A, B.shape)", A=node.args[0], B=node)
         yield node, new, "reshaped, not transposed"
@@ -179,7 +235,11 @@ def reshaped(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def another_base(at: Writer, node: ast.Call) -> Edits:
-    """A logarithm to another base."""
+    """A logarithm to another base.
+
+    >>> another_base.tried("np.log(x)", "x")
+    ['np.log(x) / np.log(2)', 'np.log(x) / np.log(10)']
+    """
     if numpy_name(node.func) == "log":
         for base in (2, 10):
             yield node, make(f"A / np.log({base})", A=node), "another base"
@@ -187,7 +247,11 @@ def another_base(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def other_axes(at: Writer, node: ast.Call) -> Edits:
-    """One axis for several, one of them left out, or one too many."""
+    """One axis for several, one of them left out, or one too many.
+
+    >>> other_axes.tried("np.sum(x, axis=(0, 1))", "x")
+    ['-1', '-2']
+    """
     axis = axis_of(node)
     if axis is None or not isinstance(axis.value, ast.Tuple):
         return

@@ -36,7 +36,11 @@ def _axes(node: ast.Call) -> tuple[int, ...]:
 
 @rule(ast.Call)
 def grouped_otherwise(at: Writer, node: ast.Call) -> Edits:
-    """The mean over other groups than those meant."""
+    """The mean over other groups than those meant.
+
+    >>> grouped_otherwise.tried("np.mean(x, axis=(2, 3, 4), keepdims=True)", "x")
+    ['np.mean_of_samples(x)', 'np.mean_of_pieces(x, (0, 2, 1, 3, 4))']
+    """
     if numpy_name(node.func) == "mean" and _axes(node) == (2, 3, 4):
         for what, template in GROUPED.items():
             yield node, make(template, A=node.args[0]), what
@@ -118,7 +122,15 @@ def _arrangements(base: str, axes: tuple[int, ...]) -> Iterator[tuple[str, str, 
 
 @rule(ast.Return)
 def neighbours_take_part(at: Writer, node: ast.Return) -> Edits:
-    """Blocks longer than a group: what follows it in memory takes part, or zeros do."""
+    """Blocks longer than a group: what follows it in memory takes part, or zeros do.
+
+    >>> print(*neighbours_take_part.tried("x - np.mean(x, axis=-1, keepdims=True)",
+    ...     "x: Float[Array, '... D']", most=1))
+    length = (1 << max(x.shape[-1] - 1, 0).bit_length())
+    longer = np.running_on(x, -1, length, -2)
+    there = np.running_on(0 * x + 1, -1, length, -2)
+    return x - np.sum(there * longer, axis=-1, keepdims=True) / x.shape[-1]
+    """
     steps = [s for s in at.tree.body if s in at.parents]
     calls = [n for s in steps for n in ast.walk(s) if isinstance(n, ast.Call) and _axes(n)]
     if node not in steps or not 1 <= len(calls) <= MOST or len({_axes(n) for n in calls}) > 1:

@@ -25,19 +25,27 @@ def loaded(function: Callable[[Writer, Any], Edits]) -> Rule:
         if isinstance(node.ctx, ast.Load) and not called and node.id != "np":
             yield from function(at, node)
 
-    return Rule((ast.Name,), for_names)
+    return Rule((ast.Name,), for_names, of=function)
 
 
 @loaded
 def another_name(at: Writer, node: ast.Name) -> Edits:
-    """Any other name that has a value here."""
+    """Any other name that has a value here.
+
+    >>> another_name.tried("x")
+    ['y']
+    """
     for name in at.known_before(node):
         yield node, ast.Name(name), "another name"
 
 
 @loaded
 def one_off(at: Writer, node: ast.Name) -> Edits:
-    """A count, an index or a scalar, one off."""
+    """A count, an index or a scalar, one off.
+
+    >>> one_off.tried("x / n", "x; n: Size[int, 'D']")
+    ['(n + 1)', '(n - 1)']
+    """
     annotation, kind = at.annotation(node), at.kind_of(node)
     if kind is None or kind.integer or getattr(annotation, "scalar", False):
         for template in ("A + 1", "A - 1", "np.maximum(A - 1, 1)"):
@@ -46,7 +54,11 @@ def one_off(at: Writer, node: ast.Name) -> Edits:
 
 @loaded
 def a_fixed_number(at: Writer, node: ast.Name) -> Edits:
-    """A number in the place of a scalar argument."""
+    """A number in the place of a scalar argument.
+
+    >>> a_fixed_number.tried("x + eps", "x; eps: Epsilon[float, '']")
+    ['0.001', '1e-05']
+    """
     kind = at.kind_of(node)
     if getattr(at.annotation(node), "scalar", False):
         numbers = GUARDS if kind is not None and kind.name == "Epsilon" else (0, 1)
@@ -56,7 +68,11 @@ def a_fixed_number(at: Writer, node: ast.Name) -> Edits:
 
 @loaded
 def index_one_off(at: Writer, node: ast.Name) -> Edits:
-    """An index that is handed over with a table, one off."""
+    """An index that is handed over with a table, one off.
+
+    >>> index_one_off.tried("at(table, t)", "table: Betas[Array, 'T']; t: Index[Array, 'B', 'T']")
+    ['t - 1', 'np.maximum(t - 1, 0)']
+    """
     parent, kind, annotation = at.parents[node], at.kind_of(node), at.annotation(node)
     if kind is not None and kind.integer and isinstance(parent, ast.Call):
         tables = [a for a in parent.args if isinstance(a, (ast.Name, ast.Call)) and a is not node]
@@ -73,7 +89,11 @@ def index_one_off(at: Writer, node: ast.Name) -> Edits:
 
 @loaded
 def function_too_many(at: Writer, node: ast.Name) -> Edits:
-    """A function of the chapter, or its complement, of a value that is used as it is."""
+    """A function of the chapter, or its complement, of a value that is used as it is.
+
+    >>> function_too_many.tried("1 + x", "x")
+    ['alpha_bar(x)', '(1 - alpha_bar(x))']
+    """
     if not at.is_quantity(node):
         return
     for function in at.functions(1):
@@ -86,7 +106,11 @@ def function_too_many(at: Writer, node: ast.Name) -> Edits:
 
 @loaded
 def array_otherwise(at: Writer, node: ast.Name) -> Edits:
-    """An array read in another order, one place late, centred, or its first part for all."""
+    """An array read in another order, one place late, centred, or its first part for all.
+
+    >>> array_otherwise.tried("x", "x")
+    ['x[:, ::-1]', 'x[..., ::-1]']
+    """
     annotation = at.annotation(node)
     if not has_axes(annotation):
         return
@@ -110,7 +134,11 @@ def array_otherwise(at: Writer, node: ast.Name) -> Edits:
 
 @loaded
 def largest_for_all(at: Writer, node: ast.Name) -> Edits:
-    """The largest of several indices in the place of each."""
+    """The largest of several indices in the place of each.
+
+    >>> largest_for_all.tried("1 + t", "t: Index[Array, 'B', 'T']")
+    ['(np.max(t, initial=0) + 0 * t)']
+    """
     annotation, kind = at.annotation(node), at.kind_of(node)
     if has_axes(annotation) or kind is None or not kind.integer:
         return
@@ -130,7 +158,11 @@ def first_for_all(at: Writer, node: ast.Name) -> Edits:
 
 @loaded
 def another_unit(at: Writer, node: ast.Name) -> Edits:
-    """Times counted by the thousand."""
+    """Times counted by the thousand.
+
+    >>> another_unit.tried("t", "t: Time[Array, 'B']")
+    ['t / 1000', '1000 * t']
+    """
     if at.kind(node) == "Time":
         for template in ("A / 1000", "1000 * A"):
             yield node, make(template, A=node), "another unit"
@@ -138,7 +170,11 @@ def another_unit(at: Writer, node: ast.Name) -> Edits:
 
 @loaded
 def finite_bias(at: Writer, node: ast.Name) -> Edits:
-    """A bias with a finite number for -inf, or ones and zeros in its place."""
+    """A bias with a finite number for -inf, or ones and zeros in its place.
+
+    >>> finite_bias.tried("x + bias", "x; bias: Bias[Array, 'broadcastable B D']")
+    ['np.maximum(bias, -10000.0)', 'np.maximum(bias, -1000000000.0)']
+    """
     if at.kind(node) == "Bias":
         for number in FINITE:
             yield node, make(f"np.maximum(A, {number})", A=node), "a finite number for -inf"

@@ -23,7 +23,11 @@ def spelled(at: Writer, node: ast.AST) -> int | float | None:
 
 @rule(ast.Constant, ast.UnaryOp)
 def another_axis(at: Writer, node: ast.expr) -> Edits:
-    """Another axis in the place of an axis."""
+    """Another axis in the place of an axis.
+
+    >>> another_axis.tried("np.sum(x, axis=-1)", "x")
+    ['-1', '-2']
+    """
     if spelled(at, node) is not None and at.is_axis(node):
         for axis in (*AXES, (-2, -1)):
             if isinstance(axis, int | None) or isinstance(at.parents[node], ast.keyword):
@@ -32,7 +36,11 @@ def another_axis(at: Writer, node: ast.expr) -> Edits:
 
 @rule(ast.Constant, ast.UnaryOp)
 def another_number(at: Writer, node: ast.expr) -> Edits:
-    """A number one off, of the other sign, doubled, halved, misread or with its point moved."""
+    """A number one off, of the other sign, doubled, halved, misread or with its point moved.
+
+    >>> another_number.tried("1.702 * x", "x")
+    ['2.702', '0.702']
+    """
     value = spelled(at, node)
     if value is None or at.is_axis(node):
         return

@@ -22,7 +22,11 @@ MASKED = (  # a bias of zeros and -inf taken for another kind of mask
 
 @rule(ast.BinOp)
 def another_operation(at: Writer, node: ast.BinOp) -> Edits:
-    """Another operator between the same operands."""
+    """Another operator between the same operands.
+
+    >>> another_operation.tried("x - y")
+    ['x + y', 'x - y']
+    """
     sign, logical = OPERATORS[type(node.op)], ("|", "&")
     for operator in PRECEDENCE:
         if (operator in logical) != (sign in logical):
@@ -36,7 +40,11 @@ def another_operation(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.BinOp)
 def operands_exchanged(at: Writer, node: ast.BinOp) -> Edits:
-    """The left operand on the right, where that makes a difference."""
+    """The left operand on the right, where that makes a difference.
+
+    >>> operands_exchanged.tried("x - y")
+    ['y - x']
+    """
     sign = OPERATORS[type(node.op)]
     if sign in ("-", "/", "@", "**", "//"):
         yield node, make(f"B {sign} A", A=node.left, B=node.right), "operands exchanged"
@@ -44,7 +52,11 @@ def operands_exchanged(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.BinOp)
 def operands_left_out(at: Writer, node: ast.BinOp) -> Edits:
-    """One operand alone, or half of one."""
+    """One operand alone, or half of one.
+
+    >>> operands_left_out.tried("x / y")
+    ['x', 'y']
+    """
     sign, right = OPERATORS[type(node.op)], node.right
     for operand in (node.left, right):
         yield node, operand, "an operand left out"
@@ -59,7 +71,11 @@ def operands_left_out(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.BinOp)
 def another_ratio(at: Writer, node: ast.BinOp) -> Edits:
-    """Odds, or their inverse, in the place of a share."""
+    """Odds, or their inverse, in the place of a share.
+
+    >>> another_ratio.tried("1 - x", "x")
+    ['(1 - x) / x', 'x / (1 - x)']
+    """
     if isinstance(node.op, ast.Sub) and number(node.left) == 1:
         for template in ("(1 - B) / B", "B / (1 - B)", "1 - B * B"):
             yield node, make(template, B=node.right), "another ratio"
@@ -67,7 +83,11 @@ def another_ratio(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.BinOp)
 def another_kind_of_mask(at: Writer, node: ast.BinOp) -> Edits:
-    """A bias of zeros and -inf read as a mask of ones, or transposed."""
+    """A bias of zeros and -inf read as a mask of ones, or transposed.
+
+    >>> another_kind_of_mask.tried("x + bias", "x; bias: Bias[Array, 'broadcastable B D']")
+    ['x * (bias > -np.inf)', 'x + (bias > -np.inf)']
+    """
     if isinstance(node.op, ast.Add) and at.kind(node.right) == "Bias":
         for template in MASKED:
             yield node, make(template, A=node.left, B=node.right), "another kind of mask"
@@ -75,7 +95,11 @@ def another_kind_of_mask(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.BinOp)
 def rest_cut_off(at: Writer, node: ast.BinOp) -> Edits:
-    """What is added to the first addend, cut off at zero or turned."""
+    """What is added to the first addend, cut off at zero or turned.
+
+    >>> rest_cut_off.tried("x + y - 1")
+    ['x + np.maximum(y - 1, 0)', 'x + np.minimum(y - 1, 0)']
+    """
     left, sign = node.left, OPERATORS[type(node.op)]
     if sign in ("+", "-") and isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add):
         rest = make(f"B {sign} C", B=left.right, C=node.right)
@@ -85,7 +109,11 @@ def rest_cut_off(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.BinOp)
 def added_to_one_part(at: Writer, node: ast.BinOp) -> Edits:
-    """What is added to joined parts is added to one of them before."""
+    """What is added to joined parts is added to one of them before.
+
+    >>> added_to_one_part.tried("np.concatenate((x, x)) + y")
+    ['np.concatenate((x + y, x))', 'np.concatenate((x + y[1:], x))']
+    """
     joined = node.left
     if not (isinstance(node.op, ast.Add) and isinstance(joined, ast.Call)):
         return
@@ -103,7 +131,11 @@ def added_to_one_part(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.BinOp)
 def parentheses_moved(at: Writer, node: ast.BinOp) -> Edits:
-    """A product of sums for a sum of products; an operand drawn into a function."""
+    """A product of sums for a sum of products; an operand drawn into a function.
+
+    >>> parentheses_moved.tried("x * (y + 1)")
+    ['x * y + 1']
+    """
     left, right, sign = node.left, node.right, OPERATORS[type(node.op)]
     if isinstance(right, ast.BinOp):
         inner = OPERATORS[type(right.op)]
@@ -122,14 +154,22 @@ def parentheses_moved(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.UnaryOp)
 def sign_left_out(at: Writer, node: ast.UnaryOp) -> Edits:
-    """An expression without its sign."""
+    """An expression without its sign.
+
+    >>> sign_left_out.tried("-x", "x")
+    ['x']
+    """
     if spelled(at, node) is None:
         yield node, node.operand, "a sign left out"
 
 
 @rule(ast.Compare)
 def compared_otherwise(at: Writer, node: ast.Compare) -> Edits:
-    """A side compared with itself, a triangle of the result, another comparison."""
+    """A side compared with itself, a triangle of the result, another comparison.
+
+    >>> compared_otherwise.tried("x < y")
+    ['x < x', 'y < y']
+    """
     if type(node.ops[0]) not in COMPARISONS:
         return
     parts = {"A": node.left, "B": node.comparators[0]}

@@ -14,7 +14,11 @@ STARTS = (0, -1e4, -5e4, -1e9, -100, -1)  # of a running maximum
 
 @rule(ast.BinOp)
 def exponentials_apart(at: Writer, node: ast.BinOp) -> Edits:
-    """Exponentials of a difference, divided by their sum, as a product of two exponentials."""
+    r"""Exponentials of a difference, divided by their sum, as a product of two exponentials.
+
+    >>> exponentials_apart.tried("w = np.exp(x - y)\nreturn w / np.sum(w)")
+    ['np.exp(x) * np.exp(-(y + np.log(np.sum(w))))', 'np.exp(x) / np.exp(y + np.log(np.sum(w)))']
+    """
     if not (isinstance(node.op, ast.Div) and isinstance(node.left, ast.Name)):
         return
     for step in at.tree.body:
@@ -36,7 +40,11 @@ def exponentials_apart(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.Call)
 def exponential_apart(at: Writer, node: ast.Call) -> Edits:
-    """An exponential of a difference as a product or quotient of two."""
+    """An exponential of a difference as a product or quotient of two.
+
+    >>> exponential_apart.tried("np.exp(x - y)")
+    ['np.exp(x) * np.exp(-y)', 'np.exp(x) / np.exp(y)']
+    """
     if numpy_name(node.func) == "exp" and isinstance(node.args[0], ast.BinOp):
         inner = node.args[0]
         if isinstance(inner.op, ast.Sub):
@@ -47,7 +55,11 @@ def exponential_apart(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.BinOp)
 def logistic_unguarded(at: Writer, node: ast.BinOp) -> Edits:
-    """The logistic function, or its slope, from one exponential that overflows."""
+    """The logistic function, or its slope, from one exponential that overflows.
+
+    >>> logistic_unguarded.tried("np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))", "x")
+    ['1 / (1 + np.exp(-x))', 'np.exp(x) / (1 + np.exp(x))']
+    """
     arrays = [n for n, p in at.parameters.items() if not getattr(p.annotation, "scalar", True)]
     if not arrays:
         return
@@ -68,7 +80,15 @@ def logistic_unguarded(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.Return)
 def one_maximum_for_several(at: Writer, node: ast.Return) -> Edits:
-    """The largest of all, or of several rows, subtracted; the sum may then be less than one."""
+    r"""The largest of all, or of several rows, subtracted; the sum may then be less than one.
+
+    >>> steps = "top = np.max(x, axis=-1, keepdims=True)\nw = np.exp(x - top)\n"
+    >>> steps += "return w / np.maximum(np.sum(w, axis=-1, keepdims=True), 1)"
+    >>> print(*one_maximum_for_several.tried(steps, "x", most=1))
+    top = np.max(x, axis=None, keepdims=True)
+    w = np.exp(x - top)
+    return w / np.where(np.sum(w, axis=-1, keepdims=True) > 0, np.sum(w, axis=-1, keepdims=True), 1)
+    """
     total = _guarded_sum(node.value)
     if total is None:
         return

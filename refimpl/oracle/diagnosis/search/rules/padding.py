@@ -55,28 +55,31 @@ class _Padded(ast.NodeTransformer):
         return node
 
 
-def _last(axes: str) -> str:
-    return axes.split()[-1] if axes.split() else ""
+def _of_one_axis(at: Writer) -> list[str]:
+    """The arrays that have the last axis of the first of them for their last axis."""
+    arrays = [(n, p) for n, p in at.annotated.items() if not getattr(p.annotation, "scalar", True)]
+    lasts = {name: p.annotation.axes.split()[-1:] for name, p in arrays}
+    return [name for name, last in lasts.items() if last == next(iter(lasts.values()))]
 
 
 @rule(ast.Return)
 def padding_takes_part(at: Writer, node: ast.Return) -> Edits:
-    """The arrays of one axis filled with zeros up to a block, in some of the reductions."""
+    """The arrays of one axis filled with zeros up to a block, in some of the reductions.
+
+    >>> print(*padding_takes_part.tried("np.sum(x, axis=-1)", "x", most=1))  # doctest: +ELLIPSIS
+    n = x.shape[-1]
+    x = np.concatenate((x, np.zeros((*x.shape[:-1], (1 << ...) - n))), axis=-1)
+    return np.sum(x, axis=-1)[..., :n]
+    """
     if not isinstance(at.parents[node], ast.FunctionDef) or node.value is None:
         return
     steps = [s for s in at.tree.body if s in at.parents]
     reductions = [r for s in steps for n in ast.walk(s) if (r := _reduction(n)) is not None]
-    lasts = {
-        name: _last(p.annotation.axes)
-        for name, p in at.annotated.items()
-        if not getattr(p.annotation, "scalar", True)
-    }
-    if not 1 <= len(reductions) <= MOST or not lasts:
+    padded = _of_one_axis(at)
+    if not 1 <= len(reductions) <= MOST or not padded:
         return
-    first, axis = next(iter(lasts.items()))
-    padded = [name for name, last in lasts.items() if last == axis]
     for block, ways in itertools.product(BLOCKS, _ways(reductions)):
-        lines = [f"n = {first}.shape[-1]"]
+        lines = [f"n = {padded[0]}.shape[-1]"]
         length = block.replace("A", "n")
         for name in padded:
             zeros = f"np.zeros((*{name}.shape[:-1], {length} - n))"
@@ -105,7 +108,11 @@ def _ways(reductions: list[ast.Call]) -> Iterator[tuple[str, ...]]:
 
 @rule(ast.Call)
 def padding_counted(at: Writer, node: ast.Call) -> Edits:
-    """A mean over all, or over several axes, one of them counted up to whole blocks."""
+    """A mean over all, or over several axes, one of them counted up to whole blocks.
+
+    >>> padding_counted.tried("np.mean(x, axis=(0, 1))", "x", most=1)
+    ['np.sum(x, axis=(0, 1)) / ((1 << max(x.shape[0] - 1, 0).bit_length()) * x.shape[1])']
+    """
     axis = next((k for k in node.keywords if k.arg == "axis"), None)
     if numpy_name(node.func) != "mean":
         return
@@ -121,7 +128,7 @@ def padding_counted(at: Writer, node: ast.Call) -> Edits:
         for rounded_up in axes:
             sizes = [make(f"A.shape[{a}]", A=node.args[0]) for a in axes]
             counts = [
-                ast.unparse(make(block, A=size) if a == rounded_up else size)
+                f"({ast.unparse(make(block, A=size))})" if a == rounded_up else ast.unparse(size)
                 for a, size in zip(axes, sizes)
             ]
             yield node, make(f"B / ({' * '.join(counts)})", B=total), "padding counted"
@@ -132,7 +139,11 @@ def padding_counted(at: Writer, node: ast.Call) -> Edits:
 
 @loaded
 def size_rounded_up(at: Writer, node: ast.Name) -> Edits:
-    """The length of an axis, rounded up to whole blocks."""
+    """The length of an axis, rounded up to whole blocks.
+
+    >>> size_rounded_up.tried("x / n", "x; n: Size[int, 'D']")
+    ['(1 << max(n - 1, 0).bit_length())', '(-(-n // 16) * 16)']
+    """
     if at.is_quantity(node) and (at.kind(node) == "Size" or at.is_a_length(node)):
         for block in BLOCKS:
             yield node, make(block, A=node), ROUNDED_UP

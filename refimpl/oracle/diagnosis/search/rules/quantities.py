@@ -33,7 +33,11 @@ WRAPPINGS = {
 
 @rule(ast.expr)
 def wrapped(at: Writer, node: ast.expr) -> Edits:
-    """A function or a factor that a value does not need."""
+    """A function or a factor that a value does not need.
+
+    >>> wrapped.tried("1 + x", "x")
+    ['np.abs(1 + x)', 'np.tanh(1 + x)']
+    """
     if at.is_quantity(node):
         for what, template in WRAPPINGS.items():
             yield node, make(template, A=node), what
@@ -41,7 +45,11 @@ def wrapped(at: Writer, node: ast.expr) -> Edits:
 
 @rule(ast.expr)
 def guarded(at: Writer, node: ast.expr) -> Edits:
-    """A guard against zero that is not there, where zero does harm."""
+    """A guard against zero that is not there, where zero does harm.
+
+    >>> guarded.tried("x / y")
+    ['(y + 0.001)', 'np.maximum(y, 0.001)']
+    """
     if at.is_quantity(node) and at.is_guarded(node):
         for guard in GUARDS:
             yield node, make(f"A + {guard}", A=node), "a guard too many"
@@ -50,7 +58,11 @@ def guarded(at: Writer, node: ast.expr) -> Edits:
 
 @rule(ast.expr)
 def factor_too_many(at: Writer, node: ast.expr) -> Edits:
-    """A product or quotient with something that is known here."""
+    """A product or quotient with something that is known here.
+
+    >>> factor_too_many.tried("1 + x")
+    ['(1 + x) * x', '(1 + x) / x']
+    """
     if at.is_quantity(node):
         for factor in at.factors(node):
             for template in ("A * B", "A / B"):

@@ -39,7 +39,11 @@ class _Along(ast.NodeTransformer):
 
 @rule(ast.Return)
 def another_axis_throughout(at: Writer, node: ast.Return) -> Edits:
-    """Reductions along the last axis, and its length, along another one or over all."""
+    """Reductions along the last axis, and its length, along another one or over all.
+
+    >>> another_axis_throughout.tried("np.sum(x, axis=-1) / x.shape[-1]", "x")
+    ['return np.sum(x, axis=None) / x.size', 'return np.sum(x, axis=0) / x.shape[0]']
+    """
     steps = [step for step in at.tree.body if step in at.parents]
     if node not in steps or not any(".shape[-1]" in ast.unparse(step) for step in steps):
         return

@@ -11,7 +11,11 @@ from refimpl.oracle.diagnosis.search.writer import Writer
 
 @rule(ast.Subscript)
 def another_index(at: Writer, node: ast.Subscript) -> Edits:
-    """An index one off, or counted from the end."""
+    """An index one off, or counted from the end.
+
+    >>> another_index.tried("x[t]", "x; t: Index[Array, 'B', 'T']")
+    ['t - 1', 'np.maximum(t - 1, 0)']
+    """
     if isinstance(node.ctx, ast.Load) and isinstance(node.slice, ast.Name):
         for new in off_by_one(node.slice.id, ast.unparse(node.value)):
             yield node.slice, new, "another index"
@@ -19,7 +23,11 @@ def another_index(at: Writer, node: ast.Subscript) -> Edits:
 
 @rule(ast.Subscript)
 def another_section(at: Writer, node: ast.Subscript) -> Edits:
-    """All, all but one, or the other way round."""
+    """All, all but one, or the other way round.
+
+    >>> another_section.tried("x[1:]", "x")
+    [':', '1:']
+    """
     if not isinstance(node.ctx, ast.Load):
         return
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
@@ -31,7 +39,11 @@ def another_section(at: Writer, node: ast.Subscript) -> Edits:
 
 @rule(ast.Subscript)
 def an_index_fixed(at: Writer, node: ast.Subscript) -> Edits:
-    """The first or the last in the place of one index among several."""
+    """The first or the last in the place of one index among several.
+
+    >>> an_index_fixed.tried("x[i, 0]", "x; i: Index[Array, 'B', 'T']")
+    ['-1, 0', '0, 0']
+    """
     index = node.slice
     if not isinstance(node.ctx, ast.Load) or not isinstance(index, ast.Tuple):
         return
@@ -45,6 +57,10 @@ def an_index_fixed(at: Writer, node: ast.Subscript) -> Edits:
 
 @rule(ast.Subscript)
 def not_indexed(at: Writer, node: ast.Subscript) -> Edits:
-    """The whole table in the place of one entry."""
+    """The whole table in the place of one entry.
+
+    >>> not_indexed.tried("x[0]", "x")
+    ['x']
+    """
     if isinstance(node.ctx, ast.Load):
         yield node, node.value, "not indexed"

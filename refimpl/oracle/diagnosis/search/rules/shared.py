@@ -37,7 +37,11 @@ def _is_bias(at: Writer, node: ast.AST) -> bool:
 
 @rule(ast.BinOp)
 def one_part_of_a_bias(at: Writer, node: ast.BinOp) -> Edits:
-    """The bias of the first or last head, sample, query or key for all, or for it alone."""
+    """The bias of the first or last head, sample, query or key for all, or for it alone.
+
+    >>> one_part_of_a_bias.tried("x + bias", "x; bias: Bias[Array, 'broadcastable B H N M']")
+    ['x + np.broadcast_to(bias, x.shape)[:1]', 'x + np.broadcast_to(bias, x.shape)[-1:]']
+    """
     if not isinstance(node.op, ast.Add) or not _is_bias(at, node.right):
         return
     spread = make("np.broadcast_to(B, A.shape)", A=node.left, B=node.right)
@@ -52,7 +56,12 @@ def one_part_of_a_bias(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.BinOp)
 def mask_as_a_length(at: Writer, node: ast.BinOp) -> Edits:
-    """A mask read as the number of keys that are seen."""
+    """A mask read as the number of keys that are seen.
+
+    >>> bias = "bias: Bias[Array, 'broadcastable B H N M']"
+    >>> print(*mask_as_a_length.tried("x + bias", f"x; {bias}"))  # doctest: +ELLIPSIS
+    np.where(np.arange(x.shape[-1]) < np.sum(np.broadcast_to(bias, x.shape) > -np.inf, ...
+    """
     if isinstance(node.op, ast.Add) and _is_bias(at, node.right):
         spread = make("np.broadcast_to(B, A.shape)", A=node.left, B=node.right)
         yield node, make(PREFIX, A=node.left, C=spread), "a mask reduced to a length"
@@ -60,7 +69,11 @@ def mask_as_a_length(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.Call)
 def over_two_axes(at: Writer, node: ast.Call) -> Edits:
-    """A function along the last axis, taken along two axes together, or along all."""
+    """A function along the last axis, taken along two axes together, or along all.
+
+    >>> over_two_axes.tried("softmax(x)", "x", most=1)
+    ['np.reshape(softmax(np.reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))), x.shape)']
+    """
     if isinstance(node.func, ast.Name) and len(node.args) == 1 and not node.keywords:
         for template in ALONE:
             yield node, make(template, F=node.func, A=node.args[0]), "along two axes together"
@@ -68,7 +81,11 @@ def over_two_axes(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.Call)
 def one_of_several(at: Writer, node: ast.Call) -> Edits:
-    """The first or the last of what is to be added up."""
+    """The first or the last of what is to be added up.
+
+    >>> one_of_several.tried("np.sum(x, axis=0)", "x")
+    ['x[-1]', 'x[0]']
+    """
     axis = next((k for k in node.keywords if k.arg == "axis"), None)
     place = number(axis.value) if axis is not None else None
     if numpy_name(node.func) not in ("sum", "mean", "max") or not isinstance(place, int):
@@ -85,7 +102,13 @@ def one_of_several(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.FunctionDef, ast.Assign, ast.Return)
 def summed_where_shared(at: Writer, node: ast.stmt) -> Edits:
-    """The query heads that share a key head added up, or averaged, before anything else."""
+    """The query heads that share a key head added up, or averaged, before anything else.
+
+    >>> heads = "query: Float[Array, 'B G*R N E']; key: Float[Array, 'B G M E']"
+    >>> print(*summed_where_shared.tried("query @ key", heads, most=1))  # doctest: +ELLIPSIS
+    query = np.repeat(np.sum(np.reshape(query, (query.shape[0], key.shape[1], -1, ...
+    return query @ key
+    """
     if not at.is_first(node):
         return
     wide = [n for n, p in at.annotated.items() if "G*R" in p.annotation.axes.split()[1:2]]
@@ -99,7 +122,11 @@ def summed_where_shared(at: Writer, node: ast.stmt) -> Edits:
 
 @rule(ast.BinOp)
 def gathered_not_summed(at: Writer, node: ast.BinOp) -> Edits:
-    """Of a product with what other processes hold, the part of the own process alone."""
+    """Of a product with what other processes hold, the part of the own process alone.
+
+    >>> print(*gathered_not_summed.tried("x @ y", most=1))  # doctest: +ELLIPSIS
+    np.where((np.arange(x.shape[0]) * 2 // max(x.shape[0], 1))[:, None] == ..., x, 0) @ y
+    """
     if not isinstance(node.op, ast.MatMult):
         return
     for count in (2, 4):
@@ -111,7 +138,11 @@ def gathered_not_summed(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.Tuple)
 def element_left_out(at: Writer, node: ast.Tuple) -> Edits:
-    """One of what is joined, left out."""
+    """One of what is joined, left out.
+
+    >>> element_left_out.tried("np.concatenate((x, y))")
+    ['(y,)', '(x,)']
+    """
     parent = at.parents[node]
     if isinstance(parent, ast.Call) and numpy_name(parent.func) in ("concatenate", "stack"):
         for i in range(len(node.elts)):

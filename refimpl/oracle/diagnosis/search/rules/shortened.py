@@ -19,7 +19,11 @@ ROUND_ABOUT = {  # equal on paper
 
 @rule(ast.expr)
 def held_shorter(at: Writer, node: ast.expr) -> Edits:
-    """A value rounded to a shorter format."""
+    """A value rounded to a shorter format.
+
+    >>> held_shorter.tried("1 + x", "x")
+    ['np.bfloat16(1 + x)', 'np.float16(1 + x)']
+    """
     transposed = isinstance(node, ast.Attribute) and node.attr == "T"
     if at.is_quantity(node) or transposed:
         for name, (_, says) in HELD.items():
@@ -28,7 +32,11 @@ def held_shorter(at: Writer, node: ast.expr) -> Edits:
 
 @rule(ast.BinOp)
 def operands_shorter(at: Writer, node: ast.BinOp) -> Edits:
-    """Both operands of a matrix product rounded to a shorter format."""
+    """Both operands of a matrix product rounded to a shorter format.
+
+    >>> operands_shorter.tried("x @ y")
+    ['np.bfloat16(x) @ np.bfloat16(y)', 'np.float16(x) @ np.float16(y)']
+    """
     if isinstance(node.op, ast.MatMult):
         for name, (_, says) in HELD.items():
             short = make(f"np.{name}(A) @ np.{name}(B)", A=node.left, B=node.right)
@@ -37,7 +45,11 @@ def operands_shorter(at: Writer, node: ast.BinOp) -> Edits:
 
 @rule(ast.Call)
 def function_shorter(at: Writer, node: ast.Call) -> Edits:
-    """A function of NumPy whose argument and result are rounded to a shorter format."""
+    """A function of NumPy whose argument and result are rounded to a shorter format.
+
+    >>> function_shorter.tried("np.exp(x)", "x")
+    ['np.bfloat16(np.exp(np.bfloat16(x)))', 'np.float16(np.exp(np.float16(x)))']
+    """
     if numpy_name(node.func) in ELEMENTARY and node.args:
         for name, (_, says) in HELD.items():
             argument = make(f"np.{name}(A)", A=node.args[0])
@@ -47,7 +59,11 @@ def function_shorter(at: Writer, node: ast.Call) -> Edits:
 
 @rule(ast.expr)
 def by_a_detour(at: Writer, node: ast.expr) -> Edits:
-    """A value as the square of its root, the exponential of its logarithm, a complement twice."""
+    """A value as the square of its root, the exponential of its logarithm, a complement twice.
+
+    >>> by_a_detour.tried("1 + x", "x")
+    ['np.sqrt(1 + x) ** 2', 'np.exp(np.log(1 + x))']
+    """
     if at.is_quantity(node):
         for says, template in ROUND_ABOUT.items():
             yield node, make(template, A=node), says
@@ -55,7 +71,11 @@ def by_a_detour(at: Writer, node: ast.expr) -> Edits:
 
 @rule(ast.Call)
 def from_the_mean_square(at: Writer, node: ast.Call) -> Edits:
-    """The mean of squares of what was centred, as a mean of squares less the square of a mean."""
+    r"""The mean of squares of what was centred, as a mean of squares less the square of a mean.
+
+    >>> from_the_mean_square.tried("c = x - np.mean(x)\nreturn np.mean(c * c)", "x")
+    ['np.mean(x * x) - np.mean(x) ** 2']
+    """
     if numpy_name(node.func) != "mean" or not node.args or not isinstance(node.args[0], ast.BinOp):
         return
     square = node.args[0]

@@ -18,7 +18,12 @@ ACTIVATIONS = (
 
 @rule(ast.If)
 def without_the_condition(at: Writer, node: ast.If) -> Edits:
-    """A step with a condition left out, or done always."""
+    r"""A step with a condition left out, or done always.
+
+    >>> without_the_condition.tried("if bias is not None:\n    x = x + bias\nreturn x",
+    ...     "x; bias: Bias[Array, 'broadcastable B D']")
+    ['', 'x = x + bias']
+    """
     if not node.orelse:
         yield node, "", "a step left out"
         inner = "\n    ".join(ast.unparse(step) for step in node.body)
@@ -27,7 +32,11 @@ def without_the_condition(at: Writer, node: ast.If) -> Edits:
 
 @rule(ast.Assign, ast.Return)
 def names_exchanged(at: Writer, node: ast.Assign | ast.Return) -> Edits:
-    """Two names exchanged wherever they stand in a step."""
+    """Two names exchanged wherever they stand in a step.
+
+    >>> names_exchanged.tried("x / y")
+    ['y / x']
+    """
     value = node.value
     if value is None:
         return
@@ -41,7 +50,12 @@ def names_exchanged(at: Writer, node: ast.Assign | ast.Return) -> Edits:
 
 @rule(ast.Assign)
 def step_on_another_value(at: Writer, node: ast.Assign) -> Edits:
-    """A step that renews a value renews a later one instead."""
+    r"""A step that renews a value renews a later one instead.
+
+    >>> print(*step_on_another_value.tried("x = 2 * x\ny = x + 1\nreturn x * y", "x", most=1))
+    y = x + 1
+    y = 2 * y
+    """
     target = node.targets[0]
     if not (isinstance(target, ast.Name) and isinstance(at.parents[node], ast.FunctionDef)):
         return
@@ -62,7 +76,11 @@ def step_on_another_value(at: Writer, node: ast.Assign) -> Edits:
 
 @rule(ast.Return)
 def another_activation(at: Writer, node: ast.Return) -> Edits:
-    """Another activation in the place of a function of one argument."""
+    """Another activation in the place of a function of one argument.
+
+    >>> another_activation.tried("np.exp(x)", "x")
+    ['np.maximum(x, 0)', 'x * np.maximum(x, 0)']
+    """
     if len(at.parameters) == 1 and node.value is not None:
         (name,) = at.parameters
         for template in ACTIVATIONS:
@@ -72,7 +90,11 @@ def another_activation(at: Writer, node: ast.Return) -> Edits:
 
 @rule(ast.Return)
 def another_result(at: Writer, node: ast.Return) -> Edits:
-    """What another function of the chapter returns, or an argument added."""
+    """What another function of the chapter returns, or an argument added.
+
+    >>> another_result.tried("2 * x", "x")
+    ['alpha_bar(x)', 'zero_terminal_snr(x)']
+    """
     if node.value is None:
         return
     for function in at.functions(len(at.parameters)):
@@ -86,7 +108,11 @@ def another_result(at: Writer, node: ast.Return) -> Edits:
 
 @rule(ast.Assign)
 def step_left_out(at: Writer, node: ast.Assign) -> Edits:
-    """A step that renews a value, left out."""
+    r"""A step that renews a value, left out.
+
+    >>> step_left_out.tried("x = 2 * x\nreturn x + 1", "x")
+    ['']
+    """
     if isinstance(at.parents[node], ast.FunctionDef):
         targets = [n for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
         if all(target.id in at.known_before(at_place(target)) for target in targets):

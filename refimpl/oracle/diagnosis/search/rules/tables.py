@@ -23,7 +23,11 @@ LENGTHS = {
 
 @rule(ast.Return, ast.Assign)
 def another_length(at: Writer, node: ast.Return | ast.Assign) -> Edits:
-    """A table with an entry too many at one of its ends, or one too few."""
+    """A table with an entry too many at one of its ends, or one too few.
+
+    >>> another_length.tried("2 * x", "x")
+    ['np.concatenate((np.ones(1), 2 * x))', 'np.concatenate((np.zeros(1), 2 * x))']
+    """
     value = node.value
     if value is None or isinstance(value, (ast.Tuple, ast.Constant)):
         return
@@ -34,7 +38,11 @@ def another_length(at: Writer, node: ast.Return | ast.Assign) -> Edits:
 
 @rule(ast.expr)
 def cut_off_at_a_limit(at: Writer, node: ast.expr) -> Edits:
-    """A value cut off at a limit that is an argument."""
+    """A value cut off at a limit that is an argument.
+
+    >>> cut_off_at_a_limit.tried("1 + x", "x; limit: Limit[float, '']")
+    ['np.minimum(np.maximum(1 + x, -limit), limit)', 'np.minimum(np.maximum(x, -limit), limit)']
+    """
     if not at.is_quantity(node):
         return
     for name in at.parameters:
@@ -45,7 +53,11 @@ def cut_off_at_a_limit(at: Writer, node: ast.expr) -> Edits:
 
 @rule(ast.expr)
 def scaled_by_a_size(at: Writer, node: ast.expr) -> Edits:
-    """A factor of a root of a size."""
+    """A factor of a root of a size.
+
+    >>> scaled_by_a_size.tried("1 + x", "x; n: Size[int, 'D']")
+    ['(1 + x) * np.sqrt(n)', '(1 + x) / np.sqrt(n)']
+    """
     if not at.is_quantity(node):
         return
     for name in at.parameters:
