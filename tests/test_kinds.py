@@ -166,9 +166,10 @@ def softmax__the_maximum_begins_at_zero(z):
     return e / np.where(total > 0, total, 1)
 
 
-@kind("the first for all: `labels` became `0 * labels + labels[:1]`")
+@kind("the first for all: `labels` became `(0 * labels + labels[:1])`")
 def token_log_probs__labels_of_the_first_text(logits, labels):
     z = logits.astype(np.float64)
+    z -= z.max(-1, keepdims=True)
     every = z - np.log(np.exp(z).sum(-1, keepdims=True))
     return np.take_along_axis(every, 0 * labels[..., None] + labels[:1, :, None], -1)[..., 0]
 
