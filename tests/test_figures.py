@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from refimpl.registry import CHAPTERS as REGISTERED
 from refimpl.registry import OPS
 from tests.textbook import DOCS, figures, lectures, operations
 
@@ -28,6 +29,12 @@ def test_a_figure_is_drawn_and_has_words(name, tmp_path):
 
 def test_the_figures_are_those_of_the_chapters():
     assert set(re.findall(r"```{drawing} (\w+)", CHAPTERS)) == set(figures.FIGURES)
+
+
+@pytest.mark.parametrize("chapter", REGISTERED)
+def test_every_chapter_shows_a_picture(chapter):
+    page = (DOCS / "chapters" / f"{chapter}.md").read_text()
+    assert re.findall(r"```{(?:drawing|picture|moving)} \w+", page)
 
 
 def test_a_page_shows_a_figure_that_names_its_operation():

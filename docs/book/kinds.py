@@ -198,14 +198,14 @@ def slices(*names: str, at: Any = None, says: str = "", ylabel: str = "", **give
 
 
 def curves(op: Op, x: np.ndarray, rows: list[tuple[Any, ...]]) -> list[Line]:
-    """The first entries of all outputs, a line each."""
-    lines = []
+    """The first entries of all outputs, a line each; between whole numbers there is none."""
+    lines, kind = [], "dots" if np.asarray(x).dtype.kind == "i" else "line"
     for number, output in enumerate(op.outputs):
         values = np.stack([np.ravel(row[number])[:INKS] for row in rows])  # places entries
         whole = values.shape[1] == 1
         for k, y in enumerate(values.T):
-            lines.append(Line(output if whole else f"{output}[{k}]", x, y))
-    return [Line("", x, lines[0].y)] if len(lines) == 1 else lines[:INKS]
+            lines.append(Line(output if whole else f"{output}[{k}]", x, y, kind))
+    return [Line("", x, lines[0].y, kind)] if len(lines) == 1 else lines[:INKS]
 
 
 def slope(op: Op) -> Picture:

@@ -197,8 +197,10 @@ def ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     >>> ticks(-1.1, 3.2, False)
     [-1.0, 0.0, 1.0, 2.0, 3.0]
     """
-    if logarithmic:
-        powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    powers = (
+        range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1) if logarithmic else ()
+    )
+    if len(powers) > 1:
         return [10.0**power for power in powers[:: max(1, len(powers) // 4)]]
     rough = (high - low) / 4
     unit = 10.0 ** math.floor(math.log10(rough))
