@@ -28,6 +28,7 @@ from docs.book.operations import (
     sections,
     title,
 )
+from docs.book.plots import Picture
 from refimpl.axes import AXES
 from refimpl.registry import CHAPTERS, OPS
 
@@ -76,15 +77,19 @@ class Drawing(Directive):
 
 
 class PictureOf(Directive):
-    """The picture that an operation's own text draws, in the page itself."""
+    """Pictures that operations' own texts draw, in the page itself."""
 
     required_arguments = 1
+    optional_arguments = 3
 
     def run(self) -> list[nodes.Node]:
-        """Panels that wrap, and a caption."""
-        drawn = pictures.picture(OPS[self.arguments[0]])
-        figure = nodes.figure("", nodes.raw("", drawn.html, format="html"), classes=["drawing"])
-        (words,) = parse(self, [drawn.caption])
+        """Panels that wrap, and the caption of the first, which then speaks of all."""
+        drawn = [pictures.picture(OPS[name]) for name in self.arguments]
+        panels = Picture(tuple(panel for one in drawn for panel in one.panels), drawn[0].caption)
+        figure = nodes.figure("", nodes.raw("", panels.html, format="html"), classes=["drawing"])
+        first, *others = [f"`{name}`" for name in self.arguments]
+        names = " and ".join([", ".join([first, *others[:-1]]), *others[-1:]])
+        (words,) = parse(self, [panels.caption.replace(first, names)])
         figure += nodes.caption("", "", *words.children)
         return [figure]
 

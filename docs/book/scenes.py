@@ -132,12 +132,11 @@ def in_the_plane(says: str = "", **given: Any) -> Drawing:
 
 def told(op: Op, pointed: bool) -> str:
     """What the picture of a step shows."""
-    what = "the direction that" if pointed else "where"
-    verb = "returns" if pointed else "leads"
+    what = "the direction that comes out of" if pointed else "the step of"
     return (
         f"Samples in the plane; in grey, the five bumps of which clean ones are drawn. The thick "
-        f"arrow is {what} `{op.name}` {verb}, from the predictions of a network that knows the "
-        "bumps (thin arrows and dots)."
+        f"arrow is {what} `{op.name}`, from the predictions of a network that knows the bumps "
+        "(thin arrows and dots)."
     )
 
 
