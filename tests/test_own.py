@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -414,6 +417,39 @@ def test_cases_of_a_page_are_exported_as_golden_vectors_are(folder, capsys):
     given = {name: np.float32(x) for name, x in read.inputs.items()}
     off = np.abs(gated(**given) - read.expected["result"])
     assert np.all(off <= read.allowed["float32"]["result"])
+
+
+def test_an_installed_chapter_is_listed_judged_and_exported_beside_ours(folder):
+    about = folder / "site" / "theirs-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[refimpl.chapters]\ntheirs = thirds\n")
+    (folder / "site" / "thirds.py").write_text(
+        "import refimpl\nimport numpy as np\n"
+        "def third(x): return x / 3\n"
+        "OPS = [refimpl.operation(third, example={'x': np.float32([1, -2])})]\n"
+    )
+    (folder / "mine.py").write_text("import numpy as np\ndef third(x): return x / np.float32(3)\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "site"), *sys.path])}
+    said = [
+        subprocess.run(
+            [sys.executable, "-m", "refimpl", *words.split()],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        for words in (
+            "list",
+            "verify mine.py --profile quick",
+            "vectors export out --op third --op silu",
+        )
+    ]
+    assert [done.returncode for done in said] == [0, 0, 0], said[-1].stderr
+    assert "third" in said[0].stdout
+    assert "1 operations" in said[1].stdout
+    assert json.loads((folder / "out" / "third.json").read_text())["cases"]
+    assert (folder / "out" / "layers" / "silu.json").exists()
 
 
 def test_junit_and_html_tell_of_operations_of_a_page(folder, capsys):

@@ -64,6 +64,7 @@ def run_vectors_export(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     from refimpl.oracle.vectors import golden
+    from refimpl.own import OwnOp
     from refimpl.registry import find
 
     if options.large:
@@ -77,11 +78,12 @@ def _export(options: argparse.Namespace) -> int:
     brought = bring_chapters(options)
     for name in options.ops:
         find(name)
-    if brought:
-        count = sum(_export_own(options.dir, name) for name in options.ops or brought)
-        print(f"{count} cases written to {options.dir}")
-        return CONFORMS
-    count = golden.export(options.dir, options.format, tuple(options.ops))
+    named = options.ops or brought
+    own = [name for name in named if name in brought or isinstance(find(name), OwnOp)]
+    count = sum(_export_own(options.dir, name) for name in own)
+    if not named or len(own) < len(named):
+        golden_ones = tuple(name for name in named if name not in own)
+        count += golden.export(options.dir, options.format, golden_ones)
     print(f"{count} cases written to {options.dir}")
     return CONFORMS
 
