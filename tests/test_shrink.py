@@ -16,6 +16,7 @@ import pytest
 import refimpl
 from refimpl.op import DomainError
 from refimpl.oracle.cases.drawn import Case, generate
+from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.shrink import SameCause, computing, numbers, small_sizes, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, line_of
 from refimpl.oracle.judging.judge import expect, judge
@@ -70,7 +71,7 @@ def judged(tmp_path, source, op="silu", **options):
 @pytest.mark.parametrize("name", SHRUNK)
 def test_the_smallest_input_is_small_and_shows_the_same_cause(name):
     op, edit = mistake(name)
-    same = SameCause(op, answering(op, op.edited(edit)), FLOAT32, op.edited(edit))
+    same = SameCause(Evidence(op, "float32", ask=answering(op, op.edited(edit))), op.edited(edit))
     case = smallest(op, "float32", same)
     assert case is not None
     assert numbers(case) <= 12
@@ -81,7 +82,7 @@ def test_a_schedule_of_a_thousand_steps_shrinks_to_a_few():
     op, edit = mistake("q_posterior/log-of-zero")
     assert any(len(case.inputs["betas"]) == 1000 for case in generate(op, "float32", 0))
     ask = answering(op, op.edited(edit))
-    case = smallest(op, "float32", SameCause(op, ask, FLOAT32, op.edited(edit)))
+    case = smallest(op, "float32", SameCause(Evidence(op, "float32", ask=ask), op.edited(edit)))
     assert case is not None
     assert len(case.inputs["betas"]) <= 3
 
@@ -91,15 +92,17 @@ def test_an_input_with_another_cause_is_not_the_same():
     other = op.edited(mistake("silu/rectifier")[1])
     ask = answering(op, op.edited(edit))
     case = Case("silu", "float32", "0", "", {"x": np.array([-1.0])})
-    assert SameCause(op, ask, FLOAT32, op.edited(edit))(case)
-    assert not SameCause(op, ask, FLOAT32, other)(case)
-    assert SameCause(op, ask, FLOAT32, None)(case)
+    assert SameCause(Evidence(op, "float32", ask=ask), op.edited(edit))(case)
+    assert not SameCause(Evidence(op, "float32", ask=ask), other)(case)
+    assert SameCause(Evidence(op, "float32", ask=ask), None)(case)
 
 
 def test_what_conforms_has_no_smallest_failing_input():
     op = OPS["softmax"]
     ask = answering(op, op.text)
-    assert not any(SameCause(op, ask, FLOAT32)(case) for case in generate(op, "float32", 20))
+    assert not any(
+        SameCause(Evidence(op, "float32", ask=ask))(case) for case in generate(op, "float32", 20)
+    )
 
 
 def test_the_spaces_begin_with_the_fewest_numbers_and_keep_their_room():

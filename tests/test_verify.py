@@ -196,12 +196,12 @@ def test_a_session_is_started_again_after_a_death(tmp_path):
 
 
 def test_only_a_cause_with_a_name_can_be_allowed():
-    listed = Finding("silu", "float32", status="deviates", causes=[{"id": "silu/slope"}])
+    listed = Finding("silu", "float32", status="deviates", causes=[Cause("mistake", "silu/slope")])
     unlisted = Finding("silu", "float32", status="deviates", causes=[Cause("mistake", "unlisted")])
     report = Report("mine.py", allowed=frozenset({"silu/slope", "unlisted", ""}))
     assert report.allows(listed)
     assert not report.allows(unlisted)
-    crashed = Finding("silu", "float32", status="crashes", causes=[{"id": "silu/slope"}])
+    crashed = Finding("silu", "float32", status="crashes", causes=[Cause("mistake", "silu/slope")])
     assert not report.allows(crashed)
 
 
