@@ -14,6 +14,7 @@ import pytest
 from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, expect
+from refimpl.oracle.reports.text import verdict, word
 from refimpl.oracle.runs.op_run import OpRun
 from refimpl.oracle.runs.verify import find_case, replay, verify
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
@@ -417,3 +418,13 @@ def test_elements_without_a_bound_are_counted_and_nothing_else_is_no_success():
     nothing = tried(everywhere)
     assert (nothing.unbounded, nothing.status) == (size, "unsupported")
     assert not Report("mine.py", findings=[nothing]).conforms
+
+
+def test_a_run_that_stopped_before_its_first_answer_is_not_said_to_conform():
+    report = Report("mine.py", findings=[Finding("silu", "float32", complete=False)])
+    report.complete = False
+    assert word(report) == "not judged"
+    assert "stopped before its end" in verdict(report)
+    report.findings = [Finding("silu", "float32", 3)]
+    assert word(report) == "conforms"
+    assert "stopped before its end" in verdict(report)

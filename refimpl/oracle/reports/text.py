@@ -84,7 +84,8 @@ def word(report: Report) -> str:
     """The verdict on a target: `conforms`, `deviates`, or `not judged` where too little was."""
     if report.wrong:
         return "deviates"
-    return "not judged" if report.unjudged or not report.findings else "conforms"
+    judged = any(finding.judged for finding in report.findings)
+    return "conforms" if judged and not report.unjudged else "not judged"
 
 
 def share(finding: Finding) -> str:
@@ -118,6 +119,8 @@ def counts(report: Report) -> str:
         parts.append(f"{counts['too few']} with too few cases")
     if report.findings:
         parts.append(share(merge(report.findings)))
+    if not report.complete:
+        parts.append("stopped before its end")
     return ", ".join(parts)
 
 
