@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 
 from refimpl.registry import CHAPTERS, OPS
@@ -41,6 +43,10 @@ def test_a_page_keeps_the_order(op):
     for edit in (*op.mistakes, *op.dialects, *op.lossy):
         assert f":::{{folded}} {edit.id}\n" in page
     assert page.count("\n- **L") == len(op.laws)
+
+
+def test_a_heading_is_linked_to_by_its_words_alone():
+    assert doctest.testmod(operations).failed == 0
 
 
 def test_every_gradient_is_derived_somewhere():

@@ -307,12 +307,21 @@ def golden(op: Op) -> list[str]:
     ]
 
 
+def place(heading: str) -> str:
+    """The name of a heading in an address, as Sphinx makes it.
+
+    >>> place("Convolutions, and changes of size")
+    'convolutions-and-changes-of-size'
+    """
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
 def derivation(name: str) -> str:
     """Where the page of derivations treats a gradient."""
     for section in (HERE / "gradients.md").read_text().split("\n## ")[1:]:
         heading = section.partition("\n")[0]
         if f"`{name}`" in section:
-            return f"[{heading}](../gradients.md#{heading.lower().replace(' ', '-')})"
+            return f"[{heading}](../gradients.md#{place(heading)})"
     return "[the general rule](../gradients.md)"
 
 
@@ -382,7 +391,7 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
         ("Exercise", exercise(op)),
     ]
     parts = [(heading, content) for heading, content in parts if content]
-    links = [f"[{heading}](#{heading.lower().replace(' ', '-')})" for heading, _ in parts[1:]]
+    links = [f"[{heading}](#{place(heading)})" for heading, _ in parts[1:]]
     lines = [
         *("---", "hide-toc: true", "---", ""),
         f"# `{op.name}`",
