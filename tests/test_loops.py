@@ -97,4 +97,4 @@ def test_loops_by_hand_conform(findings):
 @pytest.mark.parametrize("name", WRONG)
 def test_a_planted_mistake_of_a_loop_is_named(name, findings):
     (found,) = findings[name]
-    assert found.causes[0]["id"] == name
+    assert found.causes[0].id == name
