@@ -144,9 +144,9 @@ def test_outputs_that_no_edit_gives_are_given_up(form):
 def test_the_budget_ends_the_search():
     op, implementation = op_of("attention"), BEYOND["attention__soft_capped"]
     seen = seen_by(op, implementation)
-    start = time.monotonic()
+    start = time.process_time()
     assert not explain(Evidence(op, "float32", seen), budget_s=0.2)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("name", OPS)
