@@ -404,6 +404,16 @@ def splash_hidden_row() -> Iterator[Pair]:
     yield "a row that sees none of two keys, whose values are 1", float(hidden), 0.0
 
 
+def compiled_expm1() -> Iterator[Pair]:
+    """torch.compile on CPUs: expm1, and so ELU and SELU, is exp(x) - 1."""
+    import torch
+
+    x = torch.full((64,), -1e-5)
+    for name, function in (("expm1", torch.expm1), ("elu", torch.nn.functional.elu)):
+        compiled = torch.compile(function)(x)[0].item()
+        yield f"{name} of -1e-5, compiled", f"{compiled:.6g}", f"{np.expm1(-1e-5):.6g}"
+
+
 FOUND = {
     function.__name__: function
     for function in (
@@ -419,6 +429,7 @@ FOUND = {
         lp_normalization,
         column,
         nearest_factor,
+        compiled_expm1,
         flow_shifted_twice,
         jax_attention,
         tensorflow_gelu,
