@@ -114,6 +114,10 @@ PAIRS = {
         lambda x: np.clip(x / 6 + 0.5, 0, 1),
         lambda x: np.minimum(np.maximum((x + 3) / 6, 0), 1),
     ),
+    "half of a sum, or one term and half of the way to the other": (
+        lambda x: (3 * x[:, 1:] - x[:, :-1]) / 2,
+        lambda x: x[:, 1:] + (x[:, 1:] - x[:, :-1]) / 2,
+    ),
     "a leaky rectifier": (
         lambda x: np.where(x > 0, x, 0.01 * x),
         lambda x: np.maximum(x, 0) + 0.01 * np.minimum(x, 0),

@@ -170,9 +170,9 @@ def vq_gradients(
     equation 3, differentiated as sg says.
 
     >>> book, code = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([1])
-    >>> vq_gradients(np.array([[1.0, 2.0]]), book, code, 0.25)
-    (array([[0.  , 0.25]]), array([[ 0.,  0.],
-           [ 0., -1.]]))
+    >>> vectors_grad, book_grad = vq_gradients(np.array([[2.0, 3.0]]), book, code, 0.25)
+    >>> vectors_grad, book_grad[code]
+    (array([[0.25, 0.5 ]]), array([[-1., -2.]]))
     """
     if not z.size:
         raise AxesError(f"vq_gradients: z has shape {z.shape}, expected vectors")

@@ -11,6 +11,7 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
     a + b + c            any order, like terms joined; an addend may start a matrix product
     c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
+    (a + b) / 2          also a + (b - a) / 2, as of any sum divided by 2, 4, 8 …
     exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
     tanh, erf beyond 20  exactly one, as everywhere; tanh also what an exponential leaves of it
@@ -165,6 +166,13 @@ def _folded(product: np.ndarray, sum_: ErrorArray, factor: ErrorArray) -> tuple:
     return FOLD * sum_.precision.unit * terms, terms
 
 
+def _parted(sum_: ErrorArray, share: np.ndarray, terms: np.ndarray | None) -> Any:
+    """The extra error when half of a sum is one of its terms and half of what is between them."""
+    if terms is None or sum_.count < 2:
+        return 0.0
+    return np.where(np.abs(share) < 1, sum_.precision.unit * terms, 0.0)
+
+
 def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
     error = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
@@ -178,7 +186,8 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         tags = {"terms": terms_x, "count": x.count, "products": min(x.products, 1)}
     if terms_y is not None and terms_x is None:
         tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
-    error = np.where(scaled, error, _round(value, error, p) + fold_x + fold_y)
+    parted = _parted(x, y.value, terms_x) + _parted(y, x.value, terms_y)
+    error = np.where(scaled, error + parted, _round(value, error, p) + fold_x + fold_y)
     return _settle(value, np.where(nothing, 0.0, error), p, **tags)
 
 
@@ -194,7 +203,8 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         fold = FOLD * p.unit * terms
     one = _is_exact(x, _is_unit)  # whose quotient is the reciprocal, rounded once
     rounded = np.where(one, _round(value, error, p), _round(value, error, p, DIVISION))
-    error = np.where(_is_exact(y, _is_power_of_two), error, rounded + fold)
+    parted = _parted(x, 1 / y.value, terms)
+    error = np.where(_is_exact(y, _is_power_of_two), error + parted, rounded + fold)
     error = np.where(_is_nothing(x) & (least > 0), 0.0, error)
     if y.logistic:  # the logistic function may come from tanh
         size = 1.0 if x.exponential else np.abs(x.value) + x.error

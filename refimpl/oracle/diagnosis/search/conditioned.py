@@ -8,7 +8,7 @@ from typing import Any
 
 from refimpl.oracle.diagnosis.conditions import Condition, Sampled
 from refimpl.oracle.diagnosis.search.pages import NUMPY, Candidate, Change
-from refimpl.text import assembled
+from refimpl.text import assembled, reached
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class InOneCall(Candidate):
         """The operation, in which one call is of an edited function."""
         caller = Candidate(self.root, (self.call,), self.base)
         function = self.changes[0].page.function
-        return caller.knowing(**{self.call.new: assembled(function, self.sources(), {"np": NUMPY})})
+        within = reached(function).functions  # a dialect may edit what lies outside as well
+        sources = {f: source for f, source in self.sources().items() if f in within}
+        return caller.knowing(**{self.call.new: assembled(function, sources, {"np": NUMPY})})
 
     @property
     def diff(self) -> str:

@@ -148,7 +148,11 @@ def largest_for_all(at: Writer, node: ast.Name) -> Edits:
 
 @loaded
 def first_for_all(at: Writer, node: ast.Name) -> Edits:
-    """The first row or column of an array in the place of each."""
+    """The first row or column of an array in the place of each.
+
+    >>> first_for_all.tried("labels", "labels: Label[Array, 'B N']")
+    ['0 * labels + labels[:1]', '0 * labels + labels[:, :1]']
+    """
     axes = getattr(at.annotation(node), "axes", "").split()
     if getattr(at.annotation(node), "scalar", True) or not axes:
         return
