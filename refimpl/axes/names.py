@@ -16,6 +16,7 @@ class Axis:
     says: str = ""
     low: int = 1  # the shortest that makes sense
     high: int = 7  # the longest in a random case
+    most: int = 0  # the longest that any case has, where work grows with a power of it
     rare: int = 0  # a size that it takes now and then: a whole schedule
     wide: bool = False  # a sum may run over it: long in some random cases
     long: int = 0  # its length in cases with long sums; 0 if nothing depends on it
@@ -58,7 +59,7 @@ AXES = {
     "levels": Axis("noise levels of a sampler"),
     "side": Axis("rows, and columns, of a pooled cutout", like="height"),
     "tall": Axis("rows of an image that was resized, cropped or convolved", like="height"),
-    "taps": Axis("rows, and columns, of a kernel", high=4),
+    "taps": Axis("rows, and columns, of a kernel", high=4, most=4),
     "texts": Axis("texts of a batch, at least one"),
     "wide": Axis("columns of an image that was resized, cropped or convolved", like="width"),
 }

@@ -131,14 +131,15 @@ class ChosenSource(PlainSource):
 
 
 def axes(op: Op) -> tuple[str, ...]:
-    """The axes of an operation in order of appearance, the dots as one."""
+    """The axes of an operation that can be chosen, in order of appearance, the dots as one."""
     specs = op.specs.values()
-    names = dict.fromkeys(n for spec in specs for n in spec.names())
+    names = dict.fromkeys(n for s in specs for n in s.names() if n not in op.following)
     return (*names, *([DOTS] if any(DOTS in spec.dims for spec in specs) else []))
 
 
 def shapes(op: Op, sizes: dict[str, int], rest: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """The shapes of all arrays, those of the outputs included as far as they are known."""
+    sizes = sizes | {name: sizes[other] for name, other in op.following.items()}
     for spec in (*op.specs.values(), *op.returns):
         known = isinstance(spec, Spec) and not spec.scalar and set(spec.names()) <= sizes.keys()
         if known:
@@ -214,7 +215,8 @@ def wishes(op: Op, form: Form, level: Level) -> dict[str, list[int]]:
 
     def possible(name: str, size: int) -> bool:
         sizes = ordered(op, form.shape(least | {name: size}))
-        return size >= least[name] and sizes[name] == size and affordable(op, sizes, level)
+        fits = least[name] <= size <= (axis(name).most or size) and sizes[name] == size
+        return fits and affordable(op, sizes, level)
 
     longest_first = sorted(level.sizes, reverse=True)
     return {name: [size for size in longest_first if possible(name, size)] for name in least}

@@ -18,7 +18,7 @@ from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.judging.judge import Expected, error_ratio, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
-REMEMBERED = 512  # inputs of a run whose right answers are kept for a diagnosis
+REMEMBERED = 2**26  # bytes of right answers of a run that are kept for a diagnosis
 
 Outputs = list[np.ndarray]
 Ask = Callable[[Case], Outputs | None]
@@ -87,6 +87,7 @@ class Evidence:
         self.seen: list[tuple[Case, Outputs]] = list(seen)
         self._judged: list[Observation] = []  # of the first of them
         self._right: dict[bytes, list[Expected]] = {}
+        self._bytes = 0  # of what came with a run
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -100,8 +101,10 @@ class Evidence:
     def add(self, case: Case, outputs: Outputs, own: list[Expected] | None = None) -> None:
         """Take in a case and what was returned; `own` is what the right text says, if known."""
         self.seen.append((case, outputs))
-        if own is not None and len(self._right) < REMEMBERED:
+        size = sum(x.value.nbytes + x.allowed.nbytes for x in own or ())
+        if own is not None and self._bytes + size <= REMEMBERED:
             self._right.setdefault(_print_of(case), own)
+            self._bytes += size
 
     def expect(self, case: Case) -> list[Expected]:
         """What the right text says of a case, computed once for each input."""

@@ -8,6 +8,7 @@ from refimpl.ops.common import cosines, sines
 from refimpl.ops.convolution import reference as text
 from refimpl.ops.convolution.spec.shared import (
     CONVOLVED,
+    FOLLOWING,
     down_by_two,
     drawn_grad,
     one_place,
@@ -62,6 +63,7 @@ def wrong(name, says, old, new, effect, unseen, source="", where="", also=()):
 
 CONV2D = Op(
     text.conv2d,
+    following=FOLLOWING,
     laws=(
         Law("kernels of one tap are a dense layer over the channels", single_pixels),
         Law("a stride leaves places out", every_stride),
@@ -205,6 +207,7 @@ def wrong_vjp(name, says, old, new, effect, unseen, where=""):
 
 CONV2D_VJP = Op(
     text.conv2d_vjp,
+    following=FOLLOWING,
     outputs=("images_grad", "weight_grad", "bias_grad"),
     laws=(
         Law("is adjoint to the convolution in images and weight", vjp_adjoint),

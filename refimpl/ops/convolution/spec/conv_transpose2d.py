@@ -7,6 +7,7 @@ from refimpl.op import Edit, Law, Op, Probe
 from refimpl.ops.common import cosines, sines
 from refimpl.ops.convolution import reference as text
 from refimpl.ops.convolution.spec.shared import (
+    FOLLOWING,
     TRANSPOSED,
     drawn_transposed_grad,
     impulse,
@@ -68,6 +69,7 @@ def wrong(name, says, old, new, effect, unseen, source="", where="spread_out"):
 
 CONV_TRANSPOSE2D = Op(
     text.conv_transpose2d,
+    following=FOLLOWING,
     laws=(
         Law("is adjoint to the convolution with the same kernels", adjoint),
         Law("the crop cuts off every side", crop_of_the_whole),
@@ -195,6 +197,7 @@ def wrong_vjp(name, says, old, new, effect, unseen, where=""):
 
 CONV_TRANSPOSE2D_VJP = Op(
     text.conv_transpose2d_vjp,
+    following=FOLLOWING,
     outputs=("x_grad", "weight_grad", "bias_grad"),
     laws=(
         Law("is adjoint to the transposed convolution in x and weight", vjp_adjoint),

@@ -69,6 +69,7 @@ def drawn_transposed_grad(source, known):
     return source.normal((known["B"], known["G"] * known["C"], *sides))
 
 
+FOLLOWING = {"tall": "rows", "wide": "cols"}
 STEPS = {"stride": drawn_stride, "dilation": drawn_dilation}
 CONVOLVED = {**STEPS, "before": drawn_before, "after": drawn_after}
 TRANSPOSED = {
