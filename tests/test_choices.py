@@ -5,6 +5,7 @@ import pytest
 
 from refimpl import registry, testing
 from refimpl.commands.main import main
+from refimpl.oracle.judging.judge import expect, judge, unjudged
 from refimpl.oracle.numbers.choices import Choice
 from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.places import Doubt
@@ -143,6 +144,16 @@ import numpy as np
 def nearest(z, codes):
     return np.argmin(np.square(z[:, None] - codes).sum(-1), axis=1)
 """
+
+
+@pytest.mark.parametrize("verge", [-1.375, -np.inf])
+def test_a_word_on_the_verge_may_be_kept_or_forbidden_and_is_not_judged(verge):
+    op = registry.OPS["keep_min_p"]
+    # the largest and log 0.05 add up to a number that bfloat16 may round to -1.375
+    (want,) = expect(op, {"logits": np.array([[0.75, -1.375, 1.625]]), "share": 0.05}, "bfloat16")
+    assert unjudged(want) == 1
+    assert judge(op, [want], np.array([[0.75, verge, 1.625]]), np.dtype("float32")).conforms
+    assert not judge(op, [want], np.array([[-np.inf, verge, 1.625]]), np.dtype("float32")).conforms
 
 
 @pytest.fixture

@@ -126,9 +126,10 @@ def _expected(name: str, ours: ErrorArray, theirs: Allowance) -> Expected:
 
 def unjudged(want: Expected) -> int:
     """How many elements of an output nothing is said of."""
-    if want.choice is not None:
-        return int(np.count_nonzero(np.isinf(want.allowed)))
-    return int(np.count_nonzero(useless(want.value, want.allowed, want.nothing)))
+    free = np.isinf(want.allowed)  # an infinity in doubt as well
+    if want.choice is None:
+        free = free | useless(want.value, want.allowed, want.nothing)
+    return int(np.count_nonzero(free))
 
 
 def beyond_kernels(want: Expected, actual: Any) -> int:
@@ -198,7 +199,7 @@ def error_ratio(want: Expected, found: np.ndarray) -> np.ndarray:
     unbounded = np.isinf(want.allowed)
     ratio = np.where(np.isfinite(found), ratio, np.inf)
     ratio = np.where(unbounded, 0.0, ratio)
-    return np.where(finite, ratio, np.where(same, 0.0, np.inf))
+    return np.where(finite | unbounded, ratio, np.where(same, 0.0, np.inf))
 
 
 def _reject(op: Op, output: str, what: str) -> Verdict:
