@@ -16,6 +16,7 @@ from tests.planted.trials import Judged, try_planted, try_withheld
 ALL = {planted.name: planted for planted in corpus()}
 NAMED = (  # a cause of the catalogue; the later ones do not show on plain inputs
     "quick_gelu__factor_twice",
+    "clip_loss__scale_exponentiated_again",  # as large as 1e29, where a bound is infinite
     "q_sample__weights_exchanged",
     "patchify__down_then_right",
     "causal_bias_lower_right__from_the_top",
@@ -64,6 +65,8 @@ def tried(name: str, become) -> Judged:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_listed_mistake_is_named_first(name, become):
+    if name not in ALL:
+        pytest.skip("written for a framework")
     trial = tried(name, become)
     assert (trial.outcome, trial.causes[0]) == ("first", ALL[name].cause)
 
@@ -78,7 +81,7 @@ def test_another_mistake_is_explained(name, become):
 )
 def test_two_mistakes_at_once_are_explained(name, become):
     if name not in ALL:
-        pytest.skip("written in torch")
+        pytest.skip("written for a framework")
     trial = tried(name, become)
     assert trial.outcome == "explained"
     assert "; " in trial.causes[0]
