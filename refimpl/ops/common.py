@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refimpl.op import Probe
+from refimpl.op import Edit, Probe
 
 FLOATS = ("float64", "float32")  # where half formats mean nothing: tables, masks, positions
 
@@ -40,6 +40,16 @@ def diagonal(x):
 def twice_is_once(f, x):
     """A law: applied to its result, the operation changes nothing."""
     yield f(f(x)), f(x)
+
+
+def mistakes_of(op, **usual):
+    """What writes down the mistakes of an operation: `usual` holds for all of them."""
+
+    def wrong(name, says, old, new, effect, unseen, **more):
+        given = {"effect": effect, "invisible_when": unseen, **usual, **more}
+        return Edit(f"{op}/{name}", says, old, new, **given)
+
+    return wrong
 
 
 def by_name(sides):

@@ -6,6 +6,7 @@ from numba import njit
 from refimpl.axes import AxesError
 from refimpl.compiled.memory import empty, zeros
 from refimpl.compiled.threads import multiply, share
+from refimpl.ops.images.fast import check_pixels
 
 
 def _check_taps(op, side):
@@ -202,14 +203,8 @@ def conv_transpose2d_vjp(x, weight, stride, crop, extra, dilation, groups, grad)
     return x_grad, weight_grad, _sum_of_channels(grad.reshape(*grad.shape[:2], -1))
 
 
-def _check_pixels(op, images):
-    for axis, length in (("height", images.shape[2]), ("width", images.shape[3])):
-        if not length:
-            raise AxesError(f"{op}: images have {axis}=0, expected pixels")
-
-
 def resize_nearest(images, tall, wide):
-    _check_pixels("resize_nearest", images)
+    check_pixels("resize_nearest", images)
     B, channels, height, width = images.shape
     resized = empty((B * channels, tall, wide), images.dtype)
     planes = images.reshape(B * channels, height, width)
@@ -229,7 +224,7 @@ def _nearest(first, last, images, resized):
 
 
 def resize_nearest_vjp(images, tall, wide, grad):
-    _check_pixels("resize_nearest_vjp", images)
+    check_pixels("resize_nearest_vjp", images)
     images_grad = np.zeros(images.shape, grad.dtype)
     _nearest_vjp(grad, images_grad)
     return images_grad
@@ -277,7 +272,7 @@ def avg_pool2d_vjp(patch, grad):
 
 
 def adaptive_avg_pool2d(images, tall, wide):
-    _check_pixels("adaptive_avg_pool2d", images)
+    check_pixels("adaptive_avg_pool2d", images)
     pooled = empty((*images.shape[:2], tall, wide), images.dtype)
     _adaptive(images, pooled)
     return pooled
@@ -305,7 +300,7 @@ def _adaptive(images, pooled):
 
 
 def adaptive_avg_pool2d_vjp(images, tall, wide, grad):
-    _check_pixels("adaptive_avg_pool2d_vjp", images)
+    check_pixels("adaptive_avg_pool2d_vjp", images)
     images_grad = np.zeros(images.shape, grad.dtype)
     _adaptive_vjp(grad, images_grad)
     return images_grad

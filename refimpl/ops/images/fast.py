@@ -36,14 +36,14 @@ def _weights(size, target, dtype):
     return weights
 
 
-def _check_pixels(op, images):
+def check_pixels(op, images):
     for axis, length in (("height", images.shape[2]), ("width", images.shape[3])):
         if not length:
             raise AxesError(f"{op}: images have {axis}=0, expected pixels")
 
 
 def resize_bicubic(images, tall, wide):
-    _check_pixels("resize_bicubic", images)
+    check_pixels("resize_bicubic", images)
     _, _, height, width = images.shape
     rows = _weights(height, tall, images.dtype)
     columns = _weights(width, wide, images.dtype)
@@ -51,7 +51,7 @@ def resize_bicubic(images, tall, wide):
 
 
 def resize_bicubic_vjp(images, tall, wide, grad):
-    _check_pixels("resize_bicubic_vjp", images)
+    check_pixels("resize_bicubic_vjp", images)
     _, _, height, width = images.shape
     rows = _weights(height, tall, grad.dtype)
     columns = _weights(width, wide, grad.dtype)

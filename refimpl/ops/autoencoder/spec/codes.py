@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe, values
+from refimpl.op import Law, Op, Probe, values
 from refimpl.ops.autoencoder import reference as text
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import cosines, mistakes_of, sines
 
 
 def itself(f, z, codebook):
@@ -28,9 +28,7 @@ def vectors_apart(f, z, codebook):
     yield f(z[:1], codebook), f(z, codebook)[:1]
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"nearest_code/{name}", says, old, new, **given)
+wrong = mistakes_of("nearest_code")
 
 
 NEAREST = "np.argmin(np.sum(apart * apart, axis=-1), axis=-1)"
@@ -70,7 +68,7 @@ NEAREST_CODE = Op(
             "np.argmax(z @ codebook.T, axis=-1) + 0 * np.argmin(np.sum(apart, axis=-1), axis=-1)",
             "long codes win",
             "all codes have one length",
-            "https://github.com/lucidrains/vector-quantize-pytorch/issues/197",
+            source="https://github.com/lucidrains/vector-quantize-pytorch/issues/197",
         ),
         wrong(
             "length-of-codes-forgotten",
@@ -125,9 +123,7 @@ def turned(f, logits, uniforms, temperature):
     yield found, f(logits, uniforms, temperature)[..., ::-1]
 
 
-def wrong_soft(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"gumbel_softmax/{name}", says, old, new, **given)
+wrong_soft = mistakes_of("gumbel_softmax")
 
 
 NOISE = "-np.log(-np.log(uniforms))"
@@ -184,7 +180,7 @@ GUMBEL_SOFTMAX = Op(
             "-np.log(temperature - np.log(uniforms))",
             "noise that depends on the temperature",
             "all numbers are equal",
-            "https://github.com/nec-research/tf-imle/issues/1",
+            source="https://github.com/nec-research/tf-imle/issues/1",
         ),
         wrong_soft(
             "multiplied",

@@ -3,9 +3,9 @@
 import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
-from refimpl.op import Edit, Law, Op, Probe
+from refimpl.op import Law, Op, Probe
 from refimpl.ops.autoencoder import reference as text
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import cosines, mistakes_of, sines
 
 CUT = "np.split(h, 2, axis=1)"
 CLAMPED = "np.minimum(np.maximum(log_variance, -30), 20)"
@@ -34,9 +34,7 @@ def small_ones_stay(f, h):
     yield np.concatenate(f(small), axis=1), small
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"gaussian_moments/{name}", says, old, new, **given)
+wrong = mistakes_of("gaussian_moments")
 
 
 GAUSSIAN_MOMENTS = Op(
@@ -119,9 +117,7 @@ def sign(f, mean, log_variance):
     yield f(-mean, log_variance), f(mean, log_variance)
 
 
-def wrong_kl(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"posterior_kl/{name}", says, old, new, **given)
+wrong_kl = mistakes_of("posterior_kl")
 
 
 LOGS = np.array([[0.25, -0.5, -3.0], [1.0, 0.0, 0.125]])
@@ -144,7 +140,7 @@ POSTERIOR_KL = Op(
             "np.mean(",
             "too small by their number",
             "there is one latent number",
-            "https://github.com/podgorskiy/VAE/issues/1",
+            source="https://github.com/podgorskiy/VAE/issues/1",
         ),
         wrong_kl(
             "logarithm-squared",
@@ -153,7 +149,7 @@ POSTERIOR_KL = Op(
             "- 1 - log_variance * log_variance,",
             "another minimum",
             "the variance is 1",
-            "https://github.com/FluxML/model-zoo/pull/147",
+            source="https://github.com/FluxML/model-zoo/pull/147",
         ),
         wrong_kl(
             "not-halved",
@@ -214,8 +210,7 @@ def vjp_apart(f, mean, log_variance, grad):
         yield one, whole[:1]
 
 
-def wrong_vjp(name, says, old, new, effect, unseen):
-    return Edit(f"posterior_kl_vjp/{name}", says, old, new, effect=effect, invisible_when=unseen)
+wrong_vjp = mistakes_of("posterior_kl_vjp")
 
 
 OF_LOGS = "each * (np.exp(log_variance) - 1) / 2"

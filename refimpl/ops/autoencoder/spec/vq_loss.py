@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
+from refimpl.op import Law, Op, Probe
 from refimpl.ops.autoencoder import reference as text
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import cosines, mistakes_of, sines
 
 CODES = np.array([2, 0, 1])
 
@@ -33,8 +33,7 @@ def squared_unit(f, z, codebook, codes, beta):
     yield f(-2 * z, -2 * codebook, codes, beta), 4 * f(z, codebook, codes, beta)
 
 
-def wrong(name, says, old, new, effect, unseen):
-    return Edit(f"vq_loss/{name}", says, old, new, effect=effect, invisible_when=unseen)
+wrong = mistakes_of("vq_loss")
 
 
 BOTH = "to_vectors + beta * to_vectors"
@@ -125,9 +124,7 @@ def beta_holds_the_vectors(f, z, codebook, codes, beta):
     yield twice[1], once[1]
 
 
-def wrong_gradients(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"vq_gradients/{name}", says, old, new, **given)
+wrong_gradients = mistakes_of("vq_gradients")
 
 
 OF_CODES = "-2 * (chosen @ apart)"
@@ -150,7 +147,7 @@ VQ_GRADIENTS = Op(
             "0 * (chosen @ apart)",
             "the book never moves",
             "vectors are at their codes",
-            "https://github.com/andylolu2/jax-vqvae-gpt/issues/2",
+            source="https://github.com/andylolu2/jax-vqvae-gpt/issues/2",
         ),
         wrong_gradients(
             "nothing-stopped",

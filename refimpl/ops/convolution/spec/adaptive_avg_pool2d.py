@@ -3,8 +3,8 @@
 import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import mistakes_of, sines
 from refimpl.ops.convolution import reference as text
 from refimpl.ops.images.spec.shared import (
     gradient_of_same_size,
@@ -37,9 +37,7 @@ def constant(f, images, tall, wide):
     yield f(flat, tall, wide), np.broadcast_to(images[:, :, :1, :1], shape)
 
 
-def wrong(name, says, old, new, effect, unseen, where=""):
-    given = {"effect": effect, "invisible_when": unseen, "where": where}
-    return Edit(f"adaptive_avg_pool2d/{name}", says, old, new, **given)
+wrong = mistakes_of("adaptive_avg_pool2d")
 
 
 ADAPTIVE_AVG_POOL2D = Op(
@@ -119,9 +117,7 @@ def vjp_adjoint(f, images, tall, wide, grad):
     yield product(grad, pooled), product(f(images, tall, wide, grad), images)
 
 
-def wrong_vjp(name, says, old, new, effect, unseen, where=""):
-    given = {"effect": effect, "invisible_when": unseen, "where": where}
-    return Edit(f"adaptive_avg_pool2d_vjp/{name}", says, old, new, **given)
+wrong_vjp = mistakes_of("adaptive_avg_pool2d_vjp")
 
 
 ADAPTIVE_AVG_POOL2D_VJP = Op(

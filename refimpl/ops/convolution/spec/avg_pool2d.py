@@ -3,8 +3,8 @@
 import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import mistakes_of, sines
 from refimpl.ops.convolution import reference as text
 from refimpl.ops.images.spec.shared import ramp, turned
 
@@ -31,9 +31,7 @@ def in_two_steps(f, images, patch):
     yield f(twice, 2 * patch), f(images, patch)
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"avg_pool2d/{name}", says, old, new, **given)
+wrong = mistakes_of("avg_pool2d")
 
 
 MEAN = "np.mean(squares, axis=(3, 5))"
@@ -83,7 +81,7 @@ AVG_POOL2D = Op(
             "np.sum(squares, axis=(3, 5)) / patch",
             "brightness grows with the square",
             "squares are single pixels",
-            "https://github.com/apple/coremltools/pull/2844",
+            source="https://github.com/apple/coremltools/pull/2844",
         ),
         wrong(
             "bands",
@@ -122,8 +120,7 @@ def vjp_transposed(f, patch, grad):
     yield f(patch, turned(grad)), turned(f(patch, grad))
 
 
-def wrong_vjp(name, says, old, new, effect, unseen):
-    return Edit(f"avg_pool2d_vjp/{name}", says, old, new, effect=effect, invisible_when=unseen)
+wrong_vjp = mistakes_of("avg_pool2d_vjp")
 
 
 SPREAD = "np.repeat(np.repeat(part, patch, axis=2), patch, axis=3)"

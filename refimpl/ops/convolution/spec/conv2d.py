@@ -3,18 +3,21 @@
 import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import cosines, sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import cosines, mistakes_of, sines
 from refimpl.ops.convolution import reference as text
 from refimpl.ops.convolution.spec.shared import (
     CONVOLVED,
     FOLLOWING,
+    adjoint_to,
+    batch_apart,
+    bias_collects,
     down_by_two,
     drawn_grad,
     one_place,
     two_groups,
 )
-from refimpl.ops.images.spec.shared import product, turned
+from refimpl.ops.images.spec.shared import turned
 
 PADDED = "edges = (before, after)"
 
@@ -56,9 +59,7 @@ def black(f, images, weight, bias, stride, before, after, dilation, groups):
     yield found, 0 * found + flat
 
 
-def wrong(name, says, old, new, effect, unseen, source="", where="", also=()):
-    given = {"effect": effect, "invisible_when": unseen, "source": source, "where": where}
-    return Edit(f"conv2d/{name}", says, old, new, **given, also=also)
+wrong = mistakes_of("conv2d")
 
 
 CONV2D = Op(
@@ -101,7 +102,7 @@ CONV2D = Op(
             "edges = (max(before, after), max(before, after))",
             "every output lies a pixel up and to the left",
             "both sides are padded alike",
-            "https://github.com/pytorch/pytorch/pull/45667",
+            source="https://github.com/pytorch/pytorch/pull/45667",
             where="windows",
             also=(("windows", "padded.shape[2:]", "np.add(images.shape[2:], before + after)"),),
         ),
@@ -163,26 +164,6 @@ CONV2D = Op(
 )
 
 
-def vjp_adjoint(f, images, weight, stride, before, after, dilation, groups, grad):
-    how = stride, before, after, dilation, groups
-    images_grad, weight_grad, _ = f(images, weight, *how, grad)
-    yield product(images_grad, images), product(grad, text.conv2d(images, weight, None, *how))
-    yield product(weight_grad, weight), product(images_grad, images)
-
-
-def vjp_bias(f, images, weight, stride, before, after, dilation, groups, grad):
-    _, _, bias_grad = f(images, weight, stride, before, after, dilation, groups, grad)
-    yield bias_grad, np.sum(np.sum(grad, axis=3), axis=(0, 2))
-
-
-def vjp_of_each_image(f, images, weight, stride, before, after, dilation, groups, grad):
-    how = stride, before, after, dilation, groups
-    whole = f(images, weight, *how, grad)
-    first, rest = f(images[:1], weight, *how, grad[:1]), f(images[1:], weight, *how, grad[1:])
-    yield first[0], whole[0][:1]
-    yield first[1] + rest[1], whole[1]
-
-
 def vjp_groups_alone(f, images, weight, stride, before, after, dilation, groups, grad):
     C, each = weight.shape[1], len(weight) // groups
     whole = f(images, weight, stride, before, after, dilation, groups, grad)
@@ -200,9 +181,7 @@ def vjp_transposed(f, images, weight, stride, before, after, dilation, groups, g
     yield found[1], turned(weight_grad)
 
 
-def wrong_vjp(name, says, old, new, effect, unseen, where=""):
-    given = {"effect": effect, "invisible_when": unseen, "where": where}
-    return Edit(f"conv2d_vjp/{name}", says, old, new, **given)
+wrong_vjp = mistakes_of("conv2d_vjp")
 
 
 CONV2D_VJP = Op(
@@ -210,9 +189,9 @@ CONV2D_VJP = Op(
     following=FOLLOWING,
     outputs=("images_grad", "weight_grad", "bias_grad"),
     laws=(
-        Law("is adjoint to the convolution in images and weight", vjp_adjoint),
-        Law("the bias gets all that arrives in its channel", vjp_bias),
-        Law("images are apart, the weight collects what each gives", vjp_of_each_image),
+        Law("is adjoint to the convolution in images and weight", adjoint_to(text.conv2d)),
+        Law("the bias gets all that arrives in its channel", bias_collects),
+        Law("images are apart, the weight collects what each gives", batch_apart),
         Law("a group knows nothing of the others", vjp_groups_alone),
         Law("transposing transposes", vjp_transposed),
         LINEAR_IN_GRAD,

@@ -4,11 +4,14 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import cosines, mistakes_of, sines
 from refimpl.ops.convolution import reference as text
 from refimpl.ops.convolution.spec.shared import (
     FOLLOWING,
     TRANSPOSED,
+    adjoint_to,
+    batch_apart,
+    bias_collects,
     drawn_transposed_grad,
     impulse,
     up_by_two,
@@ -62,9 +65,7 @@ def black(f, x, weight, bias, stride, crop, extra, dilation, groups):
     yield found, 0 * found + (0 if bias is None else bias[:, None, None])
 
 
-def wrong(name, says, old, new, effect, unseen, source="", where="spread_out"):
-    given = {"effect": effect, "invisible_when": unseen, "source": source, "where": where}
-    return Edit(f"conv_transpose2d/{name}", says, old, new, **given)
+wrong = mistakes_of("conv_transpose2d", where="spread_out")
 
 
 CONV_TRANSPOSE2D = Op(
@@ -92,7 +93,7 @@ CONV_TRANSPOSE2D = Op(
             "[:, :, : height * stride + reach, : width * stride + reach]",
             "a squeezed and lopsided pattern",
             "the dilation is 1",
-            "https://github.com/apache/mxnet/issues/13876",
+            source="https://github.com/apache/mxnet/issues/13876",
         ),
         wrong(
             "repeated",
@@ -165,34 +166,12 @@ CONV_TRANSPOSE2D = Op(
 )
 
 
-def vjp_adjoint(f, x, weight, stride, crop, extra, dilation, groups, grad):
-    how = stride, crop, extra, dilation, groups
-    x_grad, weight_grad, _ = f(x, weight, *how, grad)
-    yield product(x_grad, x), product(grad, text.conv_transpose2d(x, weight, None, *how))
-    yield product(weight_grad, weight), product(x_grad, x)
-
-
 def vjp_is_a_convolution(f, x, weight, stride, crop, extra, dilation, groups, grad):
     x_grad, _, _ = f(x, weight, stride, crop, extra, dilation, groups, grad)
     yield x_grad, text.conv2d(grad, weight, None, stride, crop, crop, dilation, groups)
 
 
-def vjp_bias(f, x, weight, stride, crop, extra, dilation, groups, grad):
-    _, _, bias_grad = f(x, weight, stride, crop, extra, dilation, groups, grad)
-    yield bias_grad, np.sum(np.sum(grad, axis=3), axis=(0, 2))
-
-
-def vjp_of_each(f, x, weight, stride, crop, extra, dilation, groups, grad):
-    how = stride, crop, extra, dilation, groups
-    whole = f(x, weight, *how, grad)
-    first, rest = f(x[:1], weight, *how, grad[:1]), f(x[1:], weight, *how, grad[1:])
-    yield first[0], whole[0][:1]
-    yield first[1] + rest[1], whole[1]
-
-
-def wrong_vjp(name, says, old, new, effect, unseen, where=""):
-    given = {"effect": effect, "invisible_when": unseen, "where": where}
-    return Edit(f"conv_transpose2d_vjp/{name}", says, old, new, **given)
+wrong_vjp = mistakes_of("conv_transpose2d_vjp")
 
 
 CONV_TRANSPOSE2D_VJP = Op(
@@ -200,10 +179,13 @@ CONV_TRANSPOSE2D_VJP = Op(
     following=FOLLOWING,
     outputs=("x_grad", "weight_grad", "bias_grad"),
     laws=(
-        Law("is adjoint to the transposed convolution in x and weight", vjp_adjoint),
+        Law(
+            "is adjoint to the transposed convolution in x and weight",
+            adjoint_to(text.conv_transpose2d),
+        ),
         Law("the gradient by x is the convolution", vjp_is_a_convolution),
-        Law("the bias gets all that arrives in its channel", vjp_bias),
-        Law("numbers of a batch are apart, the weight collects what each gives", vjp_of_each),
+        Law("the bias gets all that arrives in its channel", bias_collects),
+        Law("numbers of a batch are apart, the weight collects what each gives", batch_apart),
         LINEAR_IN_GRAD,
     ),
     probes=(

@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import sines
+from refimpl.ops.common import mistakes_of, sines
 from refimpl.ops.convolution import reference as text
 from refimpl.ops.images.spec.shared import (
     gradient_of_same_size,
@@ -139,9 +139,7 @@ def vjp_of_copies(f, images, tall, wide, grad):
     yield f(images, 2 * images.shape[2], images.shape[3], copies), 2 * images
 
 
-def wrong_vjp(name, says, old, new, effect, unseen, where=""):
-    given = {"effect": effect, "invisible_when": unseen, "where": where}
-    return Edit(f"resize_nearest_vjp/{name}", says, old, new, **given)
+wrong_vjp = mistakes_of("resize_nearest_vjp")
 
 
 LAST = "return rows.T @ grad @ columns"

@@ -1,8 +1,9 @@
-"""What the specifications of convolution share: how the whole numbers are drawn, and probes."""
+"""What the specifications of convolution share: how whole numbers are drawn, probes and laws."""
 
 import numpy as np
 
-from refimpl.ops.common import cosines, sines
+from refimpl.ops.common import by_name, cosines, sines
+from refimpl.ops.images.spec.shared import product
 
 
 def drawn_stride(source, known):
@@ -116,3 +117,33 @@ def impulse():
     """A single one: the kernel itself comes out."""
     numbers = {"x": np.array([[[[0.0, 0, 0], [0, 1, 0]]]]), "weight": cosines(1, 2, 3, 3)}
     return {**numbers, **BACK, "stride": 2}
+
+
+def adjoint_to(forward):
+    """The law that a gradient is adjoint to what it is the gradient of, in both factors."""
+
+    @by_name
+    def law(f, x, weight, *rest):
+        *how, grad = rest
+        x_grad, weight_grad, _ = f(x, weight, *how, grad)
+        yield product(x_grad, x), product(grad, forward(x, weight, None, *how))
+        yield product(weight_grad, weight), product(x_grad, x)
+
+    return law
+
+
+@by_name
+def bias_collects(f, *inputs):
+    """The gradient of a bias is all that arrives in its channel."""
+    _, _, bias_grad = f(*inputs)
+    yield bias_grad, np.sum(np.sum(inputs[-1], axis=3), axis=(0, 2))
+
+
+@by_name
+def batch_apart(f, x, weight, *rest):
+    """What stands in a batch gets a gradient of its own; the weight gets the sum."""
+    *how, grad = rest
+    whole = f(x, weight, *how, grad)
+    first, others = f(x[:1], weight, *how, grad[:1]), f(x[1:], weight, *how, grad[1:])
+    yield first[0], whole[0][:1]
+    yield first[1] + others[1], whole[1]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import mistakes_of
 from refimpl.ops.editing import reference as text
 
 NAMES = ("eps_none", "eps_image", "eps_both")
@@ -30,8 +31,7 @@ def scaled(f, eps_none, eps_image, eps_both, image_scale, text_scale):
     yield doubled, -2 * f(eps_none, eps_image, eps_both, image_scale, text_scale)
 
 
-def wrong(name, says, old, new, effect, unseen):
-    return Edit(f"guidance_two/{name}", says, old, new, effect=effect, invisible_when=unseen)
+wrong = mistakes_of("guidance_two")
 
 
 OF_IMAGE = "image_scale * (eps_image - eps_none)"

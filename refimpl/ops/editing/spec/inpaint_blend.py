@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import cosines, sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import cosines, mistakes_of, sines
 from refimpl.ops.editing import reference as text
 
 LINE = "mask * sample + (1 - mask) * known"
@@ -28,9 +28,7 @@ def whole_masks_twice(f, sample, known, mask):
     yield f(f(sample, known, whole), known, whole), f(sample, known, whole)
 
 
-def wrong(name, says, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"inpaint_blend/{name}", says, LINE, new, **given)
+wrong = mistakes_of("inpaint_blend")
 
 
 INPAINT_BLEND = Op(
@@ -59,6 +57,7 @@ INPAINT_BLEND = Op(
         wrong(
             "added-on-top",
             "adds the known part to the whole sample",
+            LINE,
             "sample + (1 - mask) * known",
             "the kept part is too bright",
             "everything is painted",
@@ -66,6 +65,7 @@ INPAINT_BLEND = Op(
         wrong(
             "rounded-mask",
             "takes a mask between 0 and 1 for 1",
+            LINE,
             "np.where(mask > 0, sample, known)",
             "hard edges, and known pixels lost beside them",
             "the mask is 0 or 1 everywhere",
@@ -73,6 +73,7 @@ INPAINT_BLEND = Op(
         wrong(
             "averaged",
             "averages inside the mask",
+            LINE,
             "(mask * sample + (2 - mask) * known) / 2",
             "the old picture shines through",
             "nothing is painted",
@@ -80,6 +81,7 @@ INPAINT_BLEND = Op(
         wrong(
             "squared-mask",
             "masks the sample twice",
+            LINE,
             "mask * mask * sample + (1 - mask) * known",
             "dark edges",
             "the mask is 0 or 1 everywhere",
@@ -87,6 +89,7 @@ INPAINT_BLEND = Op(
         wrong(
             "first-mask-for-all",
             "takes the first picture's mask for all",
+            LINE,
             "mask[:1] * sample + (1 - mask[:1]) * known",
             "other pictures are painted in the wrong place",
             "all have one mask",
@@ -94,6 +97,7 @@ INPAINT_BLEND = Op(
         wrong(
             "left-and-right",
             "mirrors the mask",
+            LINE,
             "mask[..., ::-1] * sample + (1 - mask[..., ::-1]) * known",
             "the wrong side is painted",
             "the mask is symmetric",
@@ -103,6 +107,7 @@ INPAINT_BLEND = Op(
         wrong(
             "one-is-kept",
             "keeps the picture where the mask is 1",
+            LINE,
             "(1 - mask) * sample + mask * known",
             "the opposite mask, as RePaint has it",
             "the mask is one half everywhere",

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import FLOATS
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import FLOATS, mistakes_of
 from refimpl.ops.diffusion import reference as diffusion
 from refimpl.ops.editing import reference as text
 
@@ -46,9 +46,7 @@ def half_and_half(f, alpha_bar, t, gamma):
     yield start, 0 * start + 1
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"min_snr_weights/{name}", says, old, new, **given)
+wrong = mistakes_of("min_snr_weights")
 
 
 def linear():
@@ -85,7 +83,7 @@ MIN_SNR_WEIGHTS = Op(
             "gamma * rest / np.minimum(np.maximum(share, rest / 1e6), gamma * rest + (rest == 0))",
             "noisy samples count thousandfold",
             "the ratio is gamma",
-            "https://github.com/lucidrains/denoising-diffusion-pytorch/pull/363",
+            source="https://github.com/lucidrains/denoising-diffusion-pytorch/pull/363",
         ),
         wrong(
             "eps-not-divided",
@@ -102,7 +100,7 @@ MIN_SNR_WEIGHTS = Op(
             "np.minimum(1 + 0 * share, gamma * rest)",
             "noise alone counts fully",
             "the ratio is above gamma",
-            "https://github.com/huggingface/diffusers/issues/5654",
+            source="https://github.com/huggingface/diffusers/issues/5654",
         ),
         wrong(
             "one-added-behind",
@@ -111,7 +109,7 @@ MIN_SNR_WEIGHTS = Op(
             OF_EPS + " + 1",
             "weights between 1 and 2",
             "never",
-            "https://github.com/huggingface/diffusers/pull/8466",
+            source="https://github.com/huggingface/diffusers/pull/8466",
         ),
         wrong(
             "v-as-eps",
@@ -120,7 +118,7 @@ MIN_SNR_WEIGHTS = Op(
             "of_eps, of_eps + 0 * of_v, of_start",
             "noisy samples count too much",
             "the sample is clean",
-            "https://github.com/kohya-ss/sd-scripts/issues/673",
+            source="https://github.com/kohya-ss/sd-scripts/issues/673",
         ),
         wrong(
             "ratio-inverted",

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import cosines, sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import cosines, mistakes_of, sines
 from refimpl.ops.flow import reference as text
 
 TIMES = np.array([0.0, 0.3, 1.0])
@@ -40,9 +40,7 @@ def half_way(f, x_start, t, noise):
     yield 2 * f(x_start, (0 * t + 1) / 2, noise)[0], x_start + noise
 
 
-def wrong(name, says, old, new, effect, unseen, also=()):
-    given = {"effect": effect, "invisible_when": unseen, "also": also}
-    return Edit(f"flow_sample/{name}", says, old, new, **given)
+wrong = mistakes_of("flow_sample")
 
 
 LINE = "(1 - t) * x_start + t * noise"
@@ -144,8 +142,7 @@ def parts_still(f, x_t, t, velocity):
     yield noise, x_t
 
 
-def wrong_parts(name, says, old, new, effect, unseen):
-    return Edit(f"flow_parts/{name}", says, old, new, effect=effect, invisible_when=unseen)
+wrong_parts = mistakes_of("flow_parts")
 
 
 FLOW_PARTS = Op(

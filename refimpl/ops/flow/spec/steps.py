@@ -1,7 +1,7 @@
 """What is known about the steps of a flow: laws, probes and mistakes."""
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import cosines, sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import cosines, mistakes_of, sines
 from refimpl.ops.flow import reference as text
 
 
@@ -26,9 +26,7 @@ def whole_line(f, x, velocity, t, t_next):
     yield f(x, velocity, 0 * t + 1, 0 * t), x - velocity
 
 
-def wrong(name, says, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"flow_euler_step/{name}", says, "x + (t_next - t) * velocity", new, **given)
+wrong = mistakes_of("flow_euler_step")
 
 
 def waves(t, t_next):
@@ -53,14 +51,16 @@ FLOW_EULER_STEP = Op(
         wrong(
             "drift-not-negated",
             "goes along the velocity while time goes back",
+            "x + (t_next - t) * velocity",
             "x + (t - t_next) * velocity",
             "sampling goes away from the data",
             "the velocity is 0",
-            "https://github.com/hustvl/LightningDiT/issues/89",
+            source="https://github.com/hustvl/LightningDiT/issues/89",
         ),
         wrong(
             "whole-way",
             "goes to the clean sample at once",
+            "x + (t_next - t) * velocity",
             "x - t * velocity + 0 * t_next",
             "one step of any number",
             "the next time is 0",
@@ -68,6 +68,7 @@ FLOW_EULER_STEP = Op(
         wrong(
             "time-for-difference",
             "takes the next time for the step",
+            "x + (t_next - t) * velocity",
             "x + t_next * velocity + 0 * t",
             "steps too long, and the wrong way",
             "the next time is 0",
@@ -75,6 +76,7 @@ FLOW_EULER_STEP = Op(
         wrong(
             "velocity-for-guess",
             "takes the velocity for the guess of the clean sample",
+            "x + (t_next - t) * velocity",
             "x + (t_next - t) * (x - velocity) / t if t else x",
             "a network of another convention",
             "the velocity is the slope towards itself",
@@ -82,6 +84,7 @@ FLOW_EULER_STEP = Op(
         wrong(
             "relative-step",
             "divides the step by the time, as a guess of the sample would need",
+            "x + (t_next - t) * velocity",
             "x + (t_next - t) / (t + (t == 0)) * velocity",
             "steps too long near the data",
             "the time is 1",
@@ -121,9 +124,7 @@ def ancestral(t, t_next, eta):
     return {**samples, "t": t, "t_next": t_next, "eta": eta}
 
 
-def wrong_ancestral(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"flow_ancestral_step/{name}", says, old, new, **given)
+wrong_ancestral = mistakes_of("flow_ancestral_step")
 
 
 FACTOR = "(1 - t_next) / (1 - down) * ahead"
@@ -151,7 +152,7 @@ FLOW_ANCESTRAL_STEP = Op(
             "0 * down + ahead",
             "pictures too bright, with too little noise",
             "eta or the next time is 0",
-            "https://github.com/leejet/stable-diffusion.cpp/pull/1436",
+            source="https://github.com/leejet/stable-diffusion.cpp/pull/1436",
         ),
         wrong_ancestral(
             "noise-of-growing-variance",
@@ -160,7 +161,7 @@ FLOW_ANCESTRAL_STEP = Op(
             "np.sqrt(drop * (t_next + down)) * noise + 0 * fresh",
             "more noise than the time has",
             "eta or the next time is 0",
-            "https://github.com/dgrauet/ltx-2-mlx/pull/103",
+            source="https://github.com/dgrauet/ltx-2-mlx/pull/103",
         ),
         wrong_ancestral(
             "all-the-way-down",

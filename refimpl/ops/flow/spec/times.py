@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import mistakes_of
 from refimpl.ops.flow import reference as text
 
 LINE = "shift * t / (1 + (shift - 1) * t)"
@@ -31,9 +32,7 @@ def no_shift(f, t, shift):
     yield f(t, 0 * shift + 1), t
 
 
-def wrong(name, says, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"flow_shift/{name}", says, LINE, new, **given)
+wrong = mistakes_of("flow_shift")
 
 
 FLOW_SHIFT = Op(
@@ -53,14 +52,16 @@ FLOW_SHIFT = Op(
         wrong(
             "twice",
             "shifts once more what was shifted already",
+            LINE,
             "shift * shift * t / (1 + (shift * shift - 1) * t)",
             "nearly all steps near noise",
             "the shift is 1, or the time 0 or 1",
-            "https://github.com/huggingface/diffusers/pull/13246",
+            source="https://github.com/huggingface/diffusers/pull/13246",
         ),
         wrong(
             "inverse",
             "shifts towards the data",
+            LINE,
             "t / (shift + (1 - shift) * t)",
             "nearly all steps near the data",
             "the shift is 1, or the time 0 or 1",
@@ -68,22 +69,25 @@ FLOW_SHIFT = Op(
         wrong(
             "exponential",
             "takes the shift for its logarithm",
+            LINE,
             "np.exp(shift) * t / (1 + (np.exp(shift) - 1) * t)",
             "too many steps near noise",
             "the time is 0 or 1",
-            "https://github.com/mflux-community/mflux/pull/465",
+            source="https://github.com/mflux-community/mflux/pull/465",
         ),
         wrong(
             "logarithm",
             "takes the logarithm of the shift for it",
+            LINE,
             "np.log(shift) * t / (1 + (np.log(shift) - 1) * t)",
             "steps as for small pictures",
             "the time is 0 or 1",
-            "https://github.com/mflux-community/mflux/pull/465",
+            source="https://github.com/mflux-community/mflux/pull/465",
         ),
         wrong(
             "multiplied",
             "multiplies and stops at 1",
+            LINE,
             "np.minimum(shift * t, 1)",
             "steps that stand still at pure noise",
             "the shift is 1 or the time 0",
@@ -91,6 +95,7 @@ FLOW_SHIFT = Op(
         wrong(
             "one-too-many",
             "adds the shift itself below",
+            LINE,
             "shift * t / (1 + shift * t)",
             "pure noise is never asked for",
             "the time is 0",
@@ -119,10 +124,7 @@ def spread(f, t, mean, std):
     yield f(half, mean, std), bell * f(half, 0 * mean, std)
 
 
-def wrong_density(name, says, old, new, effect, unseen):
-    return Edit(
-        f"logit_normal_density/{name}", says, old, new, effect=effect, invisible_when=unseen
-    )
+wrong_density = mistakes_of("logit_normal_density")
 
 
 LOGIT_NORMAL_DENSITY = Op(

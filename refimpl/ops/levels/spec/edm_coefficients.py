@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import mistakes_of
 from refimpl.ops.levels import reference as text
 
 
@@ -37,9 +38,7 @@ def level_squared(f, sigma, sigma_data):
     yield f(sigma**2, sigma_data)[3], 2 * f(sigma, sigma_data)[3]
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"edm_coefficients/{name}", says, old, new, **given)
+wrong = mistakes_of("edm_coefficients")
 
 
 EDM_COEFFICIENTS = Op(
@@ -108,7 +107,7 @@ EDM_COEFFICIENTS = Op(
             "1 / np.sqrt(sigma**2 + 1)",
             "loss and network disagree about the data",
             "the data has deviation one",
-            "https://github.com/NVIDIA/physicsnemo/pull/1534",
+            source="https://github.com/NVIDIA/physicsnemo/pull/1534",
         ),
     ),
 )

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import FLOATS
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import FLOATS, mistakes_of
 from refimpl.ops.levels import reference as text
 
 
@@ -37,9 +37,7 @@ def refined(f, levels, low, high, rho):
     yield f(2 * levels - 1, low, high, rho)[::2], f(levels, low, high, rho)
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"karras_sigmas/{name}", says, old, new, **given)
+wrong = mistakes_of("karras_sigmas")
 
 
 KARRAS_SIGMAS = Op(
@@ -64,7 +62,7 @@ KARRAS_SIGMAS = Op(
             "(1 - ramp) * bottom + ramp * top",
             "a sampler that walks up",
             "the ends are equal",
-            "https://github.com/huggingface/diffusers/issues/5077",
+            source="https://github.com/huggingface/diffusers/issues/5077",
         ),
         wrong(
             "equal-steps",

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import FLOATS
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import FLOATS, mistakes_of
 from refimpl.ops.diffusion import reference as diffusion
 from refimpl.ops.diffusion.spec.shared import STABLE_DIFFUSION, draw_shares
 from refimpl.ops.levels import reference as text
@@ -39,10 +39,7 @@ def long_chain():
     }
 
 
-def wrong(name, says, new, effect, unseen):
-    return Edit(
-        f"sigmas_from_alpha_bar/{name}", says, LINE, new, effect=effect, invisible_when=unseen
-    )
+wrong = mistakes_of("sigmas_from_alpha_bar")
 
 
 SIGMAS_FROM_ALPHA_BAR = Op(
@@ -62,6 +59,7 @@ SIGMAS_FROM_ALPHA_BAR = Op(
         wrong(
             "not-rooted",
             "takes the ratio of the variances",
+            LINE,
             "(1 - alpha_bar) / alpha_bar",
             "levels far too high at the start",
             "the share is one half",
@@ -69,6 +67,7 @@ SIGMAS_FROM_ALPHA_BAR = Op(
         wrong(
             "not-divided",
             "takes the deviation of the noise in the scaled sample",
+            LINE,
             "np.sqrt(1 - alpha_bar)",
             "no level is above 1",
             "the share is near 1",
@@ -76,6 +75,7 @@ SIGMAS_FROM_ALPHA_BAR = Op(
         wrong(
             "inverted",
             "turns the ratio upside down",
+            LINE,
             "np.sqrt(alpha_bar / np.maximum(1 - alpha_bar, 1e-12))",
             "the levels fall with time",
             "the share is one half",
@@ -83,6 +83,7 @@ SIGMAS_FROM_ALPHA_BAR = Op(
         wrong(
             "divided-by-the-share",
             "divides the deviation of the noise by the share instead of its root",
+            LINE,
             "np.sqrt(1 - alpha_bar) / alpha_bar",
             "levels too high",
             "the share is near 1",
@@ -90,6 +91,7 @@ SIGMAS_FROM_ALPHA_BAR = Op(
         wrong(
             "reversed",
             "returns the list as samplers walk it",
+            LINE,
             "np.sqrt((1 - alpha_bar) / alpha_bar)[::-1]",
             "a table that is looked up from the wrong end",
             "there is one time",

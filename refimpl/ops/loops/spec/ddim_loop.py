@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import FLOATS, cosines, sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import FLOATS, cosines, mistakes_of, sines
 from refimpl.ops.diffusion import reference as diffusion
 from refimpl.ops.loops import reference as text
 from refimpl.ops.loops.spec.shared import network
@@ -56,9 +56,7 @@ def chain(steps, *kept):
     }
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"ddim_loop/{name}", says, old, new, **given)
+wrong = mistakes_of("ddim_loop")
 
 
 ORDER = "range(len(timesteps) - 1, -1, -1)"
@@ -127,7 +125,7 @@ DDIM_LOOP = Op(
             "slope[k] * x + offset[k]",
             "the network believes that noise is almost clean",
             "all times are kept",
-            "https://github.com/Stability-AI/stablediffusion/pull/226",
+            source="https://github.com/Stability-AI/stablediffusion/pull/226",
         ),
         wrong(
             "asked-at-the-next-time",

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import FLOATS, cosines, sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import FLOATS, cosines, mistakes_of, sines
 from refimpl.ops.loops import reference as text
 from refimpl.ops.loops.spec.shared import falling, network
 
@@ -42,9 +42,7 @@ def levels(count):
     }
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"euler_loop/{name}", says, old, new, **given)
+wrong = mistakes_of("euler_loop")
 
 
 ORDER = "for i in range(len(sigmas)):"
@@ -71,7 +69,7 @@ EULER_LOOP = Op(
             "x = noise",
             "blank or blurred pictures",
             "the first level is 1",
-            "https://github.com/huggingface/diffusers/pull/891",
+            source="https://github.com/huggingface/diffusers/pull/891",
         ),
         wrong(
             "last-step-missing",
@@ -88,7 +86,7 @@ EULER_LOOP = Op(
             "for i in range(len(sigmas) - 1, -1, -1):",
             "noise in the place of a picture",
             "there is one level",
-            "https://github.com/huggingface/diffusers/issues/5077",
+            source="https://github.com/huggingface/diffusers/issues/5077",
         ),
         wrong(
             "two-levels-at-once",

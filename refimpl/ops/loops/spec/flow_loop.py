@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
-from refimpl.ops.common import FLOATS, cosines, sines
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import FLOATS, cosines, mistakes_of, sines
 from refimpl.ops.loops import reference as text
 from refimpl.ops.loops.spec.shared import falling, network
 
@@ -41,9 +41,7 @@ def quarters(count):
     }
 
 
-def wrong(name, says, old, new, effect, unseen, source=""):
-    given = {"effect": effect, "invisible_when": unseen, "source": source}
-    return Edit(f"flow_loop/{name}", says, old, new, **given)
+wrong = mistakes_of("flow_loop")
 
 
 ORDER = "for i in range(len(times)):"
@@ -79,7 +77,7 @@ FLOW_LOOP = Op(
             "for i in range(len(times) - 1, -1, -1):",
             "away from the data",
             "there is one time",
-            "https://github.com/hustvl/LightningDiT/issues/89",
+            source="https://github.com/hustvl/LightningDiT/issues/89",
         ),
         wrong(
             "equal-steps",
@@ -96,7 +94,7 @@ FLOW_LOOP = Op(
             "times[i] - times[0] / (len(times) + 1)",
             "stops before the data",
             "never",
-            "https://github.com/lucidrains/rectified-flow-pytorch/issues/14",
+            source="https://github.com/lucidrains/rectified-flow-pytorch/issues/14",
         ),
         wrong(
             "drift-not-negated",
