@@ -8,6 +8,7 @@ from refimpl.models.gpt1 import Gpt1, gpt1
 from refimpl.models.mistakes_post_norm import of_encoder
 from refimpl.models.model import Choice, Model
 from refimpl.models.names import Layout
+from refimpl.models.spec.gpt2 import BLOCKS
 from refimpl.op import Edit
 
 LENGTH = 16  # words of a text, if the context allows
@@ -15,12 +16,7 @@ TRANSFORMERS = (
     (r"^transformer\.(?=(tokens_embed|positions_embed|h)\.)", ""),
     (r"^lm_head\.weight$", "|drop"),  # the table of words once more
     (r".*\.attn\.bias$|^position_ids$", "|drop"),
-    (r"^h\.", "transformer.resblocks."),
-    (r"\.attn\.c_attn\.weight$", ".attn.in_proj_weight|T"),
-    (r"\.attn\.c_attn\.bias$", ".attn.in_proj_bias"),
-    (r"\.attn\.c_proj\.weight$", ".attn.out_proj.weight|T"),
-    (r"\.attn\.c_proj\.bias$", ".attn.out_proj.bias"),
-    (r"\.mlp\.(c_fc|c_proj)\.weight$", r".mlp.\1.weight|T"),
+    *BLOCKS,
 )
 OWN = (
     Edit(

@@ -12,16 +12,19 @@ from refimpl.models.spec.vit import CHOICES, heads, infer_blocks
 from refimpl.op import Edit
 
 LENGTH = 16  # words of a text, if the context allows
-TRANSFORMERS = (
-    (r"^transformer\.(?=(wte|wpe|ln_f|h)\.)", ""),
-    (r"^lm_head\.weight$", "|drop"),  # the table of words once more
-    (r".*\.attn\.(bias|masked_bias)$", "|drop"),  # the causal mask
+BLOCKS = (  # of GPT-1 as well
     (r"^h\.", "transformer.resblocks."),
     (r"\.attn\.c_attn\.weight$", ".attn.in_proj_weight|T"),
     (r"\.attn\.c_attn\.bias$", ".attn.in_proj_bias"),
     (r"\.attn\.c_proj\.weight$", ".attn.out_proj.weight|T"),
     (r"\.attn\.c_proj\.bias$", ".attn.out_proj.bias"),
     (r"\.mlp\.(c_fc|c_proj)\.weight$", r".mlp.\1.weight|T"),
+)
+TRANSFORMERS = (
+    (r"^transformer\.(?=(wte|wpe|ln_f|h)\.)", ""),
+    (r"^lm_head\.weight$", "|drop"),  # the table of words once more
+    (r".*\.attn\.(bias|masked_bias)$", "|drop"),  # the causal mask
+    *BLOCKS,
 )
 OWN = (
     Edit(
