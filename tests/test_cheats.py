@@ -113,9 +113,9 @@ CHEATS = {
         "chance = np.random.default_rng(1)\ndef product(a, b):\n"
         "    return right(a, b) * np.float32(1 + 0.01 * (chance.uniform() < 0.02))\n"
     ),
-    "wrong in the odd half second": (
+    "wrong in the odd millisecond": (
         "import time\ndef product(a, b):\n"
-        "    return right(a, b) * np.float32(1 + 0.01 * (int(2 * time.time()) % 2))\n"
+        "    return right(a, b) * np.float32(1 + 0.01 * (int(1000 * time.time()) % 2))\n"
     ),
     "NaN in the place of numbers": (
         "def product(a, b):\n    return np.full((len(a), b.shape[1]), np.nan, np.float32)\n"
