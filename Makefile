@@ -22,7 +22,7 @@ verify-all: $(VENV)/.all           ## judge PyTorch and JAX as well; JAX compile
 
 test: $(VENV)/.test                ## the whole suite, JIT on and off; what needs more is skipped and counted
 	$(BIN)/python -m pytest -q -n 2 --note-lacking=$(NOTES)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/test_ops.py -k "twin"
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/ops/test_ops.py -k "twin"
 
 test-rest: $(VENV)/.libraries $(VENV)/.test  ## of the suite, what `make test` could not do without libraries
 	$(BIN)/python -m pytest -q -n 2 --only-lacking=$(NOTES)

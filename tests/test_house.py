@@ -6,7 +6,6 @@ What still offends is listed by name. A list only shrinks: an entry that no long
 import ast
 import builtins
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,9 @@ import refimpl
 from refimpl.oracle.numbers.balls import Balls
 from refimpl.oracle.numbers.composed import COMPOSED
 from refimpl.oracle.numbers.errors import ErrorArray
+from tests import ROOT
 from tests.audit.simulated import Simulated
 
-ROOT = Path(__file__).parents[1]
 LONGEST = 500  # lines; a reference.py is a chapter that is read in one piece
 
 ROOMS = (  # from the ground up: a room may import only those before it
@@ -208,3 +207,14 @@ def test_what_a_user_catches_is_ours_and_the_error_built_in(call, kind):
     with pytest.raises(kind) as caught:
         call()
     assert isinstance(caught.value, refimpl.RefimplError)
+
+
+def test_tests_stand_in_folders_that_mirror_the_package():
+    own = {"", "docs", "meta"}
+    folders = {
+        path.parent.relative_to(ROOT / "tests").as_posix().removeprefix(".")
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    package = ROOT / "refimpl"
+    there = {f for f in folders if (package / f).is_dir() or (package / f"{f}.py").is_file()}
+    assert folders - there == own - {""}

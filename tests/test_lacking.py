@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.lacking import Lacking, to_run_again
 
-ROOT = Path(__file__).resolve().parents[1]
 BARE = """
 import sys
 ABSENT = {"torch", "torchvision", "jax", "jaxlib", "diffusers", "transformers", "timm"}

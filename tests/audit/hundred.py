@@ -24,9 +24,10 @@ from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, random_case
 from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.oracle.numbers.places import NoRule
+from tests import ROOT
 from tests.audit.simulated import STYLES, Style, simulate
 
-PLACE = Path(__file__).resolve().parents[2] / "examples" / "kernels"
+PLACE = ROOT / "examples" / "kernels"
 
 
 def texts() -> Iterator[Op]:

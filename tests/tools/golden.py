@@ -18,7 +18,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,10 @@ from refimpl.oracle.judging.judge import Expected, error_ratio, expect
 from refimpl.oracle.numbers.balls import certified
 from refimpl.oracle.vectors.golden import array_entry, digest, encode, read_file
 from refimpl.registry import OPS
+from tests import ROOT
 from tests.harness import disagreement, law_sides, witness
 
-ROOT = Path(__file__).parents[2] / "golden"
+GOLDEN = ROOT / "golden"
 POOL = 80  # random inputs of each kind to choose from
 FIRST_SHARE = 15  # ordinary cases of an operation, beside its probes
 LARGEST_RANDOM = 160  # numbers in a random case
@@ -382,15 +382,15 @@ def main() -> int:
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as workers:
         for name, cases in zip(names, workers.map(build, names), strict=True):
             op = OPS[name]
-            path = ROOT / op.chapter / f"{name}.json"
+            path = GOLDEN / op.chapter / f"{name}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file_text(op, cases), encoding="utf-8")
             everything += cases
             print(f"{name}: {len(cases)} cases", file=sys.stderr, flush=True)
     flags = json.dumps(flag_table(), indent=1, ensure_ascii=False)
-    (ROOT / "flags.json").write_text(flags + "\n", encoding="utf-8")
+    (GOLDEN / "flags.json").write_text(flags + "\n", encoding="utf-8")
     if not options.ops:
-        (ROOT / "coverage.md").write_text(coverage(everything), encoding="utf-8")
+        (GOLDEN / "coverage.md").write_text(coverage(everything), encoding="utf-8")
     write_manifest()
     print(f"{len(everything)} cases")
     return 0
@@ -399,7 +399,7 @@ def main() -> int:
 def bound_again(name: str) -> int:
     """Derive the allowed errors of an operation's cases anew; how many cases changed."""
     op, changed, cases = OPS[name], 0, []
-    path = ROOT / op.chapter / f"{name}.json"
+    path = GOLDEN / op.chapter / f"{name}.json"
     written = json.loads(path.read_text(encoding="utf-8"))["cases"]
     for vector, case in zip(read_file(path), written, strict=True):
         again = {**case, "allowed": allowed(op, vector.inputs)}
@@ -413,13 +413,13 @@ def bound_again(name: str) -> int:
 def write_manifest() -> None:
     """Digests of all files, in one file."""
     files = sorted(
-        path.relative_to(ROOT).as_posix()
-        for path in ROOT.rglob("*.json")
+        path.relative_to(GOLDEN).as_posix()
+        for path in GOLDEN.rglob("*.json")
         if path.name not in ("manifest.json", "schema.json") and "examples" not in path.parts
     )
-    digests = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in files}
+    digests = {name: hashlib.sha256((GOLDEN / name).read_bytes()).hexdigest() for name in files}
     content = json.dumps({"format": 1, "files": digests}, indent=1)
-    (ROOT / "manifest.json").write_text(content + "\n", encoding="utf-8")
+    (GOLDEN / "manifest.json").write_text(content + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 
 from refimpl.registry import OPS
+from tests import ROOT
 from tests.textbook import DOCS, front
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 PICTURE = DOCS / "front.svg"
 KNOWN = ("laws", "mistakes", "dialects")
 

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl.models.weights import WeightsError, check, infer, load, read, translate
-
-from .small import SMALL, random_params
+from tests.small import SMALL, random_params
 
 safetensors = pytest.importorskip("safetensors.numpy")
 

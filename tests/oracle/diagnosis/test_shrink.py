@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,10 +24,11 @@ from refimpl.oracle.runs.verify import replay, verify
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
 from refimpl.oracle.vectors import failing_cases, golden
 from refimpl.registry import OPS
-from tests.test_verify import cli
+from tests import ROOT
+from tests.oracle.runs.test_verify import cli
 
 FLOAT32 = np.dtype(np.float32)
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 SHRUNK = (
     "attention/softmax-over-queries",
     "clip_loss/double-exponential",

@@ -13,7 +13,7 @@ from refimpl.oracle.reports.text import explain
 from refimpl.oracle.runs import campaign
 from refimpl.oracle.runs.verify import verify
 from refimpl.oracle.targets.sessions import Session
-from tests.test_pytest_plugin import judged
+from tests.own.test_pytest_plugin import judged
 
 UNLISTED = (
     "import numpy as np\ndef silu(x):\n    return (x / (1 + np.exp(-1.25 * x))).astype(x.dtype)\n"

@@ -7,13 +7,12 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from refimpl.oracle.targets.sessions import KERNELS, KNOWN, installed
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
 FILES = {
     name: f"# {name}{rest}"
@@ -69,6 +68,7 @@ LAYERS = """
 import importlib, json, sys
 import numpy as np
 from refimpl.testing import check
+from tests import ROOT
 module = importlib.import_module("refimpl.backends." + sys.argv[1])
 x, ones = np.float32([[1, -2, 3.5], [0.5, 0, 2]]), np.ones(3, np.float32)
 heads = dict.fromkeys(("query", "key", "value"), x[None, None])

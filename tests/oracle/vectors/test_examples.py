@@ -2,11 +2,12 @@
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).parents[1] / "golden" / "examples" / "run.py"
+from tests import ROOT
+
+PATH = ROOT / "golden" / "examples" / "run.py"
 LINES = 80  # that an example may have, without blank ones and comments
 SOURCES = ("example.c", "example.cpp", "example.rs", "example.mjs", "Example.java")
 

@@ -17,7 +17,7 @@ from refimpl.oracle.reports import escaped, files, heat_map
 from refimpl.oracle.runs.foreign_outputs import verify_recorded
 from refimpl.oracle.runs.verify import verify
 from refimpl.oracle.targets.sessions import TargetError
-from tests.test_verify import GOOD_SILU, cli
+from tests.oracle.runs.test_verify import GOOD_SILU, cli
 
 NASTY = '</pre></failure>]]>&amp;<script>alert("1")</script>|`x`\x00\x1b[31m\x85\ud800\uffff\r\n*é*'
 VOID = {"meta", "br", "path", "rect"}

@@ -15,9 +15,8 @@ from refimpl.op import Op
 from refimpl.oracle.diagnosis.structure import Explanation, judge_layers
 from refimpl.oracle.runs.models import findings
 from refimpl.oracle.targets.models import Recording
-
-from .small import SMALL
-from .test_models import record as recorded
+from tests.models.test_models import record as recorded
+from tests.small import SMALL
 
 
 def recording_of(name, *edits, spoken=None) -> Recording:

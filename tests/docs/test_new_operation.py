@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
+
 PAGE = ROOT / "docs" / "new_operation.md"
 
 
@@ -39,7 +39,7 @@ def run(place, *arguments):
 
 
 def test_the_tests_of_the_operation_pass(place):
-    files = ("tests/test_ops.py", "refimpl/ops/layers/reference.py")
+    files = ("tests/ops/test_ops.py", "refimpl/ops/layers/reference.py")
     done = run(place, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", "leaky_relu")
     assert done.returncode == 0, done.stdout[-3000:]
     (passed,) = re.findall(r"(\d+) passed", done.stdout)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -99,7 +98,7 @@ def test_the_known_mistake_is_named(tmp_path):
 
 
 def test_the_example_of_the_guide_is_explained():
-    example = Path(__file__).parent.parent / "examples" / "bad_attention.py"
+    example = ROOT / "examples" / "bad_attention.py"
     (report,) = verify(str(example), profile="quick")
     (finding,) = report.findings
     assert finding.status == "deviates"
@@ -234,6 +233,7 @@ def test_inputs_that_raise_hide_no_deviation_and_are_named_beside_it(tmp_path):
 
 NO_SHARED_HEADS = """
 import numpy as np
+from tests import ROOT
 
 def attention(query, key, value, bias):
     if query.shape[1] != key.shape[1]:

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,8 @@ from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.sessions import KNOWN
 from refimpl.oracle.vectors import failing_cases
 from refimpl.registry import OPS
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "examples" / "found"
 PAGE = (ROOT / "docs" / "found.md").read_text(encoding="utf-8")
 REPLAYED = re.findall(r"refimpl replay examples/found/([a-z0-9-]+)\.json (\w+)", PAGE)

@@ -16,8 +16,7 @@ from refimpl.models.spec.vit import MODEL as VIT
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import Recording, inputs_for
-
-from .small import SMALL, random_params
+from tests.small import SMALL, random_params
 
 TOWERS = {  # name: the tower, its gradient, and the width of what it returns
     "vit": (VIT.text, VIT.gradient, 5),

@@ -18,8 +18,7 @@ from refimpl.models.vit import block, vit
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import Recording, inputs_for
-
-from .small import SMALL, WORDS, random_params
+from tests.small import SMALL, WORDS, random_params
 
 PUBLISHED = {  # by vision_transformer's own tests, CLIP's notebook, and open_clip in millions
     "vit-testing": 21_390,

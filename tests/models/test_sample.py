@@ -85,7 +85,7 @@ def at_a_time(count=3):
 
 def test_the_gradient_of_clip_guidance_is_that_of_automatic_differentiation():
     torch = pytest.importorskip("torch")
-    from .test_denoiser import in_torch
+    from tests.models.test_denoiser import in_torch
 
     text, (x_t, t) = "a handwritten seven", at_a_time()
     module, _ = in_torch("noised_clip")

@@ -18,9 +18,8 @@ from refimpl.oracle.diagnosis.structure import dialects, judge_layers
 from refimpl.oracle.judging.layers import LayerError
 from refimpl.oracle.runs.models import findings
 from refimpl.oracle.targets.models import LIBRARIES, record
-
-from .small import SMALL
-from .test_models import record as recorded
+from tests.models.test_models import record as recorded
+from tests.small import SMALL
 
 BLOCK = "transformer.resblocks.1"
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import runpy
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from refimpl import own, testing
+from tests import ROOT
 from tests.audit.hundred import WAYS, audit
 
-ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "examples" / "kernels"
 SCRIPT = runpy.run_path(str(PLACE / "__main__.py"), run_name="hundred")
 PAGES = {group: own.page(PLACE / f"{group}.py") for group in SCRIPT["GROUPS"]}

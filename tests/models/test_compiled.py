@@ -19,8 +19,7 @@ from refimpl.models.registry import family
 from refimpl.models.vit import transformer, vit
 from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import inputs_for
-
-from .small import SMALL, random_params
+from tests.small import SMALL, random_params
 
 TRUNK = Vit(14, 24, 2, 3, 60, image=28)
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu")

@@ -20,8 +20,7 @@ from refimpl.op import Op
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import Recording, inputs_for
-
-from .small import random_params
+from tests.small import random_params
 
 SMALL = Gpt2(24, 2, 3, context=12, vocabulary=40)
 PUBLISHED = {

@@ -18,8 +18,7 @@ from refimpl.op import Op
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import Recording, inputs_for
-
-from .small import random_params
+from tests.small import random_params
 
 PUBLISHED = {  # numbers that are trained, a table that serves twice counted once
     "bert-base": 109_482_240,

@@ -9,8 +9,7 @@ from scipy.special import erf
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.runs.models import findings
 from refimpl.oracle.targets.models import Recording, inputs_for
-
-from .small import SMALL, random_params
+from tests.small import SMALL, random_params
 
 CONFIG = SMALL["vit"]
 
