@@ -1,4 +1,4 @@
-"""diffusers: its schedulers DDPM and DDIM, embeddings, normalisation and guidance.
+"""diffusers: its schedulers, embeddings, normalisation and guidance; its whole models.
 
 A scheduler is made of the given variances, or has its table `alphas_cumprod` replaced by the given
 one. It steps a whole batch at one time, so samples of different times are stepped one by one.
@@ -33,6 +33,13 @@ SUPPORTS = {
 }
 _DDPM, _DDIM = scheduling_ddpm.DDPMScheduler, scheduling_ddim.DDIMScheduler
 _OFFSET = 0.008  # of the cosine schedule, a constant there
+
+
+def record(config, seed):
+    """The whole model of this configuration's sizes, with random weights."""
+    from refimpl.backends.parts import diffusers_models
+
+    return diffusers_models.record(config, seed)
 
 
 # Layers

@@ -101,7 +101,7 @@ def add(commands: Any) -> None:
         metavar="NAME",
         dest="models",
         help="a whole model, layer by layer, such as vit-b-16 or clip-vit-b-32, of transformers, "
-        "open_clip, timm, onnxruntime or a file ending in .py",
+        "open_clip, timm, diffusers, onnxruntime or a file ending in .py",
     )
     verify.add_argument(
         "--cases",

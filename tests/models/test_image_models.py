@@ -1,0 +1,115 @@
+"""Whole models that make images: published sizes, structures that are wrong, a library's layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+
+import numpy as np
+import pytest
+
+from refimpl.axes import AxesError
+from refimpl.models import recorder
+from refimpl.models.configs import count
+from refimpl.models.registry import family, find_model
+from refimpl.models.weights import check
+from refimpl.op import Op
+from refimpl.oracle.diagnosis.structure import judge_layers
+from refimpl.oracle.targets.models import Recording, inputs_for
+from tests.small import random_params
+
+PUBLISHED = {
+    "sd-vae": 83_653_863,
+    "sdxl-vae": 83_653_863,
+    "sd3-vae": 83_819_683,
+    "flux-vae": 83_819_683,
+}
+SMALL = ("vae-testing", "vae-16-testing")
+FAMILIES = {name: family(find_model(name)) for name in SMALL}
+MISTAKES = {edit.id: (model, edit) for model in FAMILIES.values() for edit in model.mistakes}
+WRONG = (
+    "vae-testing vae/latents-not-scaled",
+    "vae-16-testing vae/shift-behind-the-scale",
+    "vae-testing vae/variance-for-deviation",
+    "vae-testing vae/zeros-on-all-sides",
+    "vae-testing vae/attention-of-channels",
+    "vae-testing vae/no-shortcut-where-channels-change",
+)
+
+
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED.items())
+def test_the_model_has_as_many_parameters_as_was_published(name, parameters):
+    assert count(find_model(name)) == parameters
+
+
+def walk(name, edit=None):
+    """All values of a small model in float64, by the text or by an edited one."""
+    config, kept = find_model(name), {}
+    op = Op(family(config).text)
+    text = op.edited(edit) if edit else op.text
+    params = random_params(config, dtype=np.float64)
+    text(**inputs_for(config, 0), params=params, config=config, tap=recorder(kept))
+    return kept
+
+
+def recorded(name, edit):
+    """What a small model that is wrong in this way computes in float32, layer by layer."""
+    config, layers = find_model(name), {}
+    params, given = random_params(config), inputs_for(config, 0)
+
+    def tap(name, x):
+        layers[name] = np.asarray(x, np.float32)
+        return layers[name]
+
+    text = Op(family(config).text).edited(edit)
+    text(**given, params=params, config=config, tap=tap)
+    return Recording(config, params, given, layers)
+
+
+@pytest.mark.parametrize("slug", MISTAKES)
+def test_every_mistake_changes_what_a_model_of_the_family_computes(slug):
+    model, edit = MISTAKES[slug]
+    away = 0.0
+    for name in (name for name in SMALL if FAMILIES[name] is model):
+        right, wrong = walk(name), walk(name, edit)
+        same = [k for k in right if k in wrong and np.shape(right[k]) == np.shape(wrong[k])]
+        sizes = (np.abs(right[k] - wrong[k]).max() / np.abs(right[k]).max() for k in same)
+        away = max(away, *sizes)
+    assert away > 1e-3
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_structure_is_named_and_nothing_else(wrong):
+    name, slug = wrong.split()
+    _, edit = MISTAKES[slug]
+    judgement = judge_layers(recorded(name, edit))
+    assert [found.edits for found in judgement.explanations] == [(edit,)]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_library_computes_every_layer_of_it(name):
+    pytest.importorskip("diffusers")
+    library = importlib.import_module("refimpl.backends.diffusers")
+    recording = library.record(find_model(name), seed=1)
+    check(recording.params, recording.config)
+    judgement = judge_layers(recording)
+    assert judgement.status == "conforms"
+    assert {layer.name for layer in judgement.layers} == {*walk(name)}
+    assert all(layer.judged for layer in judgement.layers)
+
+
+def test_an_autoencoder_refuses_images_that_its_levels_cannot_halve():
+    config = find_model("vae-testing")
+    given = inputs_for(config, 0) | {"images": np.zeros((1, 3, 5, 4))}
+    with pytest.raises(AxesError, match="sides that 2 divides"):
+        family(config).text(**given, params=random_params(config), config=config)
+
+
+def test_what_is_decoded_does_not_depend_on_the_scale_of_the_latents():
+    config = find_model("vae-testing")
+    params, given = random_params(config), inputs_for(config, 0)
+    half, quarter = (
+        family(config).text(**given, params=params, config=dataclasses.replace(config, scale=scale))
+        for scale in (0.5, 0.25)  # by which nothing is rounded
+    )
+    assert np.array_equal(half, quarter)
