@@ -414,6 +414,37 @@ def compiled_expm1() -> Iterator[Pair]:
         yield f"{name} of -1e-5, compiled", f"{compiled:.6g}", f"{np.expm1(-1e-5):.6g}"
 
 
+def video_positions() -> Iterator[Pair]:
+    """transformers: words behind a video are told to stand before its last frames."""
+    from refimpl.backends.transformers import torch, transformers
+
+    with torch.device("meta"):  # positions need the configuration alone
+        sizes = {"depth": 1, "tokens_per_second": 25, "num_hidden_layers": 1}
+        config = transformers.Qwen2_5_VLConfig(vision_config=sizes, text_config=sizes)
+        model = transformers.Qwen2_5_VLModel(config)
+    ids = torch.tensor([[7] * 12 + [9] * 5])  # three patches of 2 × 2 tokens, two seconds apart
+    found, _ = model.get_rope_index(
+        ids,
+        mm_token_type_ids=torch.tensor([[2] * 12 + [0] * 5]),
+        video_grid_thw=torch.tensor([[3, 4, 4]]),
+        second_per_grid_ts=torch.tensor([2.0]),
+    )
+    yield "times of the words behind it", found[0, 0, 12:].tolist(), [101, 102, 103, 104, 105]
+
+
+def rounded_root() -> Iterator[Pair]:
+    """transformers: a whole quotient falls short of itself, and a unit a side is lost."""
+    from refimpl.backends.transformers import image_processing_qwen2_vl as library
+
+    def square(n: int) -> tuple[int, int]:
+        return library.smart_resize(n, n, 28, 56**2, 16384 * 28**2)
+
+    yield "sides of a square of 3621", square(3621), (3584, 3584)
+    yield "sides of a square of 19", square(19), (56, 56)
+    wrong = sum(square(n) != (3584, 3584) for n in range(3600, 8000))
+    yield "squares of 3600 to 7999 that go wrong", wrong, 0
+
+
 FOUND = {
     function.__name__: function
     for function in (
@@ -432,6 +463,8 @@ FOUND = {
         compiled_expm1,
         flow_shifted_twice,
         jax_attention,
+        video_positions,
+        rounded_root,
         tensorflow_gelu,
         tensorflow_empty_batch,
         tensorflow_zero_vector,

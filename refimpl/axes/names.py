@@ -54,13 +54,18 @@ AXES = {
     "cols": Axis("columns of a grid of patches or features", high=4, like="rows"),
     "codes": Axis("rows of a codebook"),
     "cuts": Axis("cutouts of each image", repeats=True),
+    "frames": Axis("frames of a video, or groups of them", high=4),
     "height": Axis("image rows", long=16),
     "width": Axis("image columns", long=16, like="height"),
     "levels": Axis("noise levels of a sampler"),
+    "media": Axis("images and videos of a text", high=3),
+    "merge": Axis("side of a square of patches that become one token", high=2, most=2),
+    "patches": Axis("patches of an image or video"),
     "side": Axis("rows, and columns, of a pooled cutout", like="height"),
     "tall": Axis("rows of an image that was resized, cropped or convolved", like="height"),
     "taps": Axis("rows, and columns, of a kernel", high=4, most=4),
     "texts": Axis("texts of a batch, at least one"),
+    "windows": Axis("windows of attention"),
     "wide": Axis("columns of an image that was resized, cropped or convolved", like="width"),
 }
 

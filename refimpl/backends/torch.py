@@ -89,6 +89,17 @@ from refimpl.backends.parts.torch_language import (  # noqa: F401  found here by
     value_loss,
     whiten,
 )
+from refimpl.backends.parts.torch_qwen import (  # noqa: F401  found here by their names
+    grid_angles,
+    inverse_order,
+    merge_order,
+    mrope_angles,
+    mrope_angles_interleaved,
+    multimodal_positions,
+    patchify_video,
+    smart_resize,
+    window_order,
+)
 from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by their names
     churn,
     ddim_inversion,

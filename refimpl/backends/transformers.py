@@ -34,7 +34,9 @@ from transformers.models.llama.modeling_llama import (  # noqa: E402
     LlamaRMSNorm,
     apply_rotary_pos_emb,
 )
+from transformers.models.qwen2_vl import image_processing_qwen2_vl  # noqa: E402
 from transformers.models.t5.modeling_t5 import T5Attention  # noqa: E402
+from transformers.vision_utils import get_vision_window_index  # noqa: E402
 
 VERSION = transformers.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
@@ -320,6 +322,20 @@ def rotary_embedding(x, angles):
     """models.llama.apply_rotary_pos_emb"""
     twice = torch.cat((angles, angles), dim=-1)[None]  # 1 N 2*E
     return apply_rotary_pos_emb(x, x, twice.cos(), twice.sin())[0]
+
+
+@_on_tensors
+def smart_resize(height, width, factor, low, high):
+    """models.qwen2_vl.image_processing_qwen2_vl.smart_resize"""
+    sides = image_processing_qwen2_vl.smart_resize(height, width, factor, low, high)
+    return tuple(map(torch.tensor, sides))
+
+
+@_on_tensors
+def window_order(frames, rows, cols, window):
+    """vision_utils.get_vision_window_index"""
+    order, ends = get_vision_window_index(torch.tensor([[frames, rows, cols]]), 1, window, 1)
+    return order, ends.diff()
 
 
 def _buckets(query_positions, key_positions, buckets, max_distance, both):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Probe
+from refimpl.op import Edit, Probe, values
 
 FLOATS = ("float64", "float32")  # where half formats mean nothing: tables, masks, positions
 
@@ -40,6 +40,11 @@ def diagonal(x):
 def twice_is_once(f, x):
     """A law: applied to its result, the operation changes nothing."""
     yield f(f(x)), f(x)
+
+
+def whole(x):
+    """The whole numbers of an array of any arithmetic: places, for a law that looks there."""
+    return np.asarray(values(x), dtype=int)
 
 
 def mistakes_of(op, **usual):

@@ -43,6 +43,8 @@ LIBRARY = {
     "pallas_bias": "jax",
     "pallas_epsilon": "jax",
     "splash_hidden_row": "jax",
+    "video_positions": "transformers",
+    "rounded_root": "transformers",
 }
 
 

@@ -1,0 +1,233 @@
+"""What is known about the patches of a video and their order: laws, probes, mistakes."""
+
+import numpy as np
+
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import FLOATS, mistakes_of, sines, whole
+from refimpl.ops.patch_embedding.reference import patchify
+from refimpl.ops.qwen import reference as text
+
+
+def is_patchify(f, frames, patch, together, merge):
+    """One frame a patch and no squares: the patches of an image."""
+    yield f(frames[:1], patch, 1, 1), patchify(frames[:1], patch)[0]
+
+
+def in_merge_order(f, frames, patch, together, merge):
+    height, width = frames.shape[2:]
+    order = text.merge_order(height // patch, width // patch, merge)
+    yield f(frames[:1], patch, 1, merge), patchify(frames[:1], patch)[0][order]
+
+
+def repeated(f, frames, patch, together, merge):
+    full = np.concatenate((frames, *[frames[-1:]] * (-len(frames) % together)))
+    yield f(full, patch, together, merge), f(frames, patch, together, merge)
+
+
+def first_frames(f, frames, patch, together, merge):
+    first = f(frames[:together], patch, together, merge)
+    yield first, f(frames, patch, together, merge)[: first.shape[0]]
+
+
+def one_channel(f, frames, patch, together, merge):
+    last = frames.shape[1] - 1
+    columns = slice(last * together * patch * patch, None)
+    yield f(frames[:, last:], patch, together, merge), f(frames, patch, together, merge)[:, columns]
+
+
+wrong = mistakes_of("patchify_video")
+
+
+ORDER = "(0, 3, 6, 4, 7, 2, 1, 5, 8)"
+
+PATCHIFY_VIDEO = Op(
+    text.patchify_video,
+    laws=(
+        Law("of one frame, without squares, the patches of an image", is_patchify),
+        Law("squares of patches stand together", in_merge_order),
+        Law("the last frame fills the last patch", repeated),
+        Law("the first patches are those of the first frames", first_frames),
+        Law("the last channel fills the last columns", one_channel),
+    ),
+    probes=(
+        Probe(
+            "three frames of two channels",
+            lambda: {"frames": sines(3, 2, 4, 8), "patch": 1, "together": 2, "merge": 2},
+        ),
+        Probe(
+            "an image of one frame",
+            lambda: {"frames": sines(1, 2, 8, 12), "patch": 2, "together": 2, "merge": 2},
+        ),
+        Probe(
+            "three frames a patch",
+            lambda: {"frames": sines(7, 1, 2, 4), "patch": 2, "together": 3, "merge": 1},
+        ),
+    ),
+    mistakes=(
+        wrong(
+            "reading-order",
+            "orders patches row by row",
+            ORDER,
+            "(0, 3, 4, 6, 7, 2, 1, 5, 8)",
+            "the merger joins patches of one row",
+            "squares are as wide as the image",
+        ),
+        wrong(
+            "frames-before-channels",
+            "lets the frame vary before the channel in a patch",
+            ORDER,
+            "(0, 3, 6, 4, 7, 1, 2, 5, 8)",
+            "weights meet other channels",
+            "there is one channel, or frames are alike",
+        ),
+        wrong(
+            "channels-last",
+            "lets the channel vary fastest in a patch",
+            ORDER,
+            "(0, 3, 6, 4, 7, 1, 5, 8, 2)",
+            "weights meet other channels",
+            "there is one channel",
+        ),
+        wrong(
+            "squares-transposed",
+            "goes through a square column by column",
+            ORDER,
+            "(0, 3, 6, 7, 4, 2, 1, 5, 8)",
+            "the merger joins patches in another order",
+            "squares are one patch",
+        ),
+        wrong(
+            "pixels-transposed",
+            "goes through a patch column by column",
+            ORDER,
+            "(0, 3, 6, 4, 7, 2, 1, 8, 5)",
+            "weights meet the pixels of the transposed patch",
+            "a patch is one pixel",
+        ),
+        wrong(
+            "filled-with-zeros",
+            "fills the last patch with black frames",
+            "*[frames[-1:]] * missing",
+            "*[0 * frames[-1:]] * missing",
+            "an image is half as bright as a video of it",
+            "frames fill their patches",
+        ),
+        wrong(
+            "filled-with-the-first",
+            "fills the last patch with the first frame",
+            "*[frames[-1:]] * missing",
+            "*[frames[:1]] * missing",
+            "the video jumps back at its end",
+            "frames fill their patches, or there is one",
+        ),
+        wrong(
+            "time-after-place",
+            "lets the place vary before the time",
+            ORDER,
+            "(3, 6, 4, 7, 0, 2, 1, 5, 8)",
+            "tokens meet the positions of other frames",
+            "a patch lasts all frames",
+        ),
+    ),
+    values={
+        "frames": lambda source, sizes: source.normal(
+            (
+                sizes["frames"],
+                sizes["channels"],
+                *(sizes[side] * sizes["merge"] * sizes["P"] for side in ("rows", "cols")),
+            )
+        ),
+        "together": lambda source, sizes: source.choice([2, 1, 3]),
+    },
+)
+
+
+def each_once(f, rows, cols, merge):
+    yield np.sort(whole(f(rows, cols, merge))), np.arange(rows * cols)
+
+
+def no_squares(f, rows, cols, merge):
+    yield f(rows, cols, 1), np.arange(rows * cols)
+
+
+def squares_together(f, rows, cols, merge):
+    row, col = np.divmod(whole(f(rows, cols, merge)), cols)
+    square = row // merge * (cols // merge) + col // merge
+    yield square, np.repeat(np.arange(rows * cols // merge**2), merge**2)
+
+
+def within_a_square(f, rows, cols, merge):
+    row, col = np.divmod(whole(f(rows, cols, merge)), cols)
+    inside = row % merge * merge + col % merge
+    yield inside, np.tile(np.arange(merge**2), rows * cols // merge**2)
+
+
+wrong_order = mistakes_of("merge_order")
+
+
+def grid(rows, cols, merge):
+    return lambda: {"rows": rows, "cols": cols, "merge": merge}
+
+
+MERGE_ORDER = Op(
+    text.merge_order,
+    laws=(
+        Law("every patch stands once", each_once),
+        Law("squares of one patch are the reading order", no_squares),
+        Law("squares stand together, in reading order", squares_together),
+        Law("so do the patches of a square", within_a_square),
+    ),
+    probes=(
+        Probe("four by four", grid(4, 4, 2)),
+        Probe("four by six", grid(4, 6, 2)),
+        Probe("squares of three", grid(6, 3, 3)),
+    ),
+    mistakes=(
+        wrong_order(
+            "reading-order",
+            "orders patches row by row",
+            "(0, 2, 1, 3)",
+            "(0, 1, 2, 3)",
+            "the merger joins patches of one row",
+            "squares are as wide as the image",
+        ),
+        wrong_order(
+            "squares-by-column",
+            "orders squares column by column",
+            "(0, 2, 1, 3)",
+            "(2, 0, 1, 3)",
+            "tokens meet the positions of the transposed grid",
+            "there is one row or one column of squares",
+        ),
+        wrong_order(
+            "within-by-column",
+            "goes through a square column by column",
+            "(0, 2, 1, 3)",
+            "(0, 2, 3, 1)",
+            "the merger joins patches in another order",
+            "squares are one patch",
+        ),
+        wrong_order(
+            "rows-for-columns",
+            "takes the rows for the columns",
+            "reshape(rows // merge, merge, cols // merge, merge)",
+            "reshape(cols // merge, merge, rows // merge, merge)",
+            "squares are torn",
+            "the grid is square",
+        ),
+        wrong_order(
+            "count-for-size",
+            "cuts the grid into squares by number",
+            "reshape(rows // merge, merge, cols // merge, merge)",
+            "reshape(merge, rows // merge, merge, cols // merge)",
+            "squares are torn",
+            "there are as many squares as patches in one",
+        ),
+    ),
+    precisions=FLOATS,
+    values={
+        "rows": lambda source, known: 6 * source.integer(1, 2),
+        "cols": lambda source, known: 6 * source.integer(1, 3),
+        "merge": lambda source, known: source.choice([2, 3, 1]),
+    },
+)
