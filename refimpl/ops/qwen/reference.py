@@ -286,8 +286,8 @@ def mrope_angles(
     Paper: Wang et al. 2024, "Qwen2-VL: enhancing vision-language model's perception of the world at
     any resolution", section 2.1.
 
-    >>> mrope_angles(np.array([[3.0], [1.0], [2.0]]), np.array([1, 1, 1]), 1e6).round(4)
-    array([[3.    , 0.01  , 0.0002]])
+    >>> mrope_angles(np.array([[3.0], [1.0], [2.0]]), np.array([1, 1, 1]), 1e3).round(4)
+    array([[3.  , 0.1 , 0.02]])
     """
     half = int(np.sum(sections))
     frequencies = np.exp(-np.log(base) * np.arange(half) / half)  # E
