@@ -5,6 +5,7 @@ from docs.book import (
     figures,
     folded,
     front,
+    kinds,
     lecture_numbers,
     lectures,
     measured,
@@ -12,6 +13,7 @@ from docs.book import (
     operations,
     pictures,
     plots,
+    readings,
 )
 
 DOCS = operations.HERE
@@ -24,6 +26,7 @@ __all__ = [
     "figures",
     "folded",
     "front",
+    "kinds",
     "lecture_numbers",
     "lectures",
     "measured",
@@ -31,4 +34,5 @@ __all__ = [
     "operations",
     "pictures",
     "plots",
+    "readings",
 ]

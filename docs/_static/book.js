@@ -13,7 +13,7 @@
     const frame = entry && entry.closest(".sidebar-scroll");
     if (!frame) return;
     const place = entry.getBoundingClientRect().top - frame.getBoundingClientRect().top;
-    frame.scrollTop += place - frame.clientHeight / 3;
+    frame.scrollBy({ top: place - frame.clientHeight / 3, behavior: "instant" });
   };
   const move = figure => {
     const frames = [...figure.querySelectorAll(".frame")];

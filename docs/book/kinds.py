@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from docs.book.plots import INKS, Line, Picture, chart, heat
+from docs.book.plots import INKS, Line, Picture, chart, heat, number
+from docs.book.readings import courses, sides
 from refimpl.gradients import GRADIENT, base, differentiated
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import FAMILIES, FAMILIES_WITHOUT_ZEROS, RandomSource, draw_all
@@ -22,6 +23,7 @@ SIZES |= {"D": 5, "M": 4, "N": 4, "V": 6, "S": 2, "Q": 3, "height": 6, "width": 
 SIZES |= {"tall": 4, "wide": 4}
 POINTS = 81
 MOST = 3  # panels of curves
+TRIED = 24  # numbers of an argument among which the one that matters is sought
 Drawing = Callable[[Op], Picture]
 
 
@@ -78,20 +80,20 @@ def as_tables(sizes: dict[str, int] | None = None, says: str = "", **given: Any)
 
     def draw(op: Op) -> Picture:
         inputs = drawn_case(op, sizes, **given)
-        panels = [
-            titled(name, value)
+        shown = {
+            name: value
             for name, value in inputs.items()
             if value is not None and not op.specs[name].scalar
-        ]
+        }
+        panels = [titled(name, value) for name, value in shown.items()]
         scalars = [f"{n} = {inputs[n]:g}" for n, spec in op.specs.items() if spec.scalar]
-        found = zip(op.outputs, results(op, inputs), strict=True)
-        panels += [arrow_between(), *(titled(name, value) for name, value in found)]
+        found = dict(zip(op.outputs, results(op, inputs), strict=True))
+        panels += [arrow_between(), *(titled(name, value) for name, value in found.items())]
+        ranks = {name: np.ndim(value) for name, value in (shown | found).items()}
         told = f", with {', '.join(scalars)}" if scalars else ""
-        return Picture(
-            tuple(panels),
-            f"{says or 'One small case'}: `{op.name}` makes the tables on the right "
-            f"from those on the left{told}.",
-        )
+        made = f"`{op.name}` on one small case{told}: the arguments, and right of the arrow what "
+        made += f"it returns. {sides(op, list(ranks), ranks)}"
+        return Picture(tuple(panels), says or made)
 
     return draw
 
@@ -120,7 +122,7 @@ def over(values: np.ndarray | None = None, log: str = "", says: str = "", **give
                 told = [f"{o} = {level:g}" for o in others] + [output] * (len(op.outputs) > 1)
                 lines.append(Line(", ".join(told), x, y))
         panel = chart(op.name, lines, name, "result" if len(op.outputs) == 1 else "", log)
-        return Picture((panel,), says or f"The result of `{op.name}` over `{name}`.")
+        return Picture((panel,), says or f"The result of `{op.name}`. {courses(lines, name)}")
 
     return draw
 
@@ -149,7 +151,10 @@ def along_index(says: str = "", log: str = "", **given: Any) -> Drawing:
         if lines:
             panels.insert(0, chart(op.name, lines, "index", "", log))
         told = f" for {', '.join(scalars)}" if scalars else ""
-        return Picture(tuple(panels), says or f"What `{op.name}` returns{told}, entry by entry.")
+        made = f"What `{op.name}` returns{told}, entry by entry."
+        if lines:
+            made += " " + courses(lines, "index")
+        return Picture(tuple(panels), says or made)
 
     return draw
 
@@ -185,23 +190,38 @@ def slices(*names: str, at: Any = None, says: str = "", ylabel: str = "", **give
     """The result over single numbers of the arguments, all others fixed."""
 
     def draw(op: Op) -> Picture:
-        inputs, panels = drawn_case(op, **given), []
+        inputs, panels, told = drawn_case(op, **given), [], []
         for name in names or reals(op)[:MOST]:
-            place = (0,) * np.ndim(inputs[name])
+            place = (0,) * np.ndim(inputs[name]) if names else loudest(op, inputs, name)
             x = reach(op, name, float(np.asarray(inputs[name])[place])) if at is None else at
             rows = [results(op, replaced(inputs, name, place, v)) for v in x]
-            panels.append(chart(op.name, curves(op, x, rows), entry(name, place), ylabel))
-        told = says or f"How the result of `{op.name}` changes with one number, all others fixed."
-        return Picture(tuple(panels), told)
+            lines, where = curves(op, x, rows), entry(name, place)
+            panels.append(chart(op.name, lines, where, ylabel))
+            told.append(courses(lines, where))
+        made = f"`{op.name}` as one number changes and all others stay. {' '.join(told)}"
+        return Picture(tuple(panels), says or made)
 
     return draw
+
+
+def loudest(op: Op, inputs: dict[str, Any], name: str) -> tuple[int, ...]:
+    """The number of an argument that changes the result most, among the first of them."""
+    value, before = np.asarray(inputs[name]), np.ravel(results(op, inputs)[0])
+
+    def change(place: tuple[int, ...]) -> float:
+        x = reach(op, name, float(value[place]))
+        ends = (results(op, replaced(inputs, name, place, v))[0] for v in (x[0], x[-1]))
+        moved = [np.abs(np.ravel(end) - before) for end in ends]
+        return float(np.max(np.where(np.isfinite(moved), moved, 0), initial=0))
+
+    return max(list(np.ndindex(value.shape))[:TRIED], key=change, default=())
 
 
 def curves(op: Op, x: np.ndarray, rows: list[tuple[Any, ...]]) -> list[Line]:
     """The first entries of all outputs, a line each; between whole numbers there is none."""
     lines, kind = [], "dots" if np.asarray(x).dtype.kind == "i" else "line"
-    for number, output in enumerate(op.outputs):
-        values = np.stack([np.ravel(row[number])[:INKS] for row in rows])  # places entries
+    for i, output in enumerate(op.outputs):
+        values = np.stack([np.ravel(row[i])[:INKS] for row in rows])  # places entries
         whole = values.shape[1] == 1
         for k, y in enumerate(values.T):
             lines.append(Line(output if whole else f"{output}[{k}]", x, y, kind))
@@ -214,24 +234,26 @@ def slope(op: Op) -> Picture:
     inputs = drawn_case(forward)
     shown = results(forward, inputs)[0]
     grad = Calm([8, *op.name.encode()]).normal(np.shape(shown)) if np.ndim(shown) else 1.0
-    panels = [
-        tangent_panel(op, forward, inputs, grad, number, name)
-        for number, name in enumerate(differentiated(op)[:MOST])
+    names = differentiated(op)[:MOST]
+    drawn = [
+        tangent_panel(op, forward, inputs, grad, output, name) for output, name in enumerate(names)
     ]
-    what = "The result" if np.ndim(grad) == 0 else "The sum of `grad` times the result"
-    says = f"{what} of `{forward.name}` over one number of an argument (curve), and the slope that "
-    return Picture(tuple(panels), f"{says}`{op.name}` gives at three places (lines that touch it).")
+    what = "the result" if np.ndim(grad) == 0 else "the sum of `grad` times the result"
+    told = "; ".join(f"`{name}{GRADIENT}` {slopes}" for name, (_, slopes) in zip(names, drawn))
+    says = f"Curve: {what} of `{forward.name}` as one number of an argument changes. Lines that "
+    says += f"touch it: the slopes that `{op.name}` gives at three places, {told}."
+    return Picture(tuple(panel for panel, _ in drawn), says)
 
 
 def tangent_panel(
-    op: Op, forward: Op, inputs: dict[str, Any], grad: Any, number: int, name: str
-) -> str:
-    """The curve over the number that the gradient says matters most, and three tangents."""
+    op: Op, forward: Op, inputs: dict[str, Any], grad: Any, output: int, name: str
+) -> tuple[str, str]:
+    """The curve over the number that the gradient says matters most, and its three tangents."""
     inputs = op_whole(forward, inputs, name)
 
     def gradient(given: dict[str, Any]) -> np.ndarray:
         known = {n: v for n, v in given.items() if n in op.specs}
-        return np.asarray(results(op, op.read(**known, grad=grad))[number])
+        return np.asarray(results(op, op.read(**known, grad=grad))[output])
 
     def height(given: dict[str, Any]) -> float:
         return float(np.sum(np.asarray(grad) * results(forward, given)[0]))
@@ -245,7 +267,8 @@ def tangent_panel(
         found = gradient(replaced(inputs, name, place, x[i]))[place]
         tangents.append((float(x[i]), float(y[i]), float(found)))
     ylabel = "result" if np.ndim(grad) == 0 else "sum of grad · result"
-    return chart(name + GRADIENT, [Line("", x, y)], entry(name, place), ylabel, tangents=tangents)
+    drawn = chart(name + GRADIENT, [Line("", x, y)], entry(name, place), ylabel, tangents=tangents)
+    return drawn, ", ".join(number(found) for *_, found in tangents)
 
 
 def op_whole(op: Op, inputs: dict[str, Any], name: str) -> dict[str, Any]:

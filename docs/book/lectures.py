@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from typing import Any
 
@@ -24,10 +23,14 @@ WORDS = {
         "priority": "priority",
         "covered": "with an operation, a page or a computation",
         "deck": "Deck",
-        "beside": "The rows of this deck, to be read beside its slides. All decks together: ",
+        "in": "Decks",
+        "no": "nothing here to recompute",
+        "beside": "The rows of this deck in the order of its slides. Of each: what the slide says, "
+        "what comes out here, and what is to be corrected. All decks together: ",
         "slide": "Printed",
         "computed": "Computed",
         "code": "By this code",
+        "claim": "On the slide",
         "correction": "Correction",
         "note": "Note",
         "errata": "Errata",
@@ -56,10 +59,14 @@ WORDS = {
         "priority": "prioridad",
         "covered": "con una operación, una página o un cálculo",
         "deck": "Presentación",
-        "beside": "Las filas de esta presentación, para leerlas junto a sus diapositivas. Todas: ",
+        "in": "Presentaciones",
+        "no": "aquí no hay nada que recalcular",
+        "beside": "Las filas de esta presentación en el orden de sus diapositivas. De cada una: "
+        "qué dice la diapositiva, qué sale aquí y qué hay que corregir. Todas: ",
         "slide": "Impreso",
         "computed": "Calculado",
         "code": "Con este código",
+        "claim": "En la diapositiva",
         "correction": "Corrección",
         "note": "Nota",
         "errata": "Fe de erratas",
@@ -122,10 +129,11 @@ def facts_of(row: dict[str, Any], language: str, up: str) -> str:
         here.append(f"[`refimpl.models.{name}`]({up}models/{name}.md)")
     if "page" in row:
         here.append(f"[{title(row['page'].rpartition('/')[2])}]({up}{row['page']}.md)")
+    decks = row["decks"].split()
     facts = [
-        f"{words['deck']} {', '.join(row['decks'].split())}",
-        f"{words['priority']} {row['priority']}",
+        f"{words['in' if len(decks) > 1 else 'deck']} {', '.join(decks)}",
         *([f"{words['here']}: {', '.join(here)}"] if here else []),
+        *([] if here or "compute" in row else [words["no"]]),
     ]
     return " · ".join(facts)
 
@@ -142,9 +150,10 @@ def result_of(row: dict[str, Any], language: str) -> list[str]:
         told, printed = words["computed"], [show(value, language) for value in values]
     before = "".join(f"{part.strip()}\n" for part in row.get("with", "").split("; ") if part)
     apart = "; " if language == "es" else ", "
+    what = f", {plain(row[f'says_{language}'])}" if f"says_{language}" in row else ""
     code = [f":::{{fold}} {row['id'].lower()}-code", words["code"], ""]
     code += ["```python", before + row["compute"], "```", ":::"]
-    return [f"**{told}**: {apart.join(printed)}", "", *code, ""]
+    return [f"**{told}**{what}: {apart.join(printed)}", "", *code, ""]
 
 
 def lecture_row(row: dict[str, Any], language: str, up: str = "") -> list[str]:
@@ -152,12 +161,13 @@ def lecture_row(row: dict[str, Any], language: str, up: str = "") -> list[str]:
     words = WORDS[language]
     lines = [f"### {row['id']}: {plain(row[language])}", "", facts_of(row, language, up), ""]
     if "tex" in row:
-        lines += [f"$${row['tex']}$$", ""]
+        lines += [f"**{words['claim']}**:", "", f"$${row['tex']}$$", ""]
     if "compute" in row:
         lines += result_of(row, language)
     kind = "correction" if "erratum" in row else "note"
-    note = f"**{words[kind]}**: {plain(row[f'note_{language}'])}"
-    return [*lines, f":::{{container}} remark {kind}", note, ":::", ""]
+    note = [f"**{words[kind]}**: {plain(row[f'note_{language}'])}", ""]
+    right = [f"$${row['right']}$$", ""] if "right" in row else []
+    return [*lines, f":::{{container}} remark {kind}", *note, *right, ":::", ""]
 
 
 def counts() -> dict[str, tuple[int, int]]:
@@ -188,34 +198,37 @@ def lecture_page(language: str) -> str:
     lines += ["", f"## {words['errata']}", ""]
     known = sorted((r for r in rows if "erratum" in r), key=lambda row: row["erratum"])
     for row in known:
-        note = re.sub(r" \((Shown|Se muestra)[^)]*\)", "", row["note_" + language])
-        lines.append(f"- **{row['erratum']}** {plain(row[language])} {plain(note)} ({row['id']})")
+        told = f"{plain(row[language])} {plain(row['note_' + language])}"
+        right = f" ${row['right']}$" if "right" in row else ""
+        lines.append(f"- **{row['erratum']}** {told}{right} ({row['id']})")
     lines += ["", *by_subject(rows, language)]
     return "\n".join(lines)
 
 
-def by_subject(rows: list[dict[str, Any]], language: str, up: str = "") -> list[str]:
+def by_subject(rows: list[dict[str, Any]], language: str) -> list[str]:
     """Rows under the headings of their subjects; last, those that cannot be computed."""
     words, lines = WORDS[language], []
     for letter in "ABCDEFG":
         chosen = [r for r in rows if r["id"].startswith(letter) and r["priority"] != "X"]
         if chosen:
             lines += [f"## {words[letter]}", ""]
-            lines += [line for row in chosen for line in lecture_row(row, language, up)]
+            lines += [line for row in chosen for line in lecture_row(row, language)]
     chosen = [row for row in rows if row["priority"] == "X"]
     if chosen:
         lines += [f"## {words['never']}", ""]
-        lines += [line for row in chosen for line in lecture_row(row, language, up)]
+        lines += [line for row in chosen for line in lecture_row(row, language)]
     return lines
 
 
 def deck_page(language: str, deck: str) -> str:
-    """The rows of one deck, to be read along with its slides."""
+    """The rows of one deck in the order of its slides, to be read along with them."""
     words, data = WORDS[language], lectures()
-    rows = [row for row in data["row"] if deck in row["decks"].split()]
+    rows = {row["id"]: row for row in data["row"]}
     back = f"[{words['title']}](../{'lectures' if language == 'en' else 'clases'}.md)."
     lines = [f"# {words['deck']} {deck}: {data['decks'][deck]}", "", words["beside"] + back, ""]
-    return "\n".join([*lines, *by_subject(rows, language, "../")])
+    for name in data["order"][deck].split():
+        lines += lecture_row(rows[name], language, "../")
+    return "\n".join(lines).replace("\n### ", "\n## ")
 
 
 if __name__ == "__main__":

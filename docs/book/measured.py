@@ -15,13 +15,14 @@ from docutils import nodes
 
 from docs.book.folded import fold, fold_line
 from docs.book.kinds import Calm
-from docs.book.plots import Frame, box_of, panel, words
+from docs.book.plots import LETTER, Frame, box_of, panel, words
 
 LONG = 20  # rows of a table that is folded
 ENOUGH = 12  # errors that are worth a picture
 ERRORS = re.compile(r"float\d\d|bfloat16|error\b")
-LIMITS = (1e-4, 1e8)  # what is smaller or larger stands at the edge
-TALL = 44  # pixels of a row
+LIMITS = (1e-4, 1e8)  # of the axis; what is larger, or zero, stands at the edge
+LEAST = 1e-12  # what is smaller is as good as zero
+TALL, WIDE = 44, 324  # pixels of a row
 
 
 def header(table: nodes.table) -> list[str]:
@@ -52,23 +53,45 @@ def errors(table: nodes.table) -> dict[str, list[tuple[float, int, str]]]:
     return found
 
 
+def limits(found: dict[str, list[tuple[float, int, str]]]) -> tuple[float, float]:
+    """The ends of the axis: those that all tables have, or further left where all errors are small.
+
+    >>> limits({"error": [(3e-6, 0, "a"), (0.0, 0, "b"), (5e-6, 0, "c")]})
+    (1e-06, 100000000.0)
+    """
+    seen = [value for values in found.values() for value, *_ in values if value > LEAST]
+    least = float(np.median(seen)) if seen else 1.0
+    return min(LIMITS[0], float(10.0 ** np.floor(np.log10(least)))), LIMITS[1]
+
+
+def short_names(names: list[str]) -> list[str]:
+    """Names of columns as they fit beside a row: what stands before the comma, or after it.
+
+    >>> short_names(["float32, ci"]), short_names(["error, tilt", "error, other covariance"])
+    (['float32'], ['tilt', 'other covariance'])
+    """
+    first, last = ([name.split(", ")[i] for name in names] for i in (0, -1))
+    return first if len(set(first)) == len(names) else last
+
+
 def strips(found: dict[str, list[tuple[float, int, str]]]) -> str:
     """A row of dots for each column, on one logarithmic axis, with the limit at 1."""
-    height, width = 30 + TALL * len(found), 400
-    frame = Frame(LIMITS, (0.0, 1.0), (64.0, 26.0, width - 12.0, float(height)), log_x=True)
+    labels, ends = short_names(list(found)), limits(found)
+    left, height = 12 + LETTER * max(map(len, labels)), 30 + TALL * len(found)
+    frame = Frame(ends, (0.0, 1.0), (left, 26.0, left + WIDE, float(height)), log_x=True)
     drawn = box_of(frame, "error ÷ allowed", "", True, ())
     limit = float(frame.at(1.0, 0.0)[0])
     drawn.append(f'<path class="axis limit" d="M{limit:.1f} 26V{height}"/>')
     spread = Calm(5).uniform((4096,), -0.32, 0.32) * TALL
-    for k, (name, values) in enumerate(found.items()):
+    for k, (label, values) in enumerate(zip(labels, found.values(), strict=True)):
         middle = 28 + TALL * (k + 0.5)
-        drawn.append(words(58, middle + 4, name.partition(",")[0], "end"))
+        drawn.append(words(left - 6, middle + 4, label, "end"))
         for i, (value, ink, row) in enumerate(values):
-            x = float(frame.at(np.clip(value, *LIMITS), 0.0)[0])
+            x = float(frame.at(np.clip(value, *ends), 0.0)[0])
             dot = f'cx="{x:.1f}" cy="{middle + spread[i]:.1f}" r="3"'
             drawn.append(f'<circle class="dot ink{ink}" {dot}><title>{row}</title></circle>')
     about = f"Errors over what is allowed, for {', '.join(found)}"
-    return panel(width, height + 36, "", drawn, about)
+    return panel(left + WIDE + 12, height + 36, "", drawn, about)
 
 
 def pictured(table: nodes.table) -> nodes.figure | None:
@@ -79,8 +102,8 @@ def pictured(table: nodes.table) -> nodes.figure | None:
     beyond = {row: None for values in found.values() for _, ink, row in values if ink == 1}
     raw = nodes.raw("", f'<div class="panels">{strips(found)}</div>', format="html")
     figure = nodes.figure("", raw, classes=["drawing"])
-    says = "Every number of the table is a dot; right of the line it is more than may be, and in "
-    says += "green a known convention. Zero and infinity stand at the edges. "
+    says = "Each number of the table is a dot. Right of the line is more than may be; green is a "
+    says += "known convention. Zero and infinity stand at the edges. "
     told = f"What deviates, in orange: {', '.join(beyond)}." if beyond else "Nothing deviates."
     figure += nodes.caption("", says + told)
     return figure

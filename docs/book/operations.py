@@ -36,8 +36,8 @@ PARTS = ("Returns", "Raises", "Elsewhere:", "Paper:", ">>>")
 
 
 def plain(text: str) -> str:
-    """Prose of the code as Markdown: what is no markup there is none here, code in quotes stays."""
-    pieces = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    """Prose of the code as Markdown: what is no markup there is none here; code, formulas stay."""
+    pieces = re.split(r"(`[^`]*`|\$[^$]+\$)", " ".join(text.split()))
     pieces[::2] = [re.sub(r"([*_<|\\])", r"\\\1", piece) for piece in pieces[::2]]
     return "".join(pieces)
 

@@ -23,6 +23,8 @@ BAD = {
 
 
 FRAMES = '<div class="frame">1</div><div class="frame">2</div>'
+FAR = '<div class="sidebar-tree" style="padding-top: 9em"><p class="current-page">x</p></div>'
+BAD[f'<div class="sidebar-scroll" style="height: 3em; overflow: auto">{FAR}</div>'] = "hides"
 SLIDER = '<label class="slider"><input type="range" max="1"><output></output></label>'
 BAD[f'<figure class="drawing moving">{FRAMES}{SLIDER}</figure>'] = "does not move"
 BAD['<details class="edit" id="fold"><summary>x</summary></details>'] = "does not open fold"

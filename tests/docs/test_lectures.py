@@ -48,14 +48,35 @@ def test_a_row_says_who_what_and_where_in_both_languages(row):
         assert {"ops", "models", "compute", "page"} & set(row), "an important row without a place"
 
 
-def test_every_row_down_to_the_systems_that_are_named_has_a_place():
+def test_every_row_has_a_place_but_for_what_has_nothing_to_compute():
     counts = lectures.counts()
     assert sum(count for count, _ in counts.values()) == len(DATA["row"])
-    assert all(count == here > 0 for count, here in map(counts.get, "012"))
+    assert all(count == here > 0 for count, here in map(counts.get, "0123"))
 
 
-def test_every_row_with_an_operation_computes():
-    assert [row["id"] for row in DATA["row"] if "ops" in row and "compute" not in row] == []
+def test_every_row_computes_but_for_what_has_nothing_to_compute():
+    silent = [row for row in DATA["row"] if "compute" not in row]
+    assert {row["priority"] for row in silent} == {"X"}
+
+
+@pytest.mark.parametrize("row", COMPUTED)
+def test_a_computed_number_is_printed_on_the_slide_or_says_what_it_is(row):
+    for language in ("en", "es"):
+        assert "slide" in row or row[f"says_{language}"]
+        what = operations.plain(row.get(f"says_{language}", ""))
+        assert what in "".join(lectures.result_of(row, language))
+
+
+def test_a_row_shows_the_formula_of_the_slide_and_the_right_one_apart():
+    (row,) = (row for row in DATA["row"] if row["id"] == "F2")
+    claim, _, rest = "\n".join(lectures.lecture_row(row, "en")).partition("**Computed**")
+    assert f"**On the slide**:\n\n$${row['tex']}$$" in claim
+    correction = rest.partition("remark correction")[2]
+    assert f"$${row['right']}$$" in correction
+
+
+def test_formulas_within_a_note_stay_formulas():
+    assert operations.plain("x_t, $x_t < 1$ and `x_t`") == r"x\_t, $x_t < 1$ and `x_t`"
 
 
 def test_every_erratum_of_the_decks_is_carried():
@@ -88,7 +109,7 @@ def test_a_row_in_spanish_has_decimal_commas_and_separates_numbers_by_semicolons
 
 def test_no_number_of_the_spanish_page_has_a_decimal_point():
     prose = re.sub(
-        r"```.*?```|`[^`]*`|\$\$.*?\$\$|\]\(.*?\)", "", lectures.lecture_page("es"), flags=re.S
+        r"```.*?```|`[^`]*`|\$+[^$]*\$+|\]\(.*?\)", "", lectures.lecture_page("es"), flags=re.S
     )
     found = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", prose)
     assert found == []
@@ -98,8 +119,9 @@ def test_no_number_of_the_spanish_page_has_a_decimal_point():
 def test_each_deck_has_a_page_with_its_rows_and_no_others(deck):
     for language in ("en", "es"):
         page = lectures.deck_page(language, deck)
-        for row in DATA["row"]:
-            assert (f"### {row['id']}: " in page) == (deck in row["decks"].split())
+        shown = re.findall(r"(?m)^## (\w+): ", page)
+        assert sorted(shown) == sorted(r["id"] for r in DATA["row"] if deck in r["decks"].split())
+        assert shown == DATA["order"][deck].split()
         assert not re.findall(r"\]\((?:ops|models|chapters)/", page)  # a folder up
 
 

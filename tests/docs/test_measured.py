@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 from docutils import nodes
 from docutils.core import publish_doctree
 
@@ -73,3 +75,7 @@ words
 def test_what_was_found_is_counted_by_library():
     picture = measured.found_by_library(publish_doctree(FOUND, settings_overrides=WHOLE))
     assert 'aria-label="One library 1, Two 1, Three 1"' in picture.astext()
+
+
+def test_small_errors_are_spread_out_and_columns_keep_different_names():
+    assert doctest.testmod(measured).failed == 0

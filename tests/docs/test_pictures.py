@@ -13,7 +13,7 @@ import pytest
 
 from refimpl.op import Op
 from refimpl.registry import OPS
-from tests.textbook import DOCS, folded, moving, operations, pictures, plots
+from tests.textbook import DOCS, folded, kinds, moving, operations, pictures, plots, readings
 
 ALL = [pytest.param(op, id=op.name) for op in OPS.values()]
 
@@ -125,3 +125,25 @@ def test_a_diff_shows_in_bold_what_differs_within_a_line():
 def test_every_mistake_of_a_page_is_folded_under_its_name(op):
     for edit in (*op.mistakes, *op.dialects, *op.lossy):
         assert folded.edit_named(edit.id) == (op, edit)
+
+
+def test_what_a_curve_does_is_read_off_its_numbers():
+    assert doctest.testmod(readings).failed == 0
+    x = np.linspace(-1, 1, 9)
+    assert readings.course(x, np.abs(x)) == "falls from 1 to 0 (at 0), then rises to 1"
+    assert readings.course(x, -np.abs(x)) == "rises from −1 to 0 (at 0), then falls to −1"
+    assert readings.course(x, np.sin(9 * x)).startswith("goes up and down between")
+    assert readings.course(x, np.full(9, np.inf)) == "is not finite"
+
+
+def test_a_caption_without_words_of_its_own_says_what_the_picture_shows():
+    assert "falls from −0.0335 to −0.278" in pictures.picture(OPS["silu"]).caption
+    assert "`weight` O × D" in pictures.picture(OPS["linear"]).caption
+    assert "it rises from 0.0067" not in pictures.picture(wrong(OPS["sigmoid"])).caption
+
+
+def test_the_number_that_is_moved_is_one_that_matters():
+    op = OPS["masked_cross_entropy"]
+    inputs = kinds.drawn_case(op)
+    place = kinds.loudest(op, inputs, "logits")
+    assert inputs["keep"][place[:2]] == 1

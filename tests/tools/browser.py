@@ -1,8 +1,9 @@
 """`python -m tests.tools.browser DIR` opens every page of the textbook in Chromium, offline.
 
 At the width of a desk and of a telephone, light and dark: nothing is asked of another machine, the
-console stays silent, formulas and figures have a size, and no page is wider than its window. What
-moves is moved, and stands still without scripts; a link to a folded mistake opens it.
+console stays silent, formulas and figures have a size, no page is wider than its window, and the
+contents show the entry of the page. What moves is moved, and stands still without scripts; a link
+to a folded mistake opens it.
 `--shots OUT PAGE…` leaves pictures of pages instead.
 """
 
@@ -23,7 +24,7 @@ from typing import Any
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SILENT = "--headless --no-sandbox --disable-gpu --hide-scrollbars --remote-debugging-pipe"
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND"  # every name is unknown
-LOOKS = tuple((width, theme) for width in (1200, 360) for theme in ("light", "dark"))
+LOOKS = tuple((width, theme) for width in (1280, 360) for theme in ("light", "dark"))
 
 SEEN = """(() => {
   const found = [], root = document.documentElement, wide = root.scrollWidth - root.clientWidth;
@@ -45,6 +46,12 @@ SEEN = """(() => {
       found.push(`cuts off ${name(e)}`);
   for (const e of document.querySelectorAll('[tabindex]'))
     if (e.tabIndex > 0) found.push(`changes the order of the Tab key at ${name(e)}`);
+  const entry = document.querySelector('.sidebar-tree .current-page');
+  const frame = entry && entry.closest('.sidebar-scroll').getBoundingClientRect();
+  if (frame && frame.height) {
+    const place = entry.getBoundingClientRect().top;
+    if (place < frame.top || place > frame.bottom) found.push('hides its entry in the contents');
+  }
   return found;
 })()"""
 
