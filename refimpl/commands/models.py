@@ -73,7 +73,7 @@ def run_sample(options: argparse.Namespace) -> int:
 
     if not options.text.strip():
         raise DomainError('sample: the text is empty, expected one such as "a handwritten seven"')
-    _writable(options.out)
+    writable(options.out)
     if options.out.suffix.lower() != ".png":
         raise DomainError(f"sample: --out is {options.out}, expected a name that ends in .png")
     if options.tiles and options.sweep:
@@ -125,7 +125,8 @@ def _way(words: str, steps: list[Any]) -> list[tuple[str, np.ndarray]]:
     ]
 
 
-def _writable(path: Path) -> None:
+def writable(path: Path) -> None:
+    """Raise OSError where no file can be written."""
     if not path.resolve().parent.is_dir():
         raise NotADirectoryError(f"{path}: there is no such folder")
     if path.is_dir():
@@ -164,7 +165,7 @@ def run_zero_shot(options: argparse.Namespace) -> int:
     for i in order:
         print(f"{probabilities[i]:.4f}  {options.texts[i]}")
     if options.plot:
-        _writable(options.plot)
+        writable(options.plot)
         _plot(options.plot, [options.texts[i] for i in order], probabilities[order])
     return 0
 

@@ -14,6 +14,7 @@ from refimpl.models import compiled, recorder, sampling
 from refimpl.models.clip import clip_image
 from refimpl.models.denoiser import denoise, label_condition, text_condition
 from refimpl.models.gradients import clip_image_vjp
+from refimpl.models.philox import uniforms
 from refimpl.models.shipped import BETAS, DIGITS, TIMES, small_clip, small_denoiser
 from refimpl.op import DomainError
 
@@ -27,20 +28,16 @@ def standard_normal(seed: int, sample: int, size: int) -> np.ndarray:
     r"""Standard normal numbers that are the same on every machine, a stream for each sample.
 
     $$z_{2i} = \sqrt{-2 \ln u_{2i}}\, \cos 2 \pi u_{2i+1}, \qquad
-    z_{2i+1} = \sqrt{-2 \ln u_{2i}}\, \sin 2 \pi u_{2i+1}, \qquad
-    u_i = (\lfloor w_i / 2^{11} \rfloor + \tfrac12)\, 2^{-53}$$
+    z_{2i+1} = \sqrt{-2 \ln u_{2i}}\, \sin 2 \pi u_{2i+1}$$
 
-    seed: from 0, below 2^64; sample: zero-based. w_i are the words of Philox 4×64 with ten rounds
-    and the key (seed, sample), its counter starting at 1, as `numpy.random.Philox` gives them.
+    seed: from 0, below 2^64; sample: zero-based. u are `philox.uniforms(seed, sample, size)`.
 
-    Paper: Box, Muller 1958, "A Note on the Generation of Random Normal Deviates"; Salmon et al.
-    2011, "Parallel random numbers: as easy as 1, 2, 3".
+    Paper: Box, Muller 1958, "A Note on the Generation of Random Normal Deviates".
 
     >>> standard_normal(0, 0, 3).round(4)
     array([ 0.1585,  2.9829, -1.9257])
     """
-    words = np.random.Philox(key=[seed, sample]).random_raw(size + size % 2)
-    u = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    u = uniforms(seed, sample, size + size % 2)
     radius, angle = np.sqrt(-2 * np.log(u[::2])), 2 * np.pi * u[1::2]
     return np.stack((radius * np.cos(angle), radius * np.sin(angle)), axis=-1).ravel()[:size]
 

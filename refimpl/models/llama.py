@@ -59,6 +59,9 @@ class Llama:
         return shapes | {"mlp.down.weight": (D, self.hidden)}
 
 
+GLASSLLM = Llama(128, 4, 4, 2, 341, 128, 1024, eps=1e-6, tied=True, pairs=True)  # it ships
+
+
 def project(x: Any, params: Params, name: str, ops: Any) -> Any:
     """The linear layer whose weight carries this name, and its bias, where it has one."""
     return ops.linear(x, params[f"{name}.weight"], params.get(f"{name}.bias"))

@@ -1,8 +1,8 @@
-"""The small models that come with the package: handwritten digits, and words for them.
+"""The small models that come with the package: digits, words for them, and a writer of words.
 
 A CLIP, the same with an image tower for noisy images, and a denoiser: grey images of 28 by 28
-pixels in [-1, 1], a white digit on black. How they were trained and what they can do is told in
-golden/weights/README.md.
+pixels in [-1, 1], a white digit on black. A decoder that writes English. How they were trained and
+what they can do is told in golden/weights/README.md.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import refimpl
 from refimpl.models import denoiser, weights
 from refimpl.models.clip import clip_text
 from refimpl.models.configs import Clip
+from refimpl.models.llama import GLASSLLM, Llama
 from refimpl.models.tokenizer import TextError, clean, tokenize, tokenizer
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -74,6 +75,13 @@ def small_denoiser() -> tuple[denoiser.Denoiser, dict[str, np.ndarray]]:
     """The denoiser: its configuration and its arrays."""
     params = weights.load(folder() / "denoiser.safetensors")
     return denoiser.infer(params), params
+
+
+@functools.cache
+def small_writer() -> tuple[Llama, dict[str, np.ndarray]]:
+    """The decoder that writes: its configuration and its arrays, in float64."""
+    params = weights.load(folder() / "writer.safetensors")
+    return GLASSLLM, {name: array.astype(np.float64) for name, array in params.items()}
 
 
 def folder() -> Path:

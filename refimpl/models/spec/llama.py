@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from refimpl.models.llama import Llama, llama
+from refimpl.models.llama import GLASSLLM, Llama, llama
 from refimpl.models.mistakes_llama import LLAMA
 from refimpl.models.model import Choice, Model
 from refimpl.models.names import Layout
@@ -47,7 +47,7 @@ MODEL = Model(
         "qwen2.5-0.5b": QWEN,
         "qwen2.5-3b": replace(QWEN, width=2048, layers=36, heads=16, hidden=11008),
         "qwen2.5-7b": QWEN_7B,
-        "glassllm": Llama(128, 4, 4, 2, 341, 128, 1024, eps=1e-6, tied=True, pairs=True),
+        "glassllm": GLASSLLM,
     },
     choices=(
         Choice("gate", ("swiglu", "geglu", "geglu_tanh"), "a gate by "),
