@@ -15,9 +15,16 @@ from refimpl.oracle.targets.models import Recording, inputs_for
 
 F = torch.nn.functional
 PARTS = ("query", "key", "value", "mixed")
+
+
+def _tokens(x):
+    return x.reshape(*x.shape[:2], -1).swapaxes(1, 2)
+
+
 TURNS = {  # what the mark at the end of a layer's name says about the value of a module
     "": lambda x: x,
-    "grid": lambda x: x.reshape(*x.shape[:2], -1).swapaxes(1, 2),  # B D rows cols -> B N D
+    "grid": _tokens,  # B D rows cols -> B N D
+    "tokens": lambda x: _tokens(x) if x.ndim == 4 else x,  # the same, where it is a grid
     "first": lambda x: x[:, 0] if x.ndim == 3 else x,  # B N D -> B D
     "one": lambda x: x[:, :1],  # B N D -> B 1 D
 }

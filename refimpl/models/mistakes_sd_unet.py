@@ -1,0 +1,163 @@
+"""What goes wrong in the structure of Stable Diffusion's U-Net, as edits of its text."""
+
+from refimpl.models.mistakes_maps import AMONG_PIXELS, of_maps
+from refimpl.models.mistakes_unet import of_unets
+from refimpl.op import Edit
+
+ATTENTION = "ops.attention(split(query, heads), split(key, heads), split(value, heads), None)"
+HALVES = "up, gate = y[..., : y.shape[-1] // 2], y[..., y.shape[-1] // 2 :]"
+SELF = 'read(y, y, params, f"{name}.attn1", heads, ops, tap)'
+CROSS = 'read(y, words, params, f"{name}.attn2", heads, ops, tap)'
+GIVEN = "np.concatenate((pooled, waves), axis=1)"
+TOKENS = ("pixels", "placed")
+
+READS = (
+    Edit(
+        "sd-unet/keys-and-values-exchanged",
+        "exchanges keys and values",
+        ATTENTION,
+        "ops.attention(split(query, heads), split(value, heads), split(key, heads), None)",
+        "read",
+    ),
+    Edit(
+        "sd-unet/scores-not-scaled",
+        "does not divide the scores by the root of the head's width",
+        ATTENTION,
+        ATTENTION.replace("(split(query", "(np.sqrt(query.shape[-1] // heads) * split(query"),
+        "read",
+    ),
+    Edit(
+        "sd-unet/scores-scaled-by-whole-width",
+        "divides the scores by the root of the whole width",
+        ATTENTION,
+        ATTENTION.replace("split(query, heads)", "split(query, heads) / np.sqrt(heads)"),
+        "read",
+    ),
+    Edit(
+        "sd-unet/heads-for-their-width",
+        "takes the number of heads for the channels of one",
+        "ops.attention(split(query, heads), split(key, heads), split(value, heads), None)",
+        "ops.attention(*(split(y, y.shape[-1] // heads) for y in (query, key, value)), None)",
+        "read",
+    ),
+    Edit(
+        "sd-unet/pixels-not-normalised",
+        "lets pixels ask each other that are not normalised",
+        SELF,
+        SELF.replace("y, y,", "x, x,"),
+        "reading_block",
+    ),
+    Edit(
+        "sd-unet/words-not-read",
+        "lets no pixel read the words",
+        f"x + {CROSS}",
+        "x",
+        "reading_block",
+    ),
+    Edit(
+        "sd-unet/no-residual-of-pixels",
+        "does not add the pixels to what they tell each other",
+        f"x + {SELF}",
+        SELF,
+        "reading_block",
+    ),
+    Edit(
+        "sd-unet/no-residual-of-words",
+        "does not add the pixels to what they read",
+        f"x + {CROSS}",
+        CROSS,
+        "reading_block",
+    ),
+    Edit(
+        "sd-unet/no-residual-of-gate",
+        "does not add the pixels to what the gate lets through",
+        "return tap(name, x + y)",
+        "return tap(name, y)",
+        "reading_block",
+    ),
+    Edit(
+        "sd-unet/gate-and-up-exchanged",
+        "lets the activation go over the first half, not the second",
+        "up, gate = y",
+        "gate, up = y",
+        "reading_block",
+    ),
+    Edit(
+        "sd-unet/halves-in-turn",
+        "takes every other channel for the gate, not the second half",
+        HALVES,
+        "up, gate = y[..., ::2], y[..., 1::2]",
+        "reading_block",
+    ),
+    Edit(
+        "sd-unet/gate-not-activated",
+        "has no activation over the gate",
+        "getattr(ops, config.gate)(gate, up)",
+        "gate * up",
+        "reading_block",
+    ),
+    Edit(
+        "sd-unet/map-not-added",
+        "does not add the map to what its pixels read",
+        "return tap(name, x + placed(y, rows, cols))",
+        "return tap(name, placed(y, rows, cols))",
+        "read_words",
+    ),
+    Edit(
+        "sd-unet/map-not-normalised",
+        "reads with pixels of a map that is not normalised",
+        "ops.group_norm(x, gain, bias, config.groups, config.map_eps)",
+        "x",
+        "read_words",
+    ),
+)
+SIZES_OF_XL = (
+    Edit(
+        "sd-unet/sizes-not-told",
+        "tells the blocks nothing of the text as a whole, nor of sizes",
+        "emb = emb + told_sizes",
+        "emb = emb + 0 * told_sizes",
+        "sd_unet",
+        invisible_when="the model is not XL",
+    ),
+    Edit(
+        "sd-unet/sizes-before-the-text",
+        "puts the waves of the sizes before the vector of the text",
+        GIVEN,
+        "np.concatenate((waves, pooled), axis=1)",
+        "told_sizes",
+        invisible_when="the model is not XL",
+    ),
+    Edit(
+        "sd-unet/widths-before-heights",
+        "takes sizes as width and height",
+        "np.reshape(sizes, (B * many,))",
+        "np.reshape(np.reshape(sizes, (B, many // 2, 2))[:, :, ::-1], (B * many,))",
+        "told_sizes",
+        invisible_when="the model is not XL",
+    ),
+    Edit(
+        "sd-unet/target-before-crop",
+        "takes the size of the target for the corner of the crop",
+        "np.reshape(sizes, (B * many,))",
+        "np.reshape(sizes[:, [0, 1, 4, 5, 2, 3]], (B * many,))",
+        "told_sizes",
+        invisible_when="the model is not XL",
+    ),
+)
+WAVE = (
+    Edit(
+        "sd-unet/sines-first",
+        "writes sines of the time before cosines",
+        "ops.timestep_embedding(t, config.widths[0] // 2)",
+        "np.roll(ops.timestep_embedding(t, config.widths[0] // 2), config.widths[0] // 2, axis=1)",
+        "sd_unet",
+    ),
+)
+SD_MISTAKES = (
+    *WAVE,
+    *READS,
+    *SIZES_OF_XL,
+    *of_unets("sd-unet"),
+    *of_maps("sd-unet", tuple(edit for edit in AMONG_PIXELS if edit.where in TOKENS)),
+)
