@@ -31,7 +31,8 @@ class ErrorArray(Reading):
     value is; `exponential` that it is an exponential, `known` that it is a constant; `floor` a
     limit that no honest result falls below, `logistic` that it is one plus an exponential;
     `products` that it is a sum of so many products, or 1 that it is such a sum times something;
-    `scaled` that it is a quotient by a plain number.
+    `scaled` that it is a quotient by a plain number; `cut` the terms of a sum that is cut off at
+    one end, and where.
     """
 
     carried = ("value", "error")
@@ -48,6 +49,7 @@ class ErrorArray(Reading):
         self.logistic = tags.get("logistic", False)
         self.products = tags.get("products", 0)
         self.scaled = tags.get("scaled", False)
+        self.cut = tags.get("cut")
 
     def __repr__(self) -> str:
         return f"ErrorArray({self.value!r}, ±{self.error!r}, {self.precision.name})"
@@ -110,7 +112,7 @@ class ErrorArray(Reading):
             sums = np.array(np.broadcast_to(_magnitude(self), self.value.shape))
             sums[index] = _magnitude(other)
         self.value[index], self.error[index] = other.value, other.error
-        self.terms, self.floor, self.known = sums, None, False
+        self.terms, self.cut, self.floor, self.known = sums, None, None, False
         self.count, self.products = max(self.count, other.count), max(self.products, other.products)
         self.exponential = self.exponential or other.exponential
         self.logistic = self.logistic or other.logistic

@@ -11,6 +11,7 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
     a + b + c            any order, like terms joined; an addend may start a matrix product
     c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
+    c clip(a + b, 0, d)  also clip(c a + c b, 0, c d); clip(a + b, 0, 1) also the latter, divided
     (a + b) / 2          also a + (b - a) / 2, as of any sum divided by 2, 4, 8 …
     exp, log, arcsin     4 ulp; exp and log 2 u |x| more for a detour through powers of two
     sin, cos, tanh, erf  4 ulp of one: small values may come from larger ones
@@ -155,7 +156,9 @@ def _subtract(x: ErrorArray, y: ErrorArray) -> ErrorArray:
 
 
 def _negative(x: ErrorArray) -> ErrorArray:
-    return ErrorArray(-x.value, x.error, x.precision, terms=x.terms, count=x.count)
+    cut = x.cut and (x.cut[0], -x.cut[1])
+    tags: dict[str, Any] = {"terms": x.terms, "count": x.count, "cut": cut}
+    return ErrorArray(-x.value, x.error, x.precision, **tags)
 
 
 def _folded(product: np.ndarray, sum_: ErrorArray, factor: ErrorArray) -> tuple:
@@ -231,7 +234,28 @@ def _maximum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     either = np.maximum(x.error, y.error)
     error = np.where(first, x.error, np.where(second, y.error, either))
     floor = np.fmax(x.value - x.error, y.value - y.error)  # neither is ever less
-    return ErrorArray(np.maximum(x.value, y.value), error, x.precision, floor=floor)
+    result = ErrorArray(np.maximum(x.value, y.value), error, x.precision, floor=floor)
+    return _gate(result, x, y) if y.ndim == 0 else _gate(result, y, x)
+
+
+def _gate(result: ErrorArray, x: ErrorArray, limit: ErrorArray) -> ErrorArray:
+    """A sum cut off at zero and at a plain number: c clip(a + b, 0, d) is clip(c a + c b, 0, c d).
+
+    A single limit is often there to keep a sum in one piece, so its terms count again behind the
+    second only. Where no honest spelling of the sum comes to a limit, that alone is left of it.
+    """
+    terms, other = x.cut or (x.terms, np.nan)
+    if terms is None or limit.ndim or limit.error.any():
+        return result
+    beyond = x.value + x.error + FOLD * x.precision.unit * terms < limit.value
+    terms, ends = np.where(beyond, np.abs(limit.value), terms), (other, float(limit.value))
+    if x.cut is None:
+        result.cut = terms, float(limit.value)
+    elif 0 in ends:
+        result.terms = terms
+        if 1 in np.abs(ends):  # it may be what is left of another scale, divided
+            result.error = result.error + DIVISION * x.precision.unit * np.abs(result.value)
+    return result
 
 
 def _minimum(x: ErrorArray, y: ErrorArray) -> ErrorArray:

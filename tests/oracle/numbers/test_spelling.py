@@ -114,6 +114,14 @@ PAIRS = {
         lambda x: np.clip(x / 6 + 0.5, 0, 1),
         lambda x: np.minimum(np.maximum((x + 3) / 6, 0), 1),
     ),
+    "hard logistic, divided after the limits or before": (
+        lambda x: np.clip(x + 3, 0, 6) / 6,
+        lambda x: np.minimum(np.maximum(0.5 + x * (1 / 6), 0), 1),
+    ),
+    "hard swish": (
+        lambda x: x * np.clip(x + 3, 0, 6) / 6,
+        lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    ),
     "half of a sum, or one term and half of the way to the other": (
         lambda x: (3 * x[:, 1:] - x[:, :-1]) / 2,
         lambda x: x[:, 1:] + (x[:, 1:] - x[:, :-1]) / 2,
