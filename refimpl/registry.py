@@ -32,6 +32,7 @@ CHAPTERS = (
     "loops",
     "guidance",
     "editing",
+    "cascade",
     "qwen",
 )
 

@@ -10,7 +10,10 @@ import math
 
 import torch
 
+from refimpl.backends.parts import torch_cascade as _cascade
+from refimpl.backends.parts import torch_qwen as _qwen
 from refimpl.backends.parts.derived import gradients as _gradients
+from refimpl.backends.parts.derived import operations as _operations
 from refimpl.backends.parts.torch_autoencoder import (  # noqa: F401  found here by their names
     gaussian_moments,
     gumbel_softmax,
@@ -88,17 +91,6 @@ from refimpl.backends.parts.torch_language import (  # noqa: F401  found here by
     token_log_probs,
     value_loss,
     whiten,
-)
-from refimpl.backends.parts.torch_qwen import (  # noqa: F401  found here by their names
-    grid_angles,
-    inverse_order,
-    merge_order,
-    mrope_angles,
-    mrope_angles_interleaved,
-    multimodal_positions,
-    patchify_video,
-    smart_resize,
-    window_order,
 )
 from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by their names
     churn,
@@ -490,4 +482,5 @@ def _pull(function, arguments, wanted, grad):
     return torch.autograd.grad(result, [arguments[n] for n in wanted], grad.to(result.dtype))
 
 
+globals().update(_operations(_cascade, _qwen))
 globals().update(_gradients(globals(), _on_tensors, torch.zeros, _pull))

@@ -47,6 +47,11 @@ def whole(x):
     return np.asarray(values(x), dtype=int)
 
 
+def one_per_sample(x, like):
+    """A number for each sample, shaped to meet a batch like `like`."""
+    return np.reshape(x, (-1,) + (1,) * (like.ndim - 1))
+
+
 def mistakes_of(op, **usual):
     """What writes down the mistakes of an operation: `usual` holds for all of them."""
 

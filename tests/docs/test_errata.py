@@ -1,6 +1,6 @@
 """What the slides get wrong, and that what we say instead is right. Numbers are those of the list.
 
-The others are matters of history or words (7, 8, 13, 15) and have nothing to compute.
+The others are matters of history or words (13, 15) and have nothing to compute.
 """
 
 from __future__ import annotations
@@ -60,6 +60,29 @@ def test_6_where_the_gradient_is_taken_matters_unless_it_is_constant():
 
     assert guided(lambda x: 0.8 * (1 - x), mean) != guided(lambda x: 0.8 * (1 - x), x_t)
     assert guided(lambda x: 0 * x + 0.4, mean) == guided(lambda x: 0 * x + 0.4, x_t)
+
+
+def test_7_a_condition_is_handed_over_and_no_gradient_is_followed():
+    text, nothing = np.array([[[0.5, 2.0]]]), np.array([[0.25, 0.25]])
+
+    def network(condition):  # any function of the condition, also one without a slope
+        return np.sign(condition.sum(axis=1))
+
+    keep = np.array([1])
+    cond = network(refimpl.null_condition(text, nothing, keep))
+    uncond = network(refimpl.null_condition(text, nothing, 1 - keep))
+    assert (refimpl.classifier_free_guidance(uncond, cond, 1.0) == network(text)).all()
+    assert (uncond == network(nothing[None])).all(), "nothing of the text is left"
+
+
+def test_8_the_prior_is_a_diffusion_model_and_so_is_the_decoder():
+    image, noise = np.array([[0.6, 0.8]]), np.array([[1.0, -1.0]])
+    words = refimpl.prior_tokens(image[None], image, 0 * image, noise, np.zeros(2))
+    assert (words[0, -2] == noise[0]).all(), "it reads a noised vector, and no vector before it"
+    late, early = np.array([-20.0]), np.array([40.0])
+    clean, spread = refimpl.continuous_posterior(noise, image, late, early)
+    assert (np.abs(clean - image) <= np.exp(-9)).all(), "predicted whole, it is the vector"
+    assert (spread <= np.exp(early * -0.99)).all()
 
 
 def test_9_the_ends_of_a_landscape_are_cut_away():

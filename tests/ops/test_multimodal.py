@@ -113,3 +113,30 @@ def test_transformers_turns_by_the_same_angles(interleaved):
     eps = np.finfo(np.float32).eps
     for found, want in ((cosine, np.cos(angles)), (sine, np.sin(angles))):
         assert (np.abs(found[0, :, :6].numpy() - want) <= 8 * eps * (1 + angles)).all()
+
+
+def test_a_vector_is_noised_where_it_is_standard_by_the_published_numbers():
+    S4, C4 = np.sin(np.arange(1.0, 5))[None], np.cos(np.arange(1.0, 5))[None] / 2
+    mean, std = np.array([0.1, -0.2, 0.3, 0.0]), np.array([0.5, 1.0, 2.0, 0.25])
+    share = refimpl.alpha_bar(refimpl.linear_schedule(1000, 1e-4, 0.02))
+    for level, want in (
+        (0, [0.8427846661, 0.90716122638]),
+        (250, [0.72885771739, 0.45707589377, -0.49959611066, -0.60300748851]),
+    ):
+        found = refimpl.augment_embedding(S4, mean, std, np.array([level]), C4, share)
+        assert found[0, : len(want)].round(11).tolist() == want
+        assert found.shape == (1, 8)
+
+
+def test_continuous_times_have_the_published_signal_and_steps():
+    cosine = refimpl.log_snr_cosine(np.array([0.0, 0.2, 0.5, 0.25]), 0.008)
+    assert cosine[:3].round(10).tolist() == [8.7692947882, 2.1813946011, -0.0249339209]
+    linear = refimpl.log_snr_linear(np.array([0.0, 0.2, 0.5, 1.0]))
+    want = [9.2102903716, 0.7093296379, -2.4144584583, -10.0000546036]
+    assert linear.round(10).tolist() == want
+    one, nothing = np.ones((1, 1)), np.zeros((1, 1))
+    step = cosine[2:3], cosine[3:4]
+    from_x, variance = refimpl.continuous_posterior(one, nothing, *step)
+    from_start, _ = refimpl.continuous_posterior(nothing, one, *step)
+    found = [float(x.round(9).item()) for x in (from_x, from_start, variance)]
+    assert found == [0.230956252, 0.757971521, 0.126116595]

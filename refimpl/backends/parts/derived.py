@@ -1,9 +1,10 @@
-"""Gradients of a framework's functions, by its own automatic differentiation."""
+"""What a backend is made of: its parts, and gradients by its own automatic differentiation."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from refimpl.gradients import among, base, base_inputs, differentiated
@@ -11,6 +12,11 @@ from refimpl.op import Op
 from refimpl.registry import OPS
 
 Pull = Callable[[Callable, dict[str, Any], list[str], Any], Sequence[Any]]
+
+
+def operations(*parts: ModuleType) -> dict[str, Callable]:
+    """What the parts of a backend have to offer: their functions that are named like operations."""
+    return {name: each for part in parts for name, each in vars(part).items() if name in OPS}
 
 
 def gradients(

@@ -3,13 +3,8 @@
 import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
-from refimpl.ops.common import samples
+from refimpl.ops.common import one_per_sample, samples
 from refimpl.ops.guidance import reference as text
-
-
-def one_per_sample(x, like):
-    """A number for each sample, shaped to meet a batch like `like`."""
-    return np.reshape(x, (-1,) + (1,) * (like.ndim - 1))
 
 
 def draw_quantile(source, sizes):
