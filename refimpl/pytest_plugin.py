@@ -110,7 +110,7 @@ class Target(pytest.Collector):
     def collect(self) -> Iterator[CaseItem]:
         """An item for each case, and one for the verdict; cases are drawn when they run."""
         from refimpl.oracle.cases.sizes import keys, leading
-        from refimpl.oracle.runs.verify import PROFILES
+        from refimpl.oracle.runs.op_run import PROFILES
         from refimpl.oracle.targets.sessions import Session, TargetError
         from refimpl.own import OperationError
         from refimpl.registry import OPS
@@ -154,7 +154,7 @@ class Judged:
     def __init__(self, config: pytest.Config, op: Op, session: Session, precision: str) -> None:
         from refimpl.oracle.findings import Report
         from refimpl.oracle.runs import baseline
-        from refimpl.oracle.runs.verify import op_run_of
+        from refimpl.oracle.runs.judges import op_run_of
 
         self.config = config
         self.precision = precision

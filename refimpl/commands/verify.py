@@ -48,7 +48,13 @@ def add(commands: Any) -> None:
         metavar="ADDRESS",
         help="the Dask scheduler of a campaign; default: processes of this machine",
     )
-    verify.add_argument("--workers", type=arguments.natural, metavar="N", help="how many of them")
+    verify.add_argument(
+        "--workers",
+        type=arguments.natural,
+        metavar="N",
+        help="processes that judge side by side; default: one for each core, up to 8, where there "
+        "are operations enough",
+    )
     verify.add_argument(
         "--results",
         metavar="DIR",
@@ -122,7 +128,7 @@ def run_verify(options: argparse.Namespace) -> int:
     from refimpl.oracle.reports import files
     from refimpl.oracle.reports import models as layerwise
     from refimpl.oracle.reports import text as report
-    from refimpl.oracle.runs import baseline, campaign
+    from refimpl.oracle.runs import baseline, campaign, workers
     from refimpl.oracle.runs.foreign_outputs import verify_recorded
     from refimpl.oracle.runs.models import verify_models
     from refimpl.oracle.runs.own_shape import verify_own_shape
@@ -205,6 +211,7 @@ def run_verify(options: argparse.Namespace) -> int:
                 reports=reports,
                 cases=options.cases,
                 progress=progress.of(len(options.ops) or len(OPS)),
+                workers=options.workers or workers.sensible(len(options.ops) or len(OPS)),
             )
         remarks = baseline.apply(reports, known)
         code = DEVIATES if any(r.wrong for r in reports) else CONFORMS

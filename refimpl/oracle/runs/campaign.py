@@ -33,8 +33,8 @@ from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.runs.calls import Failure, failure_of
-from refimpl.oracle.runs.op_run import OpRun, try_once
-from refimpl.oracle.runs.verify import PROFILES, op_run_of
+from refimpl.oracle.runs.judges import op_run_of
+from refimpl.oracle.runs.op_run import PROFILES, OpRun, try_once
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError, installed
 from refimpl.registry import OPS
 

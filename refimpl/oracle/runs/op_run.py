@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import shlex
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -409,20 +410,14 @@ def judge_op(
     count, long_sums = PROFILES[profile], profile != "quick"
     some = [op_run for op_run, _ in op_runs]
     try:
-        with ThreadPoolExecutor(len(some)) as pool:  # the targets compute side by side
-            try:
-                for case in profile_cases(op, precision, profile, count, seed, lead):
-                    expected = expect(op, case.inputs, precision)
-                    list(pool.map(lambda op_run: op_run.add(case, expected), some))  # noqa: B023
-                if long_sums:
-                    list(pool.map(OpRun.judge_long, some))
-                list(pool.map(lambda op_run: _draw_others(op_run, count, seed), some))
-                list(pool.map(OpRun.repeat, some))
-            except BaseException:  # the pool waits for calls under way: end them
-                for op_run in some:
-                    if isinstance(op_run.session, Session):
-                        op_run.session.interrupt()
-                raise
+        with _side_by_side(some) as each:
+            for case in profile_cases(op, precision, profile, count, seed, lead):
+                expected = expect(op, case.inputs, precision)
+                each(lambda op_run: op_run.add(case, expected))  # noqa: B023
+            if long_sums:
+                each(OpRun.judge_long)
+            each(lambda op_run: _draw_others(op_run, count, seed))
+            each(OpRun.repeat)
     except BaseException:
         for op_run in some:
             op_run.settle()
@@ -431,6 +426,22 @@ def judge_op(
         op_run.conclude()
         if long_sums:
             op_run.take_statistics(target)
+
+
+@contextlib.contextmanager
+def _side_by_side(some: Sequence[OpRun]) -> Iterator[Callable[[Callable], Any]]:
+    """Something to do for each op_run, whose targets compute side by side; one needs no thread."""
+    if len(some) == 1:
+        yield lambda do: do(some[0])
+        return
+    with ThreadPoolExecutor(len(some)) as pool:
+        try:
+            yield lambda do: list(pool.map(do, some))
+        except BaseException:  # the pool waits for calls under way: end them
+            for op_run in some:
+                if isinstance(op_run.session, Session):
+                    op_run.session.interrupt()
+            raise
 
 
 _LOCK = threading.Lock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,16 +12,15 @@ import numpy as np
 
 from refimpl import registry
 from refimpl.op import Op
-from refimpl.oracle.cases.domains import within
 from refimpl.oracle.cases.drawn import Case, generate
-from refimpl.oracle.cases.regimes import UnknownRegime
-from refimpl.oracle.cases.sizes import leading
 from refimpl.oracle.diagnosis.case_ids import find_case
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.op_run import PROFILES, OpRun, judge_op, try_once
+from refimpl.oracle.runs.judges import Judges, Plan
+from refimpl.oracle.runs.op_run import PROFILES, OpRun, try_once
+from refimpl.oracle.runs.workers import side_by_side
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError, installed
 from refimpl.oracle.vectors import failing_cases, golden
 from refimpl.registry import OPS
@@ -39,6 +37,7 @@ def verify(
     reports: list[Report] | None = None,
     cases: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    workers: int = 1,
 ) -> list[Report]:
     """Judge targets against the reference, operation by operation.
 
@@ -47,68 +46,42 @@ def verify(
     A deviation whose causes are all in `allow` (identifiers of mistakes or lossy forms) is reported
     and does not count. `reports`, if given, is filled while the run goes on, so that an
     interruption loses nothing. The smallest failing inputs are stored in the folder `cases`, if
-    one is given.
+    one is given. `workers` processes take the operations side by side, each with sessions of its
+    own; the findings are the same and in the same order, whatever their number.
     """
     reports = [] if reports is None else reports
     chosen = [OPS[name] for name in ops] if ops else list(OPS.values())
     if "bfloat16" in precisions and not find_spec("ml_dtypes"):
         raise TargetError("bfloat16 needs the package ml_dtypes")
-    with contextlib.ExitStack() as stack:
-        judged: list[tuple[Session, Report]] = []
-        for target in targets or installed():
-            progress(f"loading {target}")
-            session = stack.enter_context(Session(target, limit))
-            if not session.ops:
-                raise TargetError(f"{target}: defines no function named like an operation")
-            version = session.about["version"]
-            reports.append(Report(target, version, allowed=frozenset(allow), seed=seed))
-            reports[-1].complete = False
-            judged.append((session, reports[-1]))
-        for op in chosen:
-            pairs = {
-                precision: [
-                    (op_run_of(op, session, precision), report)
-                    for session, report in judged
-                    if op.name in session.ops
-                    and precision in session.precisions(op.name, tuple(precisions))
-                ]
-                for precision in op.precisions
-            }
-            lead = leading([precision for precision, op_runs in pairs.items() if op_runs])
-            for precision, op_runs in pairs.items():
-                if not op_runs:
-                    continue
-                progress(f"{op.name} in {precision}")
-                try:
-                    for like, some in alike(op_runs):
-                        judge_op(like, precision, some, profile, seed, lead)
-                finally:
-                    for op_run, report in op_runs:
-                        report.findings += op_run.findings
-                        if cases and not report.allows(op_run.finding):
-                            store(op_run.finding, report.target, cases)
-        for _, report in judged:
-            report.complete = True
-    return reports
+    plan = Plan(targets or tuple(installed()), tuple(precisions), profile, seed, limit)
+    begun: list[Report] = []
 
+    def opened(versions: Sequence[str]) -> None:
+        for target, version in zip(plan.targets, versions, strict=True):
+            begun.append(Report(target, version, allowed=frozenset(allow), seed=seed))
+            begun[-1].complete = False
+        reports.extend(begun)
 
-def alike(op_runs: Sequence[tuple[OpRun, Report]]) -> list[tuple[Op, list[tuple[OpRun, str]]]]:
-    """The op_runs and targets of each domain, which share their cases."""
-    groups: dict[tuple, tuple[Op, list[tuple[OpRun, str]]]] = {}
-    for op_run, report in op_runs:
-        names = op_run.op.domain.names if op_run.op.domain else ()
-        groups.setdefault(names, (op_run.op, []))[1].append((op_run, report.target))
-    return list(groups.values())
+    def keep(place: int, finding: Finding) -> None:
+        begun[place].findings.append(finding)
+        if cases and not begun[place].allows(finding):
+            store(finding, plan.targets[place], cases)
 
-
-def op_run_of(op: Op, session: Session, precision: str) -> OpRun:
-    """A op_run of a target that says what it does; TargetError if nothing is called so."""
     try:
-        return OpRun(
-            within(op, session.only(op.name)), session, precision, session.about["without"]
-        )
-    except UnknownRegime as error:
-        raise TargetError(f"{session.target}: {error}") from None
+        if workers > 1:
+            side_by_side(plan, chosen, workers, opened, keep, progress)
+        else:
+            with Judges(plan, progress) as judges:
+                opened(judges.versions)
+                for op in chosen:
+                    judges.judge(op, keep)
+    finally:
+        order = {op.name: place for place, op in enumerate(chosen)}
+        for report in begun:
+            report.findings.sort(key=lambda finding: order[finding.op])
+    for report in begun:
+        report.complete = True
+    return reports
 
 
 def store(finding: Finding, target: str, place: Path) -> None:

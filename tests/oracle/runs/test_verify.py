@@ -17,6 +17,7 @@ from refimpl.oracle.reports.text import verdict, word
 from refimpl.oracle.runs.op_run import OpRun
 from refimpl.oracle.runs.verify import find_case, replay, verify
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
+from tests import ROOT
 
 GOOD_SILU = "def silu(x):\n    return x / (1 + np.exp(-x))\n"
 HOSTILE = {
