@@ -178,7 +178,8 @@ class OtherPages(Directive):
         named = (HERE / "index.md").read_text().split()
         pages = sorted(path.stem for path in HERE.glob("*.md"))
         others = [name for name in pages if name != "index" and name not in named]
-        return parse(self, ["```{toctree}", ":caption: Measured", ":hidden:", "", *others, "```"])
+        head = ["```{toctree}", ":caption: Other pages", ":hidden:", ""]
+        return parse(self, [*head, *others, "```"])
 
 
 class AxesTable(Directive):

@@ -54,14 +54,19 @@ def sections(op: Op) -> dict[str, Any]:
 
 
 def parts_of(function: Any, names: Iterable[str]) -> dict[str, Any]:
-    """A docstring in its parts: sentence, equation, arguments, and what `PARTS` begin."""
+    """A docstring in its parts: sentence, equation, arguments, and what `PARTS` begin.
+
+    What goes on in small letters after an equation, such as "with the means over …", is part of it.
+    """
     found: dict[str, Any] = {"arguments": {}, "notes": []}
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     found["sentence"] = paragraphs[0]
     for paragraph in paragraphs[1:]:
         start = next((part for part in PARTS if paragraph.startswith(part)), "")
-        if paragraph.startswith("$$"):
-            found["equation"] = "\n\n".join([*filter(None, [found.get("equation")]), paragraph])
+        goes_on = "equation" in found and not found["notes"] and paragraph[0].islower()
+        if paragraph.startswith("$$") or (goes_on and paragraph.partition(":")[0] not in names):
+            shown = paragraph if paragraph.startswith("$$") else plain(paragraph)
+            found["equation"] = "\n\n".join([*filter(None, [found.get("equation")]), shown])
         elif start.endswith(":"):
             found[start] = paragraph.removeprefix(start).strip()
         elif start:
@@ -201,8 +206,8 @@ def short(number: float) -> str:
 def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
     """What the audit measured, and the error allowed on the first probe."""
     lines = [
-        "What an honest implementation may be off is [derived from the text](../bound.md), for"
-        " each element."
+        "The error that an honest implementation may make is [derived from the code](../bound.md),"
+        " element by element."
     ]
     if op.name in audit:
         row = audit[op.name]
@@ -272,7 +277,7 @@ def exercise(op: Op) -> list[str]:
     """A file to fill in, and the command that judges it."""
     arguments = ", ".join(op.specs)
     return [
-        "Write it from the equation, without looking at the text, and let the oracle judge it:",
+        "Write it from the equation, without looking at the code, and let the oracle judge it:",
         "",
         "```python",
         "# mine.py",
@@ -330,8 +335,8 @@ def gradient(op: Op) -> list[str]:
     if op.name.endswith("_vjp"):
         base = op.name.removesuffix("_vjp")
         return [
-            f"This is the gradient of [`{base}`]({base}.md), and it has none of its own here. It"
-            f" is derived under {derivation(op.name)}."
+            f"This is the gradient of [`{base}`]({base}.md), derived under"
+            f" {derivation(op.name)}. It has no gradient of its own here."
         ]
     if f"{op.name}_vjp" not in OPS:
         return ["None is written by hand."]

@@ -66,7 +66,7 @@ def attention_vjp(
     Float[Array, "B G M F"],
     Float[Array, "B G*R N M"],
 ]:
-    r"""The gradients of a loss behind an attention, from the gradient of what it returns.
+    r"""The gradients of a loss that follows an attention, from the gradient of what it returns.
 
     $$\begin{aligned}
     \bar V &= P^\top \bar O, \qquad \bar P = \bar O V^\top, \qquad
@@ -197,7 +197,7 @@ def multi_head_attention_vjp(
     Float[Array, "H*E H*E"],
     Float[Array, "H*E"],
 ]:
-    r"""The gradients of a loss behind attention in H subspaces, with its projections.
+    r"""The gradients of a loss that follows attention in H subspaces, with its projections.
 
     $$\bar x = \bar Q\, W^Q, \qquad \bar m = \bar K\, W^K + \bar V\, W^V, \qquad
     \bar W^{QKV} = \sum \left[\bar Q\, x^\top;\; \bar K\, m^\top;\; \bar V\, m^\top\right],

@@ -60,7 +60,7 @@ def posterior_kl(
 def posterior_kl_vjp(
     mean: Float[Array, "B D"], log_variance: LogVariance[Array, "B D"], grad: Float[Array, "B"]
 ) -> tuple[Float[Array, "B D"], Float[Array, "B D"]]:
-    r"""The gradients of a loss behind the divergence.
+    r"""The gradients of a loss that follows the divergence.
 
     $$\bar\mu_d = \bar k\,\mu_d, \qquad \bar\ell_d = \tfrac12\,\bar k\,(e^{\ell_d} - 1)$$
 
@@ -115,7 +115,7 @@ def vq_loss(
     codes: Index[Array, "N", "codes"],
     beta: Positive[float, ""],
 ) -> Float[Array, ""]:
-    r"""How far latent vectors lie from their codes: codes are to come, and vectors are to stay.
+    r"""How far latent vectors lie from their codes: one term moves the codes, one the vectors.
 
     $$L = \frac{1}{ND} \sum_{n,d} \left( (\mathrm{sg}[z_{nd}] - e_{i_n d})^2
     + \beta\,(z_{nd} - \mathrm{sg}[e_{i_n d}])^2 \right)$$

@@ -52,7 +52,7 @@ def clip_logits_vjp(
     log_scale: LogScale[float, ""],
     grad: Float[Array, "N M"],
 ) -> tuple[Float[Array, "N D"], Float[Array, "M D"], Float[Array, ""]]:
-    r"""The gradients of a loss behind the scores of all images against all texts.
+    r"""The gradients of a loss that follows the scores of all images against all texts.
 
     $$\bar I_i = \frac{e^s}{\lVert I_i \rVert} \sum_j \bar\ell_{ij}
     \left(v_j - u_i \langle u_i, v_j \rangle\right), \qquad

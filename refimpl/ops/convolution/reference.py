@@ -137,7 +137,7 @@ def conv2d_vjp(
     groups: Size[int, "G"],
     grad: Float[Array, "B G*O tall wide"],
 ) -> tuple[Float[Array, "B G*C rows cols"], Float[Array, "G*O C taps taps"], Float[Array, "G*O"]]:
-    r"""The gradients of a loss behind a convolution: each product sends back its other factor.
+    r"""The gradients of a loss that follows a convolution: each product sends its factors back.
 
     $$\bar x_{b,\; \gamma C + c,\; r,\, t} = \sum_{o,i,j} W_{ocij} \sum_{u:\, us + id - p = r}\;
     \sum_{v:\, vs + jd - p = t} \bar y_{bouv}, \qquad
@@ -258,7 +258,7 @@ def conv_transpose2d_vjp(
     groups: Size[int, "G"],
     grad: Float[Array, "B G*C tall wide"],
 ) -> tuple[Float[Array, "B G*O rows cols"], Float[Array, "G*O C taps taps"], Float[Array, "G*C"]]:
-    r"""The gradients of a loss behind a transposed convolution: the convolution, back again.
+    r"""The gradients of a loss that follows a transposed convolution: the convolution, back again.
 
     $$\bar x_{bouv} = \sum_{c,i,j} W_{ocij}\,
     \bar y_{b,\; \gamma C + c,\; us + id - p,\; vs + jd - p}, \qquad

@@ -216,7 +216,7 @@ def q_sample_vjp(
     alpha_bar: AlphaBar[Array, "T"],
     grad: Float[Array, "B ..."],
 ) -> tuple[Float[Array, "B ..."], Float[Array, "B ..."]]:
-    r"""The gradients of a loss behind a noised sample.
+    r"""The gradients of a loss that follows a noised sample.
 
     $$\bar x_0 = \sqrt{\bar\alpha_t}\,\bar x_t, \qquad
     \bar\epsilon = \sqrt{1 - \bar\alpha_t}\,\bar x_t$$

@@ -76,7 +76,7 @@ def min_snr_weights(
     t: Index[Array, "B", "T"],
     gamma: Positive[float, ""],
 ) -> tuple[Float[Array, "B"], Float[Array, "B"], Float[Array, "B"]]:
-    r"""How much a squared error counts at each time: clean samples no more than gamma says.
+    r"""How much a squared error counts at each time: as the signal-to-noise ratio, gamma at most.
 
     $$w_{x_0} = \min(\mathrm{snr}, \gamma), \qquad w_\epsilon = \frac{w_{x_0}}{\mathrm{snr}}, \qquad
     w_v = \frac{w_{x_0}}{\mathrm{snr} + 1}, \qquad

@@ -145,7 +145,7 @@ def flow_ancestral_step(
 
 
 def flow_shift(t: Fraction[Array, "levels"], shift: Positive[float, ""]) -> Float[Array, "levels"]:
-    r"""Spend more steps near noise: times as they are for pictures with more pixels.
+    r"""Move times towards noise, as pictures with more pixels need it.
 
     $$t_k = \frac{k\,t}{1 + (k - 1)\,t}, \qquad
     \operatorname{logit} t_k = \operatorname{logit} t + \ln k$$

@@ -37,7 +37,7 @@ def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def relu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss behind a rectifier: it passes where the number passed.
+    r"""The gradient of a loss that follows a rectifier: it passes where the number passed.
 
     $$\bar x = \bar y\, [x > 0]$$
 
@@ -87,7 +87,7 @@ def swiglu(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, "
 def swiglu_vjp(
     gate: Float[Array, "..."], up: Float[Array, "..."], grad: Float[Array, "..."]
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    r"""The gradients of a loss behind a gated linear unit of silu.
+    r"""The gradients of a loss that follows a gated linear unit of silu.
 
     $$\bar g = \bar y \odot u \odot \operatorname{silu}'(g), \qquad
       \bar u = \bar y \odot \operatorname{silu}(g)$$
@@ -138,7 +138,7 @@ def geglu(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, ".
 def geglu_vjp(
     gate: Float[Array, "..."], up: Float[Array, "..."], grad: Float[Array, "..."]
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    r"""The gradients of a loss behind a gated linear unit of GELU.
+    r"""The gradients of a loss that follows a gated linear unit of GELU.
 
     $$\bar g = \bar y \odot u \odot \operatorname{GELU}'(g), \qquad
       \bar u = \bar y \odot \operatorname{GELU}(g)$$
@@ -189,7 +189,7 @@ def geglu_tanh(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Arra
 def geglu_tanh_vjp(
     gate: Float[Array, "..."], up: Float[Array, "..."], grad: Float[Array, "..."]
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    r"""The gradients of a loss behind a gated linear unit of the GELU with a hyperbolic tangent.
+    r"""The gradients of a loss that follows a gated linear unit of GELU by hyperbolic tangent.
 
     $$\bar g = \bar y \odot u \odot \operatorname{GELU}_{\tanh}'(g), \qquad
       \bar u = \bar y \odot \operatorname{GELU}_{\tanh}(g)$$

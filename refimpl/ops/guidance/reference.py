@@ -165,7 +165,7 @@ def cosine_distance_vjp(
     text_features: Float[Array, "M D"],
     grad: Float[Array, "N M"],
 ) -> tuple[Float[Array, "N D"], Float[Array, "M D"]]:
-    r"""The gradients of a loss behind the distances: away from every text whose distance costs.
+    r"""The gradients of a loss that follows the distances between images and texts.
 
     $$\bar I_i = -\frac{1}{\lVert I_i \rVert} \sum_j \bar d_{ij}
     \left(v_j - u_i \langle u_i, v_j \rangle\right), \qquad
@@ -238,7 +238,7 @@ def spherical_distance_vjp(
     text_features: Float[Array, "M D"],
     grad: Float[Array, "N M"],
 ) -> tuple[Float[Array, "N D"], Float[Array, "M D"]]:
-    r"""The gradients of a loss behind distances along the sphere.
+    r"""The gradients of a loss that follows distances along the sphere.
 
     $$\bar I_i = -\frac{1}{\lVert I_i \rVert} \sum_j \bar d_{ij}\,
     \frac{\theta_{ij}}{\sin \theta_{ij}} \left(v_j - u_i \cos \theta_{ij}\right), \qquad

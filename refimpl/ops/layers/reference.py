@@ -41,7 +41,7 @@ def linear_vjp(
     weight: Float[Array, "O D"],
     grad: Float[Array, "... O"],
 ) -> tuple[Float[Array, "... D"], Float[Array, "O D"], Float[Array, "O"]]:
-    r"""The gradients of a loss behind a dense layer, from the gradient of its outputs.
+    r"""The gradients of a loss that follows a dense layer, from the gradient of its outputs.
 
     $$\bar x = \bar y\, W, \qquad \bar W = \sum \bar y\, x^\top, \qquad \bar b = \sum \bar y$$
 
@@ -115,7 +115,7 @@ def layer_norm_vjp(
     eps: Epsilon[float, ""],
     grad: Float[Array, "... D"],
 ) -> tuple[Float[Array, "... D"], Float[Array, "D"], Float[Array, "D"]]:
-    r"""The gradients of a loss behind a layer normalisation.
+    r"""The gradients of a loss that follows a layer normalisation.
 
     $$\bar x = \frac{\hat g - \overline{\hat g} - \hat x\, \overline{\hat g\, \hat x}}
     {\sqrt{\sigma^2 + \epsilon}}, \qquad \hat g = \gamma\, \bar y, \qquad
@@ -191,7 +191,7 @@ def rms_norm_vjp(
     eps: Epsilon[float, ""],
     grad: Float[Array, "... D"],
 ) -> tuple[Float[Array, "... D"], Float[Array, "D"]]:
-    r"""The gradients of a loss behind a root-mean-square normalisation.
+    r"""The gradients of a loss that follows a root-mean-square normalisation.
 
     $$\bar x = \frac{\hat g - \hat x\, \overline{\hat g\, \hat x}}{r}, \qquad
     \hat g = \gamma\, \bar y, \qquad \hat x = \frac{x}{r}, \qquad
@@ -277,7 +277,7 @@ def group_norm_vjp(
     eps: Epsilon[float, ""],
     grad: Float[Array, "B G*C height width"],
 ) -> tuple[Float[Array, "B G*C height width"], Float[Array, "G*C"], Float[Array, "G*C"]]:
-    r"""The gradients of a loss behind a group normalisation.
+    r"""The gradients of a loss that follows a group normalisation.
 
     $$\bar x = \frac{\hat g - \overline{\hat g} - \hat x\, \overline{\hat g\, \hat x}}
     {\sqrt{\sigma^2 + \epsilon}}, \qquad \hat g_{bchw} = \gamma_c\, \bar y_{bchw}, \qquad
@@ -350,7 +350,7 @@ def softmax_vjp(
     z: Float[Array, "... K"],
     grad: Float[Array, "... K"],
 ) -> Float[Array, "... K"]:
-    r"""The gradient of a loss behind a softmax: each weight times what it gains over the average.
+    r"""The gradient of a loss that follows a softmax: each weight, times its gain over the mean.
 
     $$\bar z_i = p_i \left(\bar p_i - \sum_j \bar p_j\, p_j\right)$$
 
@@ -405,7 +405,7 @@ def log_softmax_vjp(
     z: Float[Array, "... K"],
     grad: Float[Array, "... K"],
 ) -> Float[Array, "... K"]:
-    r"""The gradient of a loss behind a logarithm of softmax.
+    r"""The gradient of a loss that follows a logarithm of softmax.
 
     $$\bar z_i = \bar\ell_i - p_i \sum_j \bar\ell_j$$
 
@@ -516,7 +516,7 @@ def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def sigmoid_vjp(z: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss behind a logistic function, at most a quarter of what arrives.
+    r"""The gradient of a loss that follows a logistic function, at most a quarter of what arrives.
 
     $$\bar z = \bar p\, \sigma(z)\, (1 - \sigma(z)) = \bar p\, \frac{e^{-|z|}}{(1 + e^{-|z|})^2}$$
 
@@ -563,7 +563,7 @@ def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def gelu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss behind a Gaussian error linear unit.
+    r"""The gradient of a loss that follows a Gaussian error linear unit.
 
     $$\bar x = \bar y \left(\Phi(x) + x\,\varphi(x)\right), \qquad
     \varphi(x) = \frac{e^{-x^2/2}}{\sqrt{2\pi}}$$
@@ -610,7 +610,7 @@ def gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def gelu_tanh_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss behind the GELU of the hyperbolic tangent.
+    r"""The gradient of a loss that follows the GELU of the hyperbolic tangent.
 
     $$\bar x = \frac{\bar y}{2} \left(1 + h + x\,(1 - h^2)\,u'\right), \qquad h = \tanh u, \qquad
     u = \sqrt{2/\pi}\,(x + 0.044715\, x^3)$$
@@ -659,7 +659,7 @@ def quick_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def quick_gelu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss behind the GELU of the logistic function.
+    r"""The gradient of a loss that follows the GELU of the logistic function.
 
     $$\bar x = \bar y \left(s + 1.702\, x\, s\, (1 - s)\right), \qquad s = \sigma(1.702\, x)$$
 
@@ -706,7 +706,7 @@ def silu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def silu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss behind a sigmoid linear unit.
+    r"""The gradient of a loss that follows a sigmoid linear unit.
 
     $$\bar x = \bar y\, \sigma(x) \left(1 + x\,(1 - \sigma(x))\right)$$
 
@@ -761,7 +761,7 @@ def l2_normalize_vjp(
     x: Float[Array, "... D"],
     grad: Float[Array, "... D"],
 ) -> Float[Array, "... D"]:
-    r"""The gradient of a loss behind a division by length: the part across x, over the length.
+    r"""The gradient of a loss that follows a division by length: the part across x, divided.
 
     $$\bar x = \frac{\bar u - u\,(u \cdot \bar u)}{\lVert x \rVert_2}, \qquad
     u = \frac{x}{\lVert x \rVert_2}$$

@@ -10,7 +10,7 @@ from refimpl.constants import constant
 
 
 def sigmas_from_alpha_bar(alpha_bar: AlphaBar[Array, "T"]) -> Float[Array, "T"]:
-    r"""The noise levels of a schedule that is told as shares of signal.
+    r"""The noise levels of a schedule that is given as shares of signal.
 
     $$\sigma_t = \sqrt{\frac{1 - \bar\alpha_t}{\bar\alpha_t}}$$
 

@@ -72,7 +72,7 @@ def token_log_probs_vjp(
     labels: Index[Array, "B N", "V"],
     grad: Float[Array, "B N"],
 ) -> Float[Array, "B N V"]:
-    r"""The gradient of a loss behind the log probabilities of words.
+    r"""The gradient of a loss that follows the log probabilities of words.
 
     $$\bar z_{bnv} = \bar\ell_{bn} \left([v = y_{bn}] - p_{bnv}\right)$$
 

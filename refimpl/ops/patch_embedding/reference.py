@@ -120,7 +120,7 @@ def patch_embed_vjp(
 ) -> tuple[
     Float[Array, "B channels rows*P cols*P"], Float[Array, "D channels P P"], Float[Array, "D"]
 ]:
-    r"""The gradients of a loss behind a patch embedding: those of a dense layer, patch by patch.
+    r"""The gradients of a loss that follows a patch embedding: a dense layer's, patch by patch.
 
     $$\overline{\mathrm{image}}_{b,\, k,\, r P + i,\, c P + j} = \sum_d W_{dkij}\,
     \bar z_{b,\; r\,\mathrm{cols} + c,\; d}, \qquad
@@ -195,7 +195,7 @@ def vit_tokens(
 def vit_tokens_vjp(
     grad: Float[Array, "B N+1 D"],
 ) -> tuple[Float[Array, "B N D"], Float[Array, "D"], Float[Array, "N+1 D"]]:
-    r"""The gradients of a loss behind the tokens: what all images share gets the sum over them.
+    r"""The gradients of a loss that follows the tokens: what all images share gets their sum.
 
     $$\bar z^n_b = \bar z_{0,b,n}, \qquad \bar x_{\mathrm{class}} = \sum_b \bar z_{0,b,0}, \qquad
     \bar E_{\mathrm{pos}} = \sum_b \bar z_{0,b}$$

@@ -38,7 +38,7 @@ def embed_tokens_vjp(
     table: Float[Array, "V D"],
     grad: Float[Array, "B N D"],
 ) -> Float[Array, "V D"]:
-    r"""The gradient of a loss behind a table of words: what arrives at each place of a word, added.
+    r"""The gradient of a loss that follows a table of words: the sum over all places of a word.
 
     $$\bar W_v = \sum_{bn} [i_{bn} = v]\, \bar x_{bn}$$
 
@@ -137,7 +137,7 @@ def rotary_embedding_vjp(
     angles: Float[Array, "N E"],
     grad: Float[Array, "B H N 2*E"],
 ) -> tuple[Float[Array, "B H N 2*E"], Float[Array, "N E"]]:
-    r"""The gradients of a loss behind a rotary embedding: what arrives is turned back.
+    r"""The gradients of a loss that follows a rotary embedding: what arrives is turned back.
 
     $$\bar x_i = \bar y_i \cos\theta_{ni} + \bar y_{i+E} \sin\theta_{ni}, \qquad
       \bar x_{i+E} = \bar y_{i+E} \cos\theta_{ni} - \bar y_i \sin\theta_{ni},$$
@@ -224,7 +224,7 @@ def alibi_bias(
     key_positions: Time[Array, "M"],
     heads: Size[int, "H"],
 ) -> Float[Array, "H N M"]:
-    r"""Penalise attention by distance, each head by another slope.
+    r"""Lower the scores of distant keys, in each head by another slope.
 
     $$b_{hnm} = -m_h\, |p_n - s_m|, \qquad m_h = 2^{-8h/H}, \qquad h = 1, \dots, H$$
 

@@ -10,7 +10,7 @@ def preference_loss(
     chosen: Float[Array, "N"],
     rejected: Float[Array, "N"],
 ) -> Float[Array, ""]:
-    r"""How badly rewards tell which of two answers people prefer.
+    r"""How badly rewards predict which of two answers people prefer.
 
     $$L = \frac1N \sum_n \log\left(1 + e^{-(c_n - r_n)}\right)$$
 
@@ -40,7 +40,7 @@ def preference_loss_vjp(
     rejected: Float[Array, "N"],
     grad: Float[Array, ""],
 ) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-    r"""The gradients of the loss of pairs: by how much the wrong order is believed.
+    r"""The gradients of the loss of pairs: how much belief the wrong order still gets.
 
     $$\bar c_n = -\frac{\bar L}{N}\, \sigma(-(c_n - r_n)), \qquad \bar r_n = -\bar c_n$$
 
@@ -169,7 +169,7 @@ def gae_vjp(
     trace: Fraction[float, ""],
     grad: Float[Array, "B N"],
 ) -> tuple[Float[Array, "B N"], Float[Array, "B N"], Float[Array, "B"]]:
-    r"""The gradients of a loss behind advantages, which run from the first step to the last.
+    r"""The gradients of a loss that follows advantages, which run from the first step to the last.
 
     $$u_n = \bar A_n + \gamma\lambda (1 - d_{n-1}) u_{n-1}, \qquad \bar r_n = u_n, \qquad
       \bar V_n = \gamma (1 - d_{n-1}) u_{n-1} - u_n$$
@@ -477,7 +477,7 @@ def ipo_loss(
     rejected_reference: Fixed[Array, "N"],
     beta: Deviation[float, ""],
 ) -> Float[Array, ""]:
-    r"""The loss of pairs of answers with a difference that is aimed at, not outgrown.
+    r"""The loss of pairs of answers whose difference should reach a given number, and no more.
 
     $$L = \frac1N \sum_n \left(h_n - \frac{1}{2\beta}\right)^2, \qquad
       h = (c - c_\text{ref}) - (r - r_\text{ref})$$

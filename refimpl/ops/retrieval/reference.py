@@ -39,7 +39,7 @@ def mean_pool_vjp(
     keep: Mask[Array, "texts N"],
     grad: Float[Array, "texts D"],
 ) -> Float[Array, "texts N D"]:
-    r"""The gradient of a loss behind pooled words: each word that counts gets its share.
+    r"""The gradient of a loss that follows pooled words: each word that counts gets its share.
 
     $$\bar x_{bnd} = \frac{k_{bn}}{\sum_m k_{bm}}\, \bar y_{bd}$$
 

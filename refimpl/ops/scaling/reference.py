@@ -10,7 +10,7 @@ def power_law_loss(
     scale: Deviation[float, ""],
     exponent: Deviation[float, ""],
 ) -> Deviation[Array, "N"]:
-    r"""The loss as a power of one quantity, where the others are not short.
+    r"""The loss as a power of one quantity, where there is enough of all others.
 
     $$L(n) = \left(\frac{n_c}{n}\right)^{\alpha}, \qquad \log L = \alpha (\log n_c - \log n)$$
 
@@ -42,7 +42,7 @@ def chinchilla_loss(
     length: Deviation[float, ""],
     beta: Deviation[float, ""],
 ) -> Deviation[Array, "N"]:
-    r"""The loss of a model of some size after some text: an entropy and two shortfalls.
+    r"""The loss of a model by its size and its text: a floor, and two terms that shrink.
 
     $$L(n, d) = E + \frac{A}{n^\alpha} + \frac{B}{d^\beta}$$
 
