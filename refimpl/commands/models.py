@@ -73,9 +73,7 @@ def run_sample(options: argparse.Namespace) -> int:
 
     if not options.text.strip():
         raise DomainError('sample: the text is empty, expected one such as "a handwritten seven"')
-    writable(options.out)
-    if options.out.suffix.lower() != ".png":
-        raise DomainError(f"sample: --out is {options.out}, expected a name that ends in .png")
+    _picture("sample: --out", options.out)
     if options.tiles and options.sweep:
         raise DomainError("sample: give --tiles or --sweep")
     scales = options.sweep or [options.scale]
@@ -125,6 +123,15 @@ def _way(words: str, steps: list[Any]) -> list[tuple[str, np.ndarray]]:
     ]
 
 
+def _picture(argument: str, path: Path) -> None:
+    """Raise what is wrong with the name of a picture to be written."""
+    from refimpl.op import DomainError
+
+    writable(path)
+    if path.suffix.lower() != ".png":
+        raise DomainError(f"{argument} is {path}, expected a name that ends in .png")
+
+
 def writable(path: Path) -> None:
     """Raise OSError where no file can be written."""
     if not path.resolve().parent.is_dir():
@@ -153,7 +160,12 @@ def _shown(steps: Iterable[Any], total: int, what: str) -> Iterator[Any]:
 def run_zero_shot(options: argparse.Namespace) -> int:
     """Print how probable each text is for the image, the most probable one first."""
     from refimpl.models import classify, picture
+    from refimpl.op import DomainError
 
+    if not all(text.strip() for text in options.texts):
+        raise DomainError('zero-shot: a text is empty, expected each such as "a photo of a dog"')
+    if options.plot:
+        _picture("zero-shot: --plot", options.plot)
     probabilities = classify.zero_shot(options.image, options.texts, options.weights)
     if many := picture.sheet(options.image):
         print(
@@ -165,7 +177,6 @@ def run_zero_shot(options: argparse.Namespace) -> int:
     for i in order:
         print(f"{probabilities[i]:.4f}  {options.texts[i]}")
     if options.plot:
-        writable(options.plot)
         _plot(options.plot, [options.texts[i] for i in order], probabilities[order])
     return 0
 

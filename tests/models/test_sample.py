@@ -290,6 +290,8 @@ MISTAKEN = {
     "give --scale or --sweep": ("sample", "7", "--scale", "1", "--sweep", "1"),
     "there is no such folder": ("sample", "7", "--out", "nowhere/x.png"),
     "No such file": ("zero-shot", "nowhere.png", "7"),
+    "a text is empty": ("zero-shot", "{seven}", "7", " "),
+    "zero-shot: --plot is x.gif": ("zero-shot", "{seven}", "7", "--plot", "x.gif"),
     "nowhere.safetensors": ("zero-shot", "{seven}", "7", "--weights", "nowhere.safetensors"),
 }
 
