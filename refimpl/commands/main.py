@@ -8,7 +8,7 @@ import sys
 from typing import Any, cast
 
 import refimpl
-from refimpl.commands import bench, explain, generate, here, models, replay, vectors, verify
+from refimpl.commands import bench, explain, generate, here, models, replay, search, vectors, verify
 from refimpl.commands.endings import CONFORMS, INTERNAL, INTERRUPTED, USAGE, as_interruptions
 from refimpl.commands.terminal import Screen, Unheard
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"refimpl {refimpl.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (verify, vectors, models, generate, replay, explain, bench, here):
+    for command in (verify, vectors, models, generate, search, replay, explain, bench, here):
         command.add(commands)
     return top
 

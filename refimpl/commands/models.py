@@ -73,7 +73,7 @@ def run_sample(options: argparse.Namespace) -> int:
 
     if not options.text.strip():
         raise DomainError('sample: the text is empty, expected one such as "a handwritten seven"')
-    _picture("sample: --out", options.out)
+    picture_to_write("sample: --out", options.out)
     if options.tiles and options.sweep:
         raise DomainError("sample: give --tiles or --sweep")
     scales = options.sweep or [options.scale]
@@ -123,7 +123,7 @@ def _way(words: str, steps: list[Any]) -> list[tuple[str, np.ndarray]]:
     ]
 
 
-def _picture(argument: str, path: Path) -> None:
+def picture_to_write(argument: str, path: Path) -> None:
     """Raise what is wrong with the name of a picture to be written."""
     from refimpl.op import DomainError
 
@@ -165,7 +165,7 @@ def run_zero_shot(options: argparse.Namespace) -> int:
     if not all(text.strip() for text in options.texts):
         raise DomainError('zero-shot: a text is empty, expected each such as "a photo of a dog"')
     if options.plot:
-        _picture("zero-shot: --plot", options.plot)
+        picture_to_write("zero-shot: --plot", options.plot)
     probabilities = classify.zero_shot(options.image, options.texts, options.weights)
     if many := picture.sheet(options.image):
         print(
@@ -177,12 +177,12 @@ def run_zero_shot(options: argparse.Namespace) -> int:
     for i in order:
         print(f"{probabilities[i]:.4f}  {options.texts[i]}")
     if options.plot:
-        _plot(options.plot, [options.texts[i] for i in order], probabilities[order])
+        bars(options.plot, [options.texts[i] for i in order], probabilities[order])
     return 0
 
 
-def _plot(path: Path, texts: list[str], probabilities: np.ndarray) -> None:
-    """Bars, the most probable text at the top."""
+def bars(path: Path, texts: list[str], numbers: Any, what: str = "probability") -> None:
+    """Bars, the first text at the top."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -191,7 +191,7 @@ def _plot(path: Path, texts: list[str], probabilities: np.ndarray) -> None:
         ) from None
     figure = Figure(figsize=(7, 1 + 0.35 * len(texts)), layout="constrained")
     axes = figure.subplots()
-    axes.barh(texts, probabilities)
+    axes.barh(range(len(texts)), numbers, tick_label=texts)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="probability")
+    axes.set(xlim=(min(0, *numbers), 1), xlabel=what)
     figure.savefig(path, format="png")
