@@ -65,6 +65,7 @@ ASKED = "slope[t] * x + offset[t]"
 
 DDIM_LOOP = Op(
     text.ddim_loop,
+    costly=("K",),
     laws=(
         Law("one time is one prediction", one_time),
         Law("where nothing is predicted the sample is the signal", nothing_predicted),

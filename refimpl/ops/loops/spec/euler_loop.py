@@ -50,6 +50,7 @@ ASKED = "slope[i] * x + offset[i]"
 
 EULER_LOOP = Op(
     text.euler_loop,
+    costly=("levels",),
     laws=(
         Law("a right guess is reached", right_guess),
         Law("one level is one guess", one_level),

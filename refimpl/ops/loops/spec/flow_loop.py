@@ -50,6 +50,7 @@ ASKED = "slope[i] * x + offset[i]"
 
 FLOW_LOOP = Op(
     text.flow_loop,
+    costly=("levels",),
     laws=(
         Law("a velocity that stays is exact", constant_velocity),
         Law("one time is one step", one_time),
