@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from refimpl.models import recorder
-from refimpl.models.names import Layout, rename
+from refimpl.models.names import Layout, as_they_are, rename
 from refimpl.models.registry import family
 from refimpl.oracle.targets.models import Recording, inputs_for
 
@@ -66,13 +66,15 @@ def builder(builders, config):
     return builders[type(config)]
 
 
-def record(module, config, names, run=None, seed=0, version=""):
+def record(module, config, names, run=None, seed=0, version="", finish=as_they_are):
     """Run a module on inputs of the configuration and record every layer that the text names.
 
     names: a mapping of patterns, or pairs, that turns the names of its modules and parameters into
         ours, as those of a `Layout` do; a module's name ends in a dot: `blocks.0.norm1.`.
     run: takes the inputs as tensors by name and returns final outputs by our names; without it the
         module is called with the inputs in their order, and gives the last value of the text.
+
+    finish: has the last word on all parameters under our names.
 
     Queries, keys, values and what attention makes of them are seen where they enter and leave
     PyTorch's `scaled_dot_product_attention`. Where parameters are constant, as biases and gains are
@@ -81,7 +83,8 @@ def record(module, config, names, run=None, seed=0, version=""):
     names = tuple(names.items() if hasattr(names, "items") else names)
     roughen(module.eval(), seed)
     state = {name: value.detach().numpy() for name, value in module.state_dict().items()}
-    params, inputs = Layout("", names).translate(state), inputs_for(config, seed)
+    params = Layout("", names, finish).translate(state)
+    inputs = inputs_for(config, seed)
     named: dict = {}
     family(config).text(**inputs, params=params, config=config, tap=recorder(named))
     layers = Layers(family(config), named)

@@ -104,7 +104,7 @@ from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by
     plms_eps,
     sigmas_from_alpha_bar,
 )
-from refimpl.backends.parts.torch_translator import record  # noqa: F401  of whole models
+from refimpl.backends.parts.torch_whole import record  # noqa: F401  of whole models
 from refimpl.backends.tensors import on_tensors as _on_tensors
 
 F = torch.nn.functional

@@ -32,13 +32,23 @@ PUBLISHED = {
     "sdxl-unet": 2_567_463_684,
     "sdxl-refiner-unet": 2_259_526_660,
 }
+MILLIONS = {  # as the table of the paper has them
+    "adm-64": 296,
+    "adm-128": 422,
+    "adm-256": 554,
+    "adm-512": 559,
+}
 SMALL = (
     "vae-testing",
     "vae-16-testing",
     "ddpm-unet-testing",
     "sd-unet-testing",
     "sdxl-unet-testing",
+    "adm-testing",
+    "adm-classifier-testing",
 )
+OF_TORCH = ("adm-classifier-testing",)
+UNSEEN = ("proj_out", "tokens")  # of modules of PyTorch that have channels before tokens
 FAMILIES = {name: family(find_model(name)) for name in SMALL}
 MISTAKES = {edit.id: (model, edit) for model in FAMILIES.values() for edit in model.mistakes}
 WRONG = (
@@ -51,12 +61,19 @@ WRONG = (
     "ddpm-unet-testing ddpm-unet/time-behind-the-norm",
     "sd-unet-testing sd-unet/gate-and-up-exchanged",
     "sdxl-unet-testing sd-unet/target-before-crop",
+    "adm-testing adm/shift-before-scale",
+    "adm-classifier-testing adm-classifier/mean-of-tokens",
 )
 
 
 @pytest.mark.parametrize(("name", "parameters"), PUBLISHED.items())
 def test_the_model_has_as_many_parameters_as_was_published(name, parameters):
     assert count(find_model(name)) == parameters
+
+
+@pytest.mark.parametrize(("name", "millions"), MILLIONS.items())
+def test_adm_has_as_many_parameters_as_its_paper_says(name, millions):
+    assert round(count(find_model(name)) / 1e6) == millions
 
 
 @functools.cache
@@ -106,13 +123,19 @@ def test_a_wrong_structure_is_named_and_nothing_else(wrong):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_library_computes_every_layer_of_it(name):
-    pytest.importorskip("diffusers")
-    library = importlib.import_module("refimpl.backends.diffusers")
+    pytest.importorskip("torch")
+    if name in OF_TORCH:
+        library = importlib.import_module("refimpl.backends.parts.torch_whole")
+    else:
+        pytest.importorskip("diffusers")
+        library = importlib.import_module("refimpl.backends.diffusers")
     recording = library.record(find_model(name), seed=1)
     check(recording.params, recording.config)
     judgement = judge_layers(recording)
     assert judgement.status == "conforms"
-    assert {layer.name for layer in judgement.layers} == {*walk(name)}
+    unseen = UNSEEN if name in OF_TORCH else ()
+    named = {layer for layer in walk(name) if layer.rpartition(".")[2] not in unseen}
+    assert {layer.name for layer in judgement.layers} == named
     assert all(layer.judged for layer in judgement.layers)
 
 

@@ -140,7 +140,7 @@ def test_a_wrong_structure_is_named(wrong):
 def test_a_library_computes_every_layer_of_it(name):
     pytest.importorskip("torch")
     if name == "transformer-testing":
-        library = importlib.import_module("refimpl.backends.parts.torch_translator")
+        library = importlib.import_module("refimpl.backends.parts.torch_whole")
     else:
         pytest.importorskip("transformers")
         library = importlib.import_module("refimpl.backends.transformers")

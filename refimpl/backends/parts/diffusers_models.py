@@ -7,6 +7,7 @@ from unittest import mock
 import torch
 
 from refimpl.backends import hooks
+from refimpl.models.adm import Adm
 from refimpl.models.autoencoder import Autoencoder
 from refimpl.models.ddpm_unet import DdpmUnet
 from refimpl.models.sd_unet import SdUnet
@@ -112,9 +113,88 @@ def _sd_unet(config, seed):
     return hooks.record(model, config, (), run, seed, VERSION)
 
 
+def _adm(config, seed):
+    if not config.resampling or not config.scale_shift or config.by_heads or not config.head:
+        raise NotImplementedError("has ADM with blocks that resample, and heads of a width, alone")
+    kinds = ["Attn" if i in config.attention else "Resnet" for i in range(len(config.multiples))]
+    ends = {"Attn": ("Down", "Up"), "Resnet": ("Downsample", "Upsample")}
+    model = diffusers.UNet2DModel(
+        in_channels=config.channels,
+        out_channels=config.outputs,
+        down_block_types=[f"{kind}{ends[kind][0]}Block2D" for kind in kinds],
+        up_block_types=[f"{kind}{ends[kind][1]}Block2D" for kind in kinds[::-1]],
+        block_out_channels=[int(config.width * multiple) for multiple in config.multiples],
+        layers_per_block=config.layers,
+        norm_num_groups=config.groups,
+        attn_norm_num_groups=config.groups,
+        norm_eps=config.eps,
+        attention_head_dim=config.head,
+        num_class_embeds=config.classes or None,
+        resnet_time_scale_shift="scale_shift",
+        downsample_type="resnet",
+        upsample_type="resnet",
+    )
+
+    def run(x_t, t, labels=None):
+        return {"out.2": model(x_t, t, labels).sample}
+
+    names = (*_places(config), *ADM_PARTS)
+    return hooks.record(model, config, names, run, seed, VERSION, _as_kernels)
+
+
+def _as_kernels(params):
+    """Matrices of attention as convolutions of one token, as guided diffusion has them."""
+    of_one = (".qkv.weight", ".proj_out.weight")
+    return {n: x[..., None] if n.endswith(of_one) else x for n, x in params.items()}
+
+
+def _places(config):
+    """Where the blocks of levels stand in the flat rows of guided diffusion."""
+    down, up, levels = 1, 0, len(config.multiples)
+    for i in range(levels):
+        for j in range(config.layers):
+            yield rf"^down_blocks\.{i}\.resnets\.{j}\.", f"input_blocks.{down}.0."
+            yield rf"^down_blocks\.{i}\.attentions\.{j}\.", f"input_blocks.{down}.1."
+            down += 1
+        yield rf"^down_blocks\.{i}\.downsamplers\.0\.", f"input_blocks.{down}.0."
+        down += 1
+        for j in range(config.layers + 1):
+            yield rf"^up_blocks\.{i}\.resnets\.{j}\.", f"output_blocks.{up}.0."
+            yield rf"^up_blocks\.{i}\.attentions\.{j}\.", f"output_blocks.{up}.1."
+            up += 1
+        behind = 1 + (levels - 1 - i in config.attention)
+        yield rf"^up_blocks\.{i}\.upsamplers\.0\.", f"output_blocks.{up - 1}.{behind}."
+
+
+ADM_PARTS = (
+    (r"^conv_in\.", "input_blocks.0.0."),
+    (r"^time_proj\.", "waves."),
+    (r"^time_embedding\.linear_1\.", "time_embed.0."),
+    (r"^time_embedding\.linear_2\.", "time_embed.2."),
+    (r"^class_embedding\.", "label_emb."),
+    (r"^mid_block\.resnets\.0\.", "middle_block.0."),
+    (r"^mid_block\.attentions\.0\.", "middle_block.1."),
+    (r"^mid_block\.resnets\.1\.", "middle_block.2."),
+    (r"^conv_norm_out\.", "out.0."),
+    (r"^conv_out\.", "out.2."),
+    (r"\.norm1\.", ".in_layers.0."),
+    (r"\.conv1\.", ".in_layers.2."),
+    (r"\.time_emb_proj\.", ".emb_layers.1."),
+    (r"\.norm2\.", ".out_layers.0."),
+    (r"\.conv2\.", ".out_layers.3."),
+    (r"\.conv_shortcut\.", ".skip_connection."),
+    (r"\.group_norm\.", ".norm."),
+    (r"\.to_([qkv])\.(weight|bias)$", r".qkv.\2|\1"),
+    (r"\.to_q\.$", ".query."),
+    (r"\.to_k\.$", ".key."),
+    (r"\.to_v\.$", ".value."),
+    (r"\.to_out\.0\.", ".proj_out."),
+)
+
+
 def _said(output):
     return {"conv_out": output.sample}
 
 
 PADDINGS = {(0, 1): 0, (1, 1): 1}
-BUILDERS = {Autoencoder: _autoencoder, DdpmUnet: _ddpm_unet, SdUnet: _sd_unet}
+BUILDERS = {Autoencoder: _autoencoder, DdpmUnet: _ddpm_unet, SdUnet: _sd_unet, Adm: _adm}

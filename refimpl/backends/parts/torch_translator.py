@@ -9,7 +9,7 @@ from torch import nn
 
 from refimpl.backends import hooks
 from refimpl.models.spec.translator import TORCH
-from refimpl.models.translator import BASE, Translator
+from refimpl.models.translator import BASE
 
 
 class Whole(nn.Module):
@@ -60,8 +60,7 @@ class Whole(nn.Module):
 
 def record(config, seed):
     """The first Transformer of this configuration's sizes."""
-    if not isinstance(config, Translator) or config.activation not in ("relu", "gelu"):
+    if config.activation not in ("relu", "gelu"):
         raise NotImplementedError("has the first Transformer alone")
-    torch.manual_seed(seed)
     names = (*TORCH, *(((r"^output\.weight$", "|drop"),) if config.tied else ()))
     return hooks.record(Whole(config), config, names, seed=seed, version=torch.__version__)

@@ -1,0 +1,226 @@
+"""What goes wrong in the structure of ADM and of its classifier, as edits of their texts."""
+
+from refimpl.models.mistakes import elsewhere
+from refimpl.models.mistakes_maps import AMONG_PIXELS, of_maps
+from refimpl.op import Edit
+
+NORM_2 = 'group_norm(y, params, f"{name}.out_layers.0", config, ops)'
+ATTENTION = "ops.attention(split(query, heads), split(key, heads), split(value, heads), None)"
+BESIDE = "np.concatenate((x, kept.pop()), axis=1)"
+THIRDS = "thirds(joint), strict=True"
+EMB = 'emb + params["label_emb.weight"][labels]'
+TOKENS = ("pixels", "placed")
+MEAN = "np.mean(tokens, axis=1, keepdims=True)"
+
+BLOCK = (
+    Edit(
+        "adm/scale-without-one",
+        "multiplies the norm by the time's scale, not by one more",
+        "y * (1 + scale) + shift",
+        "y * scale + shift",
+        "scaled_residual",
+    ),
+    Edit(
+        "adm/shift-before-scale",
+        "takes the first half of what the time says for the shift",
+        "scale, shift = np",
+        "shift, scale = np",
+        "scaled_residual",
+    ),
+    Edit(
+        "adm/shifted-before-scaled",
+        "shifts the norm before it is scaled",
+        "y * (1 + scale) + shift",
+        "(y + shift) * (1 + scale)",
+        "scaled_residual",
+    ),
+    Edit(
+        "adm/scaled-before-the-norm",
+        "scales and shifts what the second norm is given",
+        NORM_2,
+        NORM_2.replace("(y,", "(y * (1 + said[:, : y.shape[1]]) + said[:, y.shape[1] :],"),
+        "scaled_residual",
+        also=(("scaled_residual", "y = y * (1 + scale) + shift", "y = y"),),
+    ),
+    Edit(
+        "adm/time-not-activated",
+        "has no activation before the projection of the time",
+        "dense(ops.silu(emb), params",
+        "dense(emb, params",
+        "scaled_residual",
+    ),
+    Edit(
+        "adm/no-shortcut",
+        "does not add the features to what the convolutions give",
+        "return tap(name, x + y)",
+        "return tap(name, y)",
+        "scaled_residual",
+    ),
+    Edit(
+        "adm/no-second-norm",
+        "has no norm before the second convolution",
+        NORM_2,
+        "y",
+        "scaled_residual",
+    ),
+    Edit(
+        "adm/resized-before-the-norm",
+        "resizes the map before the first norm and activation, not behind them",
+        'group_norm(x, params, f"{name}.in_layers.0", config, ops)',
+        'group_norm(resized(x, resize, ops), params, f"{name}.in_layers.0", config, ops)',
+        "scaled_residual",
+        also=(("scaled_residual", "resized(ops.silu(y), resize, ops)", "ops.silu(y)"),),
+    ),
+    Edit(
+        "adm/halved-by-leaving-out",
+        "halves a map by leaving pixels out, not by means",
+        "ops.avg_pool2d(x, 2)",
+        "x[:, :, ::2, ::2]",
+        "resized",
+    ),
+    Edit(
+        "adm/tiled",
+        "puts the whole map beside itself, where every pixel is repeated",
+        "ops.resize_nearest(x, 2 * x.shape[2], 2 * x.shape[3])",
+        "np.concatenate([np.concatenate([x, x], axis=2)] * 2, axis=3)",
+        "resized",
+    ),
+    Edit(
+        "adm/no-residual-of-attention",
+        "does not add the features to what attention gives",
+        "return tap(name, x + placed(y, rows, cols))",
+        "return tap(name, placed(y, rows, cols))",
+        "map_attention",
+    ),
+    Edit(
+        "adm/attention-without-norm",
+        "asks with features that are not normalised",
+        'group_norm(x, params, f"{name}.norm", config, ops)',
+        "x",
+        "map_attention",
+    ),
+    Edit(
+        "adm/keys-from-queries",
+        "takes the keys from the weights of the queries",
+        THIRDS,
+        "[thirds(joint)[i] for i in (0, 0, 2)], strict=True",
+        "packed_attention",
+    ),
+    Edit(
+        "adm/keys-and-values-exchanged",
+        "exchanges keys and values",
+        THIRDS,
+        "[thirds(joint)[i] for i in (0, 2, 1)], strict=True",
+        "packed_attention",
+    ),
+    Edit(
+        "adm/scores-not-scaled",
+        "does not divide the scores by the root of the head's width",
+        ATTENTION,
+        ATTENTION.replace("(split(query", "(np.sqrt(query.shape[-1] // heads) * split(query"),
+        "packed_attention",
+    ),
+    Edit(
+        "adm/scores-scaled-twice",
+        "divides queries and keys by the root of the head's width each",
+        ATTENTION,
+        ATTENTION.replace(
+            "split(query, heads)", "split(query, heads) / np.sqrt(query.shape[-1] // heads)"
+        ),
+        "packed_attention",
+    ),
+    Edit(
+        "adm/heads-for-their-width",
+        "takes the number of heads for the channels of one",
+        "C // config.head if config.head else config.heads",
+        "config.head",
+        "map_attention",
+        invisible_when="there are as many heads as each has channels",
+    ),
+)
+TIME = (
+    Edit(
+        "adm/sines-first",
+        "writes sines of the time before cosines",
+        "ops.timestep_embedding(t, config.width // 2)",
+        "np.roll(ops.timestep_embedding(t, config.width // 2), config.width // 2, axis=1)",
+        "trunk",
+    ),
+    Edit(
+        "adm/time-not-activated-between",
+        "has no activation between the two layers behind the waves of the time",
+        "dense(ops.silu(emb), params",
+        "dense(emb, params",
+        "trunk",
+    ),
+)
+UP = (
+    Edit(
+        "adm/kept-map-before-the-features",
+        "puts the kept map before the features, not behind them",
+        BESIDE,
+        "np.concatenate((kept.pop(), x), axis=1)",
+        "adm",
+    ),
+    Edit(
+        "adm/no-last-norm",
+        "has no norm before the last convolution",
+        'group_norm(x, params, "out.0", config, ops)',
+        "x",
+        "adm",
+    ),
+    Edit(
+        "adm/labels-not-told",
+        "tells the blocks nothing of the label",
+        EMB,
+        "emb",
+        "trunk",
+        invisible_when="there are no classes",
+    ),
+    Edit(
+        "adm/labels-from-one",
+        "counts labels from one",
+        EMB,
+        EMB.replace("[labels]", "[labels - 1]"),
+        "trunk",
+        invisible_when="there are no classes",
+    ),
+)
+POOL = (
+    Edit(
+        "adm-classifier/mean-last",
+        "puts the mean of the pixels behind them and takes the last token",
+        f"np.concatenate(({MEAN}, tokens), axis=1)",
+        f"np.concatenate((tokens, {MEAN}), axis=1)",
+        "adm_classifier",
+        also=(("adm_classifier", "mixed[:, 0]", "mixed[:, -1]"),),
+    ),
+    Edit(
+        "adm-classifier/mean-of-tokens",
+        "pools the mean of all tokens, not the first one",
+        "mixed[:, 0]",
+        "np.mean(mixed, axis=1)",
+        "adm_classifier",
+    ),
+    Edit(
+        "adm-classifier/no-positions",
+        "adds no positions",
+        'tokens + np.swapaxes(params["out.2.positional_embedding"], 0, 1)',
+        "tokens",
+        "adm_classifier",
+    ),
+    Edit(
+        "adm-classifier/no-last-norm",
+        "pools a map that is not normalised",
+        'group_norm(x, params, "out.0", config, ops)',
+        "x",
+        "adm_classifier",
+    ),
+)
+ON_TOKENS = tuple(edit for edit in AMONG_PIXELS if edit.where in TOKENS)
+ADM_MISTAKES = (*BLOCK, *TIME, *UP, *of_maps("adm", ON_TOKENS))
+ON_THE_WAY_DOWN = tuple(edit for edit in (*BLOCK, *TIME) if edit.id != "adm/tiled")
+CLASSIFIER_MISTAKES = (
+    *POOL,
+    *(elsewhere(edit, "adm-classifier", "refimpl.models.adm") for edit in ON_THE_WAY_DOWN),
+)
