@@ -20,6 +20,7 @@ from docs.book.lectures import deck_page, lecture_page, lectures
 from docs.book.operations import (
     HERE,
     ROOT,
+    is_whole,
     measured,
     model_page,
     models,
@@ -164,10 +165,12 @@ class Models(Directive):
     """The compositions."""
 
     def run(self) -> list[nodes.Node]:
-        """A table of contents."""
-        pages = [f"models/{name}" for name in models()]
-        head = ["```{toctree}", ":caption: Models", ":hidden:", ""]
-        return parse(self, [*head, *pages, "```"])
+        """A table of contents: whole models, then what is around them."""
+        lines: list[str] = []
+        for caption, whole in (("Models", True), ("Around the models", False)):
+            pages = [f"models/{name}" for name in models() if is_whole(name) == whole]
+            lines += ["```{toctree}", f":caption: {caption}", ":hidden:", "", *pages, "```", ""]
+        return parse(self, lines)
 
 
 class OtherPages(Directive):
@@ -242,8 +245,12 @@ def generate(app: Any) -> None:
     for path in (HERE / "ops").glob("*.md"):
         if path.stem not in OPS:
             path.unlink()
-    for name in models():
+    told = models()
+    for name in told:
         write(HERE / "models" / f"{name}.md", model_page(name))
+    for path in (HERE / "models").glob("*.md"):
+        if path.stem not in told:
+            path.unlink()
     write(HERE / "golden.md", golden_page())
     write(HERE / "lectures.md", lecture_page("en"))
     write(HERE / "clases.md", lecture_page("es"))

@@ -24,6 +24,7 @@ import refimpl.models
 from docs.book import figures
 from refimpl.axes import AXES, Spec
 from refimpl.axes.shapes import factors
+from refimpl.models.registry import families
 from refimpl.op import Edit, Op
 from refimpl.oracle.cases.drawn import rounded
 from refimpl.oracle.judging.judge import expect
@@ -412,9 +413,30 @@ def page(op: Op, audit: dict[str, dict[str, str]]) -> str:
 
 
 def models() -> list[str]:
-    """The modules of compositions."""
-    modules = pkgutil.iter_modules(refimpl.models.__path__)
-    return [module.name for module in modules if not module.ispkg]
+    """The modules of compositions: whole models first, then what is around them.
+
+    Tables have no page: modules without a function, and mistakes, which the diagnosis shows.
+    """
+    found = [m.name for m in pkgutil.iter_modules(refimpl.models.__path__) if not m.ispkg]
+    told = [name for name in found if public(name) and not name.startswith("mistakes")]
+    return [*filter(is_whole, told), *(name for name in told if not is_whole(name))]
+
+
+def is_whole(name: str) -> bool:
+    """Whether a module of compositions is the text of a family of models."""
+    return f"refimpl.models.{name}" in {family.text.__module__ for family in families()}
+
+
+def public(name: str) -> list[Any]:
+    """The functions of a module of compositions that a reader may call."""
+    module = importlib.import_module(f"refimpl.models.{name}")
+    return [
+        function
+        for function in vars(module).values()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and not function.__name__.startswith("_")
+    ]
 
 
 def model_page(name: str) -> str:
@@ -423,10 +445,8 @@ def model_page(name: str) -> str:
     lines = [f"# `{name}`", "", f"Module `refimpl.models.{name}`", ""]
     for paragraph in (inspect.getdoc(module) or "").split("\n\n"):
         lines += [as_markdown(paragraph), ""]
-    for function in vars(module).values():
-        inside = inspect.isfunction(function) and function.__module__ == module.__name__
-        if inside and not function.__name__.startswith("_"):
-            lines += function_section(function)
+    for function in public(name):
+        lines += function_section(function)
     return "\n".join(lines)
 
 

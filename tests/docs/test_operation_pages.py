@@ -71,3 +71,11 @@ def test_every_chapter_has_an_introduction_that_lists_its_operations():
 
 def test_prose_of_the_code_is_no_markup():
     assert operations.plain("h*E rows of x_t, `a*b` | c") == r"h\*E rows of x\_t, `a*b` \| c"
+
+
+def test_whole_models_come_first_and_tables_have_no_page():
+    told = operations.models()
+    assert told.index("vit") < told.index("zero_shot")
+    assert told.index("bert") < told.index("cache")
+    assert not any(name.startswith("mistakes") for name in told)
+    assert all(operations.public(name) for name in told)
