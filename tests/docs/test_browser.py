@@ -23,6 +23,8 @@ BAD = {
 
 
 FRAMES = '<div class="frame">1</div><div class="frame">2</div>'
+DIGIT = '<svg class="plot" width="40" height="40"><text y="30" fill="#fff">1</text></svg>'
+BAD[f"<style>svg.plot text {{ fill: red }}</style>{DIGIT}"] = "in another ink"
 FAR = '<div class="sidebar-tree" style="padding-top: 9em"><p class="current-page">x</p></div>'
 BAD[f'<div class="sidebar-scroll" style="height: 3em; overflow: auto">{FAR}</div>'] = "hides"
 SLIDER = '<label class="slider"><input type="range" max="1"><output></output></label>'

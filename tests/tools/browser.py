@@ -39,6 +39,12 @@ SEEN = """(() => {
     const box = e.getBoundingClientRect();
     if (shown(e) && (box.width < 20 || box.height < 20)) found.push(`shows no plot ${name(e)}`);
   }
+  const inks = { '#000': 'rgb(0, 0, 0)', '#fff': 'rgb(255, 255, 255)' };
+  for (const e of document.querySelectorAll('article svg.plot text[fill]'))
+    if (getComputedStyle(e).fill != inks[e.getAttribute('fill')]) {
+      found.push(`writes ${name(e)} in another ink than its own`);
+      break;
+    }
   for (const e of document.querySelectorAll('article img'))
     if (shown(e) && (!e.complete || !e.naturalWidth)) found.push(`shows no picture ${e.src}`);
   for (const e of document.querySelectorAll('.formula, .table-wrapper, pre, figure.wide'))
