@@ -33,16 +33,17 @@ def table(audits: list[Audit]) -> str:
 
 PAGE = """# Is the bound sound and sharp?
 
-Made by `make audit`. Sound: `rejected` counts the trials in which an honest way of computing was
-outside the bound; it must be 0. Sharp: `worst honest` is the largest error ÷ allowed that a search
-over honest ways and float32 inputs found, and `least` how many times over the bound the least
-visible of the known mistakes is, on the input that shows it best. "exact" marks operations that
+Made by `make audit`. A bound is *sound* if it accepts every honest way of computing. `rejected`
+counts the trials in which it did not; it must be 0. A bound is *sharp* if it is hardly larger than
+it must be. Two columns show that. `worst honest` is the largest error ÷ allowed that a search over
+honest ways and float32 inputs found. `least` belongs to the known mistake that is hardest to see:
+how many times over the bound it is, on the input that shows it best. "exact" marks operations that
 move numbers about and allow no error at all.
 
-An honest way is the operation in float32 NumPy, the text in a simulated precision with another
-summation order, with fused products, powers of two, reciprocals or sloppy elementary functions
-(float32 first, then float64, tf32, bfloat16 and float16 on fewer inputs), or one of the rewritten
-forms that real libraries compute.
+There are three kinds of honest ways. One is the operation in float32 NumPy. Another is the text in
+a simulated precision, with another summation order, fused products, powers of two, reciprocals or
+sloppy elementary functions (float32 first, then float64, tf32, bfloat16 and float16 on fewer
+inputs). The third are rewritten forms that real libraries compute.
 
 {table}
 

@@ -19,12 +19,13 @@ PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 HEAD = """# How accurate the libraries are
 
 Written by `make accuracy`; do not edit. Each number is the largest error ÷ the error allowed
-([bound.md](bound.md)): up to 1 is what an honest implementation may come to, whatever its order of
-summation. In brackets, where the operation has long sums: the spread and the bias of its errors ÷
-what independent roundings come to (`refimpl/oracle/diagnosis/statistics.py`), 1 at most as well.
+([bound.md](bound.md)). An honest implementation comes to 1 at most, whatever its order of
+summation. Operations with long sums have two more numbers in brackets: the spread and the bias of
+the errors, divided by what independent roundings come to
+(`refimpl/oracle/diagnosis/statistics.py`). They are 1 at most as well.
 
-*dialect*: differs, exactly as a known convention does. *refused*: the target takes no such input.
-What deviates is explained in [found.md](found.md).
+*dialect*: the result differs exactly as a known convention does. *refused*: the target takes no
+such input. [found.md](found.md) explains what deviates.
 """
 
 

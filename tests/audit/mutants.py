@@ -232,12 +232,12 @@ PAGE = """# Which check kills which wrong text
 
 Made by `make mutants`{sampled}.
 
-A mutant is the text of an operation with a listed mistake, a listed dialect, or any one of the
-small edits that the diagnosis searches through (`generic`: another
-constant, axis, operator, name, argument order or function, a term, sign or step too few or too
-many, an index one off). Its outputs are computed in float64 and rounded to float32, which is as
-near to right as a wrong float32 implementation can come; each check sees all of them, but for the
-laws, of which a generic edit is asked only where no case refuses it.
+A mutant is the text of an operation with one wrong edit: a listed mistake, a listed dialect, or
+one of the small edits that the diagnosis searches through (`generic`: another constant, axis,
+operator, name, argument order or function; a term, sign or step too few or too many; an index one
+off). Its outputs are computed in float64 and rounded to float32. A wrong float32 implementation
+cannot come nearer to right. Each check sees all mutants, with one exception: a generic edit is
+shown to the laws only if no case refuses it.
 
 {summary}
 

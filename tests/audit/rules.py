@@ -142,8 +142,8 @@ PAGE = """# Our bound beside the acceptance rules of others
 Made by `make rules`: every listed mistake, and every honest way of computing in float32 (see
 [bounds.md](bounds.md)), on the same {inputs} random inputs and the probes of each operation.
 `missed` counts mistakes that a rule accepts on every input, `rejected` honest results that it
-refuses. The rules are those that conformance suites and test helpers use for float32; the data are
-ours, so the numbers say nothing about the suites themselves.
+refuses. The rules are those of conformance suites and test helpers for float32. The data are ours,
+so the numbers say nothing about the suites themselves.
 
 | rule | mistakes missed of {mistakes} | honest results rejected of {honest} |
 |---|---:|---:|

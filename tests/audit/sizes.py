@@ -54,10 +54,10 @@ def table(ops: Iterable[Op]) -> str:
 
 PAGE = """# The sizes that are drawn
 
-Made by `python -m tests.audit.sizes --page docs/sizes.md`. Beside its probes and its random cases,
-which are small, each profile draws a covering array of chosen sizes: every axis of every operation
-takes each size of a ladder, and the rows of the array take turns in these forms, where an operation
-has what they speak of:
+Made by `python -m tests.audit.sizes --page docs/sizes.md`. Probes and random cases are small. So
+each profile also draws a table of chosen sizes, in which every axis of every operation takes each
+size of a ladder. The rows of the table take turns in these forms, as far as they apply to the
+operation:
 
 {forms}
 
@@ -66,9 +66,9 @@ has what they speak of:
 - **edges**, one beyond each tile, and 63 and 64: {edges}
 - **ladder**, one below, at and above each tile: {ladder}
 
-An axis takes what can be afforded with all others at their least; where a line lists less than the
-ladder, an array over that axis, or its square, would be larger than the profile allows. `...` are
-leading axes. Rows are those of `quick` / `ci` / `deep`.
+A line may list less than the ladder. Then an array with a longer axis, or with its square, would
+be larger than the profile allows, even with all other axes at their least. `...` are leading axes.
+Rows are those of `quick` / `ci` / `deep`.
 
 {table}
 """
