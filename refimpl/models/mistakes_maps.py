@@ -293,6 +293,47 @@ LATENTS = (
 )
 
 
+NEAREST = "book[ops.nearest_code(latents, book)]"
+CODES = (
+    Edit(
+        "vqgan/latents-not-quantised",
+        "decodes the latents themselves, not their nearest codes",
+        NEAREST,
+        "latents",
+        "quantized",
+    ),
+    Edit(
+        "vqgan/largest-product",
+        "takes the code of the largest product, not of the smallest distance",
+        "ops.nearest_code(latents, book)",
+        "np.argmax(latents @ np.swapaxes(book, 0, 1), axis=1)",
+        "quantized",
+    ),
+    Edit(
+        "vqgan/channels-as-pixels",
+        "reads channels as if they lay beside each other at every pixel",
+        "np.reshape(pixels(z), (B * rows * cols, D))",
+        "np.reshape(z, (B * rows * cols, D))",
+        "quantized",
+    ),
+    Edit(
+        "vqgan/codes-put-back-by-columns",
+        "puts the codes back down the columns, not along the rows",
+        "np.reshape(nearest, (B, rows * cols, D)), rows, cols)",
+        "np.reshape(np.swapaxes(np.reshape(nearest, (B, cols, rows, D)), 1, 2), "
+        "(B, rows * cols, D)), rows, cols)",
+        "quantized",
+    ),
+    Edit(
+        "vqgan/directions",
+        "compares the directions of latents and codes, not their places",
+        "ops.nearest_code(latents, book)",
+        "ops.nearest_code(ops.l2_normalize(latents), ops.l2_normalize(book))",
+        "quantized",
+    ),
+)
+
+
 def of_maps(family: str, *groups: tuple[Edit, ...]) -> tuple[Edit, ...]:
     """Mistakes in what feature maps are built of, for a family whose text calls it."""
     return tuple(elsewhere(edit, family, HERE) for edits in groups for edit in edits)
@@ -304,3 +345,4 @@ def of_coders(family: str) -> tuple[Edit, ...]:
 
 
 VAE_MISTAKES = (*LATENTS, *of_maps("vae", RESIDUAL, AMONG_PIXELS, SIZES), *of_coders("vae"))
+VQ_MISTAKES = (*CODES, *of_maps("vqgan", RESIDUAL, AMONG_PIXELS, SIZES), *of_coders("vqgan"))

@@ -24,6 +24,9 @@ PUBLISHED = {
     "sdxl-vae": 83_653_863,
     "sd3-vae": 83_819_683,
     "flux-vae": 83_819_683,
+    "vqgan-f16-1024": 72_141_699,
+    "vqgan-f16-16384": 76_073_859,
+    "vq-f4": 55_322_782,
     "ddpm-cifar10": 35_746_307,
     "ddpm-256": 113_673_219,
     "sd-1.5-unet": 859_520_964,
@@ -41,6 +44,7 @@ MILLIONS = {  # as the table of the paper has them
 SMALL = (
     "vae-testing",
     "vae-16-testing",
+    "vqgan-testing",
     "ddpm-unet-testing",
     "sd-unet-testing",
     "sdxl-unet-testing",
@@ -56,6 +60,7 @@ WRONG = (
     "vae-testing vae/zeros-on-all-sides",
     "vae-testing vae/attention-of-channels",
     "vae-testing vae/no-shortcut-where-channels-change",
+    "vqgan-testing vqgan/directions",
     "ddpm-unet-testing ddpm-unet/frequencies-of-half",
     "ddpm-unet-testing ddpm-unet/kept-map-before-the-features",
     "ddpm-unet-testing ddpm-unet/time-behind-the-norm",
@@ -154,3 +159,12 @@ def test_what_is_decoded_does_not_depend_on_the_scale_of_the_latents():
         for scale in (0.5, 0.25)  # by which nothing is rounded
     )
     assert np.array_equal(half, quarter)
+
+
+def test_a_code_that_is_moved_in_the_book_changes_nothing():
+    config = find_model("vqgan-testing")
+    params, given = random_params(config), inputs_for(config, 0)
+    text, book = family(config).text, params["quantize.embedding.weight"]
+    other = params | {"quantize.embedding.weight": book[::-1]}
+    first, second = (text(**given, params=one, config=config) for one in (params, other))
+    assert np.array_equal(first, second)

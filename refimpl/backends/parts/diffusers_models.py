@@ -11,6 +11,7 @@ from refimpl.models.adm import Adm
 from refimpl.models.autoencoder import Autoencoder
 from refimpl.models.ddpm_unet import DdpmUnet
 from refimpl.models.sd_unet import SdUnet
+from refimpl.models.vqgan import Vqgan
 
 hooks.allow_broken_torchvision()
 
@@ -55,6 +56,27 @@ def _autoencoder(config, seed):
         return {"z": z, "latent": latent, "unscaled": unscaled}
 
     return hooks.record(model, config, (), run, seed, VERSION)
+
+
+def _vqgan(config, seed):
+    kinds = ["Attn" * (i in config.attention) for i in range(len(config.widths))]
+    model = diffusers.VQModel(
+        in_channels=config.channels,
+        out_channels=config.channels,
+        down_block_types=[f"{kind}DownEncoderBlock2D" for kind in kinds],
+        up_block_types=[f"{kind}UpDecoderBlock2D" for kind in kinds[::-1]],
+        block_out_channels=config.widths,
+        layers_per_block=config.layers,
+        latent_channels=config.latent,
+        num_vq_embeddings=config.codes,
+        vq_embed_dim=config.code,
+        norm_num_groups=config.groups,
+    )
+    book = model.quantize.embedding.weight
+    torch.nn.init.normal_(book, std=0.3)  # or one code near zero would be nearest to all latents
+    return hooks.record(
+        model, config, (), lambda images: {"decoder.conv_out": model(images).sample}, seed, VERSION
+    )
 
 
 def _ddpm_unet(config, seed):
@@ -197,4 +219,10 @@ def _said(output):
 
 
 PADDINGS = {(0, 1): 0, (1, 1): 1}
-BUILDERS = {Autoencoder: _autoencoder, DdpmUnet: _ddpm_unet, SdUnet: _sd_unet, Adm: _adm}
+BUILDERS = {
+    Autoencoder: _autoencoder,
+    Vqgan: _vqgan,
+    DdpmUnet: _ddpm_unet,
+    SdUnet: _sd_unet,
+    Adm: _adm,
+}
