@@ -150,7 +150,7 @@ def result_of(row: dict[str, Any], language: str) -> list[str]:
         told, printed = words["computed"], [show(value, language) for value in values]
     before = "".join(f"{part.strip()}\n" for part in row.get("with", "").split("; ") if part)
     apart = "; " if language == "es" else ", "
-    what = f", {plain(row[f'says_{language}'])}" if f"says_{language}" in row else ""
+    what = f", *{plain(row[f'says_{language}'])}*" if f"says_{language}" in row else ""
     code = [f":::{{fold}} {row['id'].lower()}-code", words["code"], ""]
     code += ["```python", before + row["compute"], "```", ":::"]
     return [f"**{told}**{what}: {apart.join(printed)}", "", *code, ""]
