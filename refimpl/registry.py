@@ -19,6 +19,7 @@ CHAPTERS = (
     "patch_embedding",
     "positions",
     "attention",
+    "unet",
     "objectives",
     "generation",
     "preferences",

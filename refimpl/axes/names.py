@@ -49,13 +49,14 @@ AXES = {
     "S": Axis("sections of a respaced schedule"),
     "T": Axis("diffusion steps", low=3, high=12, rare=1000, long=12),
     "V": Axis("words of a vocabulary"),
-    "channels": Axis("image channels"),
+    "channels": Axis("image channels, or those of a feature map and its tokens"),
     "rows": Axis("rows of a grid of patches or features", high=4),
     "cols": Axis("columns of a grid of patches or features", high=4, like="rows"),
     "codes": Axis("rows of a codebook"),
     "cuts": Axis("cutouts of each image", repeats=True),
     "frames": Axis("frames of a video, or groups of them", high=4),
     "height": Axis("image rows", long=16),
+    "hidden": Axis("width of a hidden layer"),
     "width": Axis("image columns", long=16, like="height"),
     "levels": Axis("noise levels of a sampler"),
     "media": Axis("images and videos of a text", high=3),
@@ -66,6 +67,7 @@ AXES = {
     "taps": Axis("rows, and columns, of a kernel", high=4, most=4),
     "texts": Axis("texts of a batch, at least one"),
     "windows": Axis("windows of attention"),
+    "words": Axis("width of the tokens of a caption"),
     "wide": Axis("columns of an image that was resized, cropped or convolved", like="width"),
 }
 

@@ -104,6 +104,15 @@ from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by
     plms_eps,
     sigmas_from_alpha_bar,
 )
+from refimpl.backends.parts.torch_unet import (  # noqa: F401  found here by their names
+    cross_attention,
+    residual_block,
+    residual_block_scale_shift,
+    spatial_attention,
+    spatial_transformer,
+    time_mlp,
+    transformer_block,
+)
 from refimpl.backends.parts.torch_whole import record  # noqa: F401  of whole models
 from refimpl.backends.tensors import on_tensors as _on_tensors
 
@@ -268,6 +277,13 @@ def timestep_embedding(t, half):
     """torch.exp, torch.outer, torch.cos, torch.sin"""
     angles = _angles(t, half)
     return torch.cat((angles.cos(), angles.sin()), dim=-1)  # B 2*E
+
+
+@_on_tensors
+def micro_conditions(sizes, half):
+    """torch.exp, torch.outer, torch.cos, torch.sin"""
+    angles = _angles(sizes.flatten(), half)
+    return torch.cat((angles.cos(), angles.sin()), dim=-1).reshape(len(sizes), -1)  # B 12*E
 
 
 # Positions

@@ -90,7 +90,7 @@ class Level:
     sizes: tuple[int, ...]
     numbers: int
     pair: int
-    costly: int  # the largest size of a costly axis
+    costly: int  # what the sizes of costly axes may multiply to
     crossed: bool = False  # each size in each form, not in one of them
 
 
@@ -159,7 +159,7 @@ def affordable(op: Op, sizes: dict[str, int], level: Level) -> bool:
     rest = (sizes[DOTS],) if DOTS in sizes else ()
     first, second = sorted((1, 1, *sizes.values()))[-1:-3:-1]
     numbers = sum(map(math.prod, shapes(op, sizes, rest)))
-    costly = max((sizes[name] for name in op.costly), default=0)
+    costly = math.prod(sizes[name] for name in op.costly)
     return numbers <= level.numbers and first * second <= level.pair and costly <= level.costly
 
 

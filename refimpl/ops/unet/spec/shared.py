@@ -1,0 +1,102 @@
+"""What the specifications of U-Nets share: how whole numbers are drawn, and laws."""
+
+import inspect
+import math
+
+import numpy as np
+
+from refimpl.axes.shapes import shape_of
+from refimpl.op import Law
+from refimpl.ops.images.spec.shared import turned
+
+
+def drawn_divisor(source, known):
+    """Groups or heads: a number that parts the channels evenly."""
+    channels = known["channels"]
+    return source.choice([n for n in range(1, channels + 1) if channels % n == 0])
+
+
+HEADS = {"heads": drawn_divisor}
+GROUPS = {"groups": drawn_divisor}
+
+
+def drawn_weights(text):
+    """How the weights of a chain of layers are drawn: matrices that shrink, gains about one.
+
+    Behind many layers nothing is left of a bound where each makes numbers larger.
+    """
+
+    def drawer(name, spec):
+        def draw(source, known):
+            numbers = source.normal(shape_of(spec, known))
+            if numbers.ndim == 1:
+                return numbers / 4 + name.endswith("_gain")
+            return numbers / (2 * math.sqrt(numbers[0].size))
+
+        return draw
+
+    specs = {n: p.annotation for n, p in inspect.signature(text, eval_str=True).parameters.items()}
+    weights = [n for n in specs if n.endswith(("_weight", "_gain", "_bias"))]
+    return {name: drawer(name, specs[name]) for name in weights}
+
+
+def whole_bias(inputs):
+    """The inputs, with the mask of a memory in its full shape."""
+    if inputs.get("bias") is None:
+        return inputs
+    B, M = inputs["memory"].shape[:2]
+    return inputs | {"bias": np.zeros((B, 1, 1, M)) + inputs["bias"]}
+
+
+def samples_apart(*batched):
+    """The law that what stands in a batch knows nothing of its neighbours."""
+
+    def law(f, **inputs):
+        inputs = whole_bias(inputs)
+        alone = {name: inputs[name][:1] for name in batched if inputs[name] is not None}
+        yield f(**inputs | alone), f(**inputs)[:1]
+
+    return Law("each sample is treated by itself", law)
+
+
+def silent(says, result, *weights):
+    """The law of what is left where some weights are zero."""
+
+    def law(f, **inputs):
+        zeros = {name: 0 * inputs[name] for name in weights}
+        yield f(**inputs | zeros), result(**inputs)
+
+    return Law(says, law)
+
+
+def memory_turned(f, **inputs):
+    turned = {"memory": inputs["memory"][:, ::-1]}
+    if inputs["bias"] is not None:
+        turned["bias"] = inputs["bias"][..., ::-1]
+    yield f(**inputs | turned), f(**inputs)
+
+
+MEMORY_IN_ANY_ORDER = Law("the order of the memory does not count", memory_turned)
+
+
+def hidden_words(f, **inputs):
+    """A memory with a token more, hidden, is the memory without it."""
+    memory = inputs["memory"]
+    shown = np.zeros((*memory.shape[:1], 1, 1, memory.shape[1]))
+    bias = shown if inputs["bias"] is None else whole_bias(inputs)["bias"]
+    covered = np.concatenate((bias, np.full((*bias.shape[:-1], 1), -np.inf)), axis=-1)
+    longer = {"memory": np.concatenate((memory, 3 + 0 * memory[:, :1]), axis=1), "bias": covered}
+    if memory.shape[1]:
+        yield f(**inputs | longer), f(**inputs)
+
+
+HIDDEN_WORDS = Law("a token that is hidden changes nothing", hidden_words)
+
+
+def pixels_in_any_order(f, **inputs):
+    x = inputs["x"]
+    yield f(**inputs | {"x": x[:, :, ::-1]}), f(**inputs)[:, :, ::-1]
+    yield f(**inputs | {"x": turned(x)}), turned(f(**inputs))
+
+
+PIXELS_IN_ANY_ORDER = Law("the order of the pixels does not count", pixels_in_any_order)
