@@ -15,37 +15,67 @@ def time_mlp(emb, in_weight, in_bias, out_weight, out_bias):
     return F.linear(F.silu(F.linear(emb, in_weight, in_bias)), out_weight, out_bias)
 
 
-def _first(p):
-    normal = torch.group_norm(p["x"], p["groups"], p["norm1_gain"], p["norm1_bias"], p["eps"])
-    return F.conv2d(F.silu(normal), p["conv1_weight"], p["conv1_bias"], padding=1)
+def _half(x, gain, shift, weight, bias, groups, eps):
+    normal = torch.group_norm(x, groups, gain, shift, eps)
+    return F.conv2d(F.silu(normal), weight, bias, padding=1)
 
 
-def _second(h, p):
-    return torch.group_norm(h, p["groups"], p["norm2_gain"], p["norm2_bias"], p["eps"])
-
-
-def _last(h, p):
-    h = F.conv2d(F.silu(h), p["conv2_weight"], p["conv2_bias"], padding=1)
-    if p["skip_weight"] is None:
-        return p["x"] + h
-    return F.conv2d(p["x"], p["skip_weight"], p["skip_bias"]) + h
-
-
-def _told(p):
-    return F.linear(F.silu(p["emb"]), p["emb_weight"], p["emb_bias"])[:, :, None, None]
+def _past(x, weight, bias):
+    return x if weight is None else F.conv2d(x, weight, bias)
 
 
 @_on_tensors
-def residual_block(**p):
+def residual_block(
+    x,
+    emb,
+    norm1_gain,
+    norm1_bias,
+    conv1_weight,
+    conv1_bias,
+    emb_weight,
+    emb_bias,
+    norm2_gain,
+    norm2_bias,
+    conv2_weight,
+    conv2_bias,
+    skip_weight,
+    skip_bias,
+    groups,
+    eps,
+):
     """torch.group_norm, torch.nn.functional.silu, conv2d and linear"""
-    return _last(_second(_first(p) + _told(p), p), p)
+    h = _half(x, norm1_gain, norm1_bias, conv1_weight, conv1_bias, groups, eps)
+    h = h + F.linear(F.silu(emb), emb_weight, emb_bias)[:, :, None, None]
+    h = _half(h, norm2_gain, norm2_bias, conv2_weight, conv2_bias, groups, eps)
+    return _past(x, skip_weight, skip_bias) + h
 
 
 @_on_tensors
-def residual_block_scale_shift(**p):
+def residual_block_scale_shift(
+    x,
+    emb,
+    norm1_gain,
+    norm1_bias,
+    conv1_weight,
+    conv1_bias,
+    emb_weight,
+    emb_bias,
+    norm2_gain,
+    norm2_bias,
+    conv2_weight,
+    conv2_bias,
+    skip_weight,
+    skip_bias,
+    groups,
+    eps,
+):
     """torch.group_norm, torch.nn.functional.silu, conv2d and linear"""
-    scale, shift = _told(p).chunk(2, dim=1)
-    return _last(_second(_first(p), p) * (1 + scale) + shift, p)
+    h = _half(x, norm1_gain, norm1_bias, conv1_weight, conv1_bias, groups, eps)
+    told = F.linear(F.silu(emb), emb_weight, emb_bias)[:, :, None, None]
+    scale, shift = told.chunk(2, dim=1)
+    h = torch.group_norm(h, groups, norm2_gain, norm2_bias, eps) * (1 + scale) + shift
+    h = F.conv2d(F.silu(h), conv2_weight, conv2_bias, padding=1)
+    return _past(x, skip_weight, skip_bias) + h
 
 
 def _heads(x, heads):
@@ -83,30 +113,97 @@ def cross_attention(x, memory, query_weight, memory_weight, out_weight, out_bias
     return _cross(x, memory, query_weight, memory_weight, out_weight, out_bias, heads, bias)
 
 
-def _block(x, memory, heads, bias, eps, p):
-    channels = x.shape[-1:]
-    normal = F.layer_norm(x, channels, p["norm1_gain"], p["norm1_bias"], eps)
-    parts = F.linear(normal, p["self_weight"]).chunk(3, dim=-1)
-    x = x + F.linear(_read(parts, heads, None), p["self_out_weight"], p["self_out_bias"])
-    normal = F.layer_norm(x, channels, p["norm2_gain"], p["norm2_bias"], eps)
-    reads = p["query_weight"], p["memory_weight"], p["cross_out_weight"], p["cross_out_bias"]
-    x = x + _cross(normal, memory, *reads, heads, bias)
-    normal = F.layer_norm(x, channels, p["norm3_gain"], p["norm3_bias"], eps)
-    up, gate = F.linear(normal, p["in_weight"], p["in_bias"]).chunk(2, dim=-1)
-    return x + F.linear(up * F.gelu(gate), p["out_weight"], p["out_bias"])
+def _own(x, gain, shift, weight, out_weight, out_bias, heads, eps):
+    normal = F.layer_norm(x, x.shape[-1:], gain, shift, eps)
+    return F.linear(
+        _read(F.linear(normal, weight).chunk(3, dim=-1), heads, None), out_weight, out_bias
+    )
+
+
+def _think(x, gain, shift, in_weight, in_bias, out_weight, out_bias, eps):
+    normal = F.layer_norm(x, x.shape[-1:], gain, shift, eps)
+    up, gate = F.linear(normal, in_weight, in_bias).chunk(2, dim=-1)
+    return F.linear(up * F.gelu(gate), out_weight, out_bias)
+
+
+def _block(x, memory, attend, read, think, heads, bias, eps):
+    x = x + _own(x, *attend, heads, eps)
+    gain, shift, *weights = read
+    normal = F.layer_norm(x, x.shape[-1:], gain, shift, eps)
+    x = x + _cross(normal, memory, *weights, heads, bias)
+    return x + _think(x, *think, eps)
 
 
 @_on_tensors
-def transformer_block(x, memory, heads, bias, eps, **p):
+def transformer_block(
+    x,
+    memory,
+    norm1_gain,
+    norm1_bias,
+    self_weight,
+    self_out_weight,
+    self_out_bias,
+    norm2_gain,
+    norm2_bias,
+    query_weight,
+    memory_weight,
+    cross_out_weight,
+    cross_out_bias,
+    norm3_gain,
+    norm3_bias,
+    in_weight,
+    in_bias,
+    out_weight,
+    out_bias,
+    heads,
+    bias,
+    eps,
+):
     """torch.nn.functional.layer_norm, linear, scaled_dot_product_attention and gelu"""
-    return _block(x, memory, heads, bias, eps, p)
+    attend = norm1_gain, norm1_bias, self_weight, self_out_weight, self_out_bias
+    read = norm2_gain, norm2_bias, query_weight, memory_weight, cross_out_weight, cross_out_bias
+    think = norm3_gain, norm3_bias, in_weight, in_bias, out_weight, out_bias
+    return _block(x, memory, attend, read, think, heads, bias, eps)
 
 
 @_on_tensors
-def spatial_transformer(x, memory, heads, groups, bias, eps, block_eps, **p):
+def spatial_transformer(
+    x,
+    memory,
+    norm_gain,
+    norm_bias,
+    enter_weight,
+    enter_bias,
+    norm1_gain,
+    norm1_bias,
+    self_weight,
+    self_out_weight,
+    self_out_bias,
+    norm2_gain,
+    norm2_bias,
+    query_weight,
+    memory_weight,
+    cross_out_weight,
+    cross_out_bias,
+    norm3_gain,
+    norm3_bias,
+    in_weight,
+    in_bias,
+    out_weight,
+    out_bias,
+    leave_weight,
+    leave_bias,
+    heads,
+    groups,
+    bias,
+    eps,
+    block_eps,
+):
     """torch.group_norm, torch.nn.functional.linear, scaled_dot_product_attention and more"""
-    normal = torch.group_norm(x, groups, p["norm_gain"], p["norm_bias"], eps)
-    tokens = F.linear(normal.flatten(2).transpose(1, 2), p["enter_weight"], p["enter_bias"])
-    tokens = _block(tokens, memory, heads, bias, block_eps, p)
-    told = F.linear(tokens, p["leave_weight"], p["leave_bias"])
-    return x + told.transpose(1, 2).reshape(x.shape)
+    normal = torch.group_norm(x, groups, norm_gain, norm_bias, eps)
+    tokens = F.linear(normal.flatten(2).transpose(1, 2), enter_weight, enter_bias)
+    attend = norm1_gain, norm1_bias, self_weight, self_out_weight, self_out_bias
+    read = norm2_gain, norm2_bias, query_weight, memory_weight, cross_out_weight, cross_out_bias
+    think = norm3_gain, norm3_bias, in_weight, in_bias, out_weight, out_bias
+    tokens = _block(tokens, memory, attend, read, think, heads, bias, block_eps)
+    return x + F.linear(tokens, leave_weight, leave_bias).transpose(1, 2).reshape(x.shape)

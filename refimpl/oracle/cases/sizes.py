@@ -95,7 +95,7 @@ class Level:
 
 
 LEVELS = {
-    "quick": Level(EDGES, 18_000, 4_400, 33),
+    "quick": Level(EDGES, 22_000, 4_400, 33),
     "ci": Level(LADDER, 100_000, 20_000, 129),
     "deep": Level(LADDER, 600_000, 140_000, 257, crossed=True),
 }
