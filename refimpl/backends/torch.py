@@ -106,6 +106,7 @@ from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by
 )
 from refimpl.backends.parts.torch_unet import (  # noqa: F401  found here by their names
     cross_attention,
+    micro_conditions,
     residual_block,
     residual_block_scale_shift,
     spatial_attention,
@@ -277,13 +278,6 @@ def timestep_embedding(t, half):
     """torch.exp, torch.outer, torch.cos, torch.sin"""
     angles = _angles(t, half)
     return torch.cat((angles.cos(), angles.sin()), dim=-1)  # B 2*E
-
-
-@_on_tensors
-def micro_conditions(sizes, half):
-    """torch.exp, torch.outer, torch.cos, torch.sin"""
-    angles = _angles(sizes.flatten(), half)
-    return torch.cat((angles.cos(), angles.sin()), dim=-1).reshape(len(sizes), -1)  # B 12*E
 
 
 # Positions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from refimpl.backends.tensors import on_tensors as _on_tensors
@@ -13,6 +15,14 @@ F = torch.nn.functional
 def time_mlp(emb, in_weight, in_bias, out_weight, out_bias):
     """torch.nn.functional.linear, torch.nn.functional.silu"""
     return F.linear(F.silu(F.linear(emb, in_weight, in_bias)), out_weight, out_bias)
+
+
+@_on_tensors
+def micro_conditions(sizes, half):
+    """torch.exp, torch.outer, torch.cos, torch.sin"""
+    places = torch.arange(half, dtype=sizes.dtype)
+    angles = torch.outer(sizes.flatten(), torch.exp(-math.log(10000) * places / half))
+    return torch.cat((angles.cos(), angles.sin()), dim=-1).reshape(len(sizes), 12 * half)
 
 
 def _half(x, gain, shift, weight, bias, groups, eps):
@@ -113,25 +123,27 @@ def cross_attention(x, memory, query_weight, memory_weight, out_weight, out_bias
     return _cross(x, memory, query_weight, memory_weight, out_weight, out_bias, heads, bias)
 
 
-def _own(x, gain, shift, weight, out_weight, out_bias, heads, eps):
+def _own(x, weights, heads, eps):
+    gain, shift, weight, out_weight, out_bias = weights
     normal = F.layer_norm(x, x.shape[-1:], gain, shift, eps)
     return F.linear(
         _read(F.linear(normal, weight).chunk(3, dim=-1), heads, None), out_weight, out_bias
     )
 
 
-def _think(x, gain, shift, in_weight, in_bias, out_weight, out_bias, eps):
+def _think(x, weights, eps):
+    gain, shift, in_weight, in_bias, out_weight, out_bias = weights
     normal = F.layer_norm(x, x.shape[-1:], gain, shift, eps)
     up, gate = F.linear(normal, in_weight, in_bias).chunk(2, dim=-1)
     return F.linear(up * F.gelu(gate), out_weight, out_bias)
 
 
 def _block(x, memory, attend, read, think, heads, bias, eps):
-    x = x + _own(x, *attend, heads, eps)
-    gain, shift, *weights = read
+    x = x + _own(x, attend, heads, eps)
+    gain, shift, query, words, out_weight, out_bias = read
     normal = F.layer_norm(x, x.shape[-1:], gain, shift, eps)
-    x = x + _cross(normal, memory, *weights, heads, bias)
-    return x + _think(x, *think, eps)
+    x = x + _cross(normal, memory, query, words, out_weight, out_bias, heads, bias)
+    return x + _think(x, think, eps)
 
 
 @_on_tensors
