@@ -89,9 +89,9 @@ def temperature(fig: Any) -> None:
 
 @figure(
     (9, 2.1),
-    "Five grids of queries by keys with visible cells filled: a lower triangle, a lower triangle "
-    "shifted to the right, a vertical block, a triangle with a full square, and squares along the "
-    "diagonal.",
+    "Six grids of queries by keys with visible cells filled: a lower triangle, a lower triangle "
+    "shifted to the right, a vertical block, a triangle with a full square, squares along the "
+    "diagonal, and a band along it.",
 )
 def masks(fig: Any) -> None:
     """What each query (row) may see of the keys (columns): filled cells are 0, empty ones -inf."""
@@ -101,8 +101,9 @@ def masks(fig: Any) -> None:
         "padding_bias": np.repeat(refimpl.padding_bias(np.array([4]), 7)[0, 0], 5, axis=0),
         "prefix_bias": refimpl.prefix_bias(3, 6),
         "block_diagonal_bias": refimpl.block_diagonal_bias(np.array([0, 0, 0, 1, 1, 2])),
+        "sliding_window_bias": refimpl.sliding_window_bias(6, 6, 3),
     }
-    for axes, (name, bias) in zip(fig.subplots(1, 5), shown.items(), strict=True):
+    for axes, (name, bias) in zip(fig.subplots(1, 6), shown.items(), strict=True):
         axes.imshow(bias == 0, cmap="cividis", vmin=0, vmax=1.3)
         rows, cols = bias.shape
         axes.set_xticks(np.arange(cols + 1) - 0.5, minor=True)

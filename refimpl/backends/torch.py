@@ -12,6 +12,7 @@ import torch
 
 from refimpl.backends.parts import torch_cascade as _cascade
 from refimpl.backends.parts import torch_qwen as _qwen
+from refimpl.backends.parts import torch_words as _words
 from refimpl.backends.parts.derived import gradients as _gradients
 from refimpl.backends.parts.derived import operations as _operations
 from refimpl.backends.parts.torch_autoencoder import (  # noqa: F401  found here by their names
@@ -492,5 +493,5 @@ def _pull(function, arguments, wanted, grad):
     return torch.autograd.grad(result, [arguments[n] for n in wanted], grad.to(result.dtype))
 
 
-globals().update(_operations(_cascade, _qwen))
+globals().update(_operations(_cascade, _qwen, _words))
 globals().update(_gradients(globals(), _on_tensors, torch.zeros, _pull))

@@ -172,6 +172,21 @@ def block_diagonal_bias(segments):
     return mask((len(segments),) * 2, lambda i, j: segments[i] - segments[j] == 0)
 
 
+def sliding_window_bias(queries, keys, window):
+    def sees(i, j):
+        behind = (keys - 1 - j) - (queries - 1 - i)
+        return 0 <= behind < window
+
+    return mask((queries, keys), sees)
+
+
+def cached_causal_bias(lengths, queries, keys):
+    def sees(b, one, i, j):
+        return queries - 1 - i <= lengths[b] - 1 - j
+
+    return mask((len(lengths), 1, queries, keys), sees)
+
+
 def mask(shape, sees):
     bias = np.zeros(shape)
     for index in np.ndindex(*shape):

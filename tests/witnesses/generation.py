@@ -66,3 +66,14 @@ def sample_index(probabilities, uniforms):
         limit = u * math.fsum(row)
         found.append(next(v for v in range(len(row)) if math.fsum(row[: v + 1]) > limit))
     return np.array(found, dtype=int)
+
+
+def greedy_index(logits):
+    found = []
+    for row in logits:
+        best = 0
+        for v, z in enumerate(row):
+            if z > row[best]:
+                best = v
+        found.append(best)
+    return np.array(found, dtype=int)

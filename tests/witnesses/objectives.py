@@ -105,3 +105,14 @@ def smoothed_cross_entropy_vjp(logits, labels, keep, smoothing, grad):
 
 def perplexity(nats, keep):
     return np.exp(_mean(nats, keep))
+
+
+def corrupt_tokens(ids, selected, uniforms, words, mask, hidden, changed):
+    read = np.zeros(ids.shape, dtype=int)
+    for place in np.ndindex(ids.shape):
+        read[place] = ids[place]
+        if selected[place] and uniforms[place] < changed:
+            read[place] = words[place]
+        if selected[place] and uniforms[place] < hidden:
+            read[place] = mask
+    return read

@@ -78,3 +78,13 @@ def ndcg(gains, judged, k):
         possible = _gained(sorted(every, reverse=True), k)
         found.append(_gained(row, k) / possible if possible else 0.0)
     return np.array(found)
+
+
+def ranking(scores):
+    return np.array(
+        [sorted(range(len(row)), key=lambda m, row=row: (-row[m], m)) for row in scores], dtype=int
+    ).reshape(scores.shape)
+
+
+def precision_at_k(relevance, k):
+    return np.array([sum(1 for g in row[:k] if g) / k for row in relevance])

@@ -361,3 +361,26 @@ def _hide_others(segments, bias):
         for j in range(N):
             if segments[i] != segments[j]:
                 bias[i, j] = -np.inf
+
+
+def sliding_window_bias(queries, keys, window):
+    bias = np.full((queries, keys), -np.inf)  # N M
+    for i in range(queries):
+        own = i + keys - queries
+        bias[i, max(own - window + 1, 0) : max(own + 1, 0)] = 0
+    return bias
+
+
+def cached_causal_bias(lengths, queries, keys):
+    bias = np.zeros((lengths.size, queries, keys))  # B N M
+    _hide_behind(lengths, bias)
+    return bias[:, None]  # B 1 N M
+
+
+@njit(cache=True)
+def _hide_behind(lengths, bias):
+    B, queries, keys = bias.shape
+    for b in range(B):
+        for i in range(queries):
+            for j in range(max(lengths[b] - queries + i + 1, 0), keys):
+                bias[b, i, j] = -np.inf

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refimpl.axes import Array, Bias, Count, Float, Label, Size
+from refimpl.axes import Array, Bias, Count, Float, Label, Size, Stride
 from refimpl.constants import constant
 from refimpl.ops.layers.reference import linear, linear_vjp, softmax
 
@@ -409,3 +409,72 @@ def block_diagonal_bias(segments: Label[Array, "N"]) -> Float[Array, "N N"]:
            [-inf, -inf,   0.]])
     """
     return np.where(segments[:, None] == segments, 0.0, -np.inf)  # N N
+
+
+def sliding_window_bias(
+    queries: Size[int, "N"],
+    keys: Size[int, "M"],
+    window: Stride[int, ""],
+) -> Float[Array, "N M"]:
+    r"""Window mask: a query sees its own key and the ones just before it, a window of keys in all.
+
+    $$A_{ij} = \begin{cases} 0 & i' - w < j \le i' \\ -\infty & \text{else} \end{cases}, \qquad
+    i' = i + M - N$$
+
+    queries: N, the number of queries i, zero-based: the last N of the tokens seen so far.
+    keys: M, the number of keys j, zero-based.
+    window: w, at least 1, how many keys a query sees, its own included; M or more is causal.
+
+    Returns N M, a bias for attention.
+
+    Raises AxesError for sizes that are negative or no integers, and a window below 1.
+
+    Elsewhere: `window_size=(left, right)` of flash-attention leaves out the query's own key, so
+    that left is w - 1. Longformer's window looks to both sides.
+
+    Paper: Jiang et al. 2023, "Mistral 7B", section 2; Beltagy et al. 2020, "Longformer: the
+    long-document transformer", section 3.1.
+
+    >>> sliding_window_bias(2, 3, window=2)
+    array([[  0.,   0., -inf],
+           [-inf,   0.,   0.]])
+    """
+    i, j = np.arange(queries)[:, None], np.arange(keys)
+    own = i + keys - queries  # N 1
+    return np.where((j <= own) & (j > own - window), 0.0, -np.inf)  # N M
+
+
+def cached_causal_bias(
+    lengths: Count[Array, "B", "M"],
+    queries: Size[int, "N"],
+    keys: Size[int, "M"],
+) -> Float[Array, "B 1 N M"]:
+    r"""Causal mask for caches that are filled to lengths of their own: padding stands behind.
+
+    $$A_{b1ij} = \begin{cases} 0 & j \le i + \ell_b - N \\ -\infty & \text{else} \end{cases}$$
+
+    lengths: B, how many keys of each sample are real, those of the N queries included, 0 to M.
+    queries: N, the number of queries i, zero-based: the last N real tokens of each sample.
+    keys: M, how many keys a cache has room for.
+
+    Returns B 1 N M, a bias for attention: the same for all heads. A query before a sample's first
+    token sees nothing.
+
+    Raises AxesError for a length that is negative, above M or no integer.
+
+    Elsewhere: `cache_seqlens` of flash-attention counts the keys without those of the queries.
+    Where padding stands in front, as in Hugging Face's generation, all samples end in one place.
+
+    Paper: Dao 2023, "FlashAttention-2: Faster attention with better parallelism and work
+    partitioning", whose library decodes with such caches.
+
+    >>> cached_causal_bias(np.array([3, 2]), 2, 3)[:, 0]
+    array([[[  0.,   0., -inf],
+            [  0.,   0.,   0.]],
+    <BLANKLINE>
+           [[  0., -inf, -inf],
+            [  0.,   0., -inf]]])
+    """
+    i, j = np.arange(queries)[:, None], np.arange(keys)
+    own = i + lengths[:, None, None] - queries  # B N 1
+    return np.where(j <= own, 0.0, -np.inf)[:, None]  # B 1 N M

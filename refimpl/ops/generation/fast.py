@@ -63,3 +63,7 @@ def _sample(probabilities, uniforms, found):
             if reached > uniforms[b] * total:
                 found[b] = v
                 break
+
+
+def greedy_index(logits):
+    return logits.argmax(axis=-1)

@@ -181,3 +181,26 @@ def sample_index(
     """
     reached = np.cumsum(probabilities, axis=-1)  # B V
     return np.argmax(reached > uniforms[:, None] * reached[:, -1:], axis=-1)
+
+
+def greedy_index(logits: Float[Array, "B V"]) -> Index[Array, "B"]:
+    r"""Take the likeliest word; of equal ones the first.
+
+    $$i_b = \min\{v : z_{bv} = \max_w z_{bw}\}$$
+
+    logits: B V, in nats, or probabilities: the order is the same.
+
+    Returns B, zero-based words.
+
+    Raises AxesError for other axes.
+
+    Elsewhere: a temperature towards 0 tends to it where one logit is the largest. torch says
+    nothing about ties; libraries that sort upwards and take the last one have the higher index.
+
+    Paper: Sutskever et al. 2014, "Sequence to sequence learning with neural networks", section 3.2,
+    a beam of one.
+
+    >>> greedy_index(np.array([[0.5, 2.0, 2.0]]))
+    array([1])
+    """
+    return np.argmax(logits, axis=-1)  # B

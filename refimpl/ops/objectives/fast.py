@@ -115,3 +115,12 @@ def _differ_smoothed(rows, labels, smoothing, shares):
 
 def perplexity(nats, keep):
     return np.exp(_mean(nats, keep))
+
+
+def corrupt_tokens(ids, selected, uniforms, words, mask, hidden, changed):
+    number, read = uniforms.dtype.type, ids.copy()
+    chosen = selected > 0
+    swap = chosen & (uniforms < number(changed))
+    read[swap] = words[swap]
+    read[chosen & (uniforms < number(hidden))] = mask
+    return read

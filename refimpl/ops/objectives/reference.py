@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refimpl.axes import Array, Float, Fraction, Index, Label, Mask
+from refimpl.axes import Array, Float, Fraction, Index, Label, Mask, Uniform
 from refimpl.ops.layers.reference import log_softmax
 
 
@@ -329,3 +329,45 @@ def perplexity(
     4.0
     """
     return np.exp(np.sum(np.where(keep > 0, nats, 0)) / np.sum(keep))
+
+
+def corrupt_tokens(
+    ids: Label[Array, "B N"],
+    selected: Mask[Array, "B N"],
+    uniforms: Uniform[Array, "B N"],
+    words: Label[Array, "B N"],
+    mask: Label[int, ""],
+    hidden: Fraction[float, ""],
+    changed: Fraction[float, ""],
+) -> Label[Array, "B N"]:
+    r"""What a model reads that guesses words: most of those selected hidden, some exchanged.
+
+    $$x_{bn} = \begin{cases} m & s_{bn} = 1,\ u_{bn} < h \\
+      w_{bn} & s_{bn} = 1,\ h \le u_{bn} < c \\ y_{bn} & \text{else} \end{cases}$$
+
+    ids: B N, the words of the text.
+    selected: B N, 1 where a word is to be guessed, 15 % of them in BERT; never a marker or padding.
+    uniforms: B N, numbers from 0 to below 1, one for each place.
+    words: B N, drawn words, one for each place.
+    mask: m, the word that hides.
+    hidden: h, the number below which a word is hidden; 0.8.
+    changed: c, the number below which it is exchanged, at least h; 0.9.
+
+    Returns B N, the words to be read. Selected words are scored, unchanged ones too.
+
+    Raises AxesError for words that are no integers and a share outside [0, 1].
+
+    Elsewhere: Hugging Face draws twice, 0.8 first, then one half of the rest. RoBERTa draws anew in
+    each epoch.
+
+    Paper: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
+    Understanding", section 3.1 and appendix A.1.
+
+    >>> drawn = np.array([[0.1, 0.85, 0.95, 0.1]])
+    >>> ids, words = np.array([[5, 6, 7, 8]]), np.array([[1, 2, 3, 4]])
+    >>> corrupt_tokens(ids, np.array([[1, 1, 1, 0]]), drawn, words, 103, 0.8, 0.9)
+    array([[103,   2,   7,   8]])
+    """
+    exchanged = np.where(uniforms < changed, words, ids)  # B N
+    read = np.where(uniforms < hidden, mask, exchanged)  # B N
+    return np.where(selected > 0, read, ids)

@@ -88,3 +88,13 @@ def ndcg(gains, judged, k):
 def _gained(gains, k):
     gains = gains[:, :k]
     return (gains / np.log2(np.arange(2, gains.shape[1] + 2).astype(gains.dtype))).sum(axis=1)
+
+
+def ranking(scores):
+    return np.argsort(-scores, axis=-1, kind="stable")
+
+
+def precision_at_k(relevance, k):
+    if k < 1:
+        raise ValueError("k is 0, expected at least 1")
+    return relevance[:, :k].sum(axis=1) / relevance.dtype.type(k)

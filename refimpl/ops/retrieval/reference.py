@@ -235,3 +235,53 @@ def ndcg(
     reached = np.sum(gains[:, :k] / discounts[: gains.shape[1]], axis=1)  # texts
     possible = np.sum(best / discounts[: judged.shape[1]], axis=1)  # texts
     return np.where(possible > 0, reached, 0) / np.where(possible > 0, possible, 1)
+
+
+def ranking(scores: Float[Array, "N M"]) -> Index[Array, "N M", "M"]:
+    r"""The documents of each query, the best first; its first k are what a search returns.
+
+    $$s_{n, i_1} \ge s_{n, i_2} \ge \dots \ge s_{n, i_M}$$
+
+    scores: N M, of every document for every query; higher is better.
+
+    Returns N M, zero-based documents; of equal scores the lower index comes first.
+
+    Raises AxesError for other axes.
+
+    Elsewhere: faiss puts the higher index first and fills with -1 where it has fewer than k; an
+    index that searches a part of the documents may miss the best one.
+
+    Paper: Manning et al. 2008, "Introduction to information retrieval", section 6.3.3.
+
+    >>> ranking(np.array([[0.3, 0.9, 0.3]]))
+    array([[1, 0, 2]])
+    """
+    return np.argsort(-scores, axis=-1, kind="stable")  # N M
+
+
+def precision_at_k(
+    relevance: Gain[Array, "texts N"],
+    k: Total[int, ""],
+) -> Float[Array, "texts"]:
+    r"""Which share of the first k documents is relevant.
+
+    $$P = \frac{1}{k} \sum_{n < k} g_{bn}$$
+
+    relevance: texts N, 1 where the document at a rank is relevant, 0 where not, the best first.
+    k: how many are looked at, at least 1; places behind the last document hold nothing relevant.
+
+    Returns texts, from 0 to 1.
+
+    Raises DomainError for k = 0.
+
+    Elsewhere: scikit-learn and others divide by the number of documents that were returned, where
+    that is less than k.
+
+    Paper: Manning et al. 2008, "Introduction to information retrieval", section 8.4.
+
+    >>> precision_at_k(np.array([[1.0, 0.0, 1.0, 0.0]]), 3).round(4)
+    array([0.6667])
+    """
+    if k < 1:
+        raise ValueError("k is 0, expected at least 1")
+    return np.sum(relevance[:, :k], axis=1) / k

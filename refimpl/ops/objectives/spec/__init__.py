@@ -1,5 +1,6 @@
 """What is known about objectives."""
 
+from refimpl.ops.objectives.spec.corrupt_tokens import CORRUPT_TOKENS
 from refimpl.ops.objectives.spec.masked_cross_entropy import (
     MASKED_CROSS_ENTROPY,
     MASKED_CROSS_ENTROPY_VJP,
@@ -24,4 +25,5 @@ OPS = (
     SMOOTHED_CROSS_ENTROPY,
     SMOOTHED_CROSS_ENTROPY_VJP,
     PERPLEXITY,
+    CORRUPT_TOKENS,
 )

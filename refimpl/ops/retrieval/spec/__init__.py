@@ -1,5 +1,6 @@
 """What is known about retrieval."""
 
+from refimpl.ops.retrieval.spec.found import PRECISION_AT_K, RANKING
 from refimpl.ops.retrieval.spec.max_similarity import MAX_SIMILARITY
 from refimpl.ops.retrieval.spec.mean_pool import MEAN_POOL, MEAN_POOL_VJP
 from refimpl.ops.retrieval.spec.ndcg import NDCG
@@ -19,4 +20,6 @@ OPS = (
     AVERAGE_PRECISION,
     RECIPROCAL_RANK,
     NDCG,
+    RANKING,
+    PRECISION_AT_K,
 )
