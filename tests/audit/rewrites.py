@@ -267,7 +267,33 @@ def learned_range_log_variance_lerp(v, t, betas):
 
 FLOAT32_ONLY = (x0_from_eps_tables, eps_from_x0_tables, x0_from_eps_vjp_tables)
 
+
+def resize_bicubic_expanded(images, tall, wide):
+    """Keys' cubics as they are printed: their terms are large where the kernel is near zero."""
+
+    def weights(size, target):
+        scale = constant(size, images) / constant(target, images)
+        centers = (np.arange(target) + 0.5) * scale - 0.5
+        x = np.abs((centers[:, None] - np.arange(size)) / np.maximum(scale, 1))
+        near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+        taken = np.where(x <= 1, near, np.where(x < 2, far, 0))
+        return taken / np.sum(taken, axis=1, keepdims=True)
+
+    return weights(images.shape[2], tall) @ images @ weights(images.shape[3], wide).T
+
+
+def flow_ancestral_step_by_coefficients(x, x_start, noise, t, t_next, eta):
+    """One factor for each of the three arrays, as samplers have them in a table."""
+    drop = eta * t_next * (1 - t_next / t)
+    down = t_next - drop
+    factor = (1 - t_next) / (1 - down)
+    fresh = np.sqrt(drop * (t_next + down - 2 * t_next * down)) / (1 - down)
+    return factor * (down / t) * x + factor * (1 - down / t) * x_start + fresh * noise
+
+
 REWRITES = {
+    "resize_bicubic": (resize_bicubic_expanded,),
+    "flow_ancestral_step": (flow_ancestral_step_by_coefficients,),
     "linear": (linear_bias_first,),
     "layer_norm": (layer_norm_folded, layer_norm_welford),
     "rms_norm": (rms_norm_folded,),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -175,11 +175,18 @@ def _power(x: Simulated, y: Simulated) -> Simulated:
     return result
 
 
+def _short(x: Simulated) -> np.ndarray:
+    """The operand of a product as tensor cores take it: TF32 keeps eleven bits."""
+    if not x.precision.operand or x.style.wide:
+        return x.value
+    return replace(x.precision, product_bits=11).shorten(x.value)
+
+
 def _contract(subscripts: str, *operands: Simulated) -> Simulated:
     """A sum of products: the products written out and rounded, then added up."""
     inputs, out = subscripts.split("->")
     summed = "".join(dict.fromkeys(c for c in inputs.replace(",", "") if c not in out))
-    whole = np.einsum(f"{inputs}->{out}{summed}", *(x.value for x in operands))
+    whole = np.einsum(f"{inputs}->{out}{summed}", *(_short(x) for x in operands))
     kept = whole.shape[: len(out)]
     rows = np.reshape(whole, (*kept, math.prod(whole.shape[len(out) :])))
     like = operands[0]
@@ -241,10 +248,7 @@ def _in_order(x: Simulated, terms: np.ndarray) -> np.ndarray:
 def _matmul(x: Simulated, y: Simulated) -> Simulated:
     if min(x.ndim, y.ndim) == 1:
         return np.dot(x, y)  # type: ignore[call-overload]
-    a, b = x.value, y.value
-    if x.precision.operand and not x.style.wide:
-        short = Precision("tf32 operand", "float32", 11, x.precision.smallest, x.precision.largest)
-        a, b = short.round(a), short.round(b)
+    a, b = _short(x), _short(y)
     if x.style.wide:
         return x.made(a @ b)
     products = a[..., :, :, None] * b[..., None, :, :]

@@ -32,7 +32,7 @@ class ErrorArray(Reading):
     limit that no honest result falls below, `logistic` that it is one plus an exponential;
     `products` that it is a sum of so many products, or 1 that it is such a sum times something;
     `scaled` that it is a quotient by a plain number; `cut` the terms of a sum that is cut off at
-    one end, and where.
+    one end, and where; `lone` the only term of the sum that this is, or of which it is the share.
     """
 
     carried = ("value", "error")
@@ -50,6 +50,7 @@ class ErrorArray(Reading):
         self.products = tags.get("products", 0)
         self.scaled = tags.get("scaled", False)
         self.cut = tags.get("cut")
+        self.lone: Any = None
 
     def __repr__(self) -> str:
         return f"ErrorArray({self.value!r}, ±{self.error!r}, {self.precision.name})"

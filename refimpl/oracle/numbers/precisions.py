@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+NUMPY_BITS = {"float16": 11, "float32": 24, "float64": 53}  # of the formats that NumPy rounds to
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -54,7 +56,7 @@ class Precision:
         1.0078125
         """
         x = np.asarray(x, dtype=np.float64)
-        if self.storage in ("float16", "float32", "float64") and self.bits in (11, 24, 53):
+        if self.bits == NUMPY_BITS.get(self.storage):
             with np.errstate(over="ignore"):
                 return x.astype(self.storage).astype(np.float64)
         exponent = np.frexp(x)[1]

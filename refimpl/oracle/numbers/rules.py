@@ -8,6 +8,7 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     mean                 also divided first, or updated as each number arrives (Welford)
     sum of exponentials  also rescaled on the way, as in an online softmax
     matrix product       sums of n products in any order
+    a share of itself    one, whatever the exponential, when it is multiplied
     sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
     a + b + c            any order, like terms joined; an addend may start a matrix product
     c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, lift, spread
+from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, spread
 from refimpl.oracle.numbers.precisions import Precision
 
 ULPS = 4  # of an elementary function
@@ -125,6 +126,20 @@ def _constant(x: ErrorArray, value: Any) -> ErrorArray:
     return ErrorArray(value, x.precision.unit * np.abs(value), x.precision, known=True)
 
 
+def _least(x: ErrorArray) -> np.ndarray:
+    """What no honest result is below."""
+    least = x.value - x.error
+    return least if x.floor is None else np.fmax(least, x.floor)
+
+
+def _not_negative(x: ErrorArray, floor: np.ndarray) -> ErrorArray:
+    """With a limit that roundings keep, as all terms or factors behind it are of one sign."""
+    if not np.any(floor < 0):
+        kept = floor * (1 - 4 * x.precision.unit)
+        x.floor = np.where(kept < 2 * x.precision.smallest, 0.0, kept)
+    return x
+
+
 def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
     error = x.error + y.error
@@ -148,6 +163,8 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     if logistic:
         power = x if x.exponential else y
         result.floor = 1 + (0.0 if power.floor is None else power.floor * (1 - 4 * p.unit))
+    elif x.floor is not None or y.floor is not None:
+        result = _not_negative(result, _least(x) + _least(y))
     return result
 
 
@@ -191,7 +208,8 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
     parted = _parted(x, y.value, terms_x) + _parted(y, x.value, terms_y)
     error = np.where(scaled, error + parted, _round(value, error, p) + fold_x + fold_y)
-    return _settle(value, np.where(nothing, 0.0, error), p, **tags)
+    result = _settle(value, np.where(nothing, 0.0, error), p, **tags)
+    return _not_negative(result, np.zeros(value.shape)) if x is y else result
 
 
 def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -218,7 +236,10 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         )  # then the quotient lies between this and zero
         error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / least, error)
     tags = {"count": x.count, "products": min(x.products, 1), "terms": terms}
-    return _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())
+    result = _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())
+    if y.lone is x and np.all(np.isin(value, (0, 1))):  # whatever it is, its share of itself is one
+        result.lone = x
+    return result
 
 
 def _floor_divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -235,6 +256,7 @@ def _maximum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     error = np.where(first, x.error, np.where(second, y.error, either))
     floor = np.fmax(x.value - x.error, y.value - y.error)  # neither is ever less
     result = ErrorArray(np.maximum(x.value, y.value), error, x.precision, floor=floor)
+    result.lone = x.lone if y.ndim == 0 and not y.error.any() else None
     return _gate(result, x, y) if y.ndim == 0 else _gate(result, y, x)
 
 
@@ -310,7 +332,8 @@ def _sqrt(x: ErrorArray) -> ErrorArray:
     error = np.minimum(x.error / (value + least), np.sqrt(x.error))
     error = np.where(x.error == 0, 0.0, error)
     one = (x.error == 0) & ((x.value == 0) | (x.value == 1))
-    return _settle(value, np.where(one, 0.0, _round(value, error, p, DIVISION)), p)
+    result = _settle(value, np.where(one, 0.0, _round(value, error, p, DIVISION)), p)
+    return _not_negative(result, np.sqrt(np.maximum(_least(x), 0)))
 
 
 def _tanh(x: ErrorArray) -> ErrorArray:
@@ -372,6 +395,8 @@ def _carried(x: np.ndarray, y: np.ndarray, p: Precision) -> np.ndarray:
 
 
 def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    if x.shape[-1] == 1 and x.lone is not None:
+        x = ErrorArray(x.value, np.minimum(x.error, FOLD * x.precision.unit), x.precision)
     x, y = _shortened(x), _shortened(y)
     p, n = x.precision, x.shape[-1]
     ax, ay = np.abs(x.value), np.abs(y.value)
@@ -408,10 +433,13 @@ def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     error = error + _gamma(roundings, p) * magnitude
     stored = 0.0 if p.sum_unit == p.unit else p.unit
     error = error + stored * (np.abs(value) + error)
-    if n < 2:
-        return _settle(value, error, p)
     total = n * max(x.products, 1)
-    return _settle(value, error, p, terms=magnitude, count=total, products=total)
+    sums = {"terms": magnitude, "count": total, "products": total} if n > 1 else {}
+    result = _settle(value, error, p, **sums)
+    result.lone = x if n < 2 else None
+    return (
+        result if x.floor is None else _not_negative(result, 0 * value + np.min(x.floor, initial=0))
+    )
 
 
 def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
@@ -422,7 +450,10 @@ def _mean(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray
     updates = n + 4 + 2 * np.log(n) if n > 1 else 0
     error = error + _gamma(updates, p) * magnitude
     error = error if n == 1 else _round(value, error, p, DIVISION)
-    return _settle(value, error, p)
+    result = _settle(value, error, p)
+    return (
+        result if x.floor is None else _not_negative(result, 0 * value + np.min(x.floor, initial=0))
+    )
 
 
 def _max(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
@@ -431,32 +462,6 @@ def _max(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     might_be_largest = (x.value + error >= least) | np.isinf(error)
     worst = np.max(np.where(might_be_largest, error, 0.0), axis=axis, keepdims=keepdims)
     return ErrorArray(np.max(x.value, axis=axis, keepdims=keepdims), worst, x.precision)
-
-
-def _linspace(start: ErrorArray, stop: ErrorArray, num: int) -> ErrorArray:
-    p, value = start.precision, np.linspace(start.value, stop.value, num)
-    magnitude = np.abs(start.value) + np.abs(stop.value) + start.error + stop.error
-    error = np.full(num, start.error + stop.error + gamma(FOLD, p.unit) * magnitude)
-    return _settle(value, error, p)
-
-
-def _quantile(
-    x: ErrorArray, q: Any, axis: Any = None, keepdims: bool = False, method: Any = "linear"
-) -> ErrorArray:
-    """Between order statistics, or one of them; it moves no more than its largest input."""
-    p = x.precision
-    q = q if isinstance(q, ErrorArray) else lift(q, p)
-    n = _terms_along(x, axis)
-    value = np.quantile(x.value, q.value, axis=axis, keepdims=keepdims, method=method)
-    place = float(q.value) * (n - 1)
-    shift = (n - 1) * float(q.error) + 3 * p.unit * place
-    beside = shift + (method == "linear")
-    near = np.clip([place - beside, place + beside], 0, n - 1) / max(n - 1, 1)
-    below, above = np.quantile(x.value, near, axis=axis, keepdims=keepdims, method=method)
-    magnitude = np.maximum(np.abs(below), np.abs(above))
-    error = np.max(spread(x.error, x.shape), axis=axis, keepdims=keepdims)
-    rise = shift if method == "linear" else 1  # a rank more or less is a jump
-    return _settle(value, error + rise * (above - below) + 4 * p.unit * magnitude, p)
 
 
 ErrorArray.rules = {
@@ -486,8 +491,6 @@ ErrorArray.rules = {
     "amax": _max,
     "exp2": lambda x: _exp(_multiply(x, x.lift(np.log(2.0)))),
     "log2": lambda x: _divide(_log(x), x.lift(np.log(2.0))),
-    "linspace": _linspace,
-    "quantile": _quantile,
 }
 
 import refimpl.oracle.numbers.written  # noqa: E402, F401  the rest of the rules

@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers.errors import ErrorArray, _magnitude
+from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, lift, spread
 from refimpl.oracle.numbers.places import Doubt, line
 from refimpl.oracle.numbers.rules import (
     DIVISION,
+    FOLD,
     ULPS,
     _divide,
     _function,
@@ -338,7 +339,35 @@ def _total(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArra
     return (counted if isinstance(x, Truth) else _sum)(x, axis, keepdims)
 
 
+def _linspace(start: ErrorArray, stop: ErrorArray, num: int) -> ErrorArray:
+    p, value = start.precision, np.linspace(start.value, stop.value, num)
+    magnitude = np.abs(start.value) + np.abs(stop.value) + start.error + stop.error
+    error = np.full(num, start.error + stop.error + gamma(FOLD, p.unit) * magnitude)
+    return _settle(value, error, p)
+
+
+def _quantile(
+    x: ErrorArray, q: Any, axis: Any = None, keepdims: bool = False, method: Any = "linear"
+) -> ErrorArray:
+    """Between order statistics, or one of them; it moves no more than its largest input."""
+    p = x.precision
+    q = q if isinstance(q, ErrorArray) else lift(q, p)
+    n = _terms_along(x, axis)
+    value = np.quantile(x.value, q.value, axis=axis, keepdims=keepdims, method=method)
+    place = float(q.value) * (n - 1)
+    shift = (n - 1) * float(q.error) + 3 * p.unit * place
+    beside = shift + (method == "linear")
+    near = np.clip([place - beside, place + beside], 0, n - 1) / max(n - 1, 1)
+    below, above = np.quantile(x.value, near, axis=axis, keepdims=keepdims, method=method)
+    magnitude = np.maximum(np.abs(below), np.abs(above))
+    error = np.max(spread(x.error, x.shape), axis=axis, keepdims=keepdims)
+    rise = shift if method == "linear" else 1  # a rank more or less is a jump
+    return _settle(value, error + rise * (above - below) + 4 * p.unit * magnitude, p)
+
+
 RULES: dict[str, Callable] = {
+    "linspace": _linspace,
+    "quantile": _quantile,
     "sum": _total,
     "contract": contract,
     "prod": _prod,

@@ -145,3 +145,29 @@ def wide_case(precision, number):
     inputs = heads(precision, 512, width=64, queries=2 + number)
     inputs["query"] = PRECISIONS[precision].round(5 * inputs["query"])
     return Case("attention", precision, f"wide{number}", "wide heads", inputs)
+
+
+def test_a_deviation_is_never_negative_so_that_the_guard_behind_it_bounds_the_quotient():
+    rewards = np.full((3, 7), 0.55)
+    (want,) = expect(OPS["group_advantage"], {"rewards": rewards, "eps": 1e-6}, "tf32")
+    assert np.isfinite(want.allowed).all()
+    assert unjudged(want) == 0
+
+
+def test_over_one_key_attention_gives_its_value_however_large_the_score():
+    inputs = heads("tf32", 1)
+    inputs["query"] = 1000 * inputs["query"]
+    (want,) = expect(ATTENTION, inputs, "tf32")
+    assert unjudged(want) == 0
+    right = np.float32(np.repeat(inputs["value"], 3, axis=2))
+    assert check(right, "attention", inputs, "tf32").conforms
+    assert not check(np.float32(1.01) * right, "attention", inputs, "tf32").conforms
+
+
+def test_simulated_tf32_keeps_eleven_bits_of_what_it_multiplies_and_float32_all():
+    weight = np.full((1, 4), 1 + 2.0**-15)
+    inputs = {"x": np.ones((1, 4)), "weight": weight, "bias": None}
+    (short,) = simulate(OPS["linear"].text, inputs, "tf32", STYLES[0])
+    (full,) = simulate(OPS["linear"].text, inputs, "float32", STYLES[0])
+    assert short[0, 0] == 4
+    assert full[0, 0] == 4 * weight[0, 0]

@@ -8,7 +8,13 @@ from refimpl.op import Edit, Law, Op
 from refimpl.ops.attention import reference as text
 from refimpl.ops.attention.spec.attention_vjp import ATTENTION_VJP
 from refimpl.ops.attention.spec.multi_head_attention import MULTI_HEAD_ATTENTION
-from refimpl.ops.attention.spec.shared import SCORES_GRAD, SPREAD_BIAS, tokens_bias, visible
+from refimpl.ops.attention.spec.shared import (
+    SCORES_GRAD,
+    SPREAD_BIAS,
+    draw_projections,
+    tokens_bias,
+    visible,
+)
 from refimpl.ops.common import cosines, sines, with_more
 from refimpl.ops.layers.reference import linear
 
@@ -234,4 +240,5 @@ MULTI_HEAD_ATTENTION_VJP = Op(
         "out_weight_grad",
         "out_bias_grad",
     ),
+    values={"in_weight": draw_projections},
 )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from refimpl.axes import Wanted
+from refimpl.axes.drawing import draw_reals
 from refimpl.op import values
 
 
@@ -17,6 +19,13 @@ def full_bias(query, key, bias):
 def visible(bias):
     """1 for a query that sees a key, else 0."""
     return np.where(np.any(values(bias) > -np.inf, axis=-1), 1, 0)
+
+
+def draw_projections(source, known):
+    """Packed weights as layers begin with them: what they project is as large as what it was."""
+    width = known["H"] * known["E"]
+    weights = draw_reals(source, Wanted((3 * width, width)))
+    return weights / (np.sqrt(width * np.mean(weights**2)) or 1)
 
 
 ROOT = " / np.sqrt(constant(E, query))"
