@@ -34,6 +34,7 @@ CHAPTERS = (
     "guidance",
     "editing",
     "cascade",
+    "flamingo",
     "qwen",
 )
 

@@ -34,7 +34,12 @@ class Axis:
 AXES = {
     "B": Axis("batch", repeats=True, sometimes_empty=True),
     "C": Axis("channels of a feature map within a group", long=8),
-    "D": Axis("width of a token, a feature vector or a layer's input", wide=True, long=2048),
+    "D": Axis(
+        "width of a token, a feature vector or a layer's input",
+        wide=True,
+        long=2048,
+        long_with_heads=192,
+    ),
     "E": Axis("head width of queries and keys", wide=True, long=512, long_with_heads=192),
     "F": Axis("head width of values", like="E"),
     "G": Axis("groups: key and value heads, or groups of channels"),
@@ -59,6 +64,7 @@ AXES = {
     "hidden": Axis("width of a hidden layer"),
     "width": Axis("image columns", long=16, like="height"),
     "levels": Axis("noise levels of a sampler"),
+    "latents": Axis("learned vectors that stand for an image"),
     "media": Axis("images and videos of a text", high=3),
     "merge": Axis("side of a square of patches that become one token", high=2, most=2),
     "patches": Axis("patches of an image or video"),

@@ -140,3 +140,41 @@ def test_continuous_times_have_the_published_signal_and_steps():
     from_start, _ = refimpl.continuous_posterior(nothing, one, *step)
     found = [float(x.round(9).item()) for x in (from_x, from_start, variance)]
     assert found == [0.230956252, 0.757971521, 0.126116595]
+
+
+def test_latents_ask_the_image_by_the_published_numbers():
+    eye, one = np.eye(4), np.ones(4)
+    media = np.sin(np.arange(1.0, 13)).reshape(1, 3, 4)
+    latents = np.cos(np.arange(1.0, 9)).reshape(1, 2, 4) / 2
+    norms = (one, 0 * one, one, 0 * one, 1e-5)
+    found = refimpl.perceiver_attention(media, latents, *norms, eye, eye, eye, eye, 1)
+    want = [1.65264679438, -0.13676931789, -1.36753267603, -0.90808512452]
+    assert found[0, 0].round(11).tolist() == want
+    assert found[0, 1, :2].round(11).tolist() == [0.24552869375, 1.38336805977]
+
+
+def test_a_gate_opens_by_the_published_numbers():
+    x, branch = np.sin(np.arange(1.0, 5)), np.cos(np.arange(1.0, 5)) / 2
+    found = refimpl.gated_residual(x, branch, np.array(0.5))
+    assert found.round(11).tolist() == [
+        0.96631246763,
+        0.81314313027,
+        -0.08762625106,
+        -0.90783246128,
+    ]
+    gate_grad = refimpl.gated_residual_vjp(branch, np.array(0.5), x[::-1])[2]
+    assert gate_grad.round(11) == -0.75414382189
+
+
+def test_shut_gates_leave_a_language_model_as_it_is_bit_for_bit():
+    x, branch = np.sin(np.arange(40.0)), 1e6 * np.cos(np.arange(40.0))
+    for function in (refimpl.gated_residual, refimpl.fast.gated_residual):
+        assert (function(x, branch, np.array(0.0)) == x).all()
+
+
+def test_a_word_before_the_first_image_gets_nothing_from_it():
+    bias = refimpl.media_bias(refimpl.text_times(np.array([[0, 1, 0]])), 1, 2)
+    tokens = np.sin(np.arange(1.0, 13)).reshape(1, 1, 3, 4)
+    found = refimpl.attention(tokens, tokens[:, :, :2], tokens[:, :, :2], bias)[0, 0]
+    assert (found[0] == 0).all()
+    assert (found[1:] != 0).all()

@@ -1,0 +1,140 @@
+"""What is known about latents that ask the tokens of an image: laws, probes, mistakes."""
+
+import numpy as np
+
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import cosines, mistakes_of, sines
+from refimpl.ops.flamingo import reference as text
+
+
+def any_order(f, media, **rest):
+    yield f(media[:, ::-1], **rest), f(media, **rest)
+
+
+def latents_in_any_order(f, media, latents, **rest):
+    yield f(media, latents[:, ::-1], **rest), f(media, latents, **rest)[:, ::-1]
+
+
+def nothing_said(f, media, latents, out_weight, **rest):
+    yield f(media, latents, out_weight=0 * out_weight, **rest), latents
+
+
+def samples_apart(f, media, latents, **rest):
+    yield f(media[:1], latents[:1], **rest), f(media, latents, **rest)[:1]
+
+
+def twice_told(f, media, latents, value_weight, **rest):
+    """What is told is linear in the values."""
+    once = f(media, latents, value_weight=value_weight, **rest)
+    yield f(media, latents, value_weight=2 * value_weight, **rest) - latents, 2 * (once - latents)
+
+
+def level_unseen(f, media, latents, **rest):
+    """A constant added to a token changes nothing."""
+    yield f(media + 2, latents, **rest), f(media, latents, **rest)
+
+
+def probe(B, M, N, D, heads, E):
+    width = heads * E
+    return {
+        "media": 2 * sines(B, M, D),
+        "latents": 2 * cosines(B, N, D),
+        "media_gain": 1 + cosines(D),
+        "media_shift": sines(D) / 2,
+        "latents_gain": 1 - cosines(D),
+        "latents_shift": cosines(D) / 2,
+        "eps": 1e-5,
+        "query_weight": sines(width, D),
+        "key_weight": 2 * cosines(width, D),
+        "value_weight": sines(width, D) - cosines(width, D),
+        "out_weight": cosines(D, width),
+        "heads": heads,
+    }
+
+
+def plain():
+    eye, one = np.eye(4), np.ones(4)
+    weights = dict.fromkeys(("query_weight", "key_weight", "value_weight", "out_weight"), eye)
+    shifts = {"media_shift": 0 * one, "latents_shift": 0 * one}
+    gains = {"media_gain": one, "latents_gain": one, "eps": 1e-5, "heads": 1}
+    return {"media": sines(1, 3, 4), "latents": cosines(1, 2, 4), **gains, **shifts, **weights}
+
+
+wrong = mistakes_of("perceiver_attention")
+TOLD = "layer_norm(media, media_gain, media_shift, eps)"
+
+PERCEIVER_ATTENTION = Op(
+    text.perceiver_attention,
+    laws=(
+        Law("permuting the media changes nothing", any_order),
+        Law("permuting the latents permutes the answers", latents_in_any_order),
+        Law("where nothing is said the latents stay", nothing_said),
+        Law("what is told is linear in the values", twice_told),
+        Law("the level of the media is not seen", level_unseen),
+        Law("samples are apart", samples_apart),
+    ),
+    probes=(
+        Probe("three tokens, two latents, one head", plain),
+        Probe("two heads", lambda: probe(2, 3, 2, 4, 2, 3)),
+    ),
+    mistakes=(
+        wrong(
+            "keys-without-latents",
+            "asks the media alone",
+            "(told, asking)",
+            "(told,)",
+            "latents do not know of each other",
+            "never; nearly, of one latent with a low score",
+        ),
+        wrong(
+            "media-not-normalised",
+            "reads the media as they are",
+            f"told = {TOLD}",
+            "told = media",
+            "the scale of the features leaks in",
+            "the media are normalised",
+            source="https://github.com/lucidrains/flamingo-pytorch/issues/1",
+        ),
+        wrong(
+            "latents-not-normalised",
+            "asks with the latents as they are",
+            "asking = layer_norm(latents, latents_gain, latents_shift, eps)",
+            "asking = latents",
+            "scores grow from layer to layer",
+            "the latents are normalised",
+        ),
+        wrong(
+            "norms-exchanged",
+            "gives the media the norm of the latents",
+            TOLD,
+            "layer_norm(media, latents_gain, latents_shift, eps)",
+            "wrong with given weights",
+            "both norms are alike",
+        ),
+        wrong(
+            "no-residual",
+            "forgets the latents",
+            "return latents + linear",
+            "return linear",
+            "latents lose what they knew",
+            "never",
+        ),
+        wrong(
+            "residual-of-the-norm",
+            "adds to the normalised latents",
+            "return latents + linear",
+            "return asking + linear",
+            "another scale",
+            "the latents are normalised",
+        ),
+        wrong(
+            "keys-for-values",
+            "tells the keys",
+            "linear(seen, value_weight, None)",
+            "linear(seen, key_weight, None)",
+            "wrong with given weights",
+            "both weights are alike",
+        ),
+    ),
+    costly=("H", "N", "M"),
+)
