@@ -250,6 +250,13 @@ PRECONDITIONED = (
         "consistency_adm",
     ),
     Edit(
+        "consistency-adm/time-of-edm",
+        "takes a quarter of the logarithm for a time, not a thousand quarters",
+        "config.noise_scale * np.log(sigma)",
+        "0.25 * np.log(sigma)",
+        "consistency_adm",
+    ),
+    Edit(
         "consistency-adm/level-for-its-logarithm",
         "takes the level itself for a time, not its logarithm",
         "config.noise_scale * np.log(sigma)",

@@ -245,6 +245,23 @@ LATENTS = (
         also=(("autoencoder", UNSCALED, "latent * config.scale + config.shift"),),
     ),
     Edit(
+        "vae/scale-of-xl",
+        "takes the scale of Stable Diffusion XL, 0.13025",
+        SCALED,
+        "(z - config.shift) * 0.13025",
+        "autoencoder",
+        also=(("autoencoder", UNSCALED, "latent / 0.13025 + config.shift"),),
+    ),
+    Edit(
+        "vae/scale-of-1",
+        "takes the scale of Stable Diffusion 1 and 2, 0.18215",
+        SCALED,
+        "(z - config.shift) * 0.18215",
+        "autoencoder",
+        also=(("autoencoder", UNSCALED, "latent / 0.18215 + config.shift"),),
+        invisible_when="that is the scale",
+    ),
+    Edit(
         "vae/shift-behind-the-scale",
         "shifts the latents after it has scaled them, and back before it unscales them",
         SCALED,

@@ -145,7 +145,14 @@ SIZES_OF_XL = (
         invisible_when="the model is not XL",
     ),
 )
-WAVE = (
+WAVE_AND_SIZES = (
+    Edit(
+        "sd-unet/zeros-behind-alone",
+        "halves the map with zeros below and to the right alone, not on all sides",
+        "config.around",
+        "(0, 1)",
+        "refimpl.models.unet.u_turn",
+    ),
     Edit(
         "sd-unet/sines-first",
         "writes sines of the time before cosines",
@@ -155,7 +162,7 @@ WAVE = (
     ),
 )
 SD_MISTAKES = (
-    *WAVE,
+    *WAVE_AND_SIZES,
     *READS,
     *SIZES_OF_XL,
     *of_unets("sd-unet"),

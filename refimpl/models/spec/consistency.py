@@ -34,7 +34,6 @@ MODEL = Model(
     choices=(
         Choice("eps", (1e-5, 1e-6), "an epsilon of "),
         Choice("by_heads", (False, True), "queries, keys and values packed by heads: "),
-        Choice("noise_scale", (250.0, 0.25), "logarithms of levels times "),
     ),
     mistakes=CONSISTENCY_MISTAKES,
     modules=MODULES,

@@ -69,7 +69,6 @@ MODEL = Model(
     },
     choices=(
         Choice("eps", (1e-5, 1e-6), "an epsilon of "),
-        Choice("around", ((1, 1), (0, 1)), "zeros before and behind a map that is halved: "),
         Choice("gate", ("geglu", "geglu_tanh"), "a gate by "),
         Choice("map_eps", (1e-6, 1e-5), "before words are read an epsilon of "),
     ),

@@ -36,10 +36,7 @@ MODEL = Model(
         "sd3-vae": replace(FLUX, scale=1.5305, shift=0.0609),
         "flux-vae": FLUX,
     },
-    choices=(
-        Choice("eps", (1e-6, 1e-5), "an epsilon of "),
-        Choice("scale", (0.18215, 0.13025, 0.3611, 1.5305), "a scale of "),
-    ),
+    choices=(Choice("eps", (1e-6, 1e-5), "an epsilon of "),),
     mistakes=VAE_MISTAKES,
     modules=MODULES,
     entering=ENTERING,
