@@ -5,7 +5,7 @@ Each kind makes a function that draws an operation by calling its text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ SIZES |= {"D": 5, "M": 4, "N": 4, "V": 6, "S": 2, "Q": 3, "height": 6, "width": 
 SIZES |= {"tall": 4, "wide": 4}
 POINTS = 81
 MOST = 3  # panels of curves
+MANY = 6  # tables that are shown; of more, those that are no weights
 TRIED = 24  # numbers of an argument among which the one that matters is sought
 Drawing = Callable[[Op], Picture]
 
@@ -85,6 +86,8 @@ def as_tables(sizes: dict[str, int] | None = None, says: str = "", **given: Any)
             for name, value in inputs.items()
             if value is not None and not op.specs[name].scalar
         }
+        left_out = set() if len(shown) <= MANY else set(shown) - set(streams(op, shown))
+        shown = {name: value for name, value in shown.items() if name not in left_out}
         panels = [titled(name, value) for name, value in shown.items()]
         scalars = [f"{n} = {inputs[n]:g}" for n, spec in op.specs.items() if spec.scalar]
         found = dict(zip(op.outputs, results(op, inputs), strict=True))
@@ -93,9 +96,17 @@ def as_tables(sizes: dict[str, int] | None = None, says: str = "", **given: Any)
         told = f", with {', '.join(scalars)}" if scalars else ""
         made = f"`{op.name}` on one small case{told}: the arguments, and right of the arrow what "
         made += f"it returns. {sides(op, list(ranks), ranks)}"
+        if left_out:
+            made += f" Not shown: {len(left_out)} arguments that all samples share."
         return Picture(tuple(panels), says or made)
 
     return draw
+
+
+def streams(op: Op, names: Iterable[str]) -> list[str]:
+    """The arguments that have the first axis of the result, which weights do not have."""
+    first = op.returns[0].dims[:1]
+    return [name for name in names if op.specs[name].dims[:1] == first]
 
 
 def titled(name: str, value: Any) -> str:
@@ -151,9 +162,10 @@ def along_index(says: str = "", log: str = "", **given: Any) -> Drawing:
         if lines:
             panels.insert(0, chart(op.name, lines, "index", "", log))
         told = f" for {', '.join(scalars)}" if scalars else ""
+        ranks = {n: np.ndim(y) for n, y in zip(op.outputs, results(op, inputs), strict=True)}
+        grids = [name for name, rank in ranks.items() if rank > 1]
         made = f"What `{op.name}` returns{told}, entry by entry."
-        if lines:
-            made += " " + courses(lines, "index")
+        made += f" {courses(lines, 'index')}" if lines else f" {sides(op, grids, ranks)}".rstrip()
         return Picture(tuple(panels), says or made)
 
     return draw

@@ -147,3 +147,10 @@ def test_the_number_that_is_moved_is_one_that_matters():
     inputs = kinds.drawn_case(op)
     place = kinds.loudest(op, inputs, "logits")
     assert inputs["keep"][place[:2]] == 1
+
+
+def test_of_many_tables_those_of_the_samples_are_shown_and_the_others_counted():
+    drawn = pictures.picture(OPS["residual_block"])
+    assert "`emb` B × D" in drawn.caption
+    assert "Not shown: 12 arguments" in drawn.caption
+    assert len(drawn.panels) == 4  # two arguments, the arrow, the result
