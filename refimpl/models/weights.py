@@ -32,12 +32,13 @@ def read(path: str | Path, config: Any = None) -> tuple[Any, dict[str, np.ndarra
     """Read a model from a safetensors file; without a configuration the shapes must tell it.
 
     Half precision is widened to float32. Shapes do not tell the number of heads, the activation
-    and epsilon: see `infer`.
+    and epsilon: see `infer`. What makes images is read with a configuration alone.
 
     Raises WeightsError for a damaged file and for arrays that are missing, surplus or misshapen.
     """
     state = load(path)
-    _recognise(state)
+    if config is None:
+        _recognise(state)
     params = translate(state)
     config = config or infer(params)
     check(params, config)
@@ -128,7 +129,8 @@ OTHERS = {  # a name that gives away what is none of our models, and what it is
     r"(vision_model\.)?head\.probe$|(visual\.trunk\.)?attn_pool\.latent$": "a SigLIP, whose "
     "pooling by attention",
     r"(text_model\.)?embeddings\.token_embedding\.|text_projection": "a text tower alone, which",
-    r"(unet|model\.diffusion_model)\.|(down|up)_blocks\.": "a U-Net, which",
+    r"(unet|model\.diffusion_model)\.|(down|up)_blocks\.": "a U-Net, which "
+    "without its configuration",
 }
 NO_LAYOUT = Layout("", ())  # names that are ours already
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from refimpl.models.diffusers_names import ENTERING, MODULES
+from refimpl.models.ldm_names import UNET_LAYOUT
 from refimpl.models.mistakes_sd_unet import SD_MISTAKES
 from refimpl.models.model import Choice, Model
 from refimpl.models.sd_unet import SdUnet, sd_unet
@@ -73,6 +74,7 @@ MODEL = Model(
         Choice("map_eps", (1e-6, 1e-5), "before words are read an epsilon of "),
     ),
     mistakes=SD_MISTAKES,
+    layouts=(UNET_LAYOUT,),
     modules=MODULES,
     entering=ENTERING,
     says="UNet2DConditionModel",

@@ -8,6 +8,7 @@ import numpy as np
 
 from refimpl.models.autoencoder import Autoencoder, autoencoder
 from refimpl.models.diffusers_names import ENTERING, MODULES
+from refimpl.models.ldm_names import CODER_LAYOUTS
 from refimpl.models.mistakes_maps import VAE_MISTAKES
 from refimpl.models.model import Choice, Model
 
@@ -38,6 +39,7 @@ MODEL = Model(
     },
     choices=(Choice("eps", (1e-6, 1e-5), "an epsilon of "),),
     mistakes=VAE_MISTAKES,
+    layouts=CODER_LAYOUTS,
     modules=MODULES,
     entering=ENTERING,
     sign="post_quant_conv.weight",
