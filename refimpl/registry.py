@@ -35,6 +35,7 @@ CHAPTERS = (
     "editing",
     "cascade",
     "flamingo",
+    "qformer",
     "qwen",
 )
 

@@ -298,6 +298,7 @@ RECORDS: dict[str, Drawing] = {
         judged=np.array([[3.0, 2.0, 1.0]]),
         says="The discounted gain over the length of the list that counts.",
     ),
+    "vqa_score": over(np.arange(11.0), answers=10),
     "power_law_loss": over(
         SIZE_AXIS,
         "xy",

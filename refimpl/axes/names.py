@@ -64,7 +64,7 @@ AXES = {
     "hidden": Axis("width of a hidden layer"),
     "width": Axis("image columns", long=16, like="height"),
     "levels": Axis("noise levels of a sampler"),
-    "latents": Axis("learned vectors that stand for an image"),
+    "latents": Axis("learned vectors that stand for an image", within="N", long_within=2),
     "media": Axis("images and videos of a text", high=3),
     "merge": Axis("side of a square of patches that become one token", high=2, most=2),
     "patches": Axis("patches of an image or video"),

@@ -12,6 +12,7 @@ import torch
 
 from refimpl.backends.parts import torch_cascade as _cascade
 from refimpl.backends.parts import torch_flamingo as _flamingo
+from refimpl.backends.parts import torch_qformer as _qformer
 from refimpl.backends.parts import torch_qwen as _qwen
 from refimpl.backends.parts import torch_words as _words
 from refimpl.backends.parts.derived import gradients as _gradients
@@ -494,5 +495,5 @@ def _pull(function, arguments, wanted, grad):
     return torch.autograd.grad(result, [arguments[n] for n in wanted], grad.to(result.dtype))
 
 
-globals().update(_operations(_cascade, _flamingo, _qwen, _words))
+globals().update(_operations(_cascade, _flamingo, _qformer, _qwen, _words))
 globals().update(_gradients(globals(), _on_tensors, torch.zeros, _pull))

@@ -1,6 +1,6 @@
 """What the slides get wrong, and that what we say instead is right. Numbers are those of the list.
 
-The others are matters of history or words (13, 15) and have nothing to compute.
+The other is a matter of history (15) and has nothing to compute.
 """
 
 from __future__ import annotations
@@ -116,6 +116,15 @@ def test_12_shares_of_a_row_sum_to_one():
     meant = {"auto4": (0.93, 0.07), "auto5": (0.89, 0.11)}
     assert all(sum(row) < 0.75 for row in printed.values())
     assert all(round(sum(row), 2) == 1 for row in meant.values())
+
+
+def test_13_a_soft_visual_prompt_is_words_of_no_vocabulary():
+    table = np.eye(4)
+    ids, image = np.array([[3, 0, 0, 1]]), np.array([[[0.5, 0.25, 0.0, 0.0], [0.0, 2.0, 1.0, 0.5]]])
+    read = refimpl.splice_tokens(refimpl.embed_tokens(ids, table), ids, 0, image)
+    assert (read[0, [0, 3]] == table[[3, 1]]).all()
+    assert (read[0, 1:3] == image[0]).all()
+    assert not any((read[0, place] == table).all(axis=1).any() for place in (1, 2))
 
 
 def test_14_a_power_law_is_straight_on_two_logarithmic_axes():

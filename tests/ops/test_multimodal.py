@@ -178,3 +178,42 @@ def test_a_word_before_the_first_image_gets_nothing_from_it():
     found = refimpl.attention(tokens, tokens[:, :, :2], tokens[:, :, :2], bias)[0, 0]
     assert (found[0] == 0).all()
     assert (found[1:] != 0).all()
+
+
+def test_pairs_are_alike_by_their_best_query_and_cost_the_published_numbers():
+    images = np.sin(np.arange(1.0, 25)).reshape(2, 3, 4)
+    texts = np.cos(np.arange(1.0, 9)).reshape(2, 4) / 2
+    alike = refimpl.itc_similarity(images, texts)
+    want = [[0.9876817816, 0.72174952605], [0.92138875952, 0.98470372338]]
+    assert alike.round(11).tolist() == want
+    assert refimpl.itc_loss(alike, 0.07, 0.1).round(11) == 0.29580817402
+    assert refimpl.itc_loss(alike, 0.07, 0.0).round(11) == 0.17821988138
+
+
+def test_wrong_texts_are_drawn_by_how_alike_they_are():
+    alike = np.array([[0.9, 0.2, 0.4], [0.1, 0.8, 0.5], [0.3, 0.6, 0.7]])
+    weights = refimpl.hard_negative_weights(alike, 0.07)
+    assert weights[0].round(11).tolist() == [0, 0.05431326613, 0.94568673387]
+    drawn = [
+        int(np.searchsorted(np.cumsum(row), u, side="right"))
+        for row, u in zip(weights, (0.5, 0.1, 0.9), strict=True)
+    ]
+    assert drawn == [2, 2, 1]
+
+
+def test_a_single_pair_has_no_wrong_text():
+    with pytest.raises(AxesError, match="hard_negative_weights: similarity has N=1"):
+        refimpl.hard_negative_weights(np.ones((1, 1)), 0.07)
+
+
+@pytest.mark.parametrize("function", [refimpl.splice_tokens, refimpl.fast.splice_tokens])
+def test_room_for_more_tokens_than_there_are_is_refused(function):
+    with pytest.raises(AxesError, match="splice_tokens: ids keep room"):
+        function(np.zeros((1, 3, 2)), np.array([[9, 9, 1]]), 9, np.ones((1, 1, 2)))
+
+
+def test_answers_score_by_leaving_each_person_out():
+    found = refimpl.vqa_score(10, np.arange(6.0))
+    assert found.round(12).tolist() == [0, 0.3, 0.6, 0.9, 1, 1]
+    target = np.minimum(np.arange(6) / 3, 1)
+    assert (found >= target - 0.1 - np.finfo(float).eps).all()

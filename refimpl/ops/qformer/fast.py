@@ -1,0 +1,87 @@
+"""Twins of what stands between towers: same names, same arguments, same steps."""
+
+import numpy as np
+
+from refimpl.axes import AxesError
+from refimpl.ops.layers.fast import l2_normalize, layer_norm, log_softmax, softmax
+
+
+def qformer_embed(queries, words, positions, gain, shift, eps):
+    B, N, D = words.shape
+    latents = len(queries)
+    tokens = np.empty((B, latents + N, D), words.dtype)
+    tokens[:, :latents] = queries
+    np.add(words, positions, out=tokens[:, latents:])
+    return layer_norm(tokens, gain, shift, eps)
+
+
+def itc_similarity(images, texts):
+    if not images.shape[1]:
+        raise AxesError(f"itc_similarity: images have shape {images.shape}, expected vectors")
+    texts = np.ascontiguousarray(l2_normalize(texts).T)
+    cosines = np.matmul(l2_normalize(images), texts)
+    return cosines.max(axis=1)
+
+
+def _turned(x):
+    return np.ascontiguousarray(x.T)
+
+
+def itc_loss(similarity, temperature, smoothing):
+    number, N = similarity.dtype.type, len(similarity)
+    if not N:
+        raise AxesError("itc_loss: similarity has N=0, expected pairs")
+    logits = similarity / number(temperature)
+    both = log_softmax(logits) + log_softmax(_turned(logits)).T
+    pairs, all_of_them = np.trace(both), both.sum()
+    mixed = number(1 - smoothing) * pairs + number(smoothing / N) * all_of_them
+    return -mixed / number(2 * N)
+
+
+def itc_loss_vjp(similarity, temperature, smoothing, grad):
+    number, N = similarity.dtype.type, len(similarity)
+    if not N:
+        raise AxesError("itc_loss_vjp: similarity has N=0, expected pairs")
+    logits = similarity / number(temperature)
+    apart = softmax(logits) + softmax(_turned(logits)).T - number(2 * smoothing / N)
+    apart[np.arange(N), np.arange(N)] -= number(2 * (1 - smoothing))
+    return grad * apart / number(2 * N * temperature)
+
+
+def hard_negative_weights(similarity, temperature):
+    N = len(similarity)
+    if N < 2:
+        raise AxesError(f"hard_negative_weights: similarity has N={N}, expected another pair")
+    logits = similarity / similarity.dtype.type(temperature)
+    logits[np.arange(N), np.arange(N)] = -np.inf
+    return softmax(logits)
+
+
+def _room(op, ids, image_id, count):
+    room = ids == image_id
+    if (room.sum(axis=1) != count).any():
+        raise AxesError(f"{op}: ids keep room for {room.sum(axis=1)}, expected {count}")
+    return room
+
+
+def splice_tokens(words, ids, image_id, images):
+    room = _room("splice_tokens", ids, image_id, images.shape[1])
+    y = words.copy()
+    y[room] = images.reshape(-1, images.shape[2])
+    return y
+
+
+def splice_tokens_vjp(ids, image_id, images, grad):
+    room = _room("splice_tokens_vjp", ids, image_id, images.shape[1])
+    words_grad = grad.copy()
+    words_grad[room] = 0
+    return words_grad, grad[room].reshape(images.shape)
+
+
+def vqa_score(answers, matches):
+    if (matches > answers).any():
+        raise AxesError(f"vqa_score: matches has {matches}, expected at most {answers}")
+    number = matches.dtype.type
+    kept = (number(answers) - matches) * np.minimum(matches / number(3), number(1))
+    left_out = matches * np.minimum((matches - number(1)) / number(3), number(1))
+    return (kept + left_out) / number(answers)

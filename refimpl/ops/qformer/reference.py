@@ -1,0 +1,276 @@
+"""Between an image tower and a language model: queries, pairs and negatives, spliced tokens."""
+
+import numpy as np
+
+from refimpl.axes import Array, AxesError, Epsilon, Float, Fraction, Gain, Label, Positive, Stride
+from refimpl.ops.layers.reference import l2_normalize, layer_norm, log_softmax, softmax
+
+
+def qformer_embed(
+    queries: Float[Array, "latents D"],
+    words: Float[Array, "B N D"],
+    positions: Float[Array, "N D"],
+    gain: Float[Array, "D"],
+    shift: Float[Array, "D"],
+    eps: Epsilon[float, ""],
+) -> Float[Array, "B M D"]:
+    r"""Learned queries, then words with their positions, under one layer norm.
+
+    $$x_b = \mathrm{LN}\left([q_1, \dots, q_L, w_{b1} + p_1, \dots, w_{bN} + p_N]\right)$$
+
+    queries: latents D, q, learned; they have no position.
+    words: B N D, w, vectors of the words.
+    positions: N D, p, learned.
+    gain: D, of the layer norm.
+    shift: D, its bias.
+    eps: ε, 1e-12 as in BERT.
+
+    Returns B M D with M = latents + N.
+
+    Raises AxesError for widths that differ.
+
+    Elsewhere: the same; BERT adds a vector of the segment, which is absent here.
+
+    Paper: Li et al. 2023, "BLIP-2: bootstrapping language-image pre-training with frozen image
+    encoders and large language models", section 3.1.
+
+    >>> queries, words = np.array([[3.0, 1.0]]), np.array([[[1.0, 2.0]]])
+    >>> places, one = np.array([[0.0, 3.0]]), np.ones(2)
+    >>> qformer_embed(queries, words, places, one, 0 * one, 0.0)
+    array([[[ 1., -1.],
+            [-1.,  1.]]])
+    """
+    alike = queries + np.zeros((len(words), 1, 1))  # B latents D
+    tokens = np.concatenate((alike, words + positions), axis=1)  # B M D
+    return layer_norm(tokens, gain, shift, eps)
+
+
+def itc_similarity(
+    images: Float[Array, "Q latents D"], texts: Float[Array, "texts D"]
+) -> Float[Array, "Q texts"]:
+    r"""How alike images and texts are, an image having several vectors: the best of them counts.
+
+    $$s_{nm} = \max_q \frac{u_{nq} \cdot t_m}{|u_{nq}|\,|t_m|}$$
+
+    images: Q latents D, u, what the queries found in each image, projected.
+    texts: texts D, t, a vector of each text, projected.
+
+    Returns Q texts, cosines, not divided by a temperature.
+
+    Raises AxesError for widths that differ; DomainError for images without vectors.
+
+    Elsewhere: LAVIS divides by a learned temperature that begins at 0.07, transformers does not.
+
+    Paper: Li et al. 2023, "BLIP-2: bootstrapping language-image pre-training with frozen image
+    encoders and large language models", section 3.1.
+
+    >>> itc_similarity(np.array([[[2.0, 0.0], [0.0, 3.0]]]), np.array([[0.0, 4.0], [-1.0, 0.0]]))
+    array([[1., 0.]])
+    """
+    cosines = l2_normalize(images) @ l2_normalize(texts).T  # Q latents texts
+    return np.max(cosines, axis=1)  # Q texts
+
+
+def itc_loss(
+    similarity: Float[Array, "N N"],
+    temperature: Positive[float, ""],
+    smoothing: Fraction[float, ""],
+) -> Float[Array, ""]:
+    r"""Each image asks for its text, and each text for its image, neither of them quite sure.
+
+    $$L = -\tfrac{1}{2N} \sum_{nm} y_{nm} \left(\log \mathrm{softmax}_m \tfrac{s_{nm}}{\tau}
+    + \log \mathrm{softmax}_n \tfrac{s_{nm}}{\tau}\right), \qquad
+    y = (1 - \epsilon) I + \tfrac{\epsilon}{N}$$
+
+    similarity: N N, images by texts; pairs on the diagonal.
+    temperature: τ, above 0; it divides. 0.07 at first.
+    smoothing: ε, the share of a label that all have; 0.1.
+
+    Returns the loss in nats.
+
+    Raises AxesError for a temperature that is not above 0; DomainError where there is no pair.
+
+    Elsewhere: CLIP multiplies by the exponential of a learned number and smooths nothing.
+
+    Paper: Li et al. 2021, "Align before fuse", equations 1 and 2; the smoothing is LAVIS's.
+
+    >>> itc_loss(np.array([[1.0, 0.0], [0.0, 1.0]]), 1.0, 0.0).round(4)
+    np.float64(0.3133)
+    """
+    N = len(similarity)
+    logits = similarity / temperature  # N N
+    labels = (1 - smoothing) * np.eye(N) + smoothing / N  # N N
+    both = log_softmax(logits) + log_softmax(logits.T).T  # N N
+    return -np.sum(labels * both) / (2 * N)
+
+
+def itc_loss_vjp(
+    similarity: Float[Array, "N N"],
+    temperature: Positive[float, ""],
+    smoothing: Fraction[float, ""],
+    grad: Float[Array, ""],
+) -> Float[Array, "N N"]:
+    r"""Bring a gradient back through `itc_loss`.
+
+    $$\bar s_{nm} = \frac{\bar L}{2 N \tau} \left(\mathrm{softmax}_m \tfrac{s_{nm}}{\tau}
+    + \mathrm{softmax}_n \tfrac{s_{nm}}{\tau} - 2 y_{nm}\right)$$
+
+    similarity: N N, images by texts; pairs on the diagonal.
+    temperature: τ, above 0.
+    smoothing: ε, the share of a label that all have.
+    grad: the gradient by the loss.
+
+    Returns N N, the gradient by the similarities.
+
+    Raises AxesError for a temperature that is not above 0; DomainError where there is no pair.
+
+    Elsewhere: the temperature is learned, too.
+
+    Paper: Li et al. 2021, "Align before fuse", equations 1 and 2, differentiated.
+
+    >>> itc_loss_vjp(np.zeros((2, 2)), 1.0, 0.0, np.array(1.0))
+    array([[-0.25,  0.25],
+           [ 0.25, -0.25]])
+    """
+    N = len(similarity)
+    logits = similarity / temperature  # N N
+    labels = (1 - smoothing) * np.eye(N) + smoothing / N  # N N
+    apart = softmax(logits) + softmax(logits.T).T - 2 * labels  # N N
+    return grad * apart / (2 * N * temperature)
+
+
+def hard_negative_weights(
+    similarity: Float[Array, "N N"], temperature: Positive[float, ""]
+) -> Float[Array, "N N"]:
+    r"""How likely each other text is drawn as a wrong one: the more alike, the likelier.
+
+    $$w_{nm} = \frac{[m \ne n]\, e^{s_{nm} / \tau}}{\sum_{k \ne n} e^{s_{nk} / \tau}}$$
+
+    similarity: N N, images by texts; pairs on the diagonal.
+    temperature: τ, above 0; that of the contrast.
+
+    Returns N N, shares of each row; 0 on the diagonal. `sample_index` draws from their logarithms.
+
+    Raises AxesError for a single pair, which has no other.
+
+    Elsewhere: LAVIS fills the diagonal with -10000, ALBEF sets its shares to 0. Two pairs with one
+    image are wrong for each other here as there, unless they are told apart.
+
+    Paper: Li et al. 2021, "Align before fuse", section 3.2.
+
+    >>> hard_negative_weights(np.array([[9.0, 1.0, 1.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]]), 1.0)
+    array([[0. , 0.5, 0.5],
+           [0.5, 0. , 0.5],
+           [0.5, 0.5, 0. ]])
+    """
+    N = len(similarity)
+    if N < 2:
+        raise AxesError(f"hard_negative_weights: similarity has N={N}, expected another pair")
+    own = np.where(np.eye(N) == 1, -np.inf, 0.0)  # N N
+    return softmax(similarity / temperature + own)
+
+
+def splice_tokens(
+    words: Float[Array, "B N D"],
+    ids: Label[Array, "B N"],
+    image_id: Label[int, ""],
+    images: Float[Array, "B latents D"],
+) -> Float[Array, "B N D"]:
+    r"""Put the tokens of an image where the text keeps room for them, in order.
+
+    $$y_{bn} = \begin{cases} u_{b,k(n)} & i_{bn} = i^\ast \\ w_{bn} & \text{else} \end{cases},
+    \qquad k(n) = \left|\{m < n : i_{bm} = i^\ast\}\right|$$
+
+    words: B N D, w, vectors of the words.
+    ids: B N, i, what stands at each place.
+    image_id: i*, the word that keeps room.
+    images: B latents D, u, projected tokens of the image: continuous, the words of no vocabulary.
+
+    Returns B N D.
+
+    Raises AxesError where a text keeps room for more or fewer tokens than there are.
+
+    Elsewhere: the first LLaVA puts all tokens in the place of one word, so that the text grows.
+
+    Paper: Liu et al. 2023, "Visual instruction tuning", section 4.1; Li et al. 2023, "BLIP-2",
+    section 3.2, call them soft visual prompts.
+
+    >>> words, image = np.zeros((1, 3, 1)), np.array([[[5.0], [6.0]]])
+    >>> splice_tokens(words, np.array([[9, 1, 9]]), 9, image).ravel()
+    array([5., 0., 6.])
+    """
+    B, K, _ = images.shape
+    room = ids == image_id  # B N
+    if np.any(np.sum(room, axis=1) != K):
+        raise AxesError(f"splice_tokens: ids keep room for {np.sum(room, axis=1)}, expected {K}")
+    which = np.maximum(np.cumsum(room, axis=1) - 1, 0)  # B N
+    taken = images[np.arange(B)[:, None], which]  # B N D
+    return np.where(room[:, :, None], taken, words)
+
+
+def splice_tokens_vjp(
+    ids: Label[Array, "B N"],
+    image_id: Label[int, ""],
+    images: Float[Array, "B latents D"],
+    grad: Float[Array, "B N D"],
+) -> tuple[Float[Array, "B N D"], Float[Array, "B latents D"]]:
+    r"""Bring a gradient back through `splice_tokens`, to words or to the image.
+
+    $$\bar w_{bn} = [i_{bn} \ne i^\ast]\, \bar y_{bn}, \qquad
+    \bar u_{bk} = \bar y_{b,\, n(k)}$$
+
+    ids: B N, i, what stands at each place.
+    image_id: i*, the word that keeps room.
+    images: B latents D, of which only the shape counts.
+    grad: B N D, the gradient by the result.
+
+    Returns B N D, the gradient by the words, and B latents D, by the tokens of the image.
+
+    Raises AxesError where a text keeps room for more or fewer tokens than there are.
+
+    Elsewhere: with a frozen language model only the second goes on.
+
+    Paper: Liu et al. 2023, "Visual instruction tuning", section 4.1, differentiated.
+
+    >>> grad = np.array([[[1.0], [2.0], [3.0]]])
+    >>> words, image = splice_tokens_vjp(np.array([[9, 1, 9]]), 9, np.zeros((1, 2, 1)), grad)
+    >>> words.ravel(), image.ravel()
+    (array([0., 2., 0.]), array([1., 3.]))
+    """
+    B, K, _ = images.shape
+    room = ids == image_id  # B N
+    if np.any(np.sum(room, axis=1) != K):
+        raise AxesError(f"splice_tokens_vjp: ids keep room for {np.sum(room, axis=1)}, not {K}")
+    first = np.argsort(~room, axis=1, kind="stable")[:, :K]  # B latents
+    images_grad = grad[np.arange(B)[:, None], first]  # B latents D
+    return np.where(room[:, :, None], 0, grad), images_grad
+
+
+def vqa_score(answers: Stride[int, ""], matches: Gain[Array, "B"]) -> Float[Array, "B"]:
+    r"""How right an answer is that some of the people asked gave as well.
+
+    $$a = \frac{n}{A} \min\left(\frac{n - 1}{3}, 1\right)
+    + \frac{A - n}{A} \min\left(\frac n3, 1\right)$$
+
+    answers: A, how many people were asked; 10.
+    matches: B, n, how many of them gave the answer, 0 to A.
+
+    Returns B, in [0, 1]: the mean over all who are left out, of a third for each match of the
+    others, at most 1.
+
+    Raises AxesError for a negative number, or more matches than answers.
+
+    Elsewhere: targets of training are min(n / 3, 1), up to 0.1 more. Answers are made alike first:
+    articles, digits, punctuation.
+
+    Paper: Antol et al. 2015, "VQA: visual question answering", section 3; the mean is that of its
+    code.
+
+    >>> vqa_score(10, np.array([0.0, 1.0, 2.0, 3.0, 4.0, 10.0]))
+    array([0. , 0.3, 0.6, 0.9, 1. , 1. ])
+    """
+    if np.any(matches > answers):
+        raise AxesError(f"vqa_score: matches has {matches}, expected at most {answers}")
+    kept = (answers - matches) * np.minimum(matches / 3, 1)  # B
+    left_out = matches * np.minimum((matches - 1) / 3, 1)  # B
+    return (kept + left_out) / answers

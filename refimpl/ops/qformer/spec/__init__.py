@@ -1,0 +1,21 @@
+"""What is known about what stands between an image tower and a language model."""
+
+from refimpl.ops.qformer.spec.pairs import (
+    HARD_NEGATIVE_WEIGHTS,
+    ITC_LOSS,
+    ITC_LOSS_VJP,
+    ITC_SIMILARITY,
+)
+from refimpl.ops.qformer.spec.tokens import QFORMER_EMBED, SPLICE_TOKENS, SPLICE_TOKENS_VJP
+from refimpl.ops.qformer.spec.vqa import VQA_SCORE
+
+OPS = (
+    QFORMER_EMBED,
+    ITC_SIMILARITY,
+    ITC_LOSS,
+    ITC_LOSS_VJP,
+    HARD_NEGATIVE_WEIGHTS,
+    SPLICE_TOKENS,
+    SPLICE_TOKENS_VJP,
+    VQA_SCORE,
+)

@@ -1,0 +1,369 @@
+"""What is known about pairs of images and texts: laws, probes, mistakes."""
+
+import numpy as np
+
+from refimpl.gradients import LINEAR_IN_GRAD
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import cosines, draw_loss_gradient, mistakes_of, sines
+from refimpl.ops.layers.reference import l2_normalize
+from refimpl.ops.qformer import reference as text
+
+
+def any_query(f, images, texts):
+    yield f(images[:, ::-1], texts), f(images, texts)
+
+
+def one_query(f, images, texts):
+    yield f(images[:, :1], texts), l2_normalize(images[:, 0]) @ l2_normalize(texts).T
+
+
+def more_is_more(f, images, texts):
+    yield np.minimum(f(images, texts) - f(images[:, :1], texts), 0), 0 * f(images, texts)
+
+
+def length_unseen(f, images, texts):
+    yield f(4 * images, texts / 2), f(images, texts)
+
+
+def within(f, images, texts):
+    found = f(images, texts)
+    yield np.maximum(np.abs(found) - 1, 0), 0 * found
+
+
+wrong = mistakes_of("itc_similarity")
+
+ITC_SIMILARITY = Op(
+    text.itc_similarity,
+    laws=(
+        Law("the order of the queries does not matter", any_query),
+        Law("of one query it is a cosine", one_query),
+        Law("more queries find more", more_is_more),
+        Law("lengths do not matter", length_unseen),
+        Law("is at most 1 either way", within),
+    ),
+    probes=(
+        Probe(
+            "two images of three queries",
+            lambda: {"images": sines(2, 3, 4), "texts": cosines(2, 4)},
+        ),
+    ),
+    mistakes=(
+        wrong(
+            "mean-over-queries",
+            "averages over the queries",
+            "np.max(cosines, axis=1)",
+            "np.mean(cosines, axis=1)",
+            "what one query found is lost",
+            "there is one query",
+        ),
+        wrong(
+            "first-query",
+            "asks the first query alone",
+            "np.max(cosines, axis=1)",
+            "cosines[:, 0]",
+            "what others found is lost",
+            "there is one query",
+        ),
+        wrong(
+            "images-not-normalised",
+            "compares images of any length",
+            "l2_normalize(images) @",
+            "images @",
+            "long vectors win",
+            "images have length 1",
+        ),
+        wrong(
+            "texts-not-normalised",
+            "compares texts of any length",
+            "l2_normalize(texts).T",
+            "texts.T",
+            "long texts win",
+            "texts have length 1",
+        ),
+        wrong(
+            "least",
+            "takes the worst query",
+            "np.max(cosines",
+            "np.min(cosines",
+            "all queries have to agree",
+            "there is one query",
+        ),
+    ),
+)
+
+
+def turned(f, similarity, temperature, smoothing):
+    yield f(similarity.T, temperature, smoothing), f(similarity, temperature, smoothing)
+
+
+def shifted(f, similarity, temperature, smoothing):
+    yield f(similarity + 2, temperature, smoothing), f(similarity, temperature, smoothing)
+
+
+def warmer(f, similarity, temperature, smoothing):
+    yield f(4 * similarity, 4 * temperature, smoothing), f(similarity, temperature, smoothing)
+
+
+def all_alike(f, similarity, temperature, smoothing):
+    yield f(0 * similarity, temperature, smoothing), np.log(0 * similarity[0, 0] + len(similarity))
+
+
+def mixed(f, similarity, temperature, smoothing):
+    sure, spread = (f(similarity, temperature, s) for s in (0.0, 1.0))
+    yield f(similarity, temperature, smoothing), sure + smoothing * (spread - sure)
+
+
+def pairs(smoothing, temperature=0.07):
+    return lambda: {
+        "similarity": np.array([[0.9, 0.2, 0.4], [0.1, 0.8, 0.5], [0.3, 0.6, 0.7]]),
+        "temperature": temperature,
+        "smoothing": smoothing,
+    }
+
+
+wrong_loss = mistakes_of("itc_loss")
+LABELS = "(1 - smoothing) * np.eye(N) + smoothing / N"
+BOTH = "log_softmax(logits) + log_softmax(logits.T).T"
+VALUES = {"smoothing": lambda source, sizes: source.choice([0.125, 0.0, 0.5])}
+
+ITC_LOSS = Op(
+    text.itc_loss,
+    laws=(
+        Law("images and texts may change places", turned),
+        Law("a constant changes nothing", shifted),
+        Law("depends on similarity by temperature alone", warmer),
+        Law("where all are alike it is the logarithm of their number", all_alike),
+        Law("is linear in the smoothing", mixed),
+    ),
+    probes=(Probe("three pairs", pairs(0.1)), Probe("three pairs, sure", pairs(0.0))),
+    mistakes=(
+        wrong_loss(
+            "multiplied",
+            "multiplies by the temperature",
+            "similarity / temperature",
+            "similarity * temperature",
+            "all pairs look alike",
+            "the temperature is 1",
+        ),
+        wrong_loss(
+            "images-alone",
+            "lets images ask alone",
+            BOTH,
+            "2 * log_softmax(logits)",
+            "texts find wrong images",
+            "the similarities are symmetric",
+        ),
+        wrong_loss(
+            "smoothing-of-others",
+            "shares the rest among the others alone",
+            "smoothing / N",
+            "smoothing / max(N - 1, 1) * (1 - np.eye(N))",
+            "too unsure of the pair",
+            "nothing is smoothed",
+        ),
+        wrong_loss(
+            "not-smoothed",
+            "smooths nothing",
+            LABELS,
+            "np.eye(N) + 0 * smoothing",
+            "a surer loss",
+            "nothing is smoothed",
+        ),
+        wrong_loss(
+            "sum-for-mean",
+            "adds up over the pairs",
+            "/ (2 * N)",
+            "/ 2",
+            "too large by their number",
+            "there is one pair",
+        ),
+        wrong_loss(
+            "not-halved",
+            "adds both ways instead of averaging",
+            "/ (2 * N)",
+            "/ N",
+            "twice the loss",
+            "never",
+        ),
+    ),
+    values=VALUES,
+)
+
+
+def adds_to_nothing(f, similarity, temperature, smoothing, grad):
+    found = np.sum(f(similarity, temperature, smoothing, grad))
+    yield found, 0 * found
+
+
+def turned_back(f, similarity, temperature, smoothing, grad):
+    there = f(similarity, temperature, smoothing, grad)
+    yield f(similarity.T, temperature, smoothing, grad), there.T
+
+
+def warmer_is_slower(f, similarity, temperature, smoothing, grad):
+    warm = f(4 * similarity, 4 * temperature, smoothing, grad)
+    yield 4 * warm, f(similarity, temperature, smoothing, grad)
+
+
+def balanced(f, similarity, temperature, smoothing, grad):
+    found = f(0 * similarity, temperature, 1.0, grad)
+    yield found, 0 * similarity
+
+
+wrong_vjp = mistakes_of("itc_loss_vjp")
+
+ITC_LOSS_VJP = Op(
+    text.itc_loss_vjp,
+    outputs=("similarity_grad",),
+    laws=(
+        Law("adds up to nothing", adds_to_nothing),
+        Law("images and texts may change places", turned_back),
+        Law("four times as warm is a fourth as steep", warmer_is_slower),
+        Law("all alike and all smoothed is at rest", balanced),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(Probe("three pairs", lambda: pairs(0.1)() | {"grad": np.array(1.0)}),),
+    mistakes=(
+        wrong_vjp(
+            "temperature-forgotten",
+            "does not divide by the temperature",
+            "(2 * N * temperature)",
+            "(2 * N)",
+            "too slow by the temperature",
+            "the temperature is 1",
+        ),
+        wrong_vjp(
+            "images-alone",
+            "lets images pull alone",
+            "softmax(logits) + softmax(logits.T).T",
+            "2 * softmax(logits)",
+            "texts never learn",
+            "the similarities are symmetric",
+        ),
+        wrong_vjp(
+            "labels-once",
+            "subtracts the labels of one way",
+            "- 2 * labels",
+            "- labels",
+            "everything falls",
+            "never",
+        ),
+        wrong_vjp(
+            "sum-for-mean",
+            "adds up over the pairs",
+            "(2 * N * temperature)",
+            "(2 * temperature)",
+            "too steep by their number",
+            "there is one pair",
+        ),
+        wrong_vjp(
+            "not-smoothed",
+            "pulls towards sure labels",
+            LABELS,
+            "np.eye(N) + 0 * smoothing",
+            "pairs are pulled without end",
+            "nothing is smoothed",
+        ),
+    ),
+    values=VALUES | {"grad": draw_loss_gradient},
+)
+
+
+def adds_to_one(f, similarity, temperature):
+    total = np.sum(f(similarity, temperature), axis=1)
+    yield total, 0 * total + 1
+
+
+def never_its_own(f, similarity, temperature):
+    found = f(similarity, temperature)
+    yield found * np.eye(len(similarity)), 0 * found
+
+
+def own_unseen(f, similarity, temperature):
+    yield (
+        f(similarity * (1 - np.eye(len(similarity))), temperature),
+        f(similarity, temperature),
+    )
+
+
+def two_pairs(f, similarity, temperature):
+    yield f(similarity[:2, :2], temperature), np.array([[0.0, 1.0], [1.0, 0.0]])
+
+
+def warmer_shares(f, similarity, temperature):
+    yield f(4 * similarity, 4 * temperature), f(similarity, temperature)
+
+
+wrong_weights = mistakes_of("hard_negative_weights")
+OWN = "np.where(np.eye(N) == 1, -np.inf, 0.0)"
+
+HARD_NEGATIVE_WEIGHTS = Op(
+    text.hard_negative_weights,
+    laws=(
+        Law("shares add up to one", adds_to_one),
+        Law("the own text is never wrong", never_its_own),
+        Law("how alike the pair is does not matter", own_unseen),
+        Law("of two pairs the other is wrong", two_pairs),
+        Law("depends on similarity by temperature alone", warmer_shares),
+    ),
+    probes=(
+        Probe(
+            "three pairs",
+            lambda: {k: v for k, v in pairs(0.0)().items() if k != "smoothing"},
+        ),
+        Probe("four pairs", lambda: {"similarity": sines(4, 4) / 2, "temperature": 0.25}),
+    ),
+    mistakes=(
+        wrong_weights(
+            "own-included",
+            "may draw the own text",
+            OWN,
+            "0 * np.eye(N)",
+            "right captions are labelled wrong",
+            "never",
+        ),
+        wrong_weights(
+            "own-at-zero",
+            "gives the own text a score of 0",
+            "softmax(similarity / temperature + own)",
+            "softmax(np.where(np.eye(N) == 1, 0.0, similarity / temperature))",
+            "right captions are labelled wrong",
+            "scores are far above 0",
+        ),
+        wrong_weights(
+            "easy",
+            "draws what is least alike",
+            "similarity / temperature + own",
+            "own - similarity / temperature",
+            "nothing is learned from wrong ones",
+            "all are alike",
+        ),
+        wrong_weights(
+            "not-divided",
+            "forgets the temperature",
+            "similarity / temperature",
+            "similarity",
+            "wrong ones are drawn almost evenly",
+            "the temperature is 1",
+        ),
+        wrong_weights(
+            "own-removed-afterwards",
+            "sets the own share to 0 and does not share it out",
+            "softmax(similarity / temperature + own)",
+            "softmax(similarity / temperature) * (1 - np.eye(N))",
+            "shares do not add up to one",
+            "never",
+        ),
+        wrong_weights(
+            "by-texts",
+            "shares out over the images of a text",
+            "softmax(similarity / temperature + own)",
+            "softmax((similarity / temperature + own).T).T",
+            "images are drawn for texts",
+            "the similarities are symmetric",
+        ),
+    ),
+    values={
+        "similarity": lambda source, sizes: source.normal((sizes["N"] + 1, sizes["N"] + 1)),
+    },
+)

@@ -1,0 +1,307 @@
+"""What is known about tokens that are put together: laws, probes, mistakes."""
+
+import numpy as np
+
+from refimpl.gradients import LINEAR_IN_GRAD
+from refimpl.op import Law, Op, Probe
+from refimpl.ops.common import cosines, mistakes_of, sines
+from refimpl.ops.layers.reference import layer_norm
+from refimpl.ops.qformer import reference as text
+
+ROOM = -200  # the word that keeps room
+
+
+def any_order(f, queries, **rest):
+    many = len(queries)
+    found, turned = f(queries, **rest), f(queries[::-1], **rest)
+    yield turned[:, :many], found[:, :many][:, ::-1]
+    yield turned[:, many:], found[:, many:]
+
+
+def words_alone(f, queries, words, positions, gain, shift, eps):
+    found = f(queries, words, positions, gain, shift, eps)
+    yield found[:, len(queries) :], layer_norm(words + positions, gain, shift, eps)
+
+
+def queries_alike(f, queries, words, positions, gain, shift, eps):
+    found = f(queries, words, positions, gain, shift, eps)
+    yield found[:, : len(queries)], layer_norm(queries + 0 * found[:, :1], gain, shift, eps)
+
+
+def level_unseen(f, queries, words, positions, gain, shift, eps):
+    moved = f(queries + 2, words - 3, positions, gain, shift, eps)
+    yield moved, f(queries, words, positions, gain, shift, eps)
+
+
+wrong = mistakes_of("qformer_embed")
+TOKENS = "np.concatenate((alike, words + positions), axis=1)"
+
+QFORMER_EMBED = Op(
+    text.qformer_embed,
+    laws=(
+        Law("permuting the queries permutes them", any_order),
+        Law("words are normed with their positions", words_alone),
+        Law("queries are the same for all texts", queries_alike),
+        Law("the level of a token is not seen", level_unseen),
+    ),
+    probes=(
+        Probe(
+            "two queries, three words",
+            lambda: {
+                "queries": sines(2, 4),
+                "words": cosines(2, 3, 4),
+                "positions": sines(3, 4) - cosines(3, 4),
+                "gain": 1 + cosines(4),
+                "shift": sines(4) / 2,
+                "eps": 1e-12,
+            },
+        ),
+    ),
+    mistakes=(
+        wrong(
+            "positions-forgotten",
+            "gives words no positions",
+            "words + positions",
+            "words + 0 * positions",
+            "the order of words is lost",
+            "positions are 0",
+        ),
+        wrong(
+            "words-first",
+            "puts the words before the queries",
+            "(alike, words + positions)",
+            "(words + positions, alike)",
+            "queries and words are taken for each other",
+            "never",
+        ),
+        wrong(
+            "words-alone-normed",
+            "leaves the queries as they are",
+            "return layer_norm(tokens, gain, shift, eps)",
+            "many = len(queries); return np.concatenate((tokens[:, :many], "
+            "layer_norm(tokens[:, many:], gain, shift, eps)), axis=1)",
+            "queries of another scale",
+            "queries are normalised",
+        ),
+        wrong(
+            "positions-behind-the-norm",
+            "adds positions behind the norm",
+            "return layer_norm(tokens, gain, shift, eps)",
+            "tokens = np.concatenate((alike, words), axis=1); "
+            "return layer_norm(tokens, gain, shift, eps) + np.concatenate("
+            "(0 * queries, positions), axis=0)",
+            "words of another scale",
+            "positions are 0",
+        ),
+        wrong(
+            "positions-from-the-end",
+            "counts positions from the end",
+            "words + positions",
+            "words + positions[::-1]",
+            "the order of words is turned",
+            "there is one word",
+        ),
+    ),
+)
+
+
+def draw_ids(source, sizes):
+    """As many rooms as the image has tokens, anywhere in each text."""
+    shape = (sizes["B"], sizes["N"])
+    order = np.argsort(source.uniform(shape, 0, 1), axis=1, kind="stable")
+    rank = np.argsort(order, axis=1, kind="stable")
+    return np.where(rank < sizes["latents"], ROOM, rank)
+
+
+DRAWN = {"ids": draw_ids, "image_id": lambda source, sizes: ROOM}
+
+
+def spliced(f, words, ids, image_id, images):
+    yield f(words, ids, image_id, 0 * images), words * (ids != image_id)[:, :, None]
+
+
+def image_alone(f, words, ids, image_id, images):
+    K = images.shape[1]
+    yield f(words[:, :K], 0 * ids[:, :K] + image_id, image_id, images), images
+
+
+def total(f, words, ids, image_id, images):
+    found = np.sum(f(0 * words, ids, image_id, images), axis=1)
+    yield found, np.sum(images, axis=1)
+
+
+def no_vocabulary(f, words, ids, image_id, images):
+    """What stood where the image comes leaves no trace."""
+    blank = words * (ids != image_id)[:, :, None]
+    yield f(blank, ids, image_id, images), f(words, ids, image_id, images)
+
+
+def samples_apart(f, words, ids, image_id, images):
+    yield f(words[1:], ids[1:], image_id, images[1:]), f(words, ids, image_id, images)[1:]
+
+
+wrong_splice = mistakes_of("splice_tokens")
+IDS = np.array([[ROOM, 1, ROOM, 2], [3, ROOM, 4, ROOM]])
+
+SPLICE_TOKENS = Op(
+    text.splice_tokens,
+    laws=(
+        Law("words stay where they are", spliced),
+        Law("a text of rooms is the image", image_alone),
+        Law("every token is put in once", total),
+        Law("what kept the room leaves no trace", no_vocabulary),
+        Law("samples are apart", samples_apart),
+    ),
+    probes=(
+        Probe(
+            "two tokens in four places",
+            lambda: {
+                "words": sines(2, 4, 3),
+                "ids": IDS,
+                "image_id": ROOM,
+                "images": 2 + cosines(2, 2, 3),
+            },
+        ),
+    ),
+    mistakes=(
+        wrong_splice(
+            "from-the-end",
+            "puts the last token first",
+            "taken = images[",
+            "taken = images[:, ::-1][",
+            "the image is read backwards",
+            "the image has one token",
+        ),
+        wrong_splice(
+            "first-everywhere",
+            "puts the first token everywhere",
+            "np.maximum(np.cumsum(room, axis=1) - 1, 0)",
+            "0 * np.cumsum(room, axis=1)",
+            "the image is one token",
+            "the image has one token",
+        ),
+        wrong_splice(
+            "by-place",
+            "takes the token of the place in the text",
+            "np.maximum(np.cumsum(room, axis=1) - 1, 0)",
+            "np.minimum(np.arange(room.shape[1]) + 0 * ids, K - 1)",
+            "tokens are skipped and repeated",
+            "the image comes first",
+        ),
+        wrong_splice(
+            "added",
+            "adds the image to the words that keep room",
+            "taken, words)",
+            "taken + words, words)",
+            "a word is mixed in",
+            "that word is 0",
+        ),
+        wrong_splice(
+            "off-by-one",
+            "counts the room itself",
+            "np.cumsum(room, axis=1) - 1, 0)",
+            "np.minimum(np.cumsum(room, axis=1), K - 1), 0)",
+            "the first token is lost, the last comes twice",
+            "the image has one token",
+        ),
+        wrong_splice(
+            "sample-of-another",
+            "takes the image of the sample before",
+            "np.arange(B)[:, None]",
+            "np.arange(B)[:, None] - 1",
+            "texts see each other's images",
+            "there is one sample",
+        ),
+    ),
+    values=DRAWN,
+)
+
+
+def goes_both_ways(f, ids, image_id, images, grad):
+    words_grad, images_grad = f(ids, image_id, images, grad)
+    yield np.sum(words_grad, axis=1) + np.sum(images_grad, axis=1), np.sum(grad, axis=1)
+
+
+def words_get_theirs(f, ids, image_id, images, grad):
+    yield f(ids, image_id, images, grad)[0], grad * (ids != image_id)[:, :, None]
+
+
+def image_gets_all(f, ids, image_id, images, grad):
+    K = images.shape[1]
+    found = f(0 * ids[:, :K] + image_id, image_id, images, grad[:, :K])
+    yield found[0], 0 * grad[:, :K]
+    yield found[1], grad[:, :K]
+
+
+def image_does_not_matter(f, ids, image_id, images, grad):
+    without = f(ids, image_id, 0 * images, grad)
+    yield from zip(without, f(ids, image_id, images, grad), strict=True)
+
+
+wrong_vjp = mistakes_of("splice_tokens_vjp")
+
+SPLICE_TOKENS_VJP = Op(
+    text.splice_tokens_vjp,
+    outputs=("words_grad", "images_grad"),
+    laws=(
+        Law("goes one way or the other", goes_both_ways),
+        Law("words get what arrives at words", words_get_theirs),
+        Law("the image gets what arrives at rooms", image_gets_all),
+        Law("the image itself does not matter", image_does_not_matter),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "two tokens in four places",
+            lambda: {
+                "ids": IDS,
+                "image_id": ROOM,
+                "images": cosines(2, 2, 3),
+                "grad": 2 + sines(2, 4, 3),
+            },
+        ),
+    ),
+    mistakes=(
+        wrong_vjp(
+            "words-too",
+            "lets words that keep room learn, too",
+            "np.where(room[:, :, None], 0, grad)",
+            "grad",
+            "a word follows the image",
+            "there is no image",
+        ),
+        wrong_vjp(
+            "image-frozen",
+            "gives the image nothing",
+            "images_grad = grad[np.arange(B)[:, None], first]",
+            "images_grad = 0 * grad[np.arange(B)[:, None], first]",
+            "the projection never learns",
+            "nothing arrives",
+        ),
+        wrong_vjp(
+            "from-the-end",
+            "gives the last room to the first token",
+            '"stable")[:, :K]',
+            '"stable")[:, :K][:, ::-1]',
+            "tokens learn for each other",
+            "the image has one token",
+        ),
+        wrong_vjp(
+            "first-places",
+            "takes what arrives at the first places",
+            "grad[np.arange(B)[:, None], first]",
+            "grad[:, :K]",
+            "tokens learn for words",
+            "the image comes first",
+        ),
+        wrong_vjp(
+            "mask-inverted",
+            "gives words what arrives at rooms",
+            "np.where(room[:, :, None], 0, grad)",
+            "np.where(room[:, :, None], grad, 0)",
+            "words learn for the image",
+            "nothing arrives",
+        ),
+    ),
+    values=DRAWN,
+)

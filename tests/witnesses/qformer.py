@@ -1,0 +1,109 @@
+"""What stands between towers, one number at a time."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+
+
+def qformer_embed(queries, words, positions, gain, shift, eps):
+    B, N, D = words.shape
+    result = np.zeros((B, len(queries) + N, D))
+    for b, n in np.ndindex(result.shape[:2]):
+        if n < len(queries):
+            x = queries[n]
+        else:
+            place = n - len(queries)
+            x = [words[b, place, d] + positions[place, d] for d in range(D)]
+        mean = math.fsum(x) / D
+        variance = math.fsum((v - mean) ** 2 for v in x) / D
+        for d in range(D):
+            result[b, n, d] = gain[d] * (x[d] - mean) / math.sqrt(variance + eps) + shift[d]
+    return result
+
+
+def _cosine(one, other):
+    lengths = math.sqrt(math.fsum(v * v for v in one)) * math.sqrt(math.fsum(v * v for v in other))
+    product = math.fsum(a * b for a, b in zip(one, other, strict=True))
+    return product / lengths if lengths else 0.0
+
+
+def itc_similarity(images, texts):
+    return np.array(
+        [[max(_cosine(query, text) for query in image) for text in texts] for image in images]
+    ).reshape(len(images), len(texts))
+
+
+def _shares(scores):
+    weights = [math.exp(score - max(scores)) for score in scores]
+    return [weight / math.fsum(weights) for weight in weights]
+
+
+def _log_total(scores):
+    return max(scores) + math.log(math.fsum(math.exp(s - max(scores)) for s in scores))
+
+
+def itc_loss(similarity, temperature, smoothing):
+    logits, N = similarity / temperature, len(similarity)
+    costs = []
+    for n in range(N):
+        for line in (logits[n], logits[:, n]):
+            costs.append((1 - smoothing) * (_log_total(line) - line[n]))
+            costs += [smoothing / N * (_log_total(line) - score) for score in line]
+    return np.array(math.fsum(costs) / (2 * N))
+
+
+def itc_loss_vjp(similarity, temperature, smoothing, grad):
+    logits, N = similarity / temperature, len(similarity)
+    result = np.zeros((N, N))
+    for n, m in np.ndindex(N, N):
+        label = smoothing / N + (1 - smoothing if n == m else 0)
+        asked = _shares(logits[n])[m] - label + _shares(logits[:, m])[n] - label
+        result[n, m] = grad * asked / (2 * N * temperature)
+    return result
+
+
+def hard_negative_weights(similarity, temperature):
+    N = len(similarity)
+    result = np.zeros((N, N))
+    for n in range(N):
+        others = [m for m in range(N) if m != n]
+        for m, share in zip(
+            others, _shares([similarity[n, m] / temperature for m in others]), strict=True
+        ):
+            result[n, m] = share
+    return result
+
+
+def splice_tokens(words, ids, image_id, images):
+    result = np.zeros(words.shape)
+    for b in range(len(words)):
+        rest = iter(images[b])
+        for n, word in enumerate(words[b]):
+            result[b, n] = next(rest) if ids[b, n] == image_id else word
+    return result
+
+
+def splice_tokens_vjp(ids, image_id, images, grad):
+    words_grad, images_grad = np.zeros(grad.shape), np.zeros(images.shape)
+    for b in range(len(grad)):
+        count = 0
+        for n in range(grad.shape[1]):
+            if ids[b, n] == image_id:
+                images_grad[b, count] = grad[b, n]
+                count += 1
+            else:
+                words_grad[b, n] = grad[b, n]
+    return words_grad, images_grad
+
+
+def vqa_score(answers, matches):
+    """By leaving each of the people out."""
+    scores = []
+    for number in matches:
+        people = [1] * int(number) + [0] * (answers - int(number))
+        rest = itertools.combinations(people, answers - 1)
+        total = sum(min(Fraction(sum(others), 3), Fraction(1)) for others in rest)
+        scores.append(float(total / answers))
+    return np.array(scores)
