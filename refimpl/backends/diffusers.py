@@ -42,6 +42,13 @@ def record(config, seed):
     return diffusers_models.record(config, seed)
 
 
+def scheduled(settings, steps, x, noise, slope, offset):
+    """The table, times and samples of a scheduler of this configuration."""
+    from refimpl.backends.parts import diffusers_schedulers
+
+    return diffusers_schedulers.scheduled(settings, steps, x, noise, slope, offset)
+
+
 # Layers
 
 

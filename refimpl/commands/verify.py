@@ -110,6 +110,13 @@ def add(commands: Any) -> None:
         "open_clip, timm, diffusers, onnxruntime or a file ending in .py",
     )
     verify.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="a scheduler_config.json: diffusers' sampler, or that of a file ending in .py, is "
+        "judged as configured",
+    )
+    verify.add_argument(
         "--cases",
         metavar="DIR",
         type=Path,
@@ -129,6 +136,7 @@ def run_verify(options: argparse.Namespace) -> int:
     from refimpl.oracle.reports import models as layerwise
     from refimpl.oracle.reports import text as report
     from refimpl.oracle.runs import baseline, campaign, workers
+    from refimpl.oracle.runs.configured import verify_config
     from refimpl.oracle.runs.foreign_outputs import verify_recorded
     from refimpl.oracle.runs.models import verify_models
     from refimpl.oracle.runs.own_shape import verify_own_shape
@@ -175,6 +183,15 @@ def run_verify(options: argparse.Namespace) -> int:
             precision = next(iter(options.precisions), "float32")
             at = (find(options.ops[0]), options.inputs, precision, options.limit, seed)
             reports.append(verify_own_shape(options.targets[0], *at))
+        elif options.config:
+            for says in verify_config(
+                *options.targets,
+                path=options.config,
+                seed=seed,
+                allow=options.allow,
+                reports=reports,
+            ):
+                print(f"{options.config.name}: {says}")
         elif options.models:
             verify_models(
                 *options.targets,
