@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ import numpy as np
 from refimpl.models import schedulers
 from refimpl.models.schedulers import ConfigError, Schedule
 from refimpl.ops.diffusion import reference as diffusion
+from refimpl.oracle.cases.drawn import rounded
 from refimpl.oracle.diagnosis.cause import UNKNOWN, Cause
 from refimpl.oracle.findings import Finding, Report
+from refimpl.oracle.judging.judge import expect
 from refimpl.oracle.targets.models import Crashed
 from refimpl.oracle.targets.schedulers import scheduled
-from refimpl.testing import bound
+from refimpl.own import as_operation
 
 STEPS = (10, 7)  # seven part no schedule of a thousand times evenly
 LOOP = ("x", "noise", "alpha_bar", "slope", "offset", "samples")
@@ -118,6 +120,14 @@ def apart(
     return worst, f"{name}: the largest error is {worst:.3g} of what is allowed"
 
 
+def bound(text: Callable[..., Any], **inputs: Any) -> tuple[Any, Any]:
+    """The value of a text in float32, and the error that is allowed."""
+    operation = as_operation(text, inputs)
+    read = rounded(operation, operation.read(**inputs), "float32")
+    (wanted,) = expect(operation, read, "float32")
+    return wanted.value, wanted.allowed
+
+
 def expected(
     schedule: Schedule,
     name: str,
@@ -148,7 +158,7 @@ def expected(
         return np.stack(seen)
 
     arrays = {n: x.astype(float) for n, x in (given | found).items() if n in LOOP}
-    return bound(loop, "float32", **arrays)
+    return bound(loop, **arrays)
 
 
 def others(schedule: Schedule) -> Iterator[tuple[str, str, Schedule]]:
