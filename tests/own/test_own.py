@@ -447,7 +447,7 @@ def test_an_installed_chapter_is_listed_judged_and_exported_beside_ours(folder):
     ]
     assert [done.returncode for done in said] == [0, 0, 0], said[-1].stderr
     assert "third" in said[0].stdout
-    assert "1 operations" in said[1].stdout
+    assert "1 operation," in said[1].stdout
     assert json.loads((folder / "out" / "third.json").read_text())["cases"]
     assert (folder / "out" / "layers" / "silu.json").exists()
 

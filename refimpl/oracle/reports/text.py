@@ -108,7 +108,8 @@ def counts(report: Report) -> str:
     counts = {status: sum(f.status == status for f in table.values()) for status in SEVERITY}
     bad = sum(counts[status] for status in WRONG)
     permitted = sum(report.allows(f) for f in table.values())
-    parts = [f"{bad} of {len(table)} operations deviate" if bad else f"{len(table)} operations"]
+    judged = f"{len(table)} operation{'s' if len(table) != 1 else ''}"
+    parts = [f"{bad} of {judged} deviate{'s' if bad == 1 else ''}" if bad else judged]
     if permitted:
         parts.append(f"{permitted} of them as allowed")
     if counts["dialect"]:
