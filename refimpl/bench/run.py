@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 import refimpl
+from refimpl.bench.peers import SIDES, Unavailable, ours
 from refimpl.bench.starts import Start, starts
-from refimpl.bench.works import SIDES, Call, Unavailable, Work, attention, choose, clip, ours
+from refimpl.bench.works import Call, Work, attention, choose, clip
 from refimpl.compiled import memory, threads
 
 PEERS = tuple(SIDES)

@@ -1,8 +1,7 @@
-"""What `refimpl bench` measures: the works, and each as the twins and as each peer do it."""
+"""What `refimpl bench` measures: operations on inputs of a size that people have."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +9,8 @@ from typing import Any
 
 import numpy as np
 
-import refimpl
-from refimpl.compiled import threads
-from refimpl.exceptions import RefimplError
-
 Inputs = dict[str, Any]
 Call = Callable[..., Any]
-
-
-class Unavailable(RefimplError):
-    """A peer cannot do this work, and why."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +41,13 @@ class Work:
 # The works
 
 
-def _floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
+def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Normal numbers of this shape."""
     return rng.standard_normal(shape, dtype=np.float32)
 
 
 def _one(name: str, *shape: int) -> Callable[[np.random.Generator], Inputs]:
-    return lambda rng: {name: _floats(rng, *shape)}
+    return lambda rng: {name: floats(rng, *shape)}
 
 
 def _diffusion(names: str, **more: Any) -> Callable[[np.random.Generator], Inputs]:
@@ -71,7 +63,7 @@ def _diffusion(names: str, **more: Any) -> Callable[[np.random.Generator], Input
             "alpha_bar": np.cumprod(1 - betas),
             "log_variance": np.log(betas)[t].reshape(-1, 1, 1, 1),
         }
-        given: Inputs = {name: _floats(rng, 16, 3, 256, 256) for name in names.split()}
+        given: Inputs = {name: floats(rng, 16, 3, 256, 256) for name in names.split()}
         return given | {name: known[name] if x is None else x for name, x in more.items()}
 
     return inputs
@@ -81,9 +73,9 @@ def attention(B: int, H: int, N: int, E: int, grad: bool) -> Work:
     """Attention of tokens among themselves, or its gradient."""
 
     def inputs(rng: np.random.Generator) -> Inputs:
-        given: Inputs = {n: _floats(rng, B, H, N, E) for n in ("query", "key", "value")}
+        given: Inputs = {n: floats(rng, B, H, N, E) for n in ("query", "key", "value")}
         given["bias"] = None
-        return given | ({"grad": _floats(rng, B, H, N, E)} if grad else {})
+        return given | ({"grad": floats(rng, B, H, N, E)} if grad else {})
 
     products = 7 if grad else 2  # those of the output once more, then five
     return Work(
@@ -100,7 +92,7 @@ def clip(n: int, d: int, slow: bool = False, alone: bool = False) -> Work:
     """The gradient of the CLIP loss of n pairs of width d."""
 
     def inputs(rng: np.random.Generator) -> Inputs:
-        given: Inputs = {n_: _floats(rng, n, d) for n_ in ("image_features", "text_features")}
+        given: Inputs = {n_: floats(rng, n, d) for n_ in ("image_features", "text_features")}
         return given | {"log_scale": math.log(100.0), "grad": 1.0}
 
     return Work(
@@ -116,13 +108,56 @@ def clip(n: int, d: int, slow: bool = False, alone: bool = False) -> Work:
     )
 
 
+def convolution(
+    B: int, C: int, side: int, out: int, taps: int = 3, stride: int = 1, grad: bool = False
+) -> Work:
+    """A convolution of square feature maps that keeps their size, or halves it; or its gradient."""
+    tall = side // stride
+
+    def inputs(rng: np.random.Generator) -> Inputs:
+        weight = floats(rng, out, C, taps, taps) / np.float32(taps * math.sqrt(C))
+        given: Inputs = {"images": floats(rng, B, C, side, side), "weight": weight}
+        given |= {} if grad else {"bias": floats(rng, out)}
+        given |= {"stride": stride, "before": taps // 2, "after": taps // 2}
+        given |= {"dilation": 1, "groups": 1}
+        return given | ({"grad": floats(rng, B, out, tall, tall)} if grad else {})
+
+    products = 2 if grad else 1
+    return Work(
+        "conv2d_vjp" if grad else "conv2d",
+        f"{B}×{C}×{side}×{side}→{out} {taps}×{taps}" + (f"/{stride}" if stride > 1 else ""),
+        inputs,
+        bytes=4 * products * (B * C * side**2 + out * C * taps**2 + B * out * tall**2),
+        flops=2 * products * B * out * tall**2 * C * taps**2,
+        targets={"torch": 1.0},
+        near=1 / 0.8,
+    )
+
+
+def _rotary(rng: np.random.Generator) -> Inputs:
+    angles = np.arange(512)[:, None] / 10000 ** (np.arange(64) / 64)
+    return {"x": floats(rng, 1, 32, 512, 128), "angles": angles.astype(np.float32)}
+
+
+def _swiglu(rng: np.random.Generator) -> Inputs:
+    return {"gate": floats(rng, 512, 11008), "up": floats(rng, 512, 11008)}
+
+
+def _rms_norm(rng: np.random.Generator) -> Inputs:
+    return {"x": floats(rng, 512, 4096), "gain": floats(rng, 4096), "eps": 1e-6}
+
+
+def _codes(rng: np.random.Generator) -> Inputs:
+    return {"z": floats(rng, 4096, 256), "codebook": floats(rng, 16384, 256)}
+
+
 def _patch_embed(rng: np.random.Generator) -> Inputs:
-    weight = _floats(rng, 768, 3, 16, 16) / 28
-    return {"images": _floats(rng, 8, 3, 224, 224), "weight": weight, "bias": _floats(rng, 768)}
+    weight = floats(rng, 768, 3, 16, 16) / 28
+    return {"images": floats(rng, 8, 3, 224, 224), "weight": weight, "bias": floats(rng, 768)}
 
 
 def _layer_norm(rng: np.random.Generator) -> Inputs:
-    x, gain, bias = _floats(rng, 8, 197, 768), _floats(rng, 768), _floats(rng, 768)
+    x, gain, bias = floats(rng, 8, 197, 768), floats(rng, 768), floats(rng, 768)
     return {"x": x, "gain": gain, "bias": bias, "eps": 1e-6}
 
 
@@ -130,7 +165,10 @@ BATCH = 4 * 16 * 3 * 256 * 256  # bytes of sixteen images
 HIDDEN, WIDE = 4 * 8 * 197 * 768, 4 * 8 * 197 * 3072  # bytes of ViT-B's tokens and hidden layer
 SCORES = 4 * 8 * 12 * 197 * 197
 BLOCK_MACS = 12 * 768**2 + 2 * 197 * 768  # multiplications that a token of ViT-B costs in a block
-ONE_PASS = {"torch": 0.35, "torch.compile": 1.0}
+LLAMA_HEADS, LLAMA_WIDE = 4 * 512 * 4096, 4 * 512 * 11008  # bytes of 512 tokens of Llama-7B
+LLAMA = {"torch.compile": 0.9}
+SOFTMAX = {"torch": 0.8, "onnxruntime": 1.0}
+ONE_PASS = {"torch": 0.35, "torch.compile": 1.0, "jax": 1.0}
 STEP = {"t": None, "t_prev": None, "alpha_bar": None, "eta": 0.5}
 WORKS = (
     Work(
@@ -165,7 +203,7 @@ WORKS = (
         targets=ONE_PASS,
         near=1.4,
     ),
-    Work("softmax", "8×12×197×197", _one("z", 8, 12, 197, 197), 2 * SCORES, targets={"torch": 0.8}),
+    Work("softmax", "8×12×197×197", _one("z", 8, 12, 197, 197), 2 * SCORES, targets=SOFTMAX),
     Work("layer_norm", "8×197×768", _layer_norm, 2 * HIDDEN, targets={"torch": 0.8}),
     Work("gelu", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets={"torch": 0.8}),
     Work("gelu_tanh", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets={"torch": 0.8}),
@@ -186,6 +224,23 @@ WORKS = (
     clip(2048, 512),
     clip(8192, 512, slow=True),
     clip(32768, 512, slow=True, alone=True),
+    convolution(1, 320, 64, 320),
+    convolution(8, 64, 32, 64),
+    convolution(1, 320, 64, 320, stride=2),
+    convolution(1, 320, 64, 320, taps=1),
+    convolution(1, 320, 64, 320, grad=True),
+    convolution(8, 64, 32, 64, grad=True),
+    Work("rotary_embedding", "1×32×512×128", _rotary, 2 * LLAMA_HEADS, targets=LLAMA),
+    Work("swiglu", "512×11008", _swiglu, 3 * LLAMA_WIDE, targets=LLAMA),
+    Work("rms_norm", "512×4096", _rms_norm, 2 * LLAMA_HEADS, targets=LLAMA),
+    Work(
+        "nearest_code",
+        "4096×256, 16384",
+        _codes,
+        bytes=4 * 256 * (4096 + 16384),
+        flops=2 * 4096 * 16384 * 256,
+        targets={"torch": 0.6},
+    ),
     Work(
         "vit_b16",
         "8×3×224×224",
@@ -213,264 +268,3 @@ def choose(names: Sequence[str]) -> list[Work]:
             known = ", ".join(dict.fromkeys(work.op for work in WORKS))
             raise KeyError(f"no work is called {name!r}; there are {known}")
     return [work for work in WORKS if any(work.name.startswith(name) for name in names)]
-
-
-# The sides
-
-
-def ours(work: Work, inputs: Inputs) -> Call:
-    """The twin."""
-    from refimpl import fast
-
-    if work.op in MODELS:
-        return MODELS[work.op](**inputs)
-    if work.op == "attention_vjp":  # without the N M gradient of the scores, as all peers
-        given = fast.prepare(refimpl.OPS[work.op].specs, inputs)
-        return functools.partial(fast.kernels("attention").attention_grads, **given)
-    return functools.partial(getattr(fast, work.op), **inputs)
-
-
-TEXT, SCALE, T = "a handwritten seven", 6.0, 500  # of a guided step, as `refimpl sample` makes it
-
-
-def _clip_guided_step(x_t: np.ndarray) -> Call:
-    from refimpl import fast
-    from refimpl.models import generate, sampling
-
-    denoiser = sampling.guided_by_classifier(
-        generate.without_condition(), generate.towards(TEXT), generate.BETAS, SCALE, fast
-    )
-    share, (t, t_prev) = fast.alpha_bar(generate.BETAS), _times(len(x_t))
-
-    def call() -> np.ndarray:
-        eps = denoiser(x_t, t)
-        return fast.ddim_step(x_t, t, t_prev, eps, np.zeros_like(x_t), share, 0.0)
-
-    return call
-
-
-def _times(count: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.full(count, T), np.full(count, T - 20)
-
-
-def vit_b16() -> tuple[Any, dict[str, np.ndarray]]:
-    """ViT-B/16 with weights that are drawn, of a size that keeps activations near one."""
-    from refimpl.models.configs import Vit
-
-    config, rng = Vit(16, 768, 12, 12, 3072), np.random.default_rng(1)
-    params = {
-        name: _floats(rng, *shape) * np.float32(math.prod(shape[1:]) ** -0.5)
-        for name, shape in config.shapes().items()
-    }
-    return config, params
-
-
-def _vit_b16(images: np.ndarray) -> Call:
-    from refimpl.models import compiled
-    from refimpl.models.vit import vit
-
-    config, params = vit_b16()
-    return lambda: vit(images, params, config, compiled)
-
-
-MODELS: dict[str, Callable[..., Call]] = {
-    "clip_guided_step": _clip_guided_step,
-    "vit_b16": _vit_b16,
-}
-
-
-def _guided_by(backend: Any) -> Callable[..., Any]:
-    """Guidance, then a step on what it gives."""
-    guide, advance = backend.classifier_free_guidance.__wrapped__, backend.ddim_step.__wrapped__
-
-    def step(eps_uncond: Any, eps_cond: Any, scale: float, **given: Any) -> Any:
-        return advance(eps=guide(eps_uncond, eps_cond, scale), **given)
-
-    return step
-
-
-def _torch(work: Work, inputs: Inputs, compiled: bool = False) -> Call:
-    import torch
-
-    from refimpl.backends import torch as backend
-
-    torch.set_num_threads(threads.count())
-    given = {n: torch.from_numpy(x) if _is_array(x) else x for n, x in inputs.items()}
-    function = _torch_function(work.op, backend)
-    if compiled:
-        function = torch.compile(function)
-    differentiates = work.op.endswith("_vjp") or work.op == "clip_guided_step"
-    keep = torch.enable_grad if differentiates else torch.inference_mode
-
-    def call() -> Any:
-        with keep():
-            return function(**given)
-
-    return call
-
-
-def _torch_function(op: str, backend: Any) -> Callable[..., Any]:
-    import torch
-
-    F = torch.nn.functional
-
-    def attention_vjp(query: Any, key: Any, value: Any, bias: Any, grad: Any) -> Any:
-        wanted = [x.detach().requires_grad_() for x in (query, key, value)]
-        return torch.autograd.grad(F.scaled_dot_product_attention(*wanted), wanted, grad)
-
-    def clip_loss_vjp(image_features: Any, text_features: Any, log_scale: Any, grad: Any) -> Any:
-        given = image_features, text_features, torch.tensor(log_scale)
-        wanted = [x.detach().requires_grad_() for x in given]
-        images, texts = (F.normalize(x, dim=-1) for x in wanted[:2])
-        logits = wanted[2].exp() * (images @ texts.T)  # N N
-        labels = torch.arange(len(logits))
-        loss = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
-        return torch.autograd.grad(loss * grad, wanted)
-
-    own: dict[str, Call] = {
-        "attention_vjp": attention_vjp,
-        "clip_loss_vjp": clip_loss_vjp,
-        "guided_ddim_step": _guided_by(backend),
-        "vit_b16": _torch_vit_b16,
-    }
-    if op == "clip_guided_step":
-        return _torch_clip_guided_step()
-    return own.get(op) or getattr(backend, op).__wrapped__
-
-
-def _torch_vit_b16(images: Any) -> Any:
-    from refimpl.backends import torch_models
-
-    config, params = _vit_b16_tensors()
-    return torch_models.vit(images, params, config)
-
-
-@functools.cache
-def _vit_b16_tensors() -> Any:
-    from refimpl.backends import torch_models
-
-    config, params = vit_b16()
-    return config, torch_models.as_tensors(params)
-
-
-def _torch_clip_guided_step() -> Call:
-    """The step with a gradient from autograd."""
-    import torch
-
-    from refimpl.backends import torch_models
-    from refimpl.models import generate
-    from refimpl.models.denoiser import label_condition
-    from refimpl.models.shipped import small_clip, small_denoiser
-
-    F = torch.nn.functional
-    config, arrays = small_denoiser()
-    model = small_clip("noised_clip")
-    params, clip = torch_models.as_tensors(arrays), torch_models.as_tensors(model.params)
-    texts = F.normalize(torch.from_numpy(model.text_features([TEXT], refimpl.fast)), dim=-1)
-    shares = torch.from_numpy(refimpl.alpha_bar(generate.BETAS)).float()
-
-    def call(x_t: Any) -> Any:
-        at, before = _times(len(x_t))
-        t, share = torch.from_numpy(at), shares[at[0]]
-        condition = torch.from_numpy(label_condition(np.full(len(x_t), config.labels), arrays))
-        with torch.no_grad():
-            x_start = torch_models.denoise(x_t, t, condition, params, config).clamp(-1, 1)
-            eps = (x_t - share.sqrt() * x_start) / (1 - share).sqrt()
-        images = x_t.detach().requires_grad_()
-        features = F.normalize(torch_models.clip_image(images, clip, model.config), dim=-1)
-        logit = (clip["logit_scale"].exp() * (features @ texts.T)).sum()
-        (gradient,) = torch.autograd.grad(logit, images)
-        eps = eps - (1 - share).sqrt() * SCALE * gradient
-        x_start = (x_t - (1 - share).sqrt() * eps) / share.sqrt()
-        return shares[before[0]].sqrt() * x_start + (1 - shares[before[0]]).sqrt() * eps
-
-    return call
-
-
-def _compiled(work: Work, inputs: Inputs) -> Call:
-    call = _torch(work, inputs, compiled=True)
-    try:
-        call()
-    except Exception as error:
-        raise Unavailable(f"does not compile: {type(error).__name__}") from error
-    return call
-
-
-def _jax(work: Work, inputs: Inputs) -> Call:
-    import jax
-
-    from refimpl.backends import jax as backend
-
-    if work.op in MODELS:
-        raise Unavailable("this model is not written for it")
-    arrays = {n: jax.numpy.asarray(x) for n, x in inputs.items() if _is_array(x)}
-    constants = {n: x for n, x in inputs.items() if n not in arrays}
-
-    def attention_vjp(query: Any, key: Any, value: Any, bias: Any, grad: Any) -> Any:
-        attend = functools.partial(backend.attention.__wrapped__, bias=bias)
-        return jax.vjp(lambda *x: attend(*x), query, key, value)[1](grad)
-
-    def clip_loss_vjp(image_features: Any, text_features: Any, log_scale: Any, grad: Any) -> Any:
-        given = image_features, text_features, jax.numpy.float32(log_scale)
-        loss, back = jax.vjp(backend.clip_loss.__wrapped__, *given)
-        return back(jax.numpy.asarray(grad, loss.dtype))
-
-    own: dict[str, Call] = {
-        "attention_vjp": attention_vjp,
-        "clip_loss_vjp": clip_loss_vjp,
-        "guided_ddim_step": _guided_by(backend),
-    }
-    function: Call = own.get(work.op) or getattr(backend, work.op).__wrapped__
-    compiled = jax.jit(functools.partial(function, **constants))
-    return lambda: jax.block_until_ready(compiled(**arrays))
-
-
-def _onnxruntime(work: Work, inputs: Inputs) -> Call:
-    from refimpl.backends import onnxruntime as backend
-
-    if work.op == "vit_b16":
-        return _exported(inputs)
-    if work.op not in ("softmax", "layer_norm", "gelu", "gelu_tanh", "quick_gelu", "attention"):
-        raise Unavailable("no single node does this")
-    function = getattr(backend, work.op).__wrapped__
-    given = {n: backend.Tensor(x) if _is_array(x) else x for n, x in inputs.items()}
-    return lambda: function(**given)
-
-
-def _exported(inputs: Inputs) -> Call:
-    """ViT-B/16 as ONNX, out of PyTorch."""
-    import io
-    import warnings
-
-    import onnxruntime
-    import torch
-
-    from refimpl.backends import torch_models
-
-    config, params = _vit_b16_tensors()
-
-    class Model(torch.nn.Module):
-        def forward(self, images: Any) -> Any:
-            return torch_models.vit(images, params, config)
-
-    images, file = torch.from_numpy(inputs["images"]), io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that this way to export is the older one
-        torch.onnx.export(Model(), (images,), file, opset_version=20, dynamo=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads.count()
-    session = onnxruntime.InferenceSession(file.getvalue(), options, ["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda: session.run(None, {name: inputs["images"]})
-
-
-def _is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray)
-
-
-SIDES: dict[str, Callable[[Work, Inputs], Call]] = {
-    "torch": _torch,
-    "torch.compile": _compiled,
-    "jax": _jax,
-    "onnxruntime": _onnxruntime,
-}

@@ -22,7 +22,8 @@ from refimpl import fast
 from refimpl.axes import AxesError
 from refimpl.bench import run as bench
 from refimpl.bench import works as bench_works
-from refimpl.bench.works import WORKS, attention, ours
+from refimpl.bench.peers import SIDES, ours
+from refimpl.bench.works import WORKS, attention
 from refimpl.commands.main import main
 from refimpl.compiled import loading, memory, threads
 from refimpl.oracle.judging.judge import error_ratio, expect
@@ -356,7 +357,6 @@ def test_the_plot_shows_growth(monkeypatch, tmp_path):
 @pytest.mark.parametrize("op", ["vit_b16", "clip_guided_step", "guided_ddim_step"])
 def test_a_peer_computes_what_the_twin_does(op):
     pytest.importorskip("torch")
-    from refimpl.bench.works import SIDES
 
     work = next(work for work in WORKS if work.op == op)
     inputs = work.inputs(np.random.default_rng(0))
@@ -380,7 +380,8 @@ def test_an_unknown_work_or_peer_is_a_usage_error(arguments, capsys):
 
 def test_memory_of_the_clip_loss_grows_with_n_not_with_its_square():
     code = (
-        "import resource, numpy as np\nfrom refimpl.bench.works import clip, ours\n"
+        "import resource, numpy as np\n"
+        "from refimpl.bench.peers import ours\nfrom refimpl.bench.works import clip\n"
         "def peak(n):\n"
         "    call = ours((w := clip(n, 8)), w.inputs(np.random.default_rng(0)))\n"
         "    call()\n"
@@ -389,3 +390,12 @@ def test_memory_of_the_clip_loss_grows_with_n_not_with_its_square():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(told.stdout) < 9000 * 9000 * 4 / 4  # the logits alone would be four times that
+
+
+@pytest.mark.parametrize("far", [0.0, 1e3, 1e100])
+def test_a_product_leaves_the_nearest_code_among_those_it_cannot_tell_apart(far):
+    rng = np.random.default_rng(0)
+    z, codebook = rng.standard_normal((64, 33)) + far, rng.standard_normal((700, 33)) + far
+    codebook[350:] = codebook[:350]  # of codes equally near the first
+    assert z.size * len(codebook) > 1 << 20
+    assert np.array_equal(fast.nearest_code(z, codebook), refimpl.nearest_code(z, codebook))

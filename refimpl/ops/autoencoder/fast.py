@@ -4,7 +4,8 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
-from refimpl.compiled.threads import share
+from refimpl.compiled.memory import empty, zeros
+from refimpl.compiled.threads import multiply, share
 
 
 def gaussian_moments(h):
@@ -25,17 +26,45 @@ def posterior_kl_vjp(mean, log_variance, grad):
 
 
 def nearest_code(z, codebook):
+    """Distances as the text has them, of the codes that a matrix product leaves in question."""
     codes = np.empty(len(z), np.int64)
-    share(_nearest_code, len(z), codebook.size, z, codebook, codes)
+    lengths = np.einsum("kd,kd->k", codebook, codebook)
+    if z.size * len(codebook) < PRODUCT:
+        scores = zeros((1, 1), z.dtype)
+        share(_nearest_code, len(z), codebook.size, z, codebook, lengths, scores, codes)
+        return codes
+    scores = empty((ROWS, len(codebook)), z.dtype)
+    for first in range(0, len(z), ROWS):
+        some = z[first : first + ROWS]
+        multiply(some, codebook.T, scores[: len(some)])
+        into = codes[first : first + ROWS]
+        share(_nearest_code, len(some), len(codebook), some, codebook, lengths, scores, into)
     return codes
 
 
+PRODUCT = 1 << 20  # multiplications from which a matrix product pays for its start
+ROWS = 512  # of the matrix of scores, which stays in the caches
+
+
 @njit(cache=True, nogil=True)
-def _nearest_code(first, last, z, codebook, codes):
-    number = z.dtype.type
+def _nearest_code(first, last, z, codebook, lengths, scores, codes):
+    """|z - e|² is |z|² + 2 (|e|² / 2 - z·e); what that rounds cannot hide the nearest code.
+
+    Each term is off by at most D + 2 roundings of |z| |e| or |e|² / 2, and a distance as the text
+    has it by as many of itself, which (|z| + |e|)² is more than; twice that from either side.
+    """
+    number, half = z.dtype.type, z.dtype.type(0.5)
+    largest = np.sqrt(np.max(lengths))
+    few = number(4 * (z.shape[1] + 8) * np.finfo(z.dtype).eps)
+    known = scores.shape[1] == len(codebook) > 1
     for n in range(first, last):
-        least, nearest = number(np.inf), 0
-        for k in range(codebook.shape[0]):
+        limit, least, nearest = number(np.inf), number(np.inf), 0
+        if known:
+            margin = few * (np.sqrt(np.sum(z[n] * z[n])) + largest) ** 2
+            limit = np.min(half * lengths - scores[n]) + margin
+        for k in range(len(codebook)):
+            if known and half * lengths[k] - scores[n, k] > limit:  # of NaN it is not known
+                continue
             total = number(0)
             for d in range(codebook.shape[1]):
                 apart = z[n, d] - codebook[k, d]
