@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,20 +170,6 @@ def nearest_factor() -> Iterator[Pair]:
     pairs = [(n, m) for n in range(1, 33) for m in range(1, 129)]
     wrong = sum(picked(n, m) != right(n, m) for n, m in pairs)
     yield f"of {len(pairs)} pairs of sizes, those that differ", wrong, 0
-
-
-def flow_shifted_twice() -> Iterator[Pair]:
-    """diffusers: the last time of a flow is shifted as the table is made, and once more."""
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
-    def shifted(time: float) -> float:
-        return 3 * time / (1 + 2 * time)
-
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    scheduler.set_timesteps(4)
-    for i, time in enumerate(np.linspace(1, 1 / 1000, 4)):
-        got = round(scheduler.sigmas[i].item(), 6)
-        yield f"time {i} of four, shifted by 3", got, round(shifted(time), 6)
 
 
 def lp_normalization() -> Iterator[Pair]:
@@ -461,7 +449,6 @@ FOUND = {
         column,
         nearest_factor,
         compiled_expm1,
-        flow_shifted_twice,
         jax_attention,
         video_positions,
         rounded_root,
@@ -482,7 +469,7 @@ FOUND = {
         pallas_epsilon,
         splash_hidden_row,
     )
-}
+} | runpy.run_path(str(Path(__file__).with_name("schedulers.py")))["FOUND"]
 
 
 def main(names: list[str]) -> None:
