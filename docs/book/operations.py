@@ -82,8 +82,11 @@ def parts_of(function: Any, names: Iterable[str]) -> dict[str, Any]:
 
 
 def title(name: str) -> str:
-    """The name of a chapter."""
-    return name.replace("_", " ").capitalize() if name != "clip" else "CLIP"
+    """What a chapter is called: the heading of its page, or else its name."""
+    path = HERE / "chapters" / f"{name}.md"
+    if path.exists():
+        return path.read_text().partition("\n")[0].removeprefix("# ")
+    return name.replace("_", " ").capitalize()
 
 
 def numbers(spec: Spec) -> str:

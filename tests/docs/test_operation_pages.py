@@ -79,3 +79,12 @@ def test_whole_models_come_first_and_tables_have_no_page():
     assert told.index("bert") < told.index("cache")
     assert not any(name.startswith("mistakes") for name in told)
     assert all(operations.public(name) for name in told)
+
+
+def test_a_chapter_is_called_by_the_heading_of_its_page_everywhere():
+    assert operations.title("clip") == "CLIP"
+    assert operations.title("levels") == "Noise levels"
+    assert "Chapter [Noise levels](../chapters/levels.md)" in operations.page(
+        OPS["karras_sigmas"], {}
+    )
+    assert operations.title("of_my_own") == "Of my own"
