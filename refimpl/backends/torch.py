@@ -100,8 +100,10 @@ from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by
     ddim_inversion,
     dpm_solver_step,
     edm_coefficients,
+    edm_weights,
     euler_ancestral_step,
     euler_step,
+    exponential_sigmas,
     heun_step,
     karras_sigmas,
     plms_eps,
@@ -115,6 +117,7 @@ from refimpl.backends.parts.torch_unet import (  # noqa: F401  found here by the
     spatial_attention,
     spatial_transformer,
     time_mlp,
+    timestep_embedding,
     transformer_block,
 )
 from refimpl.backends.parts.torch_whole import record  # noqa: F401  of whole models
@@ -274,13 +277,6 @@ def sinusoidal_positions(positions, half):
     """torch.exp, torch.outer, torch.sin, torch.cos"""
     angles = _angles(positions, half)
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)  # N 2*E
-
-
-@_on_tensors
-def timestep_embedding(t, half):
-    """torch.exp, torch.outer, torch.cos, torch.sin"""
-    angles = _angles(t, half)
-    return torch.cat((angles.cos(), angles.sin()), dim=-1)  # B 2*E
 
 
 # Positions

@@ -33,3 +33,17 @@ def edm_coefficients(sigma, sigma_data):
         result[:2, i] = 1 / (1 + noise / data), math.sqrt(output)
         result[2:, i] = 1 / math.hypot(level, sigma_data), nats(level) / 4
     return tuple(result)
+
+
+def exponential_sigmas(levels, low, high):
+    result = np.zeros(levels)
+    for i in range(levels):
+        part = i / max(levels - 1, 1)
+        result[i] = math.pow(high, 1 - part) * math.pow(low, part)
+    return result
+
+
+def edm_weights(sigma, sigma_data):
+    data = Fraction(float(sigma_data))
+    levels = [Fraction(float(level)) for level in sigma]
+    return np.array([float(1 / data**2 + 1 / level**2) for level in levels])

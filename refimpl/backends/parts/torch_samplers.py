@@ -84,6 +84,19 @@ def karras_sigmas(levels, low, high, rho):
 
 
 @_on_tensors
+def exponential_sigmas(levels, low, high):
+    """torch.linspace, torch.exp"""
+    ends = math.log(high), math.log(low)
+    return torch.linspace(*ends, levels, dtype=torch.float64).exp()
+
+
+@_on_tensors
+def edm_weights(sigma, sigma_data):
+    """torch.square"""
+    return (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
+
+
+@_on_tensors
 def edm_coefficients(sigma, sigma_data):
     """torch.square, torch.rsqrt, torch.log"""
     total = sigma.square() + sigma_data**2

@@ -17,12 +17,22 @@ def time_mlp(emb, in_weight, in_bias, out_weight, out_bias):
     return F.linear(F.silu(F.linear(emb, in_weight, in_bias)), out_weight, out_bias)
 
 
+def _embedded(t, half):
+    places = torch.arange(half, dtype=t.dtype)
+    angles = torch.outer(t, torch.exp(-math.log(10000) * places / half))
+    return torch.cat((angles.cos(), angles.sin()), dim=-1)  # B 2*E
+
+
+@_on_tensors
+def timestep_embedding(t, half):
+    """torch.exp, torch.outer, torch.cos, torch.sin"""
+    return _embedded(t, half)
+
+
 @_on_tensors
 def micro_conditions(sizes, half):
     """torch.exp, torch.outer, torch.cos, torch.sin"""
-    places = torch.arange(half, dtype=sizes.dtype)
-    angles = torch.outer(sizes.flatten(), torch.exp(-math.log(10000) * places / half))
-    return torch.cat((angles.cos(), angles.sin()), dim=-1).reshape(len(sizes), 12 * half)
+    return _embedded(sizes.flatten(), half).reshape(len(sizes), 12 * half)
 
 
 def _half(x, gain, shift, weight, bias, groups, eps):

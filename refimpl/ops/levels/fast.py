@@ -20,3 +20,14 @@ def edm_coefficients(sigma, sigma_data):
     total = sigma * sigma + data * data  # B
     root = np.sqrt(total)  # B
     return data * data / total, sigma * data / root, 1 / root, np.log(sigma) / 4
+
+
+def exponential_sigmas(levels, low, high):
+    ramp = np.arange(levels) / max(levels - 1, 1)  # levels
+    return high ** (1 - ramp) * low**ramp
+
+
+def edm_weights(sigma, sigma_data):
+    data = sigma.dtype.type(sigma_data)
+    both = sigma * data  # B
+    return (sigma * sigma + data * data) / (both * both)

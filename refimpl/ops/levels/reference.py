@@ -101,3 +101,57 @@ def edm_coefficients(
     total = sigma**2 + sigma_data**2  # B
     root = np.sqrt(total)  # B
     return sigma_data**2 / total, sigma * sigma_data / root, 1 / root, np.log(sigma) / 4
+
+
+def exponential_sigmas(
+    levels: Size[int, "levels"],
+    low: Positive[float, ""],
+    high: Positive[float, ""],
+) -> Float[Array, "levels"]:
+    r"""Noise levels that fall by equal ratios.
+
+    $$\sigma_i = \sigma_h \left(\frac{\sigma_l}{\sigma_h}\right)^{i / (n-1)}$$
+
+    levels: n, how many; a single one is the highest.
+    low: σ_l, the last level, above 0.
+    high: σ_h, the first level.
+
+    Returns levels, falling; the 0 that ends a sampler's list is not among them.
+
+    Raises AxesError for a level that is not above 0.
+
+    Elsewhere: k-diffusion and diffusers (use_exponential_sigmas) append the 0. It is what
+    `karras_sigmas` tends to where rho grows.
+
+    Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
+    generative models", section 3.
+
+    >>> exponential_sigmas(3, 0.125, 8.0).round(6)
+    array([8.   , 1.   , 0.125])
+    """
+    ramp = np.arange(levels) / constant(max(levels - 1, 1), high)  # levels
+    return np.exp((1 - ramp) * np.log(high) + ramp * np.log(low))  # levels
+
+
+def edm_weights(sigma: Positive[Array, "B"], sigma_data: Positive[float, ""]) -> Float[Array, "B"]:
+    r"""What the loss of a denoised sample counts at each noise level, so that all count alike.
+
+    $$\lambda = \frac{\sigma^2 + s^2}{(\sigma s)^2} = \frac{1}{c_\mathrm{out}^2}$$
+
+    sigma: B, noise levels above 0.
+    sigma_data: s, the standard deviation of the data; 0.5 in the paper.
+
+    Returns B, the weights of squared errors of the denoised sample.
+
+    Raises AxesError for a level that is not above 0.
+
+    Elsewhere: the errors of the network's own output have the weight 1. Where the weights are
+    those of another deviation than `edm_coefficients` has, they no longer cancel.
+
+    Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
+    generative models", table 1.
+
+    >>> edm_weights(np.array([0.5, 1.0]), 0.5)
+    array([8., 5.])
+    """
+    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2

@@ -1,7 +1,9 @@
 """What is known about noise levels."""
 
 from refimpl.ops.levels.spec.edm_coefficients import EDM_COEFFICIENTS
+from refimpl.ops.levels.spec.edm_weights import EDM_WEIGHTS
+from refimpl.ops.levels.spec.exponential_sigmas import EXPONENTIAL_SIGMAS
 from refimpl.ops.levels.spec.karras_sigmas import KARRAS_SIGMAS
 from refimpl.ops.levels.spec.sigmas_from_alpha_bar import SIGMAS_FROM_ALPHA_BAR
 
-OPS = (SIGMAS_FROM_ALPHA_BAR, KARRAS_SIGMAS, EDM_COEFFICIENTS)
+OPS = (SIGMAS_FROM_ALPHA_BAR, KARRAS_SIGMAS, EXPONENTIAL_SIGMAS, EDM_COEFFICIENTS, EDM_WEIGHTS)
