@@ -22,6 +22,9 @@ from refimpl.backends.parts.torch_autoencoder import (  # noqa: F401  found here
     gumbel_softmax,
     nearest_code,
     posterior_kl,
+    posterior_sample,
+    scale_latents,
+    unscale_latents,
     vq_gradients,
     vq_loss,
 )

@@ -63,3 +63,25 @@ def gumbel_softmax(logits, uniforms, temperature):
         weights = [p * w for p, w in zip(powers, waits, strict=True)]
         result[row] = [w / math.fsum(weights) for w in weights]
     return result
+
+
+def posterior_sample(mean, log_variance, noise):
+    z = np.zeros(mean.shape)
+    for place in np.ndindex(z.shape):
+        deviation = math.sqrt(math.exp(log_variance[place]))
+        z[place] = math.fsum((mean[place], deviation * noise[place]))
+    return z
+
+
+def scale_latents(z, shift, scale):
+    y = np.zeros(z.shape)
+    for place in np.ndindex(z.shape):
+        y[place] = math.fsum((z[place], -shift)) * scale
+    return y
+
+
+def unscale_latents(y, shift, scale):
+    z = np.zeros(y.shape)
+    for place in np.ndindex(y.shape):
+        z[place] = math.fsum((y[place] / scale, shift))
+    return z

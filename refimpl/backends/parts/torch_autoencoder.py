@@ -47,3 +47,21 @@ def vq_gradients(z, codebook, codes, beta):
 def gumbel_softmax(logits, uniforms, temperature):
     """torch.log, torch.softmax"""
     return torch.softmax((logits - torch.log(-torch.log(uniforms))) / temperature, dim=-1)
+
+
+@_on_tensors
+def posterior_sample(mean, log_variance, noise):
+    """torch.exp, torch.addcmul"""
+    return torch.addcmul(mean, (log_variance / 2).exp(), noise)
+
+
+@_on_tensors
+def scale_latents(z, shift, scale):
+    """torch.Tensor's arithmetic"""
+    return (z - shift) * scale
+
+
+@_on_tensors
+def unscale_latents(y, shift, scale):
+    """torch.Tensor's arithmetic"""
+    return y / scale + shift

@@ -93,3 +93,17 @@ def gumbel_softmax(logits, uniforms, temperature):
     scores = (logits - np.log(-np.log(uniforms))) / logits.dtype.type(temperature)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def posterior_sample(mean, log_variance, noise):
+    return mean + np.exp(log_variance / log_variance.dtype.type(2)) * noise
+
+
+def scale_latents(z, shift, scale):
+    number = z.dtype.type
+    return (z - number(shift)) * number(scale)
+
+
+def unscale_latents(y, shift, scale):
+    number = y.dtype.type
+    return y / number(scale) + number(shift)

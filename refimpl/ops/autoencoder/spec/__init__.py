@@ -6,12 +6,20 @@ from refimpl.ops.autoencoder.spec.gaussian import (
     POSTERIOR_KL,
     POSTERIOR_KL_VJP,
 )
+from refimpl.ops.autoencoder.spec.latents import (
+    POSTERIOR_SAMPLE,
+    SCALE_LATENTS,
+    UNSCALE_LATENTS,
+)
 from refimpl.ops.autoencoder.spec.vq_loss import VQ_GRADIENTS, VQ_LOSS
 
 OPS = (
     GAUSSIAN_MOMENTS,
     POSTERIOR_KL,
     POSTERIOR_KL_VJP,
+    POSTERIOR_SAMPLE,
+    SCALE_LATENTS,
+    UNSCALE_LATENTS,
     NEAREST_CODE,
     VQ_LOSS,
     VQ_GRADIENTS,
