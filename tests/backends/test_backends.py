@@ -171,7 +171,14 @@ def has_ties(inputs):
     return any(len(set(row)) < len(row) for row in inputs["logits"].tolist())
 
 
+def shrinks_a_square(inputs):
+    """Whether a square is too large: then the quotient by a root may be a whole number."""
+    return inputs["height"] == inputs["width"] and inputs["height"] ** 2 > inputs["high"]
+
+
+SQUARE = {"height": 3621, "width": 3621, "factor": 28, "low": 3136, "high": 16384 * 28**2}
 DEVIATIONS = [
+    Deviation("transformers", "smart_resize", "divides by a root", shrinks_a_square, SQUARE),
     Deviation(
         "transformers",
         "keep_top_p",

@@ -13,6 +13,10 @@ OPERATORS: dict[type, str] = {
     ast.MatMult: "@",
     ast.Pow: "**",
     ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.LShift: "<<",
+    ast.RShift: ">>",
+    ast.BitXor: "^",
     ast.BitOr: "|",
     ast.BitAnd: "&",
 }

@@ -35,7 +35,7 @@ SHIFTED = (  # a table read one place early or late, with the ends held or wrapp
     "np.roll(A, 1, axis=0)",
     "np.roll(A, -1, axis=0)",
 )
-PRECEDENCE = {"|": 1, "&": 2, "+": 3, "-": 3, "*": 4, "/": 4, "@": 4, "//": 4, "**": 6}
+PRECEDENCE = {"|": 1, "&": 2, "+": 3, "-": 3, "*": 4, "/": 4, "@": 4, "//": 4, "%": 4, "**": 6}
 
 
 class Writer:

@@ -33,7 +33,7 @@ def another_operation(at: Writer, node: ast.BinOp) -> Edits:
             continue
         if operator == "**" and number(node.right) not in (2, 3):
             continue
-        if operator == "//" and sign != "/":
+        if (operator == "//" and sign not in ("/", "%")) or (operator == "%" and sign != "//"):
             continue
         yield node, make(f"A {operator} B", A=node.left, B=node.right), "another operation"
 
@@ -46,7 +46,7 @@ def operands_exchanged(at: Writer, node: ast.BinOp) -> Edits:
     ['y - x']
     """
     sign = OPERATORS[type(node.op)]
-    if sign in ("-", "/", "@", "**", "//"):
+    if sign in ("-", "/", "@", "**", "//", "%", "<<", ">>"):
         yield node, make(f"B {sign} A", A=node.left, B=node.right), "operands exchanged"
 
 
