@@ -1,5 +1,6 @@
 """Editing, one number at a time, in fractions."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -39,3 +40,15 @@ def min_snr_weights(alpha_bar, t, gamma):
         eps = least / snr if snr else 1
         results[:, i] = float(eps), float(least / (snr + 1)), float(least)
     return tuple(results)
+
+
+def guidance_rescale(guided, conditional, share):
+    result = np.zeros(guided.shape)
+    for b in range(len(guided)):
+        deviations = []
+        for row in (conditional[b], guided[b]):
+            mean = math.fsum(row) / len(row)
+            deviations.append(math.sqrt(math.fsum((v - mean) ** 2 for v in row)))
+        factor = deviations[0] / deviations[1]
+        result[b] = [share * v * factor + (1 - share) * v for v in guided[b]]
+    return result

@@ -72,6 +72,13 @@ def guidance_two(eps_none, eps_image, eps_both, image_scale, text_scale):
 
 
 @_on_tensors
+def guidance_rescale(guided, conditional, share):
+    """torch.std"""
+    factor = conditional.std(1, keepdim=True) / guided.std(1, keepdim=True)
+    return share * (guided * factor) + (1 - share) * guided
+
+
+@_on_tensors
 def min_snr_weights(alpha_bar, t, gamma):
     """torch.minimum, torch.maximum"""
     share = alpha_bar[t]

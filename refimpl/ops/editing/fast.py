@@ -22,3 +22,11 @@ def min_snr_weights(alpha_bar, t, gamma):
         np.minimum(share, most),
         share / np.maximum(rest, share / gamma),
     )
+
+
+def guidance_rescale(guided, conditional, share):
+    number = guided.dtype.type
+    spread = [z - z.mean(axis=1, keepdims=True) for z in (conditional, guided)]
+    squares = [(z * z).sum(axis=1, keepdims=True) for z in spread]  # B 1 each
+    factor = np.sqrt(squares[0] / squares[1])  # B 1
+    return number(share) * (guided * factor) + number(1 - share) * guided

@@ -106,3 +106,34 @@ def min_snr_weights(
     of_v = np.minimum(share, gamma * rest)
     of_start = share / np.maximum(rest, share / gamma)
     return of_eps, of_v, of_start
+
+
+def guidance_rescale(
+    guided: Float[Array, "B D+1"], conditional: Float[Array, "B D+1"], share: Fraction[float, ""]
+) -> Float[Array, "B D+1"]:
+    r"""Bring what was guided back to the deviation that the prompt alone gives, in part.
+
+    $$y = \phi\, g\, \frac{\operatorname{std}(c)}{\operatorname{std}(g)} + (1 - \phi)\, g$$
+
+    guided: B D+1, g, the prediction after guidance, all numbers of a sample in a row,
+        at least two.
+    conditional: B D+1, c, the prediction with the prompt and without guidance.
+    share: φ, how much of it; 0.7 in the paper.
+
+    Returns B D+1, the prediction to go on with.
+
+    Raises AxesError for shapes that differ; DomainError where all numbers of a guided sample are
+    equal.
+
+    Elsewhere: whether the deviations divide by n or n - 1 does not count, since they do so alike.
+
+    Paper: Lin, Liu, Li, Yang 2024, "Common diffusion noise schedules and sample steps are flawed",
+    section 3.4.
+
+    >>> guidance_rescale(np.array([[4.0, -4.0]]), np.array([[1.0, -1.0]]), 0.5)
+    array([[ 2.5, -2.5]])
+    """
+    spread = [z - np.mean(z, axis=1, keepdims=True) for z in (conditional, guided)]
+    squares = [np.sum(z * z, axis=1, keepdims=True) for z in spread]  # B 1 each
+    factor = np.sqrt(squares[0] / squares[1])  # B 1
+    return share * (guided * factor) + (1 - share) * guided
