@@ -19,7 +19,7 @@ from refimpl.oracle.targets.sessions import TargetError
 from refimpl.oracle.vectors import golden
 from refimpl.oracle.vectors.golden import VectorError
 from refimpl.registry import OPS
-from tests.tools.golden import ROOT, round_up
+from tests.tools.golden import GOLDEN, round_up
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +52,18 @@ def test_every_case_has_two_witnesses_that_agree(everything):
 
 
 def test_the_files_are_small_and_fit_the_schema():
-    schema = json.loads((ROOT / "schema.json").read_text())
+    schema = json.loads((GOLDEN / "schema.json").read_text())
     validator = jsonschema_rs.validator_for(schema)
     size = 0
-    for path in ROOT.glob("*/*.json"):
+    for path in GOLDEN.glob("*/*.json"):
         size += path.stat().st_size
         validator.validate(json.loads(path.read_text()))
     assert size < 16_000_000
 
 
 def test_the_files_are_those_of_the_manifest():
-    listed = set(golden.manifest(ROOT))
-    present = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("*/*.json")}
+    listed = set(golden.manifest(GOLDEN))
+    present = {p.relative_to(GOLDEN).as_posix() for p in GOLDEN.glob("*/*.json")}
     assert present <= listed
 
 
@@ -71,8 +71,8 @@ def test_the_files_are_those_of_the_manifest():
 def copy(tmp_path):
     """A folder with the vectors of one operation."""
     (tmp_path / "layers").mkdir()
-    shutil.copy(ROOT / "layers" / "silu.json", tmp_path / "layers")
-    shutil.copy(ROOT / "flags.json", tmp_path)
+    shutil.copy(GOLDEN / "layers" / "silu.json", tmp_path / "layers")
+    shutil.copy(GOLDEN / "flags.json", tmp_path)
     return tmp_path
 
 
