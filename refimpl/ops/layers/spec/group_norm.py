@@ -208,6 +208,10 @@ GROUP_NORM = Op(
             "squares = np.mean(grouped * grouped, axis=(2, 3, 4), keepdims=True)\n"
             "    variance = np.maximum(squares - mean * mean, 0)",
             effect="loses digits where the mean is large against the deviation",
+            otherwise=(  # then a variance below zero has no root
+                "squares = np.mean(grouped * grouped, axis=(2, 3, 4), keepdims=True)\n"
+                "    variance = squares - mean * mean",
+            ),
         ),
     ),
 )
