@@ -147,3 +147,38 @@ def test_scaling_laws_give_the_numbers_of_their_rounded_constants():
     np.testing.assert_allclose(found, **near("2.37564029513 2.26244175382"))
     size, text = refimpl.chinchilla_optimum(np.array([5.76e23, 1e21]), *fit)
     assert (text / size).round(1).tolist() == [92.6, 50.1]
+
+
+def test_counts_by_family_are_the_published_ones():
+    """As transformers 5.23 counts distinct tensors on the meta device."""
+
+    def counted(function, rows):
+        columns = (np.array(column, dtype=float) for column in zip(*rows))
+        return function(*columns).astype(int).tolist()
+
+    sizes = ((768, 12), (1024, 24), (1280, 36), (1600, 48))
+    gpt = [(width, layers, 50257, 1024) for width, layers in sizes]
+    assert counted(refimpl.gpt_parameters, gpt) == [
+        *(124_439_808, 354_823_168, 774_030_080, 1_557_611_200),
+    ]
+    bert = [(768, 12, 30522, 512), (1024, 24, 30522, 512)]
+    assert counted(refimpl.bert_parameters, bert) == [109_482_240, 335_141_888]
+    assert counted(refimpl.llama_parameters, [(4096, 32, 11008, 4096, 32000)]) == [6_738_415_616]
+    t5 = [
+        (512, 6, 2048, 512, 8, 32128),
+        (768, 12, 3072, 768, 12, 32128),
+        (1024, 24, 4096, 1024, 16, 32128),
+        (1024, 24, 16384, 4096, 32, 32128),
+        (1024, 24, 65536, 16384, 128, 32128),
+    ]
+    assert counted(refimpl.t5_parameters, t5) == [
+        *(60_506_624, 222_903_552, 737_668_096, 2_851_598_336, 11_307_321_344),
+    ]
+
+
+def test_training_gpt_3_takes_what_was_published():
+    """3.14e23 operations, which is 6 n d, and a little for attention."""
+    alone = 6 * 174.6e9 * 300e9
+    sizes = (np.array([x]) for x in (174.6e9, 300e9, 96.0, 12288.0, 2048.0))
+    assert 1.02 < refimpl.training_flops(*sizes)[0] / alone < 1.03
+    assert round(alone / 1e23, 2) == 3.14

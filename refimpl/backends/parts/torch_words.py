@@ -29,6 +29,14 @@ def cached_causal_bias(lengths, queries, keys):
 
 
 @_on_tensors
+def resize_positions(positions, rows, cols, tall, wide):
+    """torch.nn.functional.interpolate, antialiased"""
+    grid = positions[1:].T.reshape(1, -1, rows, cols)
+    resized = torch.nn.functional.interpolate(grid, (tall, wide), mode="bicubic", antialias=True)
+    return torch.cat((positions[:1], resized[0].flatten(1).T))
+
+
+@_on_tensors
 def greedy_index(logits):
     """torch.argmax"""
     return logits.argmax(dim=-1)

@@ -5,6 +5,7 @@ from numba import njit
 
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import share
+from refimpl.ops.images import fast as images
 
 
 def embed_tokens(ids, table):
@@ -156,3 +157,22 @@ def relative_bias_vjp(table, buckets, grad):
     H = table.shape[1]
     _add_rows(buckets.reshape(-1), grad.reshape(H, buckets.size).T, table_grad)
     return table_grad
+
+
+def _as_grid(positions, rows, cols):
+    return np.ascontiguousarray(positions[1:].T).reshape(1, -1, rows, cols)
+
+
+def _as_table(first, grid):
+    patches = grid.reshape(grid.shape[1], -1).T
+    return np.concatenate((first, patches))
+
+
+def resize_positions(positions, rows, cols, tall, wide):
+    grid = _as_grid(positions, rows, cols)
+    return _as_table(positions[:1], images.resize_bicubic(grid, tall, wide))
+
+
+def resize_positions_vjp(positions, rows, cols, tall, wide, grad):
+    grid, arrived = _as_grid(positions, rows, cols), _as_grid(grad, tall, wide)
+    return _as_table(grad[:1], images.resize_bicubic_vjp(grid, tall, wide, arrived))

@@ -4,6 +4,7 @@ import numpy as np
 
 from refimpl.axes import Array, AxesError, Base, Float, Index, Label, Size, Time
 from refimpl.constants import constant
+from refimpl.ops.images.reference import resize_bicubic, resize_bicubic_vjp
 
 
 def embed_tokens(
@@ -404,3 +405,89 @@ def relative_bias_vjp(
     K, H = table.shape
     places = np.eye(K)[buckets].reshape(-1, K)  # N*M K
     return places.T @ grad.reshape(H, -1).T  # K H
+
+
+def as_grid(positions, rows, cols):
+    """Rows of a table behind the first one, as one image whose channels are their width."""
+    columns = np.swapaxes(positions[1:], 0, 1)  # D rows*cols
+    return np.reshape(columns, (1, -1, rows, cols))  # 1 D rows cols
+
+
+def resize_positions(
+    positions: Float[Array, "rows*cols+1 D"],
+    rows: Size[int, "rows"],
+    cols: Size[int, "cols"],
+    tall: Size[int, "tall"],
+    wide: Size[int, "wide"],
+) -> Float[Array, "tall*wide+1 D"]:
+    r"""A table of positions for pictures of another size: the grid resized, the first row kept.
+
+    $$y_0 = x_0, \qquad y_{1 + i w' + j} = \sum_{kl} W_{ik}\, V_{jl}\, x_{1 + k w + l}$$
+
+    positions: rows*cols+1 D, that of the class token first, then the patches row by row.
+    rows: of the grid that it was learned for.
+    cols: columns of that grid.
+    tall: rows of the grid that is wanted.
+    wide: columns of that grid.
+
+    Returns tall*wide+1 D; W and V are the antialiased bicubic weights of `resize_bicubic`.
+
+    Raises AxesError for a table that is no such grid, or one without patches.
+
+    Elsewhere: timm is like this. Hugging Face and DINOv2 take torch's plain bicubic filter, which
+    has another slope and does not widen when shrinking. The first Vision Transformer interpolates
+    linearly with corners aligned.
+
+    Paper: Dosovitskiy et al. 2021, "An image is worth 16x16 words: Transformers for image
+    recognition at scale", section 3.2, which leaves the filter open.
+
+    >>> resize_positions(np.array([[9.0], [0.0], [8.0]]), 1, 2, 1, 1)
+    array([[9.],
+           [4.]])
+    """
+    D = positions.shape[1]
+    resized = resize_bicubic(as_grid(positions, rows, cols), tall, wide)  # 1 D tall wide
+    patches = np.swapaxes(np.reshape(resized, (D, tall * wide)), 0, 1)  # tall*wide D
+    return np.concatenate((positions[:1], patches), axis=0)  # tall*wide+1 D
+
+
+def resize_positions_vjp(
+    positions: Float[Array, "rows*cols+1 D"],
+    rows: Size[int, "rows"],
+    cols: Size[int, "cols"],
+    tall: Size[int, "tall"],
+    wide: Size[int, "wide"],
+    grad: Float[Array, "tall*wide+1 D"],
+) -> Float[Array, "rows*cols+1 D"]:
+    r"""The gradient of a loss that follows resized positions: the transposed map.
+
+    $$\bar x_0 = \bar y_0, \qquad
+    \bar x_{1 + k w + l} = \sum_{ij} W_{ik}\, V_{jl}\, \bar y_{1 + i w' + j}$$
+
+    positions: rows*cols+1 D, the table; only its shape counts.
+    rows: of the grid that it was learned for.
+    cols: columns of that grid.
+    tall: rows of the grid that was wanted.
+    wide: columns of that grid.
+    grad: tall*wide+1 D, the gradient with respect to the resized table.
+
+    Returns rows*cols+1 D, the gradient of the table.
+
+    Raises AxesError for a table that is no such grid, or one without patches.
+
+    Elsewhere: most resize once, when weights are read, and train the resized table.
+
+    Paper: Dosovitskiy et al. 2021, "An image is worth 16x16 words: Transformers for image
+    recognition at scale", section 3.2, differentiated.
+
+    >>> grad = np.array([[1.0], [6.0]])
+    >>> resize_positions_vjp(np.zeros((3, 1)), 1, 2, 1, 1, grad)
+    array([[1.],
+           [3.],
+           [3.]])
+    """
+    D = grad.shape[1]
+    arrived = as_grid(grad, tall, wide)  # 1 D tall wide
+    back = resize_bicubic_vjp(as_grid(positions, rows, cols), tall, wide, arrived)
+    patches = np.swapaxes(np.reshape(back, (D, rows * cols)), 0, 1)  # rows*cols D
+    return np.concatenate((grad[:1], patches), axis=0)  # rows*cols+1 D

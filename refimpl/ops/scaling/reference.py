@@ -105,3 +105,175 @@ def chinchilla_optimum(
     pairs = compute / 6  # N
     parameters = balance * pairs ** (beta / (alpha + beta))  # N
     return parameters, pairs ** (alpha / (alpha + beta)) / balance
+
+
+def training_flops(
+    parameters: Deviation[Array, "N"],
+    tokens: Deviation[Array, "N"],
+    layers: Deviation[Array, "N"],
+    width: Deviation[Array, "N"],
+    context: Deviation[Array, "N"],
+) -> Deviation[Array, "N"]:
+    r"""The operations that training takes: six for each parameter and word, and attention.
+
+    $$C = d\,(6 n + 12\, L\, w\, c)$$
+
+    parameters: N, n, those that multiply: without tables of words and positions that are only read.
+    tokens: N, d, the words each is trained on.
+    layers: N, L, the blocks.
+    width: N, w, of the tokens.
+    context: N, c, how many words a word looks at.
+
+    Returns N, operations, a multiplication and an addition being two.
+
+    Raises AxesError for a number of 0 or less.
+
+    Elsewhere: 6 n d alone leaves out attention, which is small where c is less than 12 w. A causal
+    kernel does half of attention's work; by custom it is counted in full.
+
+    Paper: Chowdhery et al. 2022, "PaLM: scaling language modeling with pathways", appendix B;
+    Kaplan et al. 2020, "Scaling laws for neural language models", section 2.1.
+
+    >>> sizes = (np.array([x]) for x in (175e9, 300e9, 96.0, 12288.0, 2048.0))
+    >>> (training_flops(*sizes) / 1e23).round(3)
+    array([3.237])
+    """
+    return tokens * (6 * parameters + 12 * layers * width * context)
+
+
+def gpt_parameters(
+    width: Deviation[Array, "N"],
+    layers: Deviation[Array, "N"],
+    vocabulary: Deviation[Array, "N"],
+    context: Deviation[Array, "N"],
+) -> Deviation[Array, "N"]:
+    r"""How many numbers a decoder of GPT-2's kind has: biases, layer norms, a head that is tied.
+
+    $$n = (V + c)\, w + L\,(12 w^2 + 13 w) + 2 w$$
+
+    width: N, w, of the tokens; the perceptron is four times as wide.
+    layers: N, L, the blocks.
+    vocabulary: N, V, words of the table, which is the head as well.
+    context: N, c, rows of the table of positions.
+
+    Returns N, parameters.
+
+    Raises AxesError for a number of 0 or less.
+
+    Elsewhere: 12 L w² is the rule of thumb, without tables, biases and norms. GPT-1 lacks the last
+    norm.
+
+    Paper: Radford et al. 2019, "Language models are unsupervised multitask learners", table 2,
+    whose counts differ: they were corrected later.
+
+    >>> sizes = (np.array([x]) for x in (768.0, 12.0, 50257.0, 1024.0))
+    >>> int(gpt_parameters(*sizes)[0])
+    124439808
+    """
+    blocks = layers * (12 * width * width + 13 * width)  # N
+    return (vocabulary + context) * width + blocks + 2 * width
+
+
+def llama_parameters(
+    width: Deviation[Array, "N"],
+    layers: Deviation[Array, "N"],
+    hidden: Deviation[Array, "N"],
+    shared: Deviation[Array, "N"],
+    vocabulary: Deviation[Array, "N"],
+) -> Deviation[Array, "N"]:
+    r"""How many numbers a decoder of Llama's kind has: no biases, a gate, a head of its own.
+
+    $$n = 2 V w + L\,(2 w^2 + 2 w s + 3 w h + 2 w) + w$$
+
+    width: N, w, of the tokens.
+    layers: N, L, the blocks.
+    hidden: N, h, of the perceptron, which has three matrices.
+    shared: N, s, the width of all keys together; w where no heads share them.
+    vocabulary: N, V, words of the table and of the head.
+
+    Returns N, parameters.
+
+    Raises AxesError for a number of 0 or less.
+
+    Elsewhere: Qwen2 adds w + 2 s biases in each block, and ties the head of its small sizes, which
+    leaves out one V w.
+
+    Paper: Touvron et al. 2023, "Llama 2: open foundation and fine-tuned chat models", section 2.2.
+
+    >>> sizes = (np.array([x]) for x in (4096.0, 32.0, 11008.0, 4096.0, 32000.0))
+    >>> int(llama_parameters(*sizes)[0])
+    6738415616
+    """
+    attention = 2 * width * width + 2 * width * shared  # N
+    blocks = layers * (attention + 3 * width * hidden + 2 * width)  # N
+    return 2 * vocabulary * width + blocks + width
+
+
+def bert_parameters(
+    width: Deviation[Array, "N"],
+    layers: Deviation[Array, "N"],
+    vocabulary: Deviation[Array, "N"],
+    context: Deviation[Array, "N"],
+) -> Deviation[Array, "N"]:
+    r"""How many numbers BERT has, with two segments and the pooler, without other heads.
+
+    $$n = (V + c + 2)\, w + 2 w + L\,(12 w^2 + 13 w) + w^2 + w$$
+
+    width: N, w, of the tokens; the perceptron is four times as wide.
+    layers: N, L, the blocks.
+    vocabulary: N, V, words of the table.
+    context: N, c, rows of the table of positions.
+
+    Returns N, parameters.
+
+    Raises AxesError for a number of 0 or less.
+
+    Elsewhere: the head for hidden words adds w² + 3 w + V, that for the next sentence 2 w + 2. The
+    paper's 110 and 340 millions are rounded.
+
+    Paper: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
+    Understanding", section 3.
+
+    >>> sizes = (np.array([x]) for x in (768.0, 12.0, 30522.0, 512.0))
+    >>> int(bert_parameters(*sizes)[0])
+    109482240
+    """
+    blocks = layers * (12 * width * width + 13 * width)  # N
+    tables = (vocabulary + context + 2) * width + 2 * width  # N
+    return tables + blocks + width * width + width
+
+
+def t5_parameters(
+    width: Deviation[Array, "N"],
+    layers: Deviation[Array, "N"],
+    hidden: Deviation[Array, "N"],
+    inner: Deviation[Array, "N"],
+    heads: Deviation[Array, "N"],
+    vocabulary: Deviation[Array, "N"],
+) -> Deviation[Array, "N"]:
+    r"""How many numbers a T5 1.0 has: encoder and decoder of as many blocks, one table of words.
+
+    $$n = V w + 64 H + L\,(12 w i + 4 w h + 5 w) + 2 w$$
+
+    width: N, w, of the tokens.
+    layers: N, L, the blocks of the encoder; the decoder has as many, with two attentions each.
+    hidden: N, h, of the perceptron.
+    inner: N, i, the width of all heads together.
+    heads: N, H, each with 32 relative positions in the encoder and as many in the decoder.
+    vocabulary: N, V, words of the table, which is the head as well.
+
+    Returns N, parameters.
+
+    Raises AxesError for a number of 0 or less.
+
+    Elsewhere: T5 1.1 has a gate, 2 L w h more, and a head of its own, V w more.
+
+    Paper: Raffel et al. 2020, "Exploring the limits of transfer learning with a unified
+    text-to-text Transformer", section 2.1.
+
+    >>> sizes = (np.array([x]) for x in (512.0, 6.0, 2048.0, 512.0, 8.0, 32128.0))
+    >>> int(t5_parameters(*sizes)[0])
+    60506624
+    """
+    blocks = layers * (12 * width * inner + 4 * width * hidden + 5 * width)  # N
+    return vocabulary * width + 64 * heads + blocks + 2 * width

@@ -8,6 +8,7 @@ from refimpl.ops.positions.spec.relative_buckets import (
     RELATIVE_BUCKETS,
     RELATIVE_BUCKETS_CAUSAL,
 )
+from refimpl.ops.positions.spec.resize_positions import RESIZE_POSITIONS, RESIZE_POSITIONS_VJP
 from refimpl.ops.positions.spec.rotary_angles import ROTARY_ANGLES
 from refimpl.ops.positions.spec.rotary_embedding import ROTARY_EMBEDDING, ROTARY_EMBEDDING_VJP
 
@@ -24,4 +25,6 @@ OPS = (
     RELATIVE_BUCKETS_CAUSAL,
     RELATIVE_BIAS,
     RELATIVE_BIAS_VJP,
+    RESIZE_POSITIONS,
+    RESIZE_POSITIONS_VJP,
 )
