@@ -32,8 +32,13 @@ def cached_causal_bias(lengths, queries, keys):
 def resize_positions(positions, rows, cols, tall, wide):
     """torch.nn.functional.interpolate, antialiased"""
     grid = positions[1:].T.reshape(1, -1, rows, cols)
-    resized = torch.nn.functional.interpolate(grid, (tall, wide), mode="bicubic", antialias=True)
-    return torch.cat((positions[:1], resized[0].flatten(1).T))
+    if wide == 1:  # a result of one column repeats its first row: it is made as one row
+        return torch.cat((positions[:1], _resized(grid.mT, (1, tall)).mT[0].flatten(1).T))
+    return torch.cat((positions[:1], _resized(grid, (tall, wide))[0].flatten(1).T))
+
+
+def _resized(grid, shape):
+    return torch.nn.functional.interpolate(grid, shape, mode="bicubic", antialias=True)
 
 
 @_on_tensors
