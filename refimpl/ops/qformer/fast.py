@@ -53,7 +53,8 @@ def hard_negative_weights(similarity, temperature):
     if N < 2:
         raise AxesError(f"hard_negative_weights: similarity has N={N}, expected another pair")
     logits = similarity / similarity.dtype.type(temperature)
-    logits[np.arange(N), np.arange(N)] = -np.inf
+    with np.errstate(invalid="ignore"):  # of an infinity nothing is known, and softmax says so
+        logits[np.arange(N), np.arange(N)] += -np.inf
     return softmax(logits)
 
 

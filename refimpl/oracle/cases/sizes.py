@@ -264,7 +264,7 @@ def sized_case(op: Op, precision: str, profile: str, seed: int, i: int) -> Case:
     row = rows(op, profile)[i]
     source = ChosenSource([seed, i, *op.name.encode(), len(LADDER)], row.form)
     sizes = {name: size for name, size in row.sizes.items() if name != DOTS}
-    inputs = draw_all(op, source, sizes, _rest(op, row, i))
+    inputs = _last_seen(op, draw_all(op, source, sizes, _rest(op, row, i)))
     if row.form.same:
         inputs = _shared(inputs)
     if row.form.causal:
@@ -285,6 +285,16 @@ def _shared(inputs: dict[str, Any]) -> dict[str, Any]:
     for name, other in (("memory", "x"), ("key", "query")):
         if name in inputs and np.shape(inputs[name]) == np.shape(inputs[other]):
             inputs = inputs | {name: inputs[other]}
+    return inputs
+
+
+def _last_seen(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The last query sees the last key, which is the one that lies beyond a tile."""
+    for name, spec in op.specs.items():
+        if spec.kind.hides and np.size(inputs[name]) and np.ndim(inputs[name]) > 1:
+            mask = np.array(inputs[name])
+            mask[..., -1, -1] = np.where(np.isneginf(mask[..., -1, -1]), 0.0, mask[..., -1, -1])
+            inputs = inputs | {name: mask}
     return inputs
 
 

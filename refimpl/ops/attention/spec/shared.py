@@ -25,7 +25,8 @@ def draw_projections(source, known):
     """Packed weights as layers begin with them: what they project is as large as what it was."""
     width = known["H"] * known["E"]
     weights = draw_reals(source, Wanted((3 * width, width)))
-    return weights / (np.sqrt(width * np.mean(weights**2)) or 1)
+    size = np.sqrt(np.sum(weights**2) / (3 * width)) if width else 0
+    return weights / (size or 1)
 
 
 ROOT = " / np.sqrt(constant(E, query))"
