@@ -39,6 +39,7 @@ LONGEST = 4 * TILES[-1] + 1
 EDGES = (*(tile + 1 for tile in TILES), 63, 64, LONGEST)
 LADDER = tuple(sorted({1, 2, 7, *EDGES, *TILES, *(tile - 1 for tile in TILES)}))
 DOTS = "..."
+NEAREST = 4  # how much better the last key is seen than any other: most of the weight is its own
 SHARE = 5  # in `quick` a precision that does not lead draws one row in so many
 
 
@@ -289,11 +290,12 @@ def _shared(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _last_seen(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
-    """The last query sees the last key, which is the one that lies beyond a tile."""
+    """The last query sees the last key best of all, which is the one that lies beyond a tile."""
     for name, spec in op.specs.items():
         if spec.kind.hides and np.size(inputs[name]) and np.ndim(inputs[name]) > 1:
             mask = np.array(inputs[name])
-            mask[..., -1, -1] = np.where(np.isneginf(mask[..., -1, -1]), 0.0, mask[..., -1, -1])
+            seen = np.where(np.isfinite(mask[..., -1, :]), mask[..., -1, :], 0.0)
+            mask[..., -1, -1] = np.max(seen, axis=-1) + NEAREST
             inputs = inputs | {name: mask}
     return inputs
 
