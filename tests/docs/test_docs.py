@@ -60,6 +60,11 @@ def test_every_block_of_code_is_closed(path: Path):
     assert set(closed) <= {"```"}  # what names a language opens
 
 
+@pytest.mark.parametrize("path", CHAPTER_PAGES, ids=lambda path: path.stem)
+def test_what_a_chapter_begins_with_leads_nowhere_as_it_stands_on_the_front_page_too(path):
+    assert "](" not in path.read_text().split("\n\n")[1]
+
+
 def test_links_within_the_repository_lead_somewhere():
     import re
 
