@@ -292,6 +292,9 @@ def module(backend: str) -> Any:
     return importlib.import_module(f"refimpl.backends.{backend}")
 
 
+HOOKS = ("record", "scheduled")  # of whole models and of configured samplers: no operations
+
+
 def functions(backend: str) -> dict[str, Callable]:
     """The public functions that a backend defines."""
     own = module(backend)
@@ -299,7 +302,7 @@ def functions(backend: str) -> dict[str, Callable]:
     return {
         name: function
         for name, function in inspect.getmembers(own, inspect.isfunction)
-        if not name.startswith("_") and name != "record" and function.__module__.startswith(homes)
+        if not name.startswith("_") and name not in HOOKS and function.__module__.startswith(homes)
     }
 
 

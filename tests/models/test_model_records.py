@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from refimpl.commands.main import main
+from refimpl.models import registry
 from refimpl.models.registry import families, family, find_model
 from refimpl.op import Op
 
@@ -101,6 +102,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "my_mixer.py").write_text(MIXER)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_FAMILIES", dict(registry._FAMILIES))
+    monkeypatch.setattr(registry, "_BROUGHT", [])  # what is brought here is gone behind it
     return tmp_path
 
 
