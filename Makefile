@@ -18,7 +18,7 @@ verify: $(VENV)/.verify            ## judge ONNX Runtime and the compiled twins
 	$(VERIFY) fast onnxruntime --seed 0
 
 verify-all: $(VENV)/.all           ## judge PyTorch and JAX as well; JAX compiles each new shape
-	$(VERIFY) --profile $(PROFILE) --seed 0
+	$(VERIFY) --profile $(PROFILE) --seed 0 $(WORKERS)
 
 test: $(VENV)/.test                ## the whole suite, JIT on and off; what needs more is skipped and counted
 	$(BIN)/python -m pytest -q -n 2 --note-lacking=$(NOTES)
