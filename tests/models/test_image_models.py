@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 from refimpl.axes import AxesError
-from refimpl.models import recorder
 from refimpl.models.configs import count
 from refimpl.models.registry import family, find_model
 from refimpl.models.weights import check
-from refimpl.op import Op
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.layers import walk as walk_recording
-from refimpl.oracle.targets.models import Recording, inputs_for
+from refimpl.oracle.targets.models import inputs_for
+from tests.models.walks import moved, recorded, walk
 from tests.small import random_params
 
 PUBLISHED = {
@@ -82,44 +81,14 @@ def test_adm_has_as_many_parameters_as_its_paper_says(name, millions):
     assert round(count(find_model(name)) / 1e6) == millions
 
 
-def walk(name, edit=None):
-    """All values of a small model in float64, by the text or by an edited one."""
-    config, kept = find_model(name), {}
-    op = Op(family(config).text)
-    text = op.edited(edit) if edit else op.text
-    params = random_params(config, dtype=np.float64)
-    text(**inputs_for(config, 0), params=params, config=config, tap=recorder(kept))
-    return kept
-
-
 right_walk = functools.cache(walk)
-
-
-def recorded(name, edit):
-    """What a small model that is wrong in this way computes in float32, layer by layer."""
-    config, layers = find_model(name), {}
-    params, given = random_params(config), inputs_for(config, 0)
-
-    def tap(name, x):
-        layers[name] = np.asarray(x, np.float32)
-        return layers[name]
-
-    text = Op(family(config).text).edited(edit)
-    text(**given, params=params, config=config, tap=tap)
-    return Recording(config, params, given, layers)
 
 
 @pytest.mark.parametrize("slug", MISTAKES)
 def test_every_mistake_changes_what_a_model_of_the_family_computes(slug):
     model, edit = MISTAKES[slug]
-    assert any(changed(name, edit) for name in SMALL if FAMILIES[name] is model)
-
-
-def changed(name, edit):
-    """Whether one of a model's values changes by more than roundings do."""
-    right, wrong = right_walk(name), walk(name, edit)
-    same = [k for k in right if k in wrong and np.shape(right[k]) == np.shape(wrong[k])]
-    return any(np.abs(right[k] - wrong[k]).max() > 1e-3 * np.abs(right[k]).max() for k in same)
+    several = [name for name in SMALL if FAMILIES[name] is model]
+    assert max(moved(right_walk(name), walk(name, edit)) for name in several) > 1e-3
 
 
 @pytest.mark.parametrize("wrong", WRONG)

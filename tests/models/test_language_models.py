@@ -14,10 +14,10 @@ from refimpl.models.configs import count
 from refimpl.models.llama import llama
 from refimpl.models.registry import family, find_model
 from refimpl.models.weights import check, infer
-from refimpl.op import Op
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.layers import bounded
-from refimpl.oracle.targets.models import Recording, inputs_for
+from refimpl.oracle.targets.models import inputs_for
+from tests.models.walks import moved, recorded, walk
 from tests.small import random_params
 
 PUBLISHED = {  # numbers that are trained, a table that serves twice counted once
@@ -79,16 +79,6 @@ def test_the_first_transformer_has_as_many_parameters_as_that_of_pytorch():
     assert found == 63_045_632 + 18 * 4 * 512  # and biases of 18 attentions
 
 
-def walk(name, edit=None):
-    """All values of a small model in float64, by the text or by an edited one."""
-    config, kept = find_model(name), {}
-    op = Op(family(config).text)
-    text = op.edited(edit) if edit else op.text
-    params = random_params(config, dtype=np.float64)
-    text(**inputs_for(config, 0), params=params, config=config, tap=recorder(kept))
-    return kept
-
-
 FAMILIES = {name: family(find_model(name)) for name in SMALL}
 MISTAKES = {edit.id: (model, edit) for model in FAMILIES.values() for edit in model.mistakes}
 
@@ -96,13 +86,8 @@ MISTAKES = {edit.id: (model, edit) for model in FAMILIES.values() for edit in mo
 @pytest.mark.parametrize("slug", MISTAKES)
 def test_every_mistake_changes_what_a_model_of_the_family_computes(slug):
     model, edit = MISTAKES[slug]
-    away = 0.0
-    for name in (name for name in SMALL if FAMILIES[name] is model):
-        right, wrong = walk(name), walk(name, edit)
-        same = [k for k in right if k in wrong and np.shape(right[k]) == np.shape(wrong[k])]
-        sizes = (np.abs(right[k] - wrong[k]).max() / np.abs(right[k]).max() for k in same)
-        away = max(away, *sizes)
-    assert away > 1e-3
+    several = [name for name in SMALL if FAMILIES[name] is model]
+    assert max(moved(walk(name), walk(name, edit)) for name in several) > 1e-3
 
 
 WRONG = (
@@ -122,17 +107,8 @@ WRONG = (
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_structure_is_named(wrong):
     name, slug = wrong.split()
-    config, layers = find_model(name), {}
-    model = family(config)
-    edit = next(edit for edit in model.mistakes if edit.id == slug)
-    params, given = random_params(config), inputs_for(config, 0)
-
-    def tap(name, x):
-        layers[name] = np.asarray(x, np.float32)
-        return layers[name]
-
-    Op(model.text).edited(edit)(**given, params=params, config=config, tap=tap)
-    judgement = judge_layers(Recording(config, params, given, layers))
+    _, edit = MISTAKES[slug]
+    judgement = judge_layers(recorded(name, edit))
     assert [found.edits for found in judgement.explanations] == [(edit,)]
 
 

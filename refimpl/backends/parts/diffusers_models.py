@@ -58,8 +58,13 @@ def _autoencoder(config, seed):
     return hooks.record(model, config, (), run, seed, VERSION)
 
 
+def _kinds(config):
+    """What the names of blocks begin with, level by level."""
+    return ["Attn" * (i in config.attention) for i in range(len(config.widths))]
+
+
 def _vqgan(config, seed):
-    kinds = ["Attn" * (i in config.attention) for i in range(len(config.widths))]
+    kinds = _kinds(config)
     model = diffusers.VQModel(
         in_channels=config.channels,
         out_channels=config.channels,
@@ -82,7 +87,7 @@ def _vqgan(config, seed):
 def _ddpm_unet(config, seed):
     if config.around not in PADDINGS:
         raise NotImplementedError("has no such zeros around a map that is halved")
-    kinds = ["Attn" * (i in config.attention) for i in range(len(config.widths))]
+    kinds = _kinds(config)
     model = diffusers.UNet2DModel(
         in_channels=config.channels,
         out_channels=config.outputs,

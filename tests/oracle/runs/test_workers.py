@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -77,19 +77,12 @@ def test_a_worker_that_is_killed_loses_its_operation_alone(target):
     def keep(_, finding):
         found.append(finding.op)
         if len(found) == 1:
-            for pid in _children():
-                os.kill(pid, signal.SIGKILL)
+            for worker in multiprocessing.active_children():
+                worker.kill()
 
     with pytest.raises(WorkerLost, match="ended with code -9"):
         side_by_side(plan, [OPS[name] for name in NAMES], 2, lambda _: None, keep, lambda _: None)
     assert found[0] in NAMES
-
-
-def _children():
-    me = os.getpid()
-    told = subprocess.run(["ps", "-o", "pid=,ppid=,args="], capture_output=True, text=True)
-    rows = [row.split(None, 2) for row in told.stdout.splitlines()]
-    return [int(pid) for pid, parent, says in rows if int(parent) == me and "ps -o" not in says]
 
 
 def test_an_interruption_keeps_what_the_workers_found(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe
 from refimpl.ops.attention import reference as text
-from refimpl.ops.attention.spec.shared import MASK
+from refimpl.ops.attention.spec.shared import MASK, finite_mask
 from refimpl.ops.common import FLOATS
 
 
@@ -109,15 +109,6 @@ BLOCK_DIAGONAL_BIAS = Op(
             invisible_when="there is one segment",
         ),
     ),
-    dialects=(
-        Edit(
-            "block_diagonal_bias/finite",
-            "hides by the most negative float32: Qwen2-VL in eager mode",
-            MASK,
-            "0.0, float(np.finfo(np.float32).min))",
-            effect="two such masks add up to -inf",
-            source="https://github.com/huggingface/transformers/issues/18797",
-        ),
-    ),
+    dialects=(finite_mask("block_diagonal_bias", "Qwen2-VL in eager mode", ""),),
     precisions=FLOATS,
 )

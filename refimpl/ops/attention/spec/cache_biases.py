@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from refimpl.op import Edit, Law, Op, Probe
+from refimpl.op import Law, Op, Probe
 from refimpl.ops.attention import reference as text
-from refimpl.ops.attention.spec.shared import MASK
+from refimpl.ops.attention.spec.shared import MASK, finite_mask
 from refimpl.ops.common import FLOATS, mistakes_of, whole
 
 
@@ -112,16 +112,7 @@ SLIDING_WINDOW_BIAS = Op(
             "",
         ),
     ),
-    dialects=(
-        Edit(
-            "sliding_window_bias/finite",
-            "hides by the most negative float32: Hugging Face",
-            MASK,
-            "0.0, float(np.finfo(np.float32).min))",
-            effect="two such masks add up to -inf; a query without keys gets the mean",
-            source="https://github.com/huggingface/transformers/issues/18797",
-        ),
-    ),
+    dialects=(finite_mask("sliding_window_bias", "Hugging Face"),),
     precisions=FLOATS,
     values={"window": lambda source, sizes: source.integer(1, 4)},
 )
@@ -248,16 +239,7 @@ CACHED_CAUSAL_BIAS = Op(
             "",
         ),
     ),
-    dialects=(
-        Edit(
-            "cached_causal_bias/finite",
-            "hides by the most negative float32: Hugging Face",
-            MASK,
-            "0.0, float(np.finfo(np.float32).min))",
-            effect="two such masks add up to -inf; a query without keys gets the mean",
-            source="https://github.com/huggingface/transformers/issues/18797",
-        ),
-    ),
+    dialects=(finite_mask("cached_causal_bias", "Hugging Face"),),
     precisions=FLOATS,
     values={"lengths": draw_lengths},
 )

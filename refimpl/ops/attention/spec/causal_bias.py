@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.attention import reference as text
-from refimpl.ops.attention.spec.shared import MASK
+from refimpl.ops.attention.spec.shared import MASK, finite_mask
 from refimpl.ops.common import FLOATS
 
 
@@ -123,14 +123,7 @@ CAUSAL_BIAS = Op(
             source="https://github.com/Dao-AILab/flash-attention/issues/517",
             invisible_when="there are as many queries as keys",
         ),
-        Edit(
-            "causal_bias/finite",
-            "hides by the most negative float32: LDM, Flamingo, Hugging Face",
-            MASK,
-            "0.0, float(np.finfo(np.float32).min))",
-            effect="two such masks add up to -inf; a query without keys gets the mean",
-            source="https://github.com/huggingface/transformers/issues/18797",
-        ),
+        finite_mask("causal_bias", "LDM, Flamingo, Hugging Face"),
         Edit(
             "causal_bias/ten-thousand",
             "hides by -10000: BERT, LAVIS, the prior of diffusers",
@@ -230,15 +223,6 @@ CAUSAL_BIAS_LOWER_RIGHT = Op(
             source="https://github.com/pytorch/pytorch/pull/170404",
         ),
     ),
-    dialects=(
-        Edit(
-            "causal_bias_lower_right/finite",
-            "hides by the most negative float32: LDM, Flamingo, Hugging Face",
-            MASK,
-            "0.0, float(np.finfo(np.float32).min))",
-            effect="two such masks add up to -inf; a query without keys gets the mean",
-            source="https://github.com/huggingface/transformers/issues/18797",
-        ),
-    ),
+    dialects=(finite_mask("causal_bias_lower_right", "LDM, Flamingo, Hugging Face"),),
     precisions=FLOATS,
 )

@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.op import Edit, Law, Op, Probe, values
 from refimpl.ops.attention import reference as text
-from refimpl.ops.attention.spec.shared import MASK
+from refimpl.ops.attention.spec.shared import MASK, finite_mask
 from refimpl.ops.common import FLOATS
 
 
@@ -131,13 +131,8 @@ PADDING_BIAS = Op(
             effect="a sample of padding alone sees all; a score of 10000 shines through",
             source="https://github.com/huggingface/transformers/issues/10484",
         ),
-        Edit(
-            "padding_bias/finite",
-            "hides by the most negative float32: LDM, Flamingo, Hugging Face",
-            MASK,
-            "0.0, float(np.finfo(np.float32).min))",
-            effect="two such masks add up to -inf; a sample of padding alone gets the mean",
-            source="https://github.com/huggingface/transformers/issues/18797",
+        finite_mask(
+            "padding_bias", "LDM, Flamingo, Hugging Face", "a sample of padding alone gets the mean"
         ),
     ),
     precisions=FLOATS,

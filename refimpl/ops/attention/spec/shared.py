@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.axes import Wanted
 from refimpl.axes.drawing import draw_reals
-from refimpl.op import values
+from refimpl.op import Edit, values
 
 
 def spread(bias, *shape):
@@ -57,3 +57,16 @@ def tokens_bias(x, memory, heads, bias):
 
 
 MASK = "0.0, -np.inf)"
+
+
+def finite_mask(name, elsewhere, row="a query without keys gets the mean"):
+    """The dialect of a mask that hides by the most negative number there is, in place of -inf."""
+    effect = "two such masks add up to -inf"
+    return Edit(
+        f"{name}/finite",
+        f"hides by the most negative float32: {elsewhere}",
+        MASK,
+        "0.0, float(np.finfo(np.float32).min))",
+        effect=f"{effect}; {row}" if row else effect,
+        source="https://github.com/huggingface/transformers/issues/18797",
+    )

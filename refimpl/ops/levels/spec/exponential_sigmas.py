@@ -5,18 +5,7 @@ import numpy as np
 from refimpl.op import Law, Op, Probe
 from refimpl.ops.common import FLOATS, mistakes_of
 from refimpl.ops.levels import reference as text
-
-
-def ends(f, levels, low, high):
-    sigmas = f(levels, low, high)
-    yield sigmas[0], high
-    if levels > 1:
-        yield sigmas[-1], low
-
-
-def turned(f, levels, low, high):
-    if levels > 1:
-        yield f(levels, high, low)[::-1], f(levels, low, high)
+from refimpl.ops.levels.spec.shared import ANY_UNIT, ENDS, REFINED, TURNED
 
 
 def products(f, levels, low, high):
@@ -26,25 +15,17 @@ def products(f, levels, low, high):
         yield sigmas * sigmas[::-1], np.full(levels, 1.0) * low * high
 
 
-def unit(f, levels, low, high):
-    yield f(levels, 4 * low, 4 * high), 4 * f(levels, low, high)
-
-
-def refined(f, levels, low, high):
-    yield f(2 * levels - 1, low, high)[::2], f(levels, low, high)
-
-
 wrong = mistakes_of("exponential_sigmas")
 WHOLE = "np.exp((1 - ramp) * np.log(high) + ramp * np.log(low))"
 
 EXPONENTIAL_SIGMAS = Op(
     text.exponential_sigmas,
     laws=(
-        Law("begins high and ends low", ends),
-        Law("exchanging the ends turns the list round", turned),
+        ENDS,
+        TURNED,
         Law("levels as far from either end have the same product", products),
-        Law("levels may have any unit", unit),
-        Law("twice as many steps contain these", refined),
+        ANY_UNIT,
+        REFINED,
     ),
     probes=(
         Probe("a power of two a step", lambda: {"levels": 7, "low": 0.125, "high": 8.0}),

@@ -5,13 +5,7 @@ import numpy as np
 from refimpl.op import Law, Op, Probe
 from refimpl.ops.common import FLOATS, mistakes_of
 from refimpl.ops.levels import reference as text
-
-
-def ends(f, levels, low, high, rho):
-    sigmas = f(levels, low, high, rho)
-    yield sigmas[0], high
-    if levels > 1:
-        yield sigmas[-1], low
+from refimpl.ops.levels.spec.shared import ANY_UNIT, ENDS, REFINED, TURNED
 
 
 def equal_steps(f, levels, low, high, rho):
@@ -19,22 +13,9 @@ def equal_steps(f, levels, low, high, rho):
     yield f(levels, low, high, 0 * rho + 1), high + ramp * (low - high)
 
 
-def other_way_round(f, levels, low, high, rho):
-    if levels > 1:
-        yield f(levels, high, low, rho)[::-1], f(levels, low, high, rho)
-
-
-def unit(f, levels, low, high, rho):
-    yield f(levels, 4 * low, 4 * high, rho), 4 * f(levels, low, high, rho)
-
-
 def power(f, levels, low, high, rho):
     sigmas = f(levels, low, high, rho)
     yield sigmas * sigmas, f(levels, low * low, high * high, 2 * rho)
-
-
-def refined(f, levels, low, high, rho):
-    yield f(2 * levels - 1, low, high, rho)[::2], f(levels, low, high, rho)
 
 
 wrong = mistakes_of("karras_sigmas")
@@ -43,12 +24,12 @@ wrong = mistakes_of("karras_sigmas")
 KARRAS_SIGMAS = Op(
     text.karras_sigmas,
     laws=(
-        Law("begins high and ends low", ends),
+        ENDS,
         Law("with rho 1 the steps are equal", equal_steps),
-        Law("exchanging the ends turns the list round", other_way_round),
-        Law("levels may have any unit", unit),
+        TURNED,
+        ANY_UNIT,
         Law("squares have squared ends and twice the rho", power),
-        Law("twice as many steps contain these", refined),
+        REFINED,
     ),
     probes=(
         Probe("the paper's", lambda: {"levels": 5, "low": 0.002, "high": 80.0, "rho": 7.0}),

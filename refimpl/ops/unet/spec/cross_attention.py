@@ -4,7 +4,6 @@ import numpy as np
 
 from refimpl.op import Law, Op, Probe
 from refimpl.ops.attention.reference import padding_bias
-from refimpl.ops.attention.spec.shared import ROOT
 from refimpl.ops.common import cosines, mistakes_of, sines
 from refimpl.ops.layers.reference import linear
 from refimpl.ops.unet import reference as text
@@ -12,6 +11,7 @@ from refimpl.ops.unet.spec.shared import (
     HEADS,
     HIDDEN_WORDS,
     MEMORY_IN_ANY_ORDER,
+    of_heads,
     samples_apart,
     silent,
 )
@@ -111,35 +111,7 @@ CROSS_ATTENTION = Op(
             "half of the layer is not used",
             "keys and values have the same weights",
         ),
-        wrong(
-            "scale-by-width",
-            "divides the scores by the root of all channels, not of the head's",
-            "constant(E, query)",
-            "constant(E * heads, query)",
-            "weights too flat",
-            "there is one head",
-            where="attention.attention",
-            source="https://github.com/lucidrains/vit-pytorch/issues/65",
-        ),
-        wrong(
-            "heads-and-width-swapped",
-            "takes the number of heads for the width of a head",
-            "(B, N, heads, D // heads)",
-            "(B, N, D // heads, heads)",
-            "another number of heads, and another scale",
-            "there are as many heads as a head is wide",
-            where="attention.split_heads",
-            source="https://github.com/huggingface/diffusers/issues/2011",
-        ),
-        wrong(
-            "no-scale",
-            "does not divide the scores",
-            ROOT,
-            "",
-            "weights too sharp",
-            "heads are 1 wide",
-            where="attention.attention",
-        ),
+        *of_heads("cross_attention"),
         wrong(
             "no-out-bias",
             "does not add the last bias",

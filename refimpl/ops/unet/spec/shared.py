@@ -7,6 +7,8 @@ import numpy as np
 
 from refimpl.axes.shapes import shape_of
 from refimpl.op import Law
+from refimpl.ops.attention.spec.shared import ROOT
+from refimpl.ops.common import mistakes_of
 from refimpl.ops.images.spec.shared import turned
 
 
@@ -100,3 +102,44 @@ def pixels_in_any_order(f, **inputs):
 
 
 PIXELS_IN_ANY_ORDER = Law("the order of the pixels does not count", pixels_in_any_order)
+
+
+def heads_and_width_swapped(name):
+    """The mistake of whoever splits heads in the wrong order."""
+    return mistakes_of(name)(
+        "heads-and-width-swapped",
+        "takes the number of heads for the width of a head",
+        "(B, N, heads, D // heads)",
+        "(B, N, D // heads, heads)",
+        "another number of heads, and another scale",
+        "there are as many heads as a head is wide",
+        where="attention.split_heads",
+        source="https://github.com/huggingface/diffusers/issues/2011",
+    )
+
+
+def of_heads(name):
+    """Mistakes in the scores and the heads of an operation that attends."""
+    wrong = mistakes_of(name)
+    return (
+        wrong(
+            "scale-by-width",
+            "divides the scores by the root of all channels, not of the head's",
+            "constant(E, query)",
+            "constant(E * heads, query)",
+            "weights too flat",
+            "there is one head",
+            where="attention.attention",
+            source="https://github.com/lucidrains/vit-pytorch/issues/65",
+        ),
+        heads_and_width_swapped(name),
+        wrong(
+            "no-scale",
+            "does not divide the scores",
+            ROOT,
+            "",
+            "weights too sharp",
+            "heads are 1 wide",
+            where="attention.attention",
+        ),
+    )

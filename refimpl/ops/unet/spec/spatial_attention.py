@@ -3,11 +3,17 @@
 import numpy as np
 
 from refimpl.op import Law, Op, Probe
-from refimpl.ops.attention.spec.shared import ROOT
 from refimpl.ops.common import cosines, mistakes_of, sines
 from refimpl.ops.layers.reference import group_norm, linear
 from refimpl.ops.unet import reference as text
-from refimpl.ops.unet.spec.shared import GROUPS, HEADS, PIXELS_IN_ANY_ORDER, samples_apart, silent
+from refimpl.ops.unet.spec.shared import (
+    GROUPS,
+    HEADS,
+    PIXELS_IN_ANY_ORDER,
+    of_heads,
+    samples_apart,
+    silent,
+)
 
 
 def indifferent_queries(f, **inputs):
@@ -136,35 +142,7 @@ SPATIAL_ATTENTION = Op(
             "there is one head",
             source="https://github.com/huggingface/diffusers/pull/6730",
         ),
-        wrong(
-            "scale-by-width",
-            "divides the scores by the root of all channels, not of the head's",
-            "constant(E, query)",
-            "constant(E * heads, query)",
-            "weights too flat",
-            "there is one head",
-            where="attention.attention",
-            source="https://github.com/lucidrains/vit-pytorch/issues/65",
-        ),
-        wrong(
-            "heads-and-width-swapped",
-            "takes the number of heads for the width of a head",
-            "(B, N, heads, D // heads)",
-            "(B, N, D // heads, heads)",
-            "another number of heads, and another scale",
-            "there are as many heads as a head is wide",
-            where="attention.split_heads",
-            source="https://github.com/huggingface/diffusers/issues/2011",
-        ),
-        wrong(
-            "no-scale",
-            "does not divide the scores",
-            ROOT,
-            "",
-            "weights too sharp",
-            "heads are 1 wide",
-            where="attention.attention",
-        ),
+        *of_heads("spatial_attention"),
         wrong(
             "columns-first",
             "reads the pixels row by row and writes them column by column",

@@ -13,6 +13,7 @@ from refimpl.ops.unet.spec.shared import (
     MEMORY_IN_ANY_ORDER,
     PIXELS_IN_ANY_ORDER,
     drawn_weights,
+    heads_and_width_swapped,
     samples_apart,
     silent,
 )
@@ -169,16 +170,7 @@ def mistakes_of_both(name):
             "the block forgets its input",
             "x is 0",
         ),
-        wrong(
-            "heads-and-width-swapped",
-            "takes the number of heads for the width of a head",
-            "(B, N, heads, D // heads)",
-            "(B, N, D // heads, heads)",
-            "another number of heads, and another scale",
-            "there are as many heads as a head is wide",
-            where="attention.split_heads",
-            source="https://github.com/huggingface/diffusers/issues/2011",
-        ),
+        heads_and_width_swapped(name),
     )
 
 
