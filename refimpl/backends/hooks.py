@@ -27,6 +27,7 @@ TURNS = {  # what the mark at the end of a layer's name says about the value of 
     "tokens": lambda x: _tokens(x) if x.ndim == 4 else x,  # the same, where it is a grid
     "first": lambda x: x[:, 0] if x.ndim == 3 else x,  # B N D -> B D
     "one": lambda x: x[:, :1],  # B N D -> B 1 D
+    "text": lambda x: x if x.ndim == 3 else x.reshape(1, len(x), -1),  # N D -> 1 N D
 }
 
 
@@ -102,7 +103,8 @@ class Layers:
 
     def __init__(self, model, named):
         self.model, self.named, self.kept = model, named, {}
-        self.attention = ""  # the one that was entered last
+        self.attention = ""  # the one that runs
+        self.pieces: dict[str, list] = {}  # of its tokens, which may come window by window
 
     def keep(self, name, value):
         """Keep a module's value by our name of the module, if the text has such a value."""
@@ -130,12 +132,15 @@ class Layers:
             if before != name and before not in self.kept:
                 self.keep(before, inputs[0])
             self.keep(name, output)
+            if name == self.attention:
+                self.attention = ""
 
         return call
 
     def _enter(self, name):
         def call(*_):
             self.attention = name
+            self.pieces = {part: [] for part in PARTS}
 
         return call
 
@@ -145,8 +150,11 @@ class Layers:
 
         def attend(query, key, value, *rest, **named):
             mixed = attention(query, key, value, *rest, **named)
+            if not self.attention:
+                return mixed
             for part, x in zip(PARTS, (query, key, value, mixed), strict=True):
-                self.keep(f"{self.attention}.{part}", x.transpose(1, 2).flatten(2))  # B N D
+                self.pieces[part].append(x.transpose(1, 2).flatten(2))  # B N D
+                self.keep(f"{self.attention}.{part}", torch.cat(self.pieces[part], dim=1))
             return mixed
 
         return mock.patch.object(F, attention.__name__, attend)

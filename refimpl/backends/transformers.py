@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from refimpl.backends import hooks
+from refimpl.backends.parts import transformers_media
 from refimpl.backends.tensors import on_tensors as _on_tensors
 from refimpl.models.bart import Bart
 from refimpl.models.bert import Bert
@@ -270,7 +271,7 @@ def _tied(config, head):
     return ((head, "|drop"),) if config.tied else ()
 
 
-BUILDERS = {
+BUILDERS: dict = {
     Vit: _vit,
     Clip: _clip,
     Gpt1: _gpt1,
@@ -280,6 +281,7 @@ BUILDERS = {
     Llama: _llama,
     T5: _t5,
 }
+BUILDERS |= transformers_media.BUILDERS
 
 
 # Operations

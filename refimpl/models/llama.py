@@ -126,13 +126,35 @@ def llama_block(
     x = tap(f"{name}.middle", x + y)
 
     y = tap(f"{name}.ln_2", ops.rms_norm(x, params[f"{name}.ln_2.weight"], config.eps))
-    gate, up = (
-        tap(f"{name}.mlp.{part}", project(y, params, f"{name}.mlp.{part}", ops))
-        for part in ("gate", "up")
+    return tap(name, x + gated_perceptron(y, params, f"{name}.mlp", config.gate, ops, tap))
+
+
+def gated_perceptron(
+    x: Any, params: Params, name: str, gate: str, ops: Any = TEXT, tap: Tap = untouched
+) -> Any:
+    """Two projections, one of them a gate for the other, and a third one back: B N D."""
+    opened, up = (
+        tap(f"{name}.{part}", project(x, params, f"{name}.{part}", ops)) for part in ("gate", "up")
     )  # B N hidden
-    y = tap(f"{name}.mlp.gated", getattr(ops, config.gate)(gate, up))
-    y = tap(f"{name}.mlp.down", project(y, params, f"{name}.mlp.down", ops))  # B N D
-    return tap(name, x + y)
+    y = tap(f"{name}.gated", getattr(ops, gate)(opened, up))
+    return tap(f"{name}.down", project(y, params, f"{name}.down", ops))  # B N D
+
+
+def llama_blocks(
+    x: Any,
+    angles: Any,
+    params: Params,
+    config: Llama,
+    ops: Any = TEXT,
+    tap: Tap = untouched,
+    past: Past = None,
+) -> Any:
+    """All blocks on tokens, whatever they stand for, and the scores of words: B N D -> B N V."""
+    for i in range(config.layers):
+        x = llama_block(x, angles, params, f"layers.{i}", config, ops, tap, past)
+    x = tap("norm", ops.rms_norm(x, params["norm.weight"], config.eps))  # B N D
+    head = params["words.weight" if config.tied else "head.weight"]
+    return tap("logits", ops.linear(x, head, None))  # B N V
 
 
 def llama(
@@ -168,8 +190,4 @@ def llama(
     accept_ids("llama", ids, config.context - seen_before(past), config.vocabulary)
     x = tap("tokens", params["words.weight"][ids])  # B N D
     angles = ops.rotary_angles(positions, config.head // 2, config.base)  # N E/2
-    for i in range(config.layers):
-        x = llama_block(x, angles, params, f"layers.{i}", config, ops, tap, past)
-    x = tap("norm", ops.rms_norm(x, params["norm.weight"], config.eps))  # B N D
-    head = params["words.weight" if config.tied else "head.weight"]
-    return tap("logits", ops.linear(x, head, None))  # B N V
+    return llama_blocks(x, angles, params, config, ops, tap, past)  # B N V

@@ -9,8 +9,9 @@ TURNED_KEY = "key = turn(split(key, G), angles, config, ops)"
 TURNED = "ops.rotary_embedding(x, angles)\n"
 NORM_1 = '    y = tap(f"{name}.ln_1", ops.rms_norm(x, params[f"{name}.ln_1.weight"], config.eps))'
 NORM_2 = '    y = tap(f"{name}.ln_2", ops.rms_norm(x, params[f"{name}.ln_2.weight"], config.eps))\n'
-GATED = "getattr(ops, config.gate)(gate, up)"
+GATED = "getattr(ops, gate)(opened, up)"
 HEADS = ("split", "join")
+MODULE = "refimpl.models.llama"
 
 OWN = (
     Edit(
@@ -134,8 +135,8 @@ OWN = (
     Edit(
         "llama/no-residual-of-perceptron",
         "does not add the tokens to what the perceptron gives",
-        "return tap(name, x + y)",
-        "return tap(name, y)",
+        "return tap(name, x + gated",
+        "return tap(name, gated",
         "llama_block",
     ),
     Edit(
@@ -149,36 +150,36 @@ OWN = (
         "llama/gate-and-up-exchanged",
         "lets the activation go over the other projection",
         GATED,
-        "getattr(ops, config.gate)(up, gate)",
-        "llama_block",
+        "getattr(ops, gate)(up, opened)",
+        "gated_perceptron",
     ),
     Edit(
         "llama/gate-without-activation",
         "multiplies the two projections as they are",
         GATED,
-        "gate * up",
-        "llama_block",
+        "opened * up",
+        "gated_perceptron",
     ),
     Edit(
         "llama/gate-by-sigmoid",
         "opens the gate by a sigmoid alone",
         GATED,
-        "ops.sigmoid(gate) * up",
-        "llama_block",
+        "ops.sigmoid(opened) * up",
+        "gated_perceptron",
     ),
     Edit(
         "llama/no-gate",
         "leaves out the second projection",
         GATED,
-        "ops.silu(gate)",
-        "llama_block",
+        "ops.silu(opened)",
+        "gated_perceptron",
     ),
     Edit(
         "llama/no-last-norm",
         "reads words that are not normalised",
         'ops.rms_norm(x, params["norm.weight"], config.eps)',
         "x",
-        "llama",
+        "llama_blocks",
     ),
     Edit(
         "llama/words-times-root-of-width",
@@ -188,7 +189,11 @@ OWN = (
         "llama",
     ),
 )
-LLAMA = (
-    *OWN,
-    *(elsewhere(e, "llama") for e in WITHIN_ATTENTION if e.where in HEADS and "width" not in e.id),
-)
+AMONG_HEADS = tuple(e for e in WITHIN_ATTENTION if e.where in HEADS and "width" not in e.id)
+LLAMA = (*OWN, *(elsewhere(edit, "llama") for edit in AMONG_HEADS))
+
+
+def of_llama(family: str) -> tuple[Edit, ...]:
+    """The mistakes of blocks of a Llama and of its heads, for a family that ends in one."""
+    blocks = (elsewhere(e, family, MODULE) for e in OWN if e.where != "llama")
+    return (*blocks, *(elsewhere(edit, family) for edit in AMONG_HEADS))

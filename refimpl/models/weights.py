@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.models.names import Layout, WeightsError
-from refimpl.models.registry import families, layouts
+from refimpl.models.registry import families, family, layouts
 
 LARGEST_HEADER = 100_000_000  # bytes, the limit of the format
 LONGEST_NAME = 200  # characters of an array's name
@@ -39,7 +39,7 @@ def read(path: str | Path, config: Any = None) -> tuple[Any, dict[str, np.ndarra
     state = load(path)
     if config is None:
         _recognise(state)
-    params = translate(state)
+    params = translate(state, config)
     config = config or infer(params)
     check(params, config)
     return config, params
@@ -135,12 +135,13 @@ OTHERS = {  # a name that gives away what is none of our models, and what it is
 NO_LAYOUT = Layout("", ())  # names that are ours already
 
 
-def translate(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Arrays under another library's names, under ours.
+def translate(state: Mapping[str, Any], config: Any = None) -> dict[str, np.ndarray]:
+    """Arrays under another library's names, under ours; a configuration tells of which family.
 
     Raises WeightsError where two names become one, or a third of an attention's input is missing.
     """
-    found = next((layout for layout in layouts() if layout.fits(state)), NO_LAYOUT)
+    among = family(config).layouts if config else layouts()
+    found = next((layout for layout in among if layout.fits(state)), NO_LAYOUT)
     return found.translate(state)
 
 

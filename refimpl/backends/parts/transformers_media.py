@@ -1,0 +1,79 @@
+"""Whole models of transformers that read images among words, with random weights."""
+
+from __future__ import annotations
+
+import torch
+
+from refimpl.backends import hooks
+from refimpl.models.qwen_vl import QwenTower, QwenVl
+from refimpl.models.spec import qwen_vl as qwen_vl_names
+
+hooks.allow_broken_torchvision()
+
+import transformers  # noqa: E402  after the definition
+
+VERSION = transformers.__version__
+
+
+def _qwen_vl(config, seed):
+    tower, text = config.tower, config.text
+    if config.tick != 1 or tower.gate != "swiglu" or tower.turns != QwenTower.turns:
+        raise NotImplementedError("has no other gate, base of angles or time between images")
+    side = tower.merge * tower.patch
+    vision = {
+        "depth": tower.layers,
+        "hidden_size": tower.width,
+        "intermediate_size": tower.hidden,
+        "num_heads": tower.heads,
+        "in_channels": tower.channels,
+        "patch_size": tower.patch,
+        "spatial_merge_size": tower.merge,
+        "temporal_patch_size": tower.together,
+        "window_size": tower.window * side,
+        "out_hidden_size": text.width,
+        "fullatt_block_indexes": list(tower.whole),
+    }
+    angles = {"mrope_section": list(config.sections), "rope_theta": text.base}
+    of = transformers.Qwen2_5_VLConfig(
+        vision_config=vision,
+        text_config={**_llama(text), "rope_parameters": {"rope_type": "default", **angles}},
+        image_token_id=config.image_id,
+        tie_word_embeddings=text.tied,
+    )
+    model = transformers.Qwen2_5_VLForConditionalGeneration(of)
+
+    def run(ids, patches, grids):
+        output = model(
+            input_ids=ids,
+            pixel_values=patches,
+            image_grid_thw=grids * torch.tensor([1, tower.merge, tower.merge]),
+            mm_token_type_ids=(ids == config.image_id).int(),
+        )
+        return {"logits": output.logits}
+
+    names = (*qwen_vl_names.TRANSFORMERS, *_tied(text))
+    return hooks.record(model, config, names, run, seed, VERSION)
+
+
+def _llama(text):
+    """Sizes of a Llama or Qwen2.5."""
+    return {
+        "hidden_size": text.width,
+        "intermediate_size": text.hidden,
+        "num_hidden_layers": text.layers,
+        "num_attention_heads": text.heads,
+        "num_key_value_heads": text.groups,
+        "vocab_size": text.vocabulary,
+        "max_position_embeddings": text.context,
+        "rms_norm_eps": text.eps,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+
+
+def _tied(text):
+    """The rule by which a head that is the table of words is left out."""
+    return ((r"^head\.weight$", "|drop"),) if text.tied else ()
+
+
+BUILDERS = {QwenVl: _qwen_vl}
