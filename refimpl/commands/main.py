@@ -8,7 +8,18 @@ import sys
 from typing import Any, cast
 
 import refimpl
-from refimpl.commands import bench, explain, generate, here, models, replay, search, vectors, verify
+from refimpl.commands import (
+    bench,
+    describe,
+    explain,
+    generate,
+    here,
+    models,
+    replay,
+    search,
+    vectors,
+    verify,
+)
 from refimpl.commands.endings import CONFORMS, INTERNAL, INTERRUPTED, USAGE, as_interruptions
 from refimpl.commands.terminal import Screen, Unheard
 
@@ -24,7 +35,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"refimpl {refimpl.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (verify, vectors, models, generate, search, replay, explain, bench, here):
+    everything = (
+        verify,
+        vectors,
+        models,
+        describe,
+        generate,
+        search,
+        replay,
+        explain,
+        bench,
+        here,
+    )
+    for command in everything:
         command.add(commands)
     return top
 

@@ -1,7 +1,8 @@
 """The small models that come with the package: digits, words for them, and a writer of words.
 
-A CLIP, the same with an image tower for noisy images, and a denoiser: grey images of 28 by 28
-pixels in [-1, 1], a white digit on black. A decoder that writes English. How they were trained and
+A CLIP, the same with an image tower for noisy images, a denoiser, and a reader that says in words
+what it sees: grey images of 28 by 28 pixels in [-1, 1], a white digit on black. A decoder that
+writes English. How they were trained and
 what they can do is told in golden/weights/README.md.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import refimpl
-from refimpl.models import denoiser, weights
+from refimpl.models import denoiser, reader, weights
 from refimpl.models.clip import clip_text
 from refimpl.models.configs import Clip
 from refimpl.models.llama import GLASSLLM, Llama
@@ -82,6 +83,15 @@ def small_writer() -> tuple[Llama, dict[str, np.ndarray]]:
     """The decoder that writes: its configuration and its arrays, in float64."""
     params = weights.load(folder() / "writer.safetensors")
     return GLASSLLM, {name: array.astype(np.float64) for name, array in params.items()}
+
+
+@functools.cache
+def small_reader() -> tuple[reader.Reader, dict[str, np.ndarray]]:
+    """The Q-Former and the decoder that describe a picture: their sizes and their arrays."""
+    params = weights.load(folder() / "reader.safetensors")
+    config = reader.infer(params)
+    weights.check(params, config)
+    return config, params
 
 
 def folder() -> Path:

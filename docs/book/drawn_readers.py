@@ -1,0 +1,56 @@
+"""Figures of the small reader: what it says of pictures, and what its queries look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+from docs.book.drawing import bare, figure
+from docs.book.drawn_models import drawn_digits
+from refimpl import fast
+from refimpl.models import described
+
+ASKED = ("which digit?", "is it even?", "is it larger than four?", "which number comes next?")
+
+
+@figure(
+    (9, 4.6),
+    "Ten pictures of white digits on black in two rows, from zero to nine. Above each stands what "
+    "the model wrote, such as a handwritten seven, and below it its answers to four questions.",
+)
+def captions(fig: Any) -> None:
+    """Ten generated digits, what the small reader says of each, and its answers to “which digit?”,
+    “is it even?”, “is it larger than four?” and “which number comes next?”."""
+    pictures = drawn_digits()
+    prompts = described.prompts(pictures, fast)
+    said = described.say(prompts, None, fast)
+    answers = zip(*(described.say(prompts, question, fast) for question in ASKED))
+    told = zip(fig.subplots(2, 5).flat, pictures[:, 0], said, answers, strict=True)
+    for axes, picture, caption, answered in told:
+        bare(axes, caption).imshow(picture, cmap="gray", vmin=-1, vmax=1)
+        axes.set_xlabel(" · ".join(answered))
+
+
+@figure(
+    (9, 2.6),
+    "A white three on black, and beside it two rows of eight heat maps of 4 by 4 patches, one for "
+    "each query. In each row the queries look at different patches, most of them on the strokes.",
+)
+def asking(fig: Any) -> None:
+    """Where the eight queries of the small reader look on a three, in the two layers that ask: the
+    shares of `attention` over the patches, the mean over heads. The rest of each query's share is
+    at the class token."""
+    picture = drawn_digits()[3:4]
+    looked = described.looks(picture)  # layers latents M
+    side = round(np.sqrt(looked.shape[2] - 1))
+    grid = fig.subplots(2, 1 + looked.shape[1])
+    bare(grid[0, 0], "picture").imshow(picture[0, 0], cmap="gray", vmin=-1, vmax=1)
+    grid[1, 0].set_axis_off()
+    for line, layer in zip(grid[:, 1:], looked, strict=True):
+        for query, (axes, row) in enumerate(zip(line, layer[:, 1:], strict=True)):
+            shown = bare(axes, f"query {query}").imshow(row.reshape(side, side), cmap="cividis")
+            shown.set_clim(0, layer[:, 1:].max())
