@@ -199,7 +199,7 @@ ATTENTION = Op(
         Law("permuting keys with their values changes nothing", attention_keys_in_any_order),
         Law("permuting queries permutes the outputs", attention_queries_in_any_order),
         Law("queries do not see each other", attention_one_query_at_a_time),
-        Law("a hidden key is as good as none", attention_hidden_key),
+        Law("removing a hidden key changes nothing", attention_hidden_key),
         Law("giving every key twice changes nothing", attention_doubled_keys),
         Law("a vector added to every key changes nothing", attention_shifted_keys),
         Law("a constant added to every score changes nothing", attention_shifted_bias),
@@ -316,7 +316,7 @@ ATTENTION = Op(
         ),
         Edit(
             "attention/query-key-swapped",
-            "lets the keys ask and the queries answer",
+            "exchanges queries and keys",
             "query @ np.swapaxes(key, -1, -2)",
             "key @ np.swapaxes(query, -1, -2)",
             effect="the scores are transposed",

@@ -142,22 +142,27 @@ ATTENTION_VJP = Op(
         Law("equals the Jacobian of the softmax applied by itself", attention_vjp_equation),
         Law("gradients of sums are sums of gradients", attention_vjp_additive),
         Law(
-            "scores gain nothing by a common shift: rows sum to zero",
+            "the gradients of the scores sum to zero in each row",
             attention_vjp_of_shifted_scores,
         ),
-        Law("keys gain nothing by a common shift", attention_vjp_of_shifted_keys),
+        Law("the gradients of the keys sum to zero", attention_vjp_of_shifted_keys),
         Law("values times their gradient are the output times its own", attention_vjp_of_values),
-        Law("queries and keys gain the same by growing", attention_vjp_of_a_scale),
-        Law("shared key heads gain what repeated ones gain together", attention_vjp_repeated_heads),
-        Law("a hidden key has gradient zero and disturbs nobody", attention_vjp_hidden_key),
+        Law("queries times their gradient are keys times theirs", attention_vjp_of_a_scale),
+        Law(
+            "a shared key head's gradient is the sum over its copies", attention_vjp_repeated_heads
+        ),
+        Law(
+            "a hidden key has gradient zero and changes no other gradient", attention_vjp_hidden_key
+        ),
         Law(
             "permuting keys with their values permutes their gradients",
             attention_vjp_keys_in_any_order,
         ),
         Law(
-            "keys gain the sum over queries taken one at a time", attention_vjp_one_query_at_a_time
+            "the gradient of the keys is the sum over the queries",
+            attention_vjp_one_query_at_a_time,
         ),
-        Law("among equal values it does not matter who is seen", attention_vjp_of_equal_values),
+        Law("with equal values the scores have gradient zero", attention_vjp_of_equal_values),
     ),
     probes=tuple(with_more(probe, with_grad) for probe in ATTENTION.probes),
     mistakes=(
@@ -179,7 +184,7 @@ ATTENTION_VJP = Op(
         ),
         Edit(
             "attention_vjp/average-over-the-head",
-            "adds the averages of all queries of a head up",
+            "sums the averages over all queries of a head",
             "axis=-1, keepdims=True)",
             "axis=(-2, -1), keepdims=True)",
             effect="queries see each other in the backward pass",
@@ -187,14 +192,14 @@ ATTENTION_VJP = Op(
         ),
         Edit(
             "attention_vjp/softmax-as-sigmoid",
-            "takes only the diagonal of the softmax's Jacobian",
+            "keeps only the diagonal of the softmax's Jacobian",
             SCORES_GRAD,
             "weights * (1 - weights) * weights_grad",
-            effect="a key's score is not told what the others are worth",
+            effect="a key's score has no effect on the other weights",
         ),
         Edit(
             "attention_vjp/not-through-softmax",
-            "hands the gradient of the weights to the scores as it is",
+            "passes the gradient of the weights to the scores unchanged",
             SCORES_GRAD,
             "weights_grad - average",
             effect="hidden keys receive gradients",
@@ -252,7 +257,7 @@ ATTENTION_VJP = Op(
             "keeps the keys' gradient of the group's last head instead of the sum",
             KEY_GRAD,
             "(np.swapaxes(scores_grad, -1, -2) @ query)[:, :, -1] / root",
-            effect="heads overwrite each other's gradient of the keys they share",
+            effect="a shared key gets the gradient of one head alone",
             invisible_when="every query head has a key head of its own",
         ),
         Edit(
@@ -273,7 +278,7 @@ ATTENTION_VJP = Op(
         ),
         Edit(
             "attention_vjp/mask-ignored",
-            "makes the weights again without the bias",
+            "recomputes the weights without the bias",
             "scores + " + SPREAD_BIAS,
             "scores",
             effect="gradients flow to padding and to the future",
@@ -281,16 +286,16 @@ ATTENTION_VJP = Op(
         ),
         Edit(
             "attention_vjp/value-by-scores",
-            "sends the values the gradient of the scores' path",
+            "sends the gradient of the scores to the values",
             "np.swapaxes(weights, -1, -2) @ grad",
             "np.swapaxes(scores_grad, -1, -2) @ grad",
-            effect="values learn nothing in the mean",
+            effect="the mean of the values' gradients is zero",
         ),
     ),
     lossy=(
         Edit(
             "attention_vjp/saved-scores-without-maximum",
-            "makes the weights again from exponentials without the row's maximum",
+            "recomputes the weights without subtracting the row's maximum",
             SOFTMAX_END,
             UNSHIFTED_END,
             where="layers.softmax",

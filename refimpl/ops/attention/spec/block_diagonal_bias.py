@@ -52,7 +52,7 @@ BLOCK_DIAGONAL_BIAS = Op(
         Law("renumbering the segments changes nothing", blocks_renumbered),
         Law("reordering the tokens reorders the mask", blocks_reordered),
         Law("one segment hides nothing", blocks_of_one),
-        Law("who sees one token of a segment sees all", blocks_transitive),
+        Law("a token that sees one token of a segment sees all of it", blocks_transitive),
         Law("is block-diagonal for contiguous segments", blocks_contiguous),
     ),
     probes=(
@@ -62,7 +62,7 @@ BLOCK_DIAGONAL_BIAS = Op(
     mistakes=(
         Edit(
             "block_diagonal_bias/causal-too",
-            "hides later tokens of the own segment",
+            "hides later tokens of the same segment",
             "segments[:, None] == segments",
             "np.tril(segments[:, None] == segments)",
             effect="full attention within a segment becomes causal",
@@ -78,7 +78,7 @@ BLOCK_DIAGONAL_BIAS = Op(
         ),
         Edit(
             "block_diagonal_bias/neighbours-seen",
-            "shows the segments next to the own",
+            "shows the neighbouring segments as well",
             "segments[:, None] == segments",
             "np.abs(segments[:, None] - segments) <= 1",
             effect="packed samples leak into the next",
@@ -94,7 +94,7 @@ BLOCK_DIAGONAL_BIAS = Op(
         ),
         Edit(
             "block_diagonal_bias/inverted",
-            "shows the other segments and hides the own",
+            "shows the other segments and hides the token's own",
             MASK,
             "-np.inf, 0.0)",
             effect="tokens see everything but their own segment",

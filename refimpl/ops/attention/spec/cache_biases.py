@@ -42,11 +42,11 @@ wrong = mistakes_of("sliding_window_bias")
 SLIDING_WINDOW_BIAS = Op(
     text.sliding_window_bias,
     laws=(
-        Law("is 0 in a band that ends at the own key and -inf outside", window_equation),
-        Law("a window of everything is the causal mask", whole_window),
-        Law("a window of one sees itself alone", own_key_alone),
+        Law("is 0 in a band that ends at the query's own key, and -inf outside", window_equation),
+        Law("a window of all keys is the causal mask", whole_window),
+        Law("a window of size 1 sees the query's own key alone", own_key_alone),
         Law("no query sees more keys than the window holds", window_counts),
-        Law("a later query sees the same, a key later", moves_on),
+        Law("the next query sees the same window, one key later", moves_on),
         Law("is the last rows of the square mask", window_cached),
     ),
     probes=(
@@ -57,23 +57,23 @@ SLIDING_WINDOW_BIAS = Op(
     mistakes=(
         wrong(
             "one-too-many",
-            "sees a key more, as where the window leaves the own key out",
+            "sees one key more, as if the window did not count the query's own key",
             "j > own - window",
             "j >= own - window",
-            "a rolling cache of as many keys as the window lacks one",
+            "a rolling cache of the window's size lacks one key",
             "the window holds all keys",
         ),
         wrong(
             "one-too-few",
-            "sees a key less than the window holds",
+            "sees one key less than the window holds",
             "j > own - window",
             "j > own - window + 1",
-            "a window of one sees nothing",
+            "a window of size 1 sees no key",
             "the window holds all keys",
         ),
         wrong(
             "both-sides",
-            "sees keys behind its own as well",
+            "sees later keys as well",
             "(j <= own)",
             "(j < own + window)",
             "the future leaks",
@@ -81,7 +81,7 @@ SLIDING_WINDOW_BIAS = Op(
         ),
         wrong(
             "causal-forgotten",
-            "hides what is too old and nothing of the future",
+            "hides keys that are too old, but not the future",
             "(j <= own) & ",
             "",
             "the token to be predicted is seen",
@@ -89,7 +89,7 @@ SLIDING_WINDOW_BIAS = Op(
         ),
         wrong(
             "window-forgotten",
-            "is the causal mask",
+            "forgets the window: returns the causal mask",
             " & (j > own - window)",
             "",
             "texts longer than the window differ from training",
@@ -100,7 +100,7 @@ SLIDING_WINDOW_BIAS = Op(
             "aligned at the top left",
             "own = i + keys - queries",
             "own = i",
-            "a step of decoding sees key 0 alone",
+            "a decoding step sees key 0 alone",
             "there are as many queries as keys",
         ),
         wrong(
@@ -168,8 +168,8 @@ CACHED_CAUSAL_BIAS = Op(
         Law("full caches have the mask aligned at the bottom right", full_caches),
         Law("the last query sees all of its sample", last_query_sees_its_sample),
         Law("samples do not depend on each other", samples_alone),
-        Law("more room hides more keys and nothing else", more_room),
-        Law("a word later, a query sees what the next one saw", one_more_word),
+        Law("a larger cache hides more keys and changes nothing else", more_room),
+        Law("with one token more, a query sees what the next one saw", one_more_word),
     ),
     probes=(
         Probe(
@@ -192,7 +192,7 @@ CACHED_CAUSAL_BIAS = Op(
         ),
         of_cache(
             "padding-ignored",
-            "aligns all samples at the end of the room",
+            "aligns all samples at the end of the cache",
             OWN,
             "i + keys + 0 * lengths[:, None, None] - queries",
             "shorter samples see what was left in the cache",
@@ -208,10 +208,10 @@ CACHED_CAUSAL_BIAS = Op(
         ),
         of_cache(
             "lengths-without-queries",
-            "takes the lengths for those before the queries",
+            "adds the number of queries to the lengths",
             OWN,
             "i + lengths[:, None, None]",
-            "keys behind a query's own are seen: its future, or padding",
+            "later keys are seen: the future, or padding",
             "the queries see no key more, because the room is over",
         ),
         of_cache(
@@ -219,7 +219,7 @@ CACHED_CAUSAL_BIAS = Op(
             "counts queries from the start of the cache",
             OWN,
             "i + 0 * lengths[:, None, None]",
-            "a step of decoding sees key 0 alone",
+            "a decoding step sees key 0 alone",
             "a sample has as many keys as there are queries",
         ),
         of_cache(
@@ -227,7 +227,7 @@ CACHED_CAUSAL_BIAS = Op(
             "lets every query see all real keys",
             OWN,
             "0 * i + lengths[:, None, None] - 1",
-            "the first of several new words sees the others",
+            "the first of several new tokens sees the others",
             "there is one query",
         ),
         of_cache(

@@ -39,7 +39,7 @@ CAUSAL_BIAS = Op(
         Law("is 0 on and below the diagonal and -inf above", causal_equation),
         Law("query i sees i + 1 keys", causal_counts),
         Law("is the corner of a larger one", causal_grows),
-        Law("attention to squares gives their running means", causal_running_means),
+        Law("attention with this mask to equal scores gives running means", causal_running_means),
         Law("both alignments agree for a square", causal_square),
     ),
     probes=(
@@ -53,7 +53,7 @@ CAUSAL_BIAS = Op(
             "hides the token itself",
             "j <= i",
             "j < i",
-            effect="query 0 sees nothing",
+            effect="query 0 sees no key",
             source="https://github.com/mlfoundations/open_clip/pull/550",
         ),
         Edit(
@@ -90,7 +90,7 @@ CAUSAL_BIAS = Op(
         ),
         Edit(
             "causal_bias/ones-and-zeros",
-            "gives 1 for visible and 0 for hidden, to be added all the same",
+            "returns 1 for visible and 0 for hidden, although the mask is added",
             MASK,
             "1.0, 0.0)",
             effect="visible keys are favoured by a factor e, nothing is hidden",
@@ -165,7 +165,7 @@ CAUSAL_BIAS_LOWER_RIGHT = Op(
     text.causal_bias_lower_right,
     laws=(
         Law("is 0 on and below the diagonal that ends in the corner", lower_right_equation),
-        Law("turned by half a circle it is a transposed causal mask", lower_right_turned),
+        Law("turned by 180° it is a transposed causal mask", lower_right_turned),
         Law("the last query sees every key", lower_right_last_query),
         Law("is the last rows of the square mask", lower_right_cached),
         Law("a query sees one key more than the one before", lower_right_counts),
@@ -177,7 +177,7 @@ CAUSAL_BIAS_LOWER_RIGHT = Op(
             "aligned at the top left",
             "i + keys - queries",
             "i",
-            effect="a step of decoding sees key 0 alone",
+            effect="a decoding step sees key 0 alone",
             source="https://github.com/pytorch/pytorch/issues/103082",
             invisible_when="there are as many queries as keys",
         ),
@@ -186,7 +186,7 @@ CAUSAL_BIAS_LOWER_RIGHT = Op(
             "moves the diagonal the wrong way",
             "keys - queries",
             "queries - keys",
-            effect="a step of decoding sees nothing",
+            effect="a decoding step sees no key",
             source="https://github.com/ml-explore/mlx/pull/2967",
             invisible_when="there are as many queries as keys",
         ),

@@ -147,11 +147,11 @@ MULTI_HEAD_ATTENTION = Op(
         Law("is the sum of each head's own projection", mha_equation),
         Law("reordering the heads changes nothing", mha_heads_in_any_order),
         Law("permuting the memory changes nothing", mha_memory_in_any_order),
-        Law("tokens that ask do not see each other", mha_one_token_at_a_time),
+        Law("queries do not depend on each other", mha_one_token_at_a_time),
         Law("a bias of the keys changes nothing", mha_key_bias),
-        Law("a bias of the values goes straight through", mha_value_bias),
-        Law("a memory of one token tells every query the same", mha_of_one_memory),
-        Law("causal: later tokens change nothing, cached tokens serve", mha_causal),
+        Law("the bias of the values passes through the output projection", mha_value_bias),
+        Law("with one token of memory every query gives the same result", mha_of_one_memory),
+        Law("with a causal mask later tokens change nothing", mha_causal),
     ),
     probes=(
         Probe("three tokens, two heads", small_waves),
@@ -245,7 +245,7 @@ MULTI_HEAD_ATTENTION = Op(
         ),
         Edit(
             "multi_head_attention/interleaved-heads",
-            "deals the width out to the heads in turn: column j belongs to head j modulo H",
+            "assigns column j to head j modulo H instead of in blocks",
             "np.swapaxes(np.reshape(x, (B, N, heads, D // heads)), 1, 2)",
             "np.moveaxis(np.reshape(x, (B, N, D // heads, heads)), 3, 1)",
             where="split_heads",
@@ -366,7 +366,7 @@ MULTI_HEAD_ATTENTION = Op(
     dialects=(
         Edit(
             "multi_head_attention/packed-by-head",
-            "reads the packed rows head by head, q, k and v of each: GPT-NeoX, BLOOM, ADM legacy",
+            "reads the packed rows head by head, q, k and v of each: GPT-NeoX, BLOOM, ADM",
             IN_SPLIT + "(in_weight, 3)",
             "own = np.swapaxes(np.arange(3 * D).reshape(heads, 3, D // heads), 0, 1).ravel()\n    "
             + IN_SPLIT.replace("in_bias, 3", "in_bias[own], 3")

@@ -65,7 +65,7 @@ PADDING_BIAS = Op(
         ),
         Edit(
             "padding_bias/left",
-            "takes the last keys for the real ones",
+            "takes the last keys for the real ones, as with padding on the left",
             "np.arange(keys) < lengths[:, None]",
             "np.arange(keys)[::-1] < lengths[:, None]",
             effect="padding is seen in place of the first tokens",
@@ -99,7 +99,7 @@ PADDING_BIAS = Op(
         ),
         Edit(
             "padding_bias/longest-for-all",
-            "hides the padding of the longest sample in all",
+            "hides only what is padding in the longest sample",
             "lengths[:, None]",
             "lengths[:, None] * 0 + np.max(lengths, initial=0)",
             effect="shorter samples see padding",
@@ -115,7 +115,7 @@ PADDING_BIAS = Op(
         ),
         Edit(
             "padding_bias/ones-and-zeros",
-            "gives 1 for a real key and 0 for padding, to be added all the same",
+            "returns 1 for a real key and 0 for padding, although the mask is added",
             MASK,
             "1.0, 0.0)",
             effect="real keys are favoured by a factor e, nothing is hidden",

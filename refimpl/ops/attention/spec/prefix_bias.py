@@ -59,7 +59,7 @@ PREFIX_BIAS = Op(
     mistakes=(
         Edit(
             "prefix_bias/causal",
-            "forgets that the prefix sees itself both ways",
+            "masks the prefix causally as well",
             "(j < prefix) | (j <= i)",
             "j <= i",
             effect="the tokens of the prefix do not see each other's future",
@@ -78,7 +78,7 @@ PREFIX_BIAS = Op(
             "hides the prefix from the later tokens",
             "(j < prefix) | (j <= i)",
             "((j < prefix) == (i < prefix)) & ((j < prefix) | (j <= i))",
-            effect="two sequences that do not meet",
+            effect="prefix and rest do not see each other",
             invisible_when="the prefix is none or all",
         ),
         Edit(

@@ -37,10 +37,10 @@ NEAREST_CODE = Op(
     text.nearest_code,
     outputs=("codes",),
     laws=(
-        Law("a code is its own nearest", itself),
-        Law("of one code there is no choice", one_code),
+        Law("the nearest code of a code is itself", itself),
+        Law("with one code that code is chosen", one_code),
         Law("no code is nearer", nobody_nearer),
-        Law("vectors are apart", vectors_apart),
+        Law("each vector is treated by itself", vectors_apart),
     ),
     probes=(
         Probe("three vectors, four codes", lambda: {"z": sines(3, 2), "codebook": cosines(4, 2)}),
@@ -55,15 +55,15 @@ NEAREST_CODE = Op(
     mistakes=(
         wrong(
             "farthest",
-            "takes the farthest",
+            "takes the farthest code",
             "np.argmin(",
             "np.argmax(",
-            "pictures of other things",
+            "the decoder draws something else",
             "there is one code",
         ),
         wrong(
             "most-alike",
-            "takes the largest product, whatever the lengths",
+            "takes the code with the largest inner product",
             NEAREST,
             "np.argmax(z @ codebook.T, axis=-1) + 0 * np.argmin(np.sum(apart, axis=-1), axis=-1)",
             "long codes win",
@@ -72,7 +72,7 @@ NEAREST_CODE = Op(
         ),
         wrong(
             "length-of-codes-forgotten",
-            "forgets the length of the codes in the expanded square",
+            "drops ||e||² from the expanded square",
             NEAREST,
             "np.argmin(np.sum(apart * apart, axis=-1) - np.sum(codebook * codebook, axis=-1), "
             "axis=-1)",
@@ -81,7 +81,7 @@ NEAREST_CODE = Op(
         ),
         wrong(
             "not-squared",
-            "adds up differences, not squares",
+            "sums signed differences instead of squares",
             "np.sum(apart * apart, axis=-1)",
             "np.sum(apart, axis=-1)",
             "large codes win",
@@ -89,10 +89,10 @@ NEAREST_CODE = Op(
         ),
         wrong(
             "first-number-alone",
-            "compares the first number alone",
+            "compares the first component only",
             "np.sum(apart * apart, axis=-1)",
             "np.abs(apart[..., 0])",
-            "codes that agree in one number",
+            "the code may differ in all other components",
             "vectors have one number",
         ),
     ),
@@ -132,11 +132,11 @@ UNIFORMS = np.array([[0.25, 0.5, 0.75, 0.875]])
 GUMBEL_SOFTMAX = Op(
     text.gumbel_softmax,
     laws=(
-        Law("shares add up to one", adds_to_one),
+        Law("rows sum to one", adds_to_one),
         Law("a constant added to the logits changes nothing", shift),
-        Law("with even noise it is the softmax", even_noise),
-        Law("logits and temperature may have any unit", unit),
-        Law("the order of codes does not matter", turned),
+        Law("with equal uniforms it is the softmax at that temperature", even_noise),
+        Law("with equal uniforms, scaling logits and temperature together changes nothing", unit),
+        Law("permuting the codes permutes the result", turned),
     ),
     probes=(
         Probe(
@@ -151,10 +151,10 @@ GUMBEL_SOFTMAX = Op(
     mistakes=(
         wrong_soft(
             "noise-not-divided",
-            "divides the logits alone by the temperature",
+            "divides the logits but not the noise by the temperature",
             "(logits + gumbel) / temperature",
             "logits / temperature + gumbel",
-            "too little noise when cold",
+            "too little noise at low temperature",
             "the temperature is 1",
         ),
         wrong_soft(
@@ -162,24 +162,24 @@ GUMBEL_SOFTMAX = Op(
             "subtracts the noise",
             "logits + gumbel",
             "logits - gumbel",
-            "another distribution",
-            "all numbers are equal",
+            "samples from another distribution",
+            "all uniforms are equal",
         ),
         wrong_soft(
             "one-logarithm",
-            "takes one logarithm",
+            "takes the logarithm once instead of twice",
             NOISE,
             "-np.log(uniforms)",
-            "exponential noise in the place of Gumbel's",
-            "all numbers are equal",
+            "exponential noise instead of Gumbel noise",
+            "all uniforms are equal",
         ),
         wrong_soft(
             "temperature-as-guard",
-            "adds the temperature inside the logarithm, where a guard belongs",
+            "adds the temperature inside the logarithm",
             NOISE,
             "-np.log(temperature - np.log(uniforms))",
-            "noise that depends on the temperature",
-            "all numbers are equal",
+            "the noise depends on the temperature",
+            "all uniforms are equal",
             source="https://github.com/nec-research/tf-imle/issues/1",
         ),
         wrong_soft(
@@ -187,7 +187,7 @@ GUMBEL_SOFTMAX = Op(
             "multiplies by the temperature",
             "(logits + gumbel) / temperature",
             "(logits + gumbel) * temperature",
-            "cold is warm",
+            "a low temperature acts as a high one",
             "the temperature is 1",
         ),
         wrong_soft(
@@ -195,8 +195,8 @@ GUMBEL_SOFTMAX = Op(
             "forgets the noise",
             "logits + gumbel",
             "logits + 0 * gumbel",
-            "always the same code",
-            "all numbers are equal",
+            "the same code is chosen every time",
+            "all uniforms are equal",
         ),
     ),
     values={"temperature": lambda source, known: source.choice([1.0, 0.5, 2.0])},

@@ -29,9 +29,9 @@ POSTERIOR_SAMPLE = Op(
     text.posterior_sample,
     laws=(
         Law("without noise it is the mean", no_noise),
-        Law("noise and its opposite lie on both sides of the mean", both_signs),
-        Law("moves with the mean", moved),
-        Law("at a variance of one the noise is added as it is", variance_one),
+        Law("noise and its negative give values symmetric about the mean", both_signs),
+        Law("adding 3 to the mean adds 3 to the result", moved),
+        Law("at unit variance it is mean plus noise", variance_one),
     ),
     probes=(
         Probe(
@@ -46,31 +46,31 @@ POSTERIOR_SAMPLE = Op(
     mistakes=(
         wrong(
             "variance-for-deviation",
-            "multiplies the noise by the variance",
+            "multiplies the noise by the variance instead of the deviation",
             WHOLE,
             "mean + np.exp(log_variance) * noise",
-            "latents too noisy, or hardly drawn at all",
+            "latents are too noisy, or have hardly any noise",
             "the variance is 1",
         ),
         wrong(
             "logarithm-of-deviation",
-            "multiplies the noise by the logarithm",
+            "multiplies the noise by the log variance",
             WHOLE,
             "mean + log_variance / 2 * noise",
-            "signs of the noise are lost",
+            "the noise has the wrong size and sign",
             "never",
         ),
         wrong(
             "mode",
-            "returns the mean",
+            "returns the mean without noise",
             WHOLE,
             "mean + 0 * log_variance * noise",
-            "nothing is drawn",
+            "the noise has no effect",
             "there is no noise",
         ),
         wrong(
             "mean-scaled",
-            "multiplies the mean, too",
+            "multiplies the mean by the deviation, too",
             WHOLE,
             "np.exp(log_variance / 2) * (mean + noise)",
             "latents are stretched",
@@ -93,7 +93,7 @@ def there_and_back(other):
     def law(f, x, shift, scale):
         yield other(f(x, shift, scale), shift, scale), x
 
-    return Law("the other direction leads back", law)
+    return Law("the inverse operation undoes it", law)
 
 
 @by_name
@@ -122,9 +122,9 @@ def zero_is_the_mean(f, y, shift, scale):
 SHIFTS = {"shift": lambda source, known: source.choice([0.0609, 0.1159, 0.0, -0.5])}
 SCALES = {"scale": lambda source, known: source.choice([0.18215, 0.13025, 1.5305, 0.3611])}
 COMMON = (
-    Law("differences know nothing of the shift", differences),
+    Law("differences do not depend on the shift", differences),
     Law("a shift of zero and a scale of one change nothing", nothing_to_do),
-    Law("each number stands by itself", each_by_itself),
+    Law("each entry is treated by itself", each_by_itself),
 )
 OTHER_VAE = "https://github.com/huggingface/diffusers/issues/6923"
 
@@ -164,7 +164,7 @@ def record(function, inverse, name, lost, whole, forms):
                 "scales in the other direction",
                 whole,
                 divided,
-                "latents far too large or small",
+                "latents are far too large or too small",
                 "the scale is 1",
             ),
             wrong(
@@ -180,7 +180,7 @@ def record(function, inverse, name, lost, whole, forms):
                 "takes the scale of another autoencoder",
                 whole,
                 whole.replace("scale", "(0 * scale + 0.25)"),
-                "washed-out pictures",
+                "pictures look washed out",
                 "the scale is 0.25",
                 source=OTHER_VAE,
             ),
@@ -192,7 +192,7 @@ SCALE_LATENTS = record(
     text.scale_latents,
     text.unscale_latents,
     "z",
-    Law("the mean becomes zero", mean_is_lost),
+    Law("a latent equal to the shift becomes zero", mean_is_lost),
     "(z - shift) * scale",
     ("z * scale", "z * scale - shift", "(z - shift) / scale", "(z + shift) * scale"),
 )
@@ -200,7 +200,7 @@ UNSCALE_LATENTS = record(
     text.unscale_latents,
     text.scale_latents,
     "y",
-    Law("zero becomes the mean", zero_is_the_mean),
+    Law("zero becomes the shift", zero_is_the_mean),
     "y / scale + shift",
     ("y / scale", "(y + shift) / scale", "y * scale + shift", "y / scale - shift"),
 )

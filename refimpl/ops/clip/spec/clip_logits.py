@@ -257,15 +257,16 @@ CLIP_LOGITS_VJP = Op(
     text.clip_logits_vjp,
     laws=(
         Law(
-            "pulls a feature towards what scores, less what lies along it", clip_logits_vjp_equation
+            "is the weighted sum of the other features, without the part along the feature",
+            clip_logits_vjp_equation,
         ),
-        Law("a gradient lies across its own feature", across_its_own_feature),
-        Law("the scale gains the sum of gradients times logits", clip_logits_vjp_scale),
+        Law("each gradient is orthogonal to its feature", across_its_own_feature),
+        Law("the gradient of log_scale is the sum of grad times logits", clip_logits_vjp_scale),
         Law("longer features have smaller gradients", clip_logits_vjp_lengths),
         Law("images and texts exchanged exchange their gradients", clip_logits_vjp_exchanged),
         Law("gradients of sums are sums of gradients", clip_logits_vjp_additive),
         Law(
-            "opposite images keep their gradients, and those of the texts turn",
+            "negating the images keeps their gradients and negates those of the texts",
             clip_logits_vjp_opposite,
         ),
     ),
@@ -276,8 +277,8 @@ CLIP_LOGITS_VJP = Op(
             "divides by the length as though it did not change with the feature",
             IMAGES_GRAD,
             "images_grad / np.sqrt(np.sum(image_features**2, axis=-1, keepdims=True))",
-            effect="gradients along the feature, which only make it longer",
-            invisible_when="the gradient lies across the feature anyway",
+            effect="gradients have a part along the feature, which only changes its length",
+            invisible_when="the gradient is orthogonal to the feature anyway",
         ),
         Edit(
             "clip_logits_vjp/length-forgotten",
@@ -292,7 +293,7 @@ CLIP_LOGITS_VJP = Op(
             "returns the gradient of the normalised features",
             IMAGES_GRAD,
             "images_grad",
-            effect="as if the encoder put out vectors of length one",
+            effect="right only if the encoder normalises",
         ),
         Edit(
             "clip_logits_vjp/scale-for-logarithm",
@@ -315,12 +316,12 @@ CLIP_LOGITS_VJP = Op(
             "gives text i the gradients of image i's scores",
             "grad.T @ images",
             "grad @ images",
-            effect="texts are pulled to the wrong images",
+            effect="texts are pulled towards the wrong images",
             invisible_when="the gradient is symmetric; other numbers of texts fail",
         ),
         Edit(
             "clip_logits_vjp/texts-not-normalised",
-            "pulls the images towards texts of their own length",
+            "uses texts that are not normalised",
             "scale * (grad @ texts)",
             "scale * (grad @ text_features)",
             effect="long texts pull harder",

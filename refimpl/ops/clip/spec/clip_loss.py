@@ -78,7 +78,7 @@ CLIP_LOSS = Op(
         Law("equal logits have loss log N", clip_loss_undecided),
         Law("is not negative", clip_loss_not_negative),
         Law("lengths of the features do not matter", clip_loss_lengths),
-        Law("a batch given twice loses log 2 more", clip_loss_doubled_batch),
+        Law("repeating the batch adds log 2", clip_loss_doubled_batch),
     ),
     probes=(
         Probe("sines and cosines, temperature 0.07", lambda: of_waves(INITIAL_LOG_SCALE)),
@@ -89,10 +89,10 @@ CLIP_LOSS = Op(
     mistakes=(
         Edit(
             "clip_loss/one-direction",
-            "asks the images alone",
+            "uses the cross-entropy over the texts only",
             "(cross_entropy(logits, labels) + cross_entropy(logits.T, labels)) / 2",
             "cross_entropy(logits, labels)",
-            effect="texts are not trained to find their image",
+            effect="only the direction from image to text is trained",
             source="https://github.com/lucidrains/DALLE-pytorch/issues/32",
             invisible_when="the logits are symmetric",
         ),
@@ -107,7 +107,7 @@ CLIP_LOSS = Op(
         ),
         Edit(
             "clip_loss/soft-targets",
-            "aims at the similarities within images and within texts instead of at the pairs",
+            "uses similarities within images and texts as soft targets",
             "return (cross_entropy(logits, labels) + cross_entropy(logits.T, labels)) / 2",
             "images = clip_logits(image_features, image_features, log_scale)\n"
             "    texts = clip_logits(text_features, text_features, log_scale)\n"
@@ -117,7 +117,7 @@ CLIP_LOSS = Op(
             "    columns = np.log(np.sum(np.exp(logits.T), axis=-1, keepdims=True))\n"
             "    both = targets * (rows - logits) + targets.T * (columns - logits.T)\n"
             "    return np.sum(both) / 2 / len(labels)",
-            effect="another optimum: all features may collapse into one",
+            effect="a different optimum: all features may collapse into one",
             source="https://github.com/moein-shariatnia/OpenAI-CLIP/issues/16",
             invisible_when="the features of different pairs are far apart",
         ),
@@ -132,7 +132,7 @@ CLIP_LOSS = Op(
         ),
         Edit(
             "clip_loss/summed-over-pairs",
-            "adds up the pairs of the batch instead of averaging them",
+            "sums over the pairs of the batch instead of averaging",
             "cross_entropy(logits.T, labels)) / 2",
             "cross_entropy(logits.T, labels)) / 2 * len(labels)",
             effect="the learning rate grows with the batch",
@@ -262,13 +262,16 @@ CLIP_LOSS_VJP = Op(
     text.clip_loss_vjp,
     costly=("N",),
     laws=(
-        Law("slopes are shares of both directions less the pairs", clip_loss_vjp_equation),
+        Law(
+            "the gradient of the logits is the mean of both softmaxes minus the labels, over N",
+            clip_loss_vjp_equation,
+        ),
         Law("is half of each direction's cross-entropy", clip_loss_vjp_by_cross_entropies),
-        Law("a gradient lies across its own feature", across_its_own_feature),
-        Law("a multiple of the loss has the multiple of the gradient", clip_loss_vjp_scaled),
+        Law("each gradient is orthogonal to its feature", across_its_own_feature),
+        Law("is linear in grad", clip_loss_vjp_scaled),
         Law("images and texts may be exchanged", clip_loss_vjp_exchanged),
-        Law("a single pair has nothing to learn", clip_loss_vjp_one_pair),
-        Law("a batch given twice shares its gradients", clip_loss_vjp_doubled_batch),
+        Law("a single pair has gradient zero", clip_loss_vjp_one_pair),
+        Law("repeating the batch halves its gradients", clip_loss_vjp_doubled_batch),
     ),
     probes=(
         *(with_more(probe, as_loss) for probe in CLIP_LOSS.probes),
@@ -278,10 +281,10 @@ CLIP_LOSS_VJP = Op(
     mistakes=(
         Edit(
             "clip_loss_vjp/one-direction",
-            "differentiates the images' direction alone",
+            "takes the gradient of the direction from image to text only",
             PAIRS,
             "2 * by_image - 2 * np.eye(N)",
-            effect="texts are not trained to find their image",
+            effect="only the direction from image to text is trained",
             source="https://github.com/lucidrains/DALLE-pytorch/issues/32",
             invisible_when="the logits are symmetric",
         ),
@@ -295,15 +298,15 @@ CLIP_LOSS_VJP = Op(
         ),
         Edit(
             "clip_loss_vjp/not-transposed-back",
-            "adds the shares of the texts' direction without transposing them back",
+            "adds the second direction's softmax without transposing it back",
             "softmax(logits.T).T",
             "softmax(logits.T)",
-            effect="an image is pushed from the texts that like another",
+            effect="images are pushed away from wrong texts",
             invisible_when="the logits are symmetric",
         ),
         Edit(
             "clip_loss_vjp/pairs-counted-once",
-            "subtracts each pair once, though both directions ask for it",
+            "subtracts the labels of one direction only",
             PAIRS,
             "by_image + by_text - np.eye(N)",
             effect="pairs that belong together are pushed apart near the end of training",
@@ -313,18 +316,18 @@ CLIP_LOSS_VJP = Op(
             "does not subtract the labels",
             PAIRS,
             "by_image + by_text",
-            effect="everything is pushed apart",
+            effect="all pairs are pushed apart",
         ),
         Edit(
             "clip_loss_vjp/uphill",
-            "turns the sign around, as for the log-likelihood",
+            "changes the sign, as for the log-likelihood",
             "logits_grad = grad / (2 * N)",
             "logits_grad = -grad / (2 * N)",
             effect="the loss rises",
         ),
         Edit(
             "clip_loss_vjp/upstream-ignored",
-            "takes the loss for the end of the chain",
+            "ignores grad",
             "grad / (2 * N)",
             "(grad * 0 + 1) / (2 * N)",
             effect="weights of losses and loss scaling have no effect",
@@ -345,7 +348,7 @@ CLIP_LOSS_VJP = Op(
             IMAGES_GRAD,
             "images_grad",
             where="clip_logits_vjp",
-            effect="as if the encoder put out vectors of length one",
+            effect="right only if the encoder normalises",
         ),
         Edit(
             "clip_loss_vjp/texts-held-fixed",
@@ -357,10 +360,10 @@ CLIP_LOSS_VJP = Op(
         ),
         Edit(
             "clip_loss_vjp/gathered-not-summed",
-            "gives features that other processes gathered the gradient of the own process alone",
+            "keeps only this process's gradient of gathered features",
             BACK,
             GATHERED.format(processes=2),
-            effect="each feature learns from a part of the batch as what is looked for",
+            effect="part of each feature's gradient is missing",
             source="https://github.com/lightly-ai/lightly/issues/1528",
             otherwise=(GATHERED.format(processes=4), GATHERED.format(processes="N")),
         ),

@@ -43,11 +43,11 @@ wrong = mistakes_of("adaptive_avg_pool2d")
 ADAPTIVE_AVG_POOL2D = Op(
     text.adaptive_avg_pool2d,
     laws=(
-        Law("the same size is the image", same_size),
-        Law("one pixel is the mean", one_pixel),
-        Law("whole factors average squares", whole_squares),
+        Law("the same size returns the image", same_size),
+        Law("pooling to one pixel gives the mean", one_pixel),
+        Law("for whole factors it is average pooling", whole_squares),
         Law("transposing exchanges rows and columns", transposed),
-        Law("bins are symmetric", mirrored),
+        Law("a mirrored image gives a mirrored result", mirrored),
         Law("a constant image stays constant", constant),
     ),
     probes=(
@@ -66,7 +66,7 @@ ADAPTIVE_AVG_POOL2D = Op(
         ),
         wrong(
             "whole-squares",
-            "gives every bin as many pixels as the factor has, rounded down",
+            "gives every bin the same size, the factor rounded down",
             STOP,
             "stop = start + max(size // side, 1)",
             "pixels between the bins do not count",
@@ -75,10 +75,10 @@ ADAPTIVE_AVG_POOL2D = Op(
         ),
         wrong(
             "sum",
-            "adds up the pixels of a bin",
+            "sums the pixels of a bin instead of averaging",
             "return constant(1, like) * inside / (stop - start)[:, None]",
             "return constant(1, like) * inside",
-            "brightness grows with the bins",
+            "brightness grows with the size of a bin",
             "bins are single pixels",
             where=BINS,
         ),
@@ -102,10 +102,10 @@ ADAPTIVE_AVG_POOL2D = Op(
         ),
         wrong(
             "rows-for-columns",
-            "gives the columns the bins of as many rows",
+            "computes the bins of the columns from the height",
             "pooling_weights(0, images.shape[3], wide,",
             "pooling_weights(0, min(images.shape[2:]), wide,",
-            "the right of the picture does not count",
+            "the right part of the image is ignored",
             "the image is no wider than tall",
         ),
     ),
@@ -127,7 +127,7 @@ ADAPTIVE_AVG_POOL2D_VJP = Op(
         Law("is adjoint to the pooling", vjp_adjoint),
         Law("keeps the sum", gradient_total),
         Law("transposing exchanges rows and columns", gradient_transposed),
-        Law("the same size brings back what arrives", gradient_of_same_size),
+        Law("the same size passes grad through", gradient_of_same_size),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -175,7 +175,7 @@ ADAPTIVE_AVG_POOL2D_VJP = Op(
         ),
         wrong_vjp(
             "resized-back",
-            "pools the gradient to the image's size",
+            "pools grad to the image's size instead of spreading it",
             "return rows.T @ grad @ columns",
             "return adaptive_avg_pool2d(grad, *images.shape[2:]) + 0 * (rows.T @ grad @ columns)",
             "gradients too large where the image shrank",
@@ -183,10 +183,10 @@ ADAPTIVE_AVG_POOL2D_VJP = Op(
         ),
         wrong_vjp(
             "first-pixel",
-            "gives all to the first pixel of each bin",
+            "gives the whole gradient to the first pixel of each bin",
             STOP,
             "stop = start + 1",
-            "most pixels learn nothing",
+            "most pixels get no gradient",
             "the image does not shrink",
             where=BINS,
         ),

@@ -41,9 +41,9 @@ AVG_POOL2D = Op(
     laws=(
         Law("squares of one pixel are the image", single_pixels),
         Law("keeps the mean", mean_stays),
-        Law("takes back the nearest resize", copies),
+        Law("undoes a nearest-neighbour resize", copies),
         Law("transposing exchanges rows and columns", transposed),
-        Law("copies change no average", in_two_steps),
+        Law("repeating every pixel and doubling the square changes nothing", in_two_steps),
     ),
     probes=(
         Probe("squares of two", lambda: {"images": sines(2, 3, 4, 6), "patch": 2}),
@@ -52,18 +52,18 @@ AVG_POOL2D = Op(
     mistakes=(
         wrong(
             "sum",
-            "adds up",
+            "sums the square instead of averaging",
             MEAN,
             "np.sum(squares, axis=(3, 5))",
-            "brightness grows with the square",
+            "brightness grows with the size of the square",
             "squares are single pixels",
         ),
         wrong(
             "largest",
-            "takes the largest pixel",
+            "takes the maximum of the square",
             MEAN,
             "np.max(np.max(squares, axis=5), axis=3)",
-            "another pooling",
+            "max pooling",
             "squares are constant",
         ),
         wrong(
@@ -76,16 +76,16 @@ AVG_POOL2D = Op(
         ),
         wrong(
             "divided-by-the-side",
-            "divides by the side, not by its square",
+            "divides by the side instead of the side squared",
             MEAN,
             "np.sum(squares, axis=(3, 5)) / patch",
-            "brightness grows with the square",
+            "brightness grows with the size of the square",
             "squares are single pixels",
             source="https://github.com/apple/coremltools/pull/2844",
         ),
         wrong(
             "bands",
-            "averages along bands of rows and columns",
+            "averages pixels that are a stride apart instead of neighbours",
             "(B, channels, height // patch, patch, width // patch, patch)",
             "(B, channels, patch, height // patch, patch, width // patch)",
             "pixels far apart are mixed",
@@ -93,11 +93,11 @@ AVG_POOL2D = Op(
         ),
         wrong(
             "bands-kept-in-order",
-            "reads the squares as one after the other in memory",
+            "reshapes without moving axes",
             MEAN,
             "np.mean(np.reshape(images, (B, channels, height // patch, width // patch, -1)), "
             "axis=4) + 0 * squares[:, :, :, 0, :, 0]",
-            "a square holds pieces of one row",
+            "a square holds pixels of one row",
             "squares are single pixels",
         ),
     ),
@@ -130,8 +130,8 @@ AVG_POOL2D_VJP = Op(
     outputs=("images_grad",),
     laws=(
         Law("keeps the sum", vjp_total),
-        Law("every pixel of a square gets the same", vjp_averaged),
-        Law("squares of one pixel bring back what arrives", vjp_single_pixels),
+        Law("every pixel of a square gets grad over the square's size", vjp_averaged),
+        Law("squares of one pixel pass grad through", vjp_single_pixels),
         Law("transposing exchanges rows and columns", vjp_transposed),
         LINEAR_IN_GRAD,
     ),
@@ -150,7 +150,7 @@ AVG_POOL2D_VJP = Op(
         ),
         wrong_vjp(
             "divided-by-the-side",
-            "divides by the side, not by its square",
+            "divides by the side instead of the side squared",
             "grad / (patch * patch)",
             "grad / patch",
             "gradients too large by the side",
@@ -158,7 +158,7 @@ AVG_POOL2D_VJP = Op(
         ),
         wrong_vjp(
             "tiled",
-            "repeats the whole gradient in the place of each number",
+            "tiles grad instead of repeating each entry",
             SPREAD,
             "np.tile(part, (1, 1, patch, patch))",
             "pixels get the gradient of other squares",
@@ -166,19 +166,19 @@ AVG_POOL2D_VJP = Op(
         ),
         wrong_vjp(
             "first-pixel",
-            "gives all to the first pixel of each square",
+            "gives the whole gradient to the first pixel of each square",
             SPREAD,
             SPREAD + " * patch * patch * (np.arange(grad.shape[3] * patch) % patch == 0)"
             " * (np.arange(grad.shape[2] * patch) % patch == 0)[:, None]",
-            "most pixels learn nothing",
+            "most pixels get no gradient",
             "squares are single pixels",
         ),
         wrong_vjp(
             "rows-alone",
-            "divides by the pixels of a row, and repeats along rows twice",
+            "spreads over rows only, and tiles the columns",
             SPREAD,
             "np.repeat(np.tile(part, (1, 1, patch, 1)), patch, axis=3)",
-            "rows get the gradient of other squares",
+            "pixels get the gradient of other squares",
             "there is one row of squares",
         ),
     ),

@@ -46,10 +46,10 @@ RESIZE_NEAREST = Op(
     text.resize_nearest,
     laws=(
         Law("a whole factor repeats each pixel", whole_factors),
-        Law("the same size is the image", same_size),
+        Law("the same size returns the image", same_size),
         Law("transposing exchanges rows and columns", transposed),
         Law("the first pixel stays the first", the_corner_stays),
-        Law("a whole factor more changes nothing", by_way_of_more),
+        Law("enlarging by a whole factor first changes nothing", by_way_of_more),
     ),
     probes=(
         Probe("three to five, five to three", lambda: {"images": ramp(1, 2, 3, 5), **TO_FIVE}),
@@ -59,23 +59,23 @@ RESIZE_NEAREST = Op(
     mistakes=(
         wrong(
             "rounded",
-            "rounds to the nearest pixel, halves up",
+            "rounds the index to the nearest pixel, halves up",
             "np.minimum((2 * np.arange(target) * length + max(target, 1))"
             " // (2 * max(target, 1)), length - 1)",
-            "some pixels are their neighbours",
+            "some pixels are copies of the wrong neighbour",
             "the factor is whole",
             "https://github.com/microsoft/onnxruntime/issues/28085",
         ),
         wrong(
             "last-on-last",
-            "maps the last pixel to the last",
+            "aligns the corners: the last pixel goes to the last",
             "np.arange(target) * (length - 1) // max(target - 1, 1)",
             "the picture is stretched",
             "the size is the same",
         ),
         wrong(
             "rounded-up",
-            "rounds up",
+            "rounds the index up instead of down",
             "np.minimum(-(-np.arange(target) * length // max(target, 1)), length - 1)",
             "pixels come from below and the right",
             "the size is the same",
@@ -83,17 +83,17 @@ RESIZE_NEAREST = Op(
         ),
         wrong(
             "repeated-whole",
-            "repeats each pixel as often as fits, then the last one",
+            "repeats each pixel a whole number of times, and the last for the rest",
             "np.minimum(np.arange(target) // max(target // length, 1), length - 1)",
-            "the picture ends early",
+            "too many copies of the last pixel",
             "the factor is whole",
             "https://github.com/sonos/tract/pull/2554",
         ),
         wrong(
             "one-factor",
-            "takes the factor of the rows for the columns",
+            "scales the columns by the factor of the rows",
             "nearest_rows(images.shape[2] * wide // max(tall, 1), wide) % images.shape[3]",
-            "columns of the wrong pixels",
+            "columns come from the wrong pixels",
             "both factors are equal",
             old="nearest_rows(images.shape[3], wide)",
             where="",
@@ -103,7 +103,7 @@ RESIZE_NEAREST = Op(
             "exchanges rows and columns",
             "np.swapaxes(images, 2, 3)[:, :, rows[:, None] % images.shape[3],"
             " columns % images.shape[2]]",
-            "the picture lies on its side",
+            "the picture is transposed",
             "the image is symmetric",
             old="images[:, :, rows[:, None], columns]",
             where="",
@@ -112,17 +112,17 @@ RESIZE_NEAREST = Op(
     dialects=(
         wrong(
             "centres",
-            "takes the pixel below the centre",
+            "takes the pixel under the centre of the new one",
             CENTRES,
             "another pixel for some factors: Pillow's, and torch's nearest-exact",
             "the factor is whole and not below one",
         ),
         wrong(
             "float32-factor",
-            "multiplies by a factor that float32 holds",
+            "rounds the factor to float32 before multiplying",
             "np.minimum((np.arange(target, dtype=np.float32) * (np.float32(length)"
             " / np.float32(max(target, 1)))).astype(int), length - 1)",
-            "now and then the pixel before: torch's nearest",
+            "at some sizes an index is one too small: torch's nearest",
             "the factor is whole",
         ),
     ),
@@ -151,8 +151,8 @@ RESIZE_NEAREST_VJP = Op(
         Law("is adjoint to the resize", vjp_adjoint),
         Law("keeps the sum", gradient_total),
         Law("transposing exchanges rows and columns", gradient_transposed),
-        Law("the same size brings back what arrives", gradient_of_same_size),
-        Law("two copies add up", vjp_of_copies),
+        Law("the same size passes grad through", gradient_of_same_size),
+        Law("the gradients of two copies add up", vjp_of_copies),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -168,7 +168,7 @@ RESIZE_NEAREST_VJP = Op(
     mistakes=(
         wrong_vjp(
             "resized-back",
-            "resizes the gradient back, and so takes one of the copies",
+            "resizes grad back, so that one of the copies counts",
             LAST,
             "return resize_nearest(grad, height, width) + 0 * (rows.T @ grad @ columns)",
             "gradients too small by the factors",
@@ -176,7 +176,7 @@ RESIZE_NEAREST_VJP = Op(
         ),
         wrong_vjp(
             "averaged",
-            "averages over the copies",
+            "averages the copies instead of summing them",
             "columns = one * (nearest_rows(width, wide)[:, None] == np.arange(width))",
             "columns = one * (nearest_rows(width, wide)[:, None] == np.arange(width))"
             " * width / wide",
@@ -188,26 +188,26 @@ RESIZE_NEAREST_VJP = Op(
             "takes the pixel below the centre, as another resize does",
             INDEX,
             CENTRES,
-            "gradients reach a neighbour",
+            "gradients go to a neighbouring pixel",
             "the factor is whole and not below one",
             where="nearest_rows",
         ),
         wrong_vjp(
             "last-on-last",
-            "maps the last pixel to the last",
+            "aligns the corners: the last pixel goes to the last",
             INDEX,
             "np.arange(target) * (length - 1) // max(target - 1, 1)",
-            "gradients reach a neighbour",
+            "gradients go to a neighbouring pixel",
             "the size is the same",
             where="nearest_rows",
         ),
         wrong_vjp(
             "one-copy",
-            "overwrites in the place of adding up",
+            "keeps the gradient of one copy instead of the sum",
             "rows = one * (nearest_rows(height, tall)[:, None] == np.arange(height))",
             "rows = one * (nearest_rows(height, tall)[:, None] == np.arange(height))"
             " * (np.diff(nearest_rows(height, tall), append=height) > 0)[:, None]",
-            "the last copy alone counts",
+            "the other copies have no effect",
             "the image does not grow",
         ),
     ),

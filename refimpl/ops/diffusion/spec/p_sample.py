@@ -100,10 +100,10 @@ P_SAMPLE = Op(
     laws=(
         Law("equals the clipped prediction's posterior plus noise", reverse_equation),
         Law("without a limit the mean is the paper's form in the noise", reverse_in_the_noise),
-        Law("opposite noise moves the sample the opposite way", reverse_noise),
+        Law("the result is the mean plus a multiple of the noise", reverse_noise),
         Law("the last step returns the clipped prediction without noise", reverse_last),
-        Law("twice the samples and the limit give twice the result", reverse_scaled),
-        Law("with the posterior's variance it is the implicit step", reverse_is_implicit),
+        Law("doubling samples, noise and limit doubles the result", reverse_scaled),
+        Law("with the posterior variance it is DDIM's step at eta 1", reverse_is_implicit),
         SAMPLE_BY_SAMPLE,
         Law("has the recorded means halfway", reverse_published),
     ),
@@ -131,7 +131,7 @@ P_SAMPLE = Op(
     mistakes=(
         Edit(
             "p_sample/log-variance-not-halved",
-            "multiplies the noise by the variance",
+            "multiplies the noise by the variance instead of the deviation",
             "np.exp(log_variance / 2)",
             "np.exp(log_variance)",
             effect="blurred samples",
@@ -140,7 +140,7 @@ P_SAMPLE = Op(
         ),
         Edit(
             "p_sample/root-of-the-log",
-            "takes the root of the log variance, as if it were a variance",
+            "takes the square root of the log variance",
             "np.exp(log_variance / 2)",
             "np.sqrt(log_variance)",
             effect="NaN, as logarithms of small variances are negative",
@@ -152,32 +152,32 @@ P_SAMPLE = Op(
             "adds noise at t = 0 too",
             "noisy * np.exp",
             "np.exp",
-            effect="noise is left in the final sample",
+            effect="the final sample is noisy",
             invisible_when="t > 0",
         ),
         Edit(
             "p_sample/noise-asked-of-the-first-sample",
-            "asks the first sample of a batch whether to add noise",
+            "decides by the first sample's t whether to add noise",
             "at(np.arange(len(betas)) > 0, t, x_t)",
             "at(np.arange(len(betas)) > 0, np.repeat(t[:1], len(t)), x_t)",
-            effect="a batch of mixed times is treated as one",
+            effect="samples with another t are treated wrongly",
             invisible_when="all samples have the same time",
         ),
         Edit(
             "p_sample/mean-clipped",
-            "clips the mean in place of the predicted clean sample",
+            "clips the mean instead of the predicted clean sample",
             """    x_start = np.minimum(np.maximum(x_start, -clip), clip)
     mean, _, _ = q_posterior(x_start, x_t, t, betas)
 """,
             """    mean, _, _ = q_posterior(x_start, x_t, t, betas)
     mean = np.minimum(np.maximum(mean, -clip), clip)
 """,
-            effect="noise is cut off at late times",
+            effect="noise is cut off at late t",
             invisible_when="no limit, or t = 0",
         ),
         Edit(
             "p_sample/clipped-above-only",
-            "clips large values and keeps small ones",
+            "clips only at the upper limit",
             "np.minimum(np.maximum(x_start, -clip), clip)",
             "np.minimum(x_start, clip)",
             effect="dark outliers remain",
@@ -185,7 +185,7 @@ P_SAMPLE = Op(
         ),
         Edit(
             "p_sample/step-noise-in-the-mean",
-            "divides by the step's spread in place of the cumulative one",
+            "divides by √β instead of √(1 - ᾱ)",
             POSTERIOR_MEAN,
             "mean = (x_t - at(np.sqrt(betas), t, x_t) * eps) / at(np.sqrt(1 - betas), t, x_t)",
             effect="removes too much noise; samples blow up",
@@ -193,17 +193,17 @@ P_SAMPLE = Op(
         ),
         Edit(
             "p_sample/mean-divided-by-the-cumulative-root",
-            "divides the paper's mean by the root of the share",
+            "divides the mean by √ᾱ instead of √α",
             POSTERIOR_MEAN,
             "share = alpha_bar(betas)\n"
             "    noise_share = at(betas / np.sqrt(1 - share), t, x_t)\n"
             "    mean = (x_t - noise_share * eps) / at(np.sqrt(share), t, x_t)",
-            effect="explodes at late times, 157-fold at the last",
+            effect="explodes at late t, 157-fold at the last",
             invisible_when="t = 0",
         ),
         Edit(
             "p_sample/posterior-variance-in-the-mean",
-            "takes the posterior's variance for beta in the paper's mean",
+            "uses the posterior variance instead of β in the mean",
             POSTERIOR_MEAN,
             "share = alpha_bar(betas)\n"
             "    noise_share = at(posterior_variance(betas) / np.sqrt(1 - share), t, x_t)\n"
@@ -214,7 +214,7 @@ P_SAMPLE = Op(
         ),
         Edit(
             "p_sample/coefficients-exchanged",
-            "weighs the noised sample with the clean one's coefficient",
+            "exchanges the coefficients of the clean and the noised sample",
             "at(from_start, t, x_t) * x_start + at(from_x_t, t, x_t) * x_t",
             "at(from_start, t, x_t) * x_t + at(from_x_t, t, x_t) * x_start",
             where="q_posterior",
@@ -225,7 +225,7 @@ P_SAMPLE = Op(
     dialects=(
         Edit(
             "p_sample/paper-without-clipping",
-            "algorithm 2 as printed never predicts the clean sample, and never clips",
+            "computes the mean from the noise and never clips: algorithm 2 as printed",
             POSTERIOR_MEAN,
             "noise_share = at(betas / np.sqrt(1 - alpha_bar(betas)), t, x_t)\n"
             "    mean = (x_t - noise_share * eps) / at(np.sqrt(1 - betas), t, x_t)",

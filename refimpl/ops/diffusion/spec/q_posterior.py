@@ -70,11 +70,14 @@ Q_POSTERIOR = Op(
     text.q_posterior,
     laws=(
         Law("the mean equals its form in the noise", posterior_equation),
-        Law("the precisions of both neighbours add up", posterior_precisions_add),
+        Law(
+            "the posterior's precision is the sum of both neighbours' precisions",
+            posterior_precisions_add,
+        ),
         Law("without noise the mean is the noiseless sample", posterior_on_the_line),
-        Law("mean and variance together keep the marginal variance", posterior_keeps_marginal),
-        Law("at t = 0 the clean sample is certain", posterior_first),
-        Law("the log variance is that of t = 1 or later", posterior_log),
+        Law("mean and variance give the marginal variance of t - 1", posterior_keeps_marginal),
+        Law("at t = 0 the mean is the clean sample and the variance 0", posterior_first),
+        Law("at t = 0 the log variance is that of t = 1", posterior_log),
         SAMPLE_BY_SAMPLE,
         Law("has the published coefficients halfway", posterior_published),
     ),
@@ -101,7 +104,7 @@ Q_POSTERIOR = Op(
     mistakes=(
         Edit(
             "q_posterior/coefficients-exchanged",
-            "weighs the noised sample with the clean one's coefficient",
+            "exchanges the coefficients of the clean and the noised sample",
             "at(from_start, t, x_t) * x_start + at(from_x_t, t, x_t) * x_t",
             "at(from_start, t, x_t) * x_t + at(from_x_t, t, x_t) * x_start",
             effect="denoises far too fast",
@@ -109,7 +112,7 @@ Q_POSTERIOR = Op(
         ),
         Edit(
             "q_posterior/shares-before-padded-at-the-end",
-            "drops the first share and appends a 1, in place of the reverse",
+            "shifts ᾱ in the wrong direction to get ᾱ of t - 1",
             "np.concatenate((np.ones(1), alpha_bar[:-1]))",
             "np.concatenate((alpha_bar[:-1], np.ones(1)))",
             where="before",
@@ -119,25 +122,25 @@ Q_POSTERIOR = Op(
         ),
         Edit(
             "q_posterior/variance-divided-by-beta",
-            "divides by one minus the step's alpha in place of the cumulative one",
+            "divides by β instead of 1 - ᾱ",
             "(1 - before(share)) / (1 - share)",
             "(1 - before(share)) / betas",
             where="posterior_variance",
-            effect="the terms cancel and far too much noise is left at late times",
+            effect="the β cancel, and far too much noise is added at late t",
             source="https://github.com/varun-ml/diffusion-models-tutorial/pull/1",
             invisible_when="t = 0",
         ),
         Edit(
             "q_posterior/forward-variance",
-            "returns the variance of the forward step",
+            "returns β instead of the posterior variance",
             "at(posterior_variance(betas), t, x_t)",
             "at(betas, t, x_t)",
             effect="too much noise in the first steps, also at t = 0",
-            invisible_when="late times, where both agree to a part in a million",
+            invisible_when="t is large, where both agree to a part in a million",
         ),
         Edit(
             "q_posterior/share-before-not-rooted",
-            "weighs the clean sample with the share itself",
+            "uses ᾱ of t - 1 instead of its root in the clean sample's coefficient",
             "np.sqrt(before(share))",
             "before(share)",
             effect="the mean is too small",
@@ -145,7 +148,7 @@ Q_POSTERIOR = Op(
         ),
         Edit(
             "q_posterior/alpha-not-rooted",
-            "weighs the noised sample with alpha itself",
+            "uses α instead of √α in the noised sample's coefficient",
             "np.sqrt(1 - betas)",
             "(1 - betas)",
             effect="the mean is too small",
@@ -164,7 +167,7 @@ Q_POSTERIOR = Op(
     dialects=(
         Edit(
             "q_posterior/clamped-log",
-            "diffusers, latent diffusion and lucidrains clamp the variance at 1e-20",
+            "clamps the variance at 1e-20: diffusers, latent diffusion, lucidrains",
             "at(fixed_small_log_variance(betas), t, x_t)",
             "np.log(np.maximum(at(posterior_variance(betas), t, x_t), 1e-20))",
             source="https://github.com/huggingface/diffusers/pull/3006",

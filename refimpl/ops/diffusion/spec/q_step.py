@@ -47,9 +47,9 @@ def step_destroys(f, x_prev, t, noise, betas):
 Q_STEP = Op(
     text.q_step,
     laws=(
-        Law("equals the step's sigma form", step_equation),
-        Law("all steps after each other scale the signal as one", step_chain),
-        Law("the variance kept and the variance added make the whole", step_variances_add),
+        Law("equals √(1 - β) (x + σ noise)", step_equation),
+        Law("all steps together multiply the signal by √ᾱ", step_chain),
+        Law("the squared factors sum to one", step_variances_add),
         Law("the first step is the noised sample of t = 0", step_first),
         Law("a variance of 1 leaves nothing but noise", step_destroys),
         SUPERPOSITION,
@@ -78,7 +78,7 @@ Q_STEP = Op(
     mistakes=(
         Edit(
             "q_step/noise-scaled-by-variance",
-            "multiplies the noise by the variance",
+            "multiplies the noise by the variance instead of the deviation",
             "np.sqrt(beta) * noise",
             "beta * noise",
             effect="the variance of the chain decays",
@@ -87,7 +87,7 @@ Q_STEP = Op(
         ),
         Edit(
             "q_step/signal-not-scaled",
-            "adds noise to the sample as it stands",
+            "does not scale the sample before adding noise",
             "np.sqrt(1 - beta) * x_prev",
             "x_prev",
             effect="the variance of the chain grows",
@@ -103,7 +103,7 @@ Q_STEP = Op(
         ),
         Edit(
             "q_step/cumulative",
-            "takes the cumulative share, the step from the clean sample",
+            "uses ᾱ of the whole chain instead of 1 - β",
             "beta = at(betas, t, x_prev)",
             "beta = 1 - at(alpha_bar(betas), t, x_prev)",
             effect="the chain reaches pure noise after a few steps",
@@ -111,7 +111,7 @@ Q_STEP = Op(
         ),
         Edit(
             "q_step/factors-exchanged",
-            "gives the sample the factor of the noise",
+            "exchanges the two factors",
             "np.sqrt(1 - beta) * x_prev + np.sqrt(beta) * noise",
             "np.sqrt(beta) * x_prev + np.sqrt(1 - beta) * noise",
             effect="one step leaves almost nothing but noise",

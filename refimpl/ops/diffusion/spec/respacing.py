@@ -71,11 +71,11 @@ def kept_published(f, steps, counts):
 RESPACED_TIMESTEPS = Op(
     text.respaced_timesteps,
     laws=(
-        Law("no time is more than a half from its place, halves go to even", kept_equation),
-        Law("keeps as many as it is told to, in increasing order", kept_increase),
+        Law("each time is its place rounded, halves to even", kept_equation),
+        Law("keeps the requested number of times, in increasing order", kept_increase),
         Law("both ends of a section are kept", kept_ends),
-        Law("keeps the whole chain when told to", kept_whole),
-        Law("sections do not see each other", kept_each_section),
+        Law("keeps all times if asked for T", kept_whole),
+        Law("each section is computed by itself", kept_each_section),
         Law("gives the published lists", kept_published),
     ),
     probes=(
@@ -94,10 +94,10 @@ RESPACED_TIMESTEPS = Op(
     mistakes=(
         Edit(
             "respaced_timesteps/cut-off",
-            "cuts the places off in place of rounding them",
+            "truncates instead of rounding",
             "np.round(places)",
             "np.floor(places)",
-            effect="times one too early, and the last may be missed",
+            effect="some times are one too small, and the last may be missed",
             invisible_when="the stride is whole",
         ),
         Edit(
@@ -105,15 +105,15 @@ RESPACED_TIMESTEPS = Op(
             "rounds halves up",
             "np.round(places)",
             "np.floor(places + 0.5)",
-            effect="some times one too late",
+            effect="some times are one too large",
             invisible_when="no place is a half",
         ),
         Edit(
             "respaced_timesteps/end-left-out",
-            "divides a section by the count in place of the number of intervals",
+            "divides by the count instead of count - 1",
             "(len(section) - 1) / max(count - 1, 1)",
             "len(section) / max(count, 1)",
-            effect="sampling starts below the last, noisiest time",
+            effect="sampling starts below the noisiest time",
             invisible_when="one time is kept",
         ),
         Edit(
@@ -125,7 +125,7 @@ RESPACED_TIMESTEPS = Op(
         ),
         Edit(
             "respaced_timesteps/offset-forgotten",
-            "gives places within the section",
+            "forgets to add the start of the section",
             "section[np.round(places).astype(int)]",
             "np.round(places).astype(int)",
             effect="later sections repeat the first",
@@ -133,7 +133,7 @@ RESPACED_TIMESTEPS = Op(
         ),
         Edit(
             "respaced_timesteps/counts-backwards",
-            "gives the last section the first count",
+            "reads the counts in reverse",
             "len(counts)), counts, strict",
             "len(counts)), counts[::-1], strict",
             effect="the fine steps are spent at the noisy end",
@@ -141,17 +141,17 @@ RESPACED_TIMESTEPS = Op(
         ),
         Edit(
             "respaced_timesteps/longer-sections-last",
-            "gives the last sections the remaining times",
+            "gives the remaining times to the last sections instead of the first",
             "np.array_split(np.arange(steps), len(counts))",
             "[steps - 1 - p[::-1] for p in np.array_split(np.arange(steps), len(counts))][::-1]",
-            effect="section borders move",
+            effect="the borders of the sections move",
             invisible_when="T is a multiple of the number of sections",
         ),
     ),
     dialects=(
         Edit(
             "respaced_timesteps/running-sum",
-            "guided-diffusion adds the stride up, whose rounding errors turn some halves",
+            "adds up the stride, whose rounding errors change some halves: guided-diffusion",
             "np.arange(count) * (len(section) - 1) / max(count - 1, 1)",
             "np.cumsum(np.full(count, (len(section) - 1) / max(count - 1, 1)) * "
             "(np.arange(count) > 0))",
@@ -159,14 +159,14 @@ RESPACED_TIMESTEPS = Op(
         ),
         Edit(
             "respaced_timesteps/whole-stride",
-            "ddimN and leading spacing take a whole stride and miss the last time",
+            "uses a whole stride and misses the last time: ddimN, leading spacing",
             "(len(section) - 1) / max(count - 1, 1)",
             "(len(section) // max(count, 1))",
             source="https://github.com/huggingface/diffusers/issues/7401",
         ),
         Edit(
             "respaced_timesteps/trailing",
-            "trailing spacing keeps the last time and misses the first",
+            "keeps the last time and misses the first: trailing spacing",
             "np.arange(count) * (len(section) - 1) / max(count - 1, 1)",
             "np.round(np.arange(1, count + 1) * len(section) / max(count, 1)) - 1",
             source="https://github.com/huggingface/diffusers/issues/7401",
@@ -224,12 +224,12 @@ def respaced_published(f, betas, timesteps):
 RESPACED_BETAS = Op(
     text.respaced_betas,
     laws=(
-        Law("the shortened chain passes the kept shares of signal", respaced_telescopes),
-        Law("one long step keeps what its short ones keep", respaced_steps_multiply),
+        Law("the shortened chain has the kept ᾱ", respaced_telescopes),
+        Law("one long step keeps as much signal as its short steps", respaced_steps_multiply),
         Law("keeping the first times keeps their variances", respaced_whole),
-        Law("shortening twice is shortening once", respaced_twice),
-        Law("no variance falls", respaced_grows),
-        Law("has the published last shares", respaced_published),
+        Law("shortening in two stages is shortening once", respaced_twice),
+        Law("no variance is smaller than before", respaced_grows),
+        Law("has the published last ᾱ", respaced_published),
     ),
     probes=(
         Probe(
@@ -254,7 +254,7 @@ RESPACED_BETAS = Op(
     mistakes=(
         Edit(
             "respaced_betas/picked",
-            "picks the variances of the kept times",
+            "picks the β of the kept times",
             "betas_from_alpha_bar(alpha_bar(betas)[timesteps])",
             "betas[timesteps]",
             effect="the shortened chain never reaches pure noise",
@@ -262,22 +262,22 @@ RESPACED_BETAS = Op(
         ),
         Edit(
             "respaced_betas/shares-from-variances-picked",
-            "multiplies the variances of the kept times only",
+            "computes ᾱ from the kept times' β only",
             "betas_from_alpha_bar(alpha_bar(betas)[timesteps])",
             "1 - alpha_bar(betas[timesteps])",
-            effect="variances that follow no chain",
+            effect="the variances belong to no chain",
         ),
         Edit(
             "respaced_betas/scaled-by-the-stride",
             "multiplies the variances by the mean stride",
             "betas_from_alpha_bar(alpha_bar(betas)[timesteps])",
             "np.minimum(betas[timesteps] * (len(betas) / len(timesteps)), 1)",
-            effect="near the right chain, and wrong everywhere",
+            effect="close to the right variances, but wrong everywhere",
             invisible_when="all times are kept",
         ),
         Edit(
             "respaced_betas/first-step-from-the-first-kept",
-            "starts from the first kept share in place of 1",
+            "starts from the first kept ᾱ instead of 1",
             "np.concatenate((np.ones(1), alpha_bar[:-1]))",
             "np.concatenate((alpha_bar[:1], alpha_bar[:-1]))",
             where="before",
@@ -286,7 +286,7 @@ RESPACED_BETAS = Op(
         ),
         Edit(
             "respaced_betas/difference",
-            "subtracts neighbouring shares without dividing",
+            "subtracts neighbouring ᾱ without dividing",
             "1 - alpha_bar / before(alpha_bar)",
             "before(alpha_bar) - alpha_bar",
             where="betas_from_alpha_bar",
@@ -295,11 +295,11 @@ RESPACED_BETAS = Op(
         ),
         Edit(
             "respaced_betas/rooted",
-            "takes the ratio of the roots of the shares",
+            "takes the ratio of √ᾱ",
             "1 - alpha_bar / before(alpha_bar)",
             "1 - np.sqrt(alpha_bar / before(alpha_bar))",
             where="betas_from_alpha_bar",
-            effect="half the noise in each step",
+            effect="about half the noise in each step",
         ),
     ),
     precisions=FLOATS,

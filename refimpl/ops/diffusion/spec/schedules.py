@@ -49,9 +49,11 @@ def linear_published(f, steps, beta_start, beta_end):
     yield printed(betas[[0, 1, 999]], "0.0001 0.00011991991992 0.02")
 
 
-BACKWARDS = Law("exchanged ends turn the schedule round", schedule_backwards)
-ENDS = Law("starts and ends where it is told to", schedule_ends)
-NESTED = Law("every second entry of twice as fine a schedule is the schedule", schedule_nested)
+BACKWARDS = Law("exchanging the ends reverses the schedule", schedule_backwards)
+ENDS = Law("starts at beta_start and ends at beta_end", schedule_ends)
+NESTED = Law(
+    "every second entry of a schedule with twice the intervals is the schedule", schedule_nested
+)
 SCHEDULE_VALUES = {"beta_start": draw_start, "beta_end": draw_end}
 
 LINEAR_SCHEDULE = Op(
@@ -78,21 +80,21 @@ LINEAR_SCHEDULE = Op(
     mistakes=(
         Edit(
             "linear_schedule/last-end-left-out",
-            "divides by the number of steps in place of the number of intervals",
+            "divides by T instead of T - 1",
             "np.linspace(beta_start, beta_end, steps)",
             "np.linspace(beta_start, beta_end, steps + 1)[:-1]",
             effect="the last variance falls short of beta_end",
         ),
         Edit(
             "linear_schedule/first-end-left-out",
-            "counts the fraction from one",
+            "counts steps from one: (t + 1)/T",
             "np.linspace(beta_start, beta_end, steps)",
             "np.linspace(beta_start, beta_end, steps + 1)[1:]",
             effect="the first variance is above beta_start",
         ),
         Edit(
             "linear_schedule/roots-interpolated",
-            "interpolates the roots of the variances, the schedule of another name",
+            "interpolates the square roots of the variances, as scaled_linear_schedule does",
             "np.linspace(beta_start, beta_end, steps)",
             "np.linspace(np.sqrt(beta_start), np.sqrt(beta_end), steps) ** 2",
             effect="too little noise at every time between the ends",
@@ -101,7 +103,7 @@ LINEAR_SCHEDULE = Op(
         ),
         Edit(
             "linear_schedule/scale-inverted",
-            "multiplies the variances by T/1000 where 1000/T was meant",
+            "multiplies the variances by T/1000 instead of 1000/T",
             "np.linspace(beta_start, beta_end, steps)",
             "steps / 1000 * np.linspace(beta_start, beta_end, steps)",
             effect="a schedule 16 times too weak at T = 250",
@@ -112,7 +114,7 @@ LINEAR_SCHEDULE = Op(
             "multiplies the last variance alone by 1000/T",
             "np.linspace(beta_start, beta_end, steps)",
             "np.linspace(beta_start, 1000 / steps * beta_end, steps)",
-            effect="the ramp has another slope",
+            effect="the slope is wrong",
             source="https://github.com/NVlabs/I2SB/issues/11",
             invisible_when="T = 1000",
         ),
@@ -128,7 +130,7 @@ LINEAR_SCHEDULE = Op(
     dialects=(
         Edit(
             "linear_schedule/scaled-to-the-number-of-steps",
-            "guided-diffusion, GLIDE and lucidrains multiply both ends by 1000/T",
+            "multiplies both ends by 1000/T: guided-diffusion, GLIDE, lucidrains",
             "np.linspace(beta_start, beta_end, steps)",
             "1000 / steps * np.linspace(beta_start, beta_end, steps)",
             source="https://github.com/huggingface/diffusers/pull/12341",
@@ -172,9 +174,9 @@ SCALED_LINEAR_SCHEDULE = Op(
         ENDS,
         BACKWARDS,
         NESTED,
-        Law("a quarter of the variances from a quarter of the ends", scaled_homogeneous),
+        Law("a quarter of both ends gives a quarter of every variance", scaled_homogeneous),
         Law("never exceeds the linear schedule of the same ends", scaled_below_straight),
-        Law("leaves Stable Diffusion's published shares of signal", scaled_published),
+        Law("gives the ᾱ published for Stable Diffusion", scaled_published),
     ),
     probes=(
         Probe(
@@ -189,20 +191,20 @@ SCALED_LINEAR_SCHEDULE = Op(
             "interpolates the variances themselves",
             "np.linspace(np.sqrt(beta_start), np.sqrt(beta_end), steps) ** 2",
             "np.linspace(beta_start, beta_end, steps)",
-            effect="0.0064 in place of 0.0048 halfway; noisy backgrounds",
+            effect="0.0064 instead of 0.0048 halfway; noisy backgrounds",
             source="https://github.com/antgroup/echomimic/pull/127",
             invisible_when="only the first and the last entry are compared",
         ),
         Edit(
             "scaled_linear_schedule/not-squared-again",
-            "returns the interpolated roots",
+            "forgets to square the interpolated roots",
             ", steps) ** 2",
             ", steps)",
             effect="the signal is gone after 200 steps",
         ),
         Edit(
             "scaled_linear_schedule/one-root-missing",
-            "takes the root of the first variance alone",
+            "takes the square root of beta_start only",
             "np.sqrt(beta_end)",
             "beta_end",
             effect="the last variance is the square of beta_end",
@@ -210,7 +212,7 @@ SCALED_LINEAR_SCHEDULE = Op(
         ),
         Edit(
             "scaled_linear_schedule/squared-before-and-rooted-after",
-            "interpolates squares and takes the root, the inverse order",
+            "interpolates the squares and takes the square root of the result",
             "np.linspace(np.sqrt(beta_start), np.sqrt(beta_end), steps) ** 2",
             "np.sqrt(np.linspace(beta_start**2, beta_end**2, steps))",
             effect="too much noise between the ends",
@@ -218,14 +220,14 @@ SCALED_LINEAR_SCHEDULE = Op(
         ),
         Edit(
             "scaled_linear_schedule/last-end-left-out",
-            "divides by the number of steps in place of the number of intervals",
+            "divides by T instead of T - 1",
             ", steps) ** 2",
             ", steps + 1)[:-1] ** 2",
             effect="the last variance falls short of beta_end",
         ),
         Edit(
             "scaled_linear_schedule/geometric",
-            "interpolates the logarithms",
+            "interpolates the logarithms of the variances",
             "np.linspace(np.sqrt(beta_start), np.sqrt(beta_end), steps) ** 2",
             "beta_start * np.exp(np.log(beta_end / beta_start) * np.linspace(0, 1, steps))",
             effect="too little noise between the ends",
@@ -281,9 +283,9 @@ COSINE_SCHEDULE = Op(
     laws=(
         Law("equals the difference of squared sines as a product of sines", cosine_equation),
         Law("the cap acts on each entry alone", cosine_cap),
-        Law("without a cap the shares of signal are the squared cosine", cosine_share),
+        Law("without a cap ᾱ is the squared cosine", cosine_share),
         Law("is positive and never falls", cosine_grows),
-        Law("has the published entries and shares at 1000 steps", cosine_published),
+        Law("has the published β and ᾱ at 1000 steps", cosine_published),
     ),
     probes=(
         Probe(
@@ -296,23 +298,23 @@ COSINE_SCHEDULE = Op(
     mistakes=(
         Edit(
             "cosine_schedule/grid-half-fixed",
-            "divides by T + 1 on a grid that ends at T",
+            "divides by T + 1 instead of T",
             "np.arange(steps + 1) / constant(steps, offset)",
             "np.arange(steps + 1) / (steps + 1)",
-            effect="stops short of pure noise: a share of 0.02 in place of 0.00002 at T = 10",
+            effect="stops short of pure noise: ᾱ ends at 0.02 instead of 0.00002 for T = 10",
             source="https://github.com/jannerm/diffuser/issues/68",
             invisible_when="early entries are compared: they change by about 1/T",
         ),
         Edit(
             "cosine_schedule/not-squared",
-            "takes the cosine for the share of signal",
+            "takes the cosine instead of its square for ᾱ",
             "* share) ** 2",
             "* share)",
-            effect="noise comes too late: a share of 0.70 in place of 0.49 halfway",
+            effect="noise comes too late: ᾱ is 0.70 instead of 0.49 halfway",
         ),
         Edit(
             "cosine_schedule/no-cap",
-            "leaves the last variance at 1",
+            "does not cap the last variance below 1",
             "np.minimum(1 - f[1:] / f[:-1], beta_max)",
             "1 - f[1:] / f[:-1]",
             effect="no signal at the last time; predictions of the clean sample are infinite",
@@ -320,7 +322,7 @@ COSINE_SCHEDULE = Op(
         ),
         Edit(
             "cosine_schedule/offset-not-divided-out",
-            "adds the offset without dividing by 1 + s",
+            "adds the offset s without dividing by 1 + s",
             " + offset) / (1 + offset)",
             " + offset)",
             effect="the cosine passes its zero and the last variances are negative",
@@ -328,7 +330,7 @@ COSINE_SCHEDULE = Op(
         ),
         Edit(
             "cosine_schedule/no-offset",
-            "leaves the offset away",
+            "leaves out the offset s",
             " + offset) / (1 + offset)",
             ")",
             effect="the first variances are smaller than a pixel's step",
@@ -336,15 +338,15 @@ COSINE_SCHEDULE = Op(
         ),
         Edit(
             "cosine_schedule/against-the-start",
-            "divides by the first share in place of the previous one",
+            "divides by the first ᾱ instead of the previous one",
             "f[1:] / f[:-1]",
             "f[1:] / f[0]",
-            effect="variances are one minus the shares",
+            effect="each variance is 1 - ᾱ",
             invisible_when="T = 1",
         ),
         Edit(
             "cosine_schedule/table-starts-at-one",
-            "leaves the table unshifted: its first entry belongs to no noise",
+            "starts the table one step early, at ᾱ = 1",
             "1 - f[1:] / f[:-1]",
             "np.concatenate((np.zeros(1), 1 - f[1:-1] / f[:-2]))",
             effect="the first variance is 0, and posterior coefficients divide by 0",
@@ -355,7 +357,7 @@ COSINE_SCHEDULE = Op(
     dialects=(
         Edit(
             "cosine_schedule/time-ends-early",
-            "solvers in continuous time end at 0.9946 in place of a cap",
+            "ends at time 0.9946 instead of capping: solvers in continuous time",
             "np.arange(steps + 1) / constant(steps, offset)",
             "0.9946 * np.arange(steps + 1) / constant(steps, offset)",
             source="https://github.com/CleanDiffuserTeam/CleanDiffuser/issues/31",

@@ -90,7 +90,7 @@ def norm_with(partner):
     return law
 
 
-SAMPLE_BY_SAMPLE = Law("each sample is treated alone, at its own time", sample_by_sample)
+SAMPLE_BY_SAMPLE = Law("each sample is treated by itself, at its own t", sample_by_sample)
 SUPERPOSITION = Law("is linear in both samples", superposition)
 
 
@@ -99,20 +99,20 @@ def wrong_times(op, lookup, shifted):
     return (
         Edit(
             f"{op}/time-counted-from-one",
-            "subtracts one from a time that counts from zero already",
+            "uses index t - 1, though t counts from zero already",
             lookup,
             shifted,
-            effect="t = 0 finds the last entry of the table, almost pure noise",
-            invisible_when="neighbouring entries hardly differ, and no time is 0",
+            effect="t = 0 reads the last entry of the table: almost pure noise",
+            invisible_when="no t is 0, and neighbouring entries hardly differ",
         ),
         Edit(
             f"{op}/time-of-the-first-sample",
-            "takes the first sample's time for the whole batch",
+            "uses the first sample's t for the whole batch",
             "table[t]",
             "table[np.repeat(t[:1], len(t))]",
             where="at",
-            effect="samples of a mixed batch are scaled for another time",
-            invisible_when="all samples have the same time, or B = 1",
+            effect="samples with another t are scaled wrongly",
+            invisible_when="all samples have the same t, or B = 1",
         ),
     )
 

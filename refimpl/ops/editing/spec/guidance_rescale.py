@@ -50,11 +50,11 @@ GUIDANCE_RESCALE = Op(
     text.guidance_rescale,
     values={"guided": drawn_uneven},
     laws=(
-        Law("nothing of it changes nothing", nothing_of_it),
-        Law("all of it gives the deviation of the prompt alone", all_of_it),
-        Law("what has the deviation already stays", already_there),
-        Law("with all of it the strength of the guidance is lost", stronger),
-        Law("the mean of the prompt's prediction does not count", mean_of_the_prompt),
+        Law("a share of 0 changes nothing", nothing_of_it),
+        Law("a share of 1 gives the deviation of the conditional prediction", all_of_it),
+        Law("equal deviations change nothing", already_there),
+        Law("with a share of 1, scaling the guided prediction changes nothing", stronger),
+        Law("the mean of the conditional prediction does not matter", mean_of_the_prompt),
         Law("each sample is rescaled by itself", apart),
     ),
     probes=(
@@ -74,7 +74,7 @@ GUIDANCE_RESCALE = Op(
     mistakes=(
         wrong(
             "one-tensor",
-            "takes both deviations from the same prediction",
+            "computes both deviations from the same prediction",
             RATIO,
             "np.sqrt(squares[1] / squares[1])",
             "nothing is rescaled",
@@ -83,15 +83,15 @@ GUIDANCE_RESCALE = Op(
         ),
         wrong(
             "variances",
-            "takes variances for deviations",
+            "uses variances instead of deviations",
             RATIO,
             "squares[0] / squares[1]",
-            "pictures without contrast",
+            "images lose contrast",
             "guidance left the deviation alone",
         ),
         wrong(
             "exchanged",
-            "divides the other way round",
+            "inverts the ratio of the deviations",
             RATIO,
             "np.sqrt(squares[1] / squares[0])",
             "contrast grows with the guidance",
@@ -99,7 +99,7 @@ GUIDANCE_RESCALE = Op(
         ),
         wrong(
             "not-centred",
-            "takes the size in the place of the deviation",
+            "uses the root mean square instead of the deviation",
             "z - np.mean(z, axis=1, keepdims=True)",
             "z",
             "the mean counts as contrast",
@@ -107,7 +107,7 @@ GUIDANCE_RESCALE = Op(
         ),
         wrong(
             "over-the-batch",
-            "takes one deviation for all samples",
+            "computes one deviation for the whole batch",
             RATIO,
             "np.sqrt(np.sum(squares[0]) / np.sum(squares[1])) + 0 * squares[1]",
             "samples depend on each other",
@@ -115,10 +115,10 @@ GUIDANCE_RESCALE = Op(
         ),
         wrong(
             "share-exchanged",
-            "keeps what it should rescale",
+            "exchanges share and 1 - share",
             "share * (guided * factor) + (1 - share) * guided",
             "(1 - share) * (guided * factor) + share * guided",
-            "0.3 of it in the place of 0.7",
+            "0.3 is rescaled instead of 0.7",
             "the share is a half",
         ),
     ),

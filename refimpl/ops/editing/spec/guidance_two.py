@@ -40,9 +40,9 @@ OF_TEXT = "text_scale * (eps_both - eps_image)"
 GUIDANCE_TWO = Op(
     text.guidance_two,
     laws=(
-        Law("scales of 0 and 1 choose a prediction", corners),
-        Law("without a picture it is guidance by the text", one_guidance),
-        Law("what all predict is kept", shifted),
+        Law("scales of 0 and 1 select one of the predictions", corners),
+        Law("without a picture it is classifier_free_guidance", one_guidance),
+        Law("a constant added to all predictions is added to the result", shifted),
         Law("is odd and homogeneous in the predictions", scaled),
     ),
     probes=(
@@ -60,10 +60,10 @@ GUIDANCE_TWO = Op(
     mistakes=(
         wrong(
             "text-from-none",
-            "measures the text from neither",
+            "subtracts eps_none instead of eps_image for the text",
             OF_TEXT,
             "text_scale * (eps_both - eps_none)",
-            "the picture counts twice",
+            "the picture is counted twice",
             "the picture changes nothing",
         ),
         wrong(
@@ -76,26 +76,26 @@ GUIDANCE_TWO = Op(
         ),
         wrong(
             "from-the-picture",
-            "begins at the prediction with the picture",
+            "starts from eps_image instead of eps_none",
             "return eps_none + of_image",
             "return eps_image + of_image",
-            "the picture counts once more",
+            "the picture is counted once too often",
             "the picture changes nothing",
         ),
         wrong(
             "picture-and-none-exchanged",
-            "reads the stacked batch in another order",
+            "exchanges eps_none and eps_image",
             OF_IMAGE,
             "image_scale * (eps_none - eps_image)",
-            "away from the picture",
+            "guidance moves away from the picture",
             "the picture changes nothing",
         ),
         wrong(
             "one-scale",
-            "guides by the text's scale alone",
+            "uses the text's scale for both",
             OF_IMAGE,
             "text_scale * (eps_image - eps_none)",
-            "stuck to the picture",
+            "the result stays too close to the picture",
             "both scales are equal",
         ),
         wrong(

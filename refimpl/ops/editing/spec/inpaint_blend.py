@@ -34,10 +34,10 @@ wrong = mistakes_of("inpaint_blend")
 INPAINT_BLEND = Op(
     text.inpaint_blend,
     laws=(
-        Law("1 is painted, 0 is kept", all_new),
-        Law("the opposite mask exchanges the pictures", exchanged),
-        Law("of two equal pictures nothing changes", same),
-        Law("twice is once where the mask is whole", whole_masks_twice),
+        Law("a mask of 1 gives the sample, a mask of 0 the known picture", all_new),
+        Law("the mask 1 - m exchanges the pictures", exchanged),
+        Law("two equal pictures give that picture", same),
+        Law("for a binary mask applying it twice is applying it once", whole_masks_twice),
     ),
     probes=(
         Probe(
@@ -56,23 +56,23 @@ INPAINT_BLEND = Op(
     mistakes=(
         wrong(
             "added-on-top",
-            "adds the known part to the whole sample",
+            "adds the known part without masking the sample",
             LINE,
             "sample + (1 - mask) * known",
-            "the kept part is too bright",
+            "the known region is too bright",
             "everything is painted",
         ),
         wrong(
             "rounded-mask",
-            "takes a mask between 0 and 1 for 1",
+            "rounds the mask up to 1",
             LINE,
             "np.where(mask > 0, sample, known)",
-            "hard edges, and known pixels lost beside them",
+            "hard edges, and known pixels beside them are lost",
             "the mask is 0 or 1 everywhere",
         ),
         wrong(
             "averaged",
-            "averages inside the mask",
+            "averages sample and known picture inside the mask",
             LINE,
             "(mask * sample + (2 - mask) * known) / 2",
             "the old picture shines through",
@@ -80,7 +80,7 @@ INPAINT_BLEND = Op(
         ),
         wrong(
             "squared-mask",
-            "masks the sample twice",
+            "multiplies the sample by the mask twice",
             LINE,
             "mask * mask * sample + (1 - mask) * known",
             "dark edges",
@@ -88,10 +88,10 @@ INPAINT_BLEND = Op(
         ),
         wrong(
             "first-mask-for-all",
-            "takes the first picture's mask for all",
+            "uses the first picture's mask for the whole batch",
             LINE,
             "mask[:1] * sample + (1 - mask[:1]) * known",
-            "other pictures are painted in the wrong place",
+            "other pictures are repainted in the wrong place",
             "all have one mask",
         ),
         wrong(

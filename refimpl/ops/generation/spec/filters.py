@@ -43,10 +43,10 @@ def from_the_likeliest_down(f, logits, *settings):
 
 
 COMMON = (
-    Law("words that are left keep their logits", by_name(left_as_they_are)),
-    Law("the likeliest word stays", by_name(likeliest_stays)),
-    Law("a constant more changes nothing", by_name(moved)),
-    Law("whatever is likelier than one that stays, stays", by_name(from_the_likeliest_down)),
+    Law("kept words keep their logits", by_name(left_as_they_are)),
+    Law("the likeliest word is kept", by_name(likeliest_stays)),
+    Law("adding a constant changes nothing", by_name(moved)),
+    Law("every word likelier than a kept one is kept", by_name(from_the_likeliest_down)),
 )
 LADDER = np.array([[1.0, 3.0, 0.0, 2.0, -1.0], [0.5, -2.0, 4.0, 0.25, 1.0]])
 
@@ -59,7 +59,7 @@ def as_many_as_asked(f, logits, k):
 KEPT_K = "np.where(logits >= least[:, None], logits, -np.inf)"
 KEEP_TOP_K = Op(
     text.keep_top_k,
-    laws=(Law("without ties k words stay", as_many_as_asked), *COMMON),
+    laws=(Law("without ties k words are kept", as_many_as_asked), *COMMON),
     probes=(
         Probe("two of five", lambda: {"logits": LADDER, "k": 2}),
         Probe("a tie at the edge", lambda: {"logits": np.array([[3.0, 2.0, 2.0, 1.0]]), "k": 2}),
@@ -71,7 +71,7 @@ KEEP_TOP_K = Op(
             "keeps one word more",
             "V - min(k, V)",
             "V - min(k + 1, V)",
-            effect="top-1 is not the likeliest word alone",
+            effect="top-1 keeps two words",
             invisible_when="all words are kept",
         ),
         Edit(
@@ -83,10 +83,10 @@ KEEP_TOP_K = Op(
         ),
         Edit(
             "keep_top_k/zeroed",
-            "sets what is forbidden to zero",
+            "sets the logits of forbidden words to 0 instead of -inf",
             KEPT_K,
             "np.where(logits >= least[:, None], logits, 0)",
-            effect="forbidden words are still drawn, and beat negative logits",
+            effect="forbidden words are still drawn",
             invisible_when="all words are kept",
         ),
         Edit(
@@ -94,7 +94,7 @@ KEEP_TOP_K = Op(
             "keeps the k unlikeliest",
             "np.sort(logits, axis=-1)",
             "-np.sort(-logits, axis=-1)",
-            effect="nonsense",
+            effect="unlikely words are drawn",
             invisible_when="half of the words are kept",
         ),
         Edit(
@@ -102,7 +102,7 @@ KEEP_TOP_K = Op(
             "takes the k-th logit of the first row for all",
             "least[:, None]",
             "least[:1, None]",
-            effect="a text depends on its batch",
+            effect="a text depends on the other texts of the batch",
             source=NOT_MAPPED,
             invisible_when="there is one row",
         ),
@@ -131,7 +131,7 @@ KEEP_TOP_P = Op(
     laws=(
         Law("the whole mass keeps all words", whole_mass),
         Law("more mass keeps no word less", more_mass_more_words),
-        Law("what stays reaches the mass", reaches_the_mass),
+        Law("the kept words reach the mass", reaches_the_mass),
         *COMMON,
     ),
     probes=(
@@ -146,7 +146,7 @@ KEEP_TOP_P = Op(
             "adds up in the order of the vocabulary",
             'np.argsort(-logits, axis=-1, kind="stable")',
             'np.argsort(0 * logits, axis=-1, kind="stable")',
-            effect="which words stay depends on their names",
+            effect="which words are kept depends on their order in the vocabulary",
             source=UNSORTED,
             invisible_when="the words are sorted",
         ),
@@ -160,41 +160,41 @@ KEEP_TOP_P = Op(
         ),
         Edit(
             "keep_top_p/not-mapped-back",
-            "leaves the words at their places in the sorted list",
+            "applies the mask of the sorted words to the unsorted ones",
             "np.take_along_axis(before, place, axis=-1)",
             "np.take_along_axis(before, 0 * place + np.arange(logits.shape[-1]), axis=-1)",
-            effect="random words",
+            effect="random words are kept",
             source=NOT_MAPPED,
             invisible_when="the words are sorted",
         ),
         Edit(
             "keep_top_p/mapped-forth-again",
-            "maps the sorted list by its own order instead of the inverse",
+            "maps back by the order itself instead of its inverse",
             "np.argsort(order, axis=-1)",
             "order",
-            effect="random words",
+            effect="random words are kept",
             source=NOT_MAPPED,
             invisible_when="the order is its own inverse",
         ),
         Edit(
             "keep_top_p/complement",
-            "keeps what has the rest of the mass",
+            "keeps words up to the mass 1 - p",
             "told < mass",
             "told < 1 - mass",
-            effect="few words for a large mass",
+            effect="few words are kept for a large mass",
             invisible_when="the mass is one half",
         ),
         Edit(
             "keep_top_p/zeroed",
-            "sets what is forbidden to zero",
+            "sets the logits of forbidden words to 0 instead of -inf",
             f"np.where({TOLD}, logits, -np.inf)",
             f"np.where({TOLD}, logits, 0)",
-            effect="forbidden words are still drawn, and beat negative logits",
+            effect="forbidden words are still drawn",
             invisible_when="all words are kept",
         ),
         Edit(
             "keep_top_p/each-word",
-            "asks of each word's own probability whether it is below the mass",
+            "compares each word's own probability with the mass",
             "np.take_along_axis(before, place, axis=-1)",
             "softmax(logits) + 0 * np.take_along_axis(before, place, axis=-1)",
             effect="the likeliest words are forbidden",
@@ -204,12 +204,11 @@ KEEP_TOP_P = Op(
     dialects=(
         Edit(
             "keep_top_p/higher-index-first",
-            "of equal words the higher index stays: Hugging Face, which sorts upwards, and where "
-            "there are many not stably, so that any may stay",
+            "keeps the higher index of equal words: Hugging Face, which sorts upwards",
             'np.argsort(-logits, axis=-1, kind="stable")',
             'np.argsort(logits, axis=-1, kind="stable")[:, ::-1]',
-            effect="next to no mass does not keep the word that argmax gives",
-            invisible_when="no words are equal at the edge",
+            effect="a tiny mass may keep another word than argmax gives",
+            invisible_when="no words are equal at the threshold",
         ),
     ),
     values={
@@ -248,50 +247,50 @@ KEEP_MIN_P = Op(
     mistakes=(
         Edit(
             "keep_min_p/of-the-whole",
-            "asks for a share of all probability, not of the likeliest word's",
+            "compares with the share itself, not with that share of the largest probability",
             f"least = np.max(logits, axis=-1, keepdims=True) + np.log(share)  # B 1\n"
             f"    return {KEPT_P}",
             "return np.where(softmax(logits) >= share, logits, -np.inf)",
-            effect="where no word is likely none is left",
+            effect="if no word is likely, none is kept",
         ),
         Edit(
             "keep_min_p/on-logits",
-            "compares logits as though they were probabilities",
+            "compares logits as if they were probabilities",
             "np.max(logits, axis=-1, keepdims=True) + np.log(share)",
             "np.max(logits, axis=-1, keepdims=True) * share",
-            effect="which words stay depends on where zero is",
+            effect="a constant added to the logits changes which words are kept",
             source=ON_LOGITS,
         ),
         Edit(
             "keep_min_p/first-word",
-            "takes the first word for the likeliest",
+            "compares with the first word instead of the likeliest",
             "np.max(logits, axis=-1, keepdims=True)",
             "logits[:, :1]",
-            effect="which words stay depends on the order of the vocabulary",
+            effect="which words are kept depends on the order of the vocabulary",
             source=ON_LOGITS,
             invisible_when="the words are sorted",
         ),
         Edit(
             "keep_min_p/subtracted",
-            "subtracts the logarithm",
+            "subtracts the logarithm of the share instead of adding it",
             "+ np.log(share)",
             "- np.log(share)",
-            effect="no word is left",
+            effect="no word is kept",
             invisible_when="the share is 1",
         ),
         Edit(
             "keep_min_p/without-logarithm",
-            "subtracts the share itself",
+            "subtracts the share instead of adding its logarithm",
             "+ np.log(share)",
             "- share",
-            effect="words are left by another measure",
+            effect="other words are kept",
         ),
         Edit(
             "keep_min_p/zeroed",
-            "sets what is forbidden to zero",
+            "sets the logits of forbidden words to 0 instead of -inf",
             KEPT_P,
             "np.where(logits >= least, logits, 0)",
-            effect="forbidden words are still drawn, and beat negative logits",
+            effect="forbidden words are still drawn",
             invisible_when="all words are kept",
         ),
     ),

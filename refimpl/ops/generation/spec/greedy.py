@@ -38,7 +38,7 @@ BEST = "np.argmax(logits, axis=-1)"
 GREEDY_INDEX = Op(
     text.greedy_index,
     laws=(
-        Law("is a largest one", is_the_largest),
+        Law("no logit is larger than the chosen one", is_the_largest),
         Law("a temperature changes nothing", half_of_it),
         Law("the only word that is allowed is taken", only_one_allowed),
         Law("of equal words the first is taken", first_of_equals),
@@ -59,7 +59,7 @@ GREEDY_INDEX = Op(
             "takes the least likely word",
             BEST,
             "np.argmin(logits, axis=-1)",
-            "a text of what nobody would say",
+            "the text is nonsense",
             "all words are equal",
         ),
         wrong(
@@ -67,15 +67,15 @@ GREEDY_INDEX = Op(
             "counts words from one",
             BEST,
             f"{BEST} + 1",
-            "each word is its neighbour",
+            "each index is off by one",
             "",
         ),
         wrong(
             "whole-batch",
-            "takes the place in the whole batch",
+            "takes the argmax over the whole batch",
             BEST,
             "np.argmax(np.reshape(logits, (1, -1)), axis=-1) + 0 * np.argmax(logits, axis=-1)",
-            "one word for every text, or none of the vocabulary",
+            "one word for all texts, or an index beyond the vocabulary",
             "the batch is one",
         ),
         wrong(
@@ -83,15 +83,15 @@ GREEDY_INDEX = Op(
             "takes the largest in magnitude",
             BEST,
             "np.argmax(np.abs(logits), axis=-1)",
-            "a forbidden word, as -inf is larger than all",
+            "forbidden words win, as |-inf| is the largest",
             "the largest in magnitude is positive",
         ),
         wrong(
             "padding-skipped",
-            "leaves word 0 out and forgets that it did",
+            "leaves out word 0 without adding one to the index",
             BEST,
             "np.argmax(np.concatenate((logits[:, 1:], logits[:, 1:2]), axis=-1), axis=-1)",
-            "each word is its neighbour",
+            "each index is off by one",
             "",
         ),
         wrong(
@@ -99,14 +99,14 @@ GREEDY_INDEX = Op(
             "takes the word of the first text for each",
             BEST,
             "np.argmax(logits[:1] + 0 * logits, axis=-1)",
-            "all texts go on alike",
+            "all texts continue with the same word",
             "the batch is one",
         ),
     ),
     dialects=(
         Edit(
             "greedy_index/last-of-equals",
-            "takes the last of equal words: sorted upwards",
+            "takes the last of equal words, as the end of an ascending sort",
             BEST,
             "logits.shape[-1] - 1 - np.argmax(logits[:, ::-1], axis=-1)",
             effect="another word where logits are equal, as after half formats",

@@ -53,7 +53,7 @@ PENALIZE_REPETITION = Op(
     mistakes=(
         Edit(
             "penalize_repetition/always-divided",
-            "divides negative logits, too",
+            "divides negative logits as well as positive ones",
             SPLIT,
             "logits / penalty",
             effect="unlikely words that were seen become likelier",
@@ -72,7 +72,7 @@ PENALIZE_REPETITION = Op(
             "penalises every word",
             CHOSEN,
             "penalized + 0 * seen",
-            effect="a flatter distribution, with all repetitions",
+            effect="a flatter distribution that repeats as before",
             invisible_when="all words were seen",
         ),
         Edit(
@@ -80,7 +80,7 @@ PENALIZE_REPETITION = Op(
             "applies the penalty once for each time a word occurs, here twice",
             SPLIT,
             "np.where(logits > 0, logits / penalty / penalty, logits * penalty * penalty)",
-            effect="a word that is often needed disappears",
+            effect="frequent words disappear",
             source=OFTEN,
             invisible_when="words occur once",
         ),

@@ -35,7 +35,7 @@ TEMPERATURE_SOFTMAX = Op(
     text.temperature_softmax,
     laws=(
         Law("a temperature of one is softmax", as_learned),
-        Law("adds up to one", adds_up),
+        Law("sums to one", adds_up),
         Law("half the temperature squares the probabilities", as_powers),
         Law("twice the logits at twice the temperature are the same", twice_the_logits),
         Law("a constant added to a row changes nothing", shifted),
@@ -57,12 +57,12 @@ TEMPERATURE_SOFTMAX = Op(
             "multiplies by the temperature",
             "logits / temperature",
             "logits * temperature",
-            effect="hot is cold",
+            effect="a high temperature acts as a low one",
             invisible_when="the temperature is 1",
         ),
         Edit(
             "temperature_softmax/after-softmax",
-            "divides the probabilities and normalises again",
+            "divides the probabilities instead of the logits",
             TEMPERED,
             "softmax(logits) / temperature / np.sum(softmax(logits) / temperature, axis=-1, "
             "keepdims=True)",
@@ -82,7 +82,7 @@ TEMPERATURE_SOFTMAX = Op(
             "raises the probabilities to a power and forgets to normalise",
             TEMPERED,
             "softmax(logits) ** (1 / temperature)",
-            effect="shares that do not add up to one",
+            effect="the probabilities do not sum to one",
             source="https://github.com/PrimeIntellect-ai/prime-rl/pull/697",
             invisible_when="the temperature is 1",
         ),
@@ -98,7 +98,7 @@ TEMPERATURE_SOFTMAX = Op(
             "divides twice",
             TEMPERED,
             "softmax(logits / temperature / temperature)",
-            effect="colder or hotter than asked for",
+            effect="too flat or too sharp",
             invisible_when="the temperature is 1",
         ),
     ),
@@ -158,10 +158,10 @@ COMPARED = "reached > uniforms[:, None] * reached[:, -1:]"
 SAMPLE_INDEX = Op(
     text.sample_index,
     laws=(
-        Law("no word without probability is drawn, by zero neither", never_a_zero),
-        Law("a word that has all of it is always drawn", one_word),
-        Law("each word is drawn as often as it is likely", as_often_as_likely),
-        Law("larger numbers draw no earlier word", grows_with_the_number),
+        Law("a word of probability 0 is never drawn, not even by the number 0", never_a_zero),
+        Law("a word of probability 1 is always drawn", one_word),
+        Law("each word is drawn with its probability", as_often_as_likely),
+        Law("a larger number draws the same or a later word", grows_with_the_number),
         Law("the scale of the probabilities does not matter", any_scale),
     ),
     probes=(
@@ -183,10 +183,10 @@ SAMPLE_INDEX = Op(
     mistakes=(
         Edit(
             "sample_index/inclusive",
-            "takes the first word at which the sum is not less than the number",
+            "takes the first word whose cumulative sum is at least the number, instead of above it",
             "reached > uniforms",
             "reached >= uniforms",
-            effect="zero draws a word without probability",
+            effect="the number 0 may draw a word of probability 0",
             invisible_when="no number is equal to a sum",
         ),
         Edit(
@@ -199,15 +199,15 @@ SAMPLE_INDEX = Op(
         ),
         Edit(
             "sample_index/not-normalised",
-            "compares with the number itself",
+            "compares the cumulative sum with the number itself, without multiplying by the total",
             "uniforms[:, None] * reached[:, -1:]",
             "uniforms[:, None]",
-            effect="after a filter the last words are never drawn, or the first always",
+            effect="after a filter the probabilities are wrong",
             invisible_when="the probabilities add up to one",
         ),
         Edit(
             "sample_index/one-further",
-            "counts how many sums are reached, one word too far",
+            "is off by one: takes the next word",
             f"np.argmax({COMPARED}, axis=-1)",
             f"np.minimum(np.argmax({COMPARED}, axis=-1) + 1, probabilities.shape[-1] - 1)",
             effect="the first word is never drawn",
@@ -223,10 +223,10 @@ SAMPLE_INDEX = Op(
         ),
         Edit(
             "sample_index/from-the-end",
-            "adds up from the last word",
+            "sums from the last word",
             "np.cumsum(probabilities, axis=-1)",
             "np.cumsum(probabilities[:, ::-1], axis=-1)",
-            effect="other words, with other probabilities",
+            effect="other words are drawn for the same numbers",
             invisible_when="all words are alike",
         ),
     ),

@@ -54,10 +54,13 @@ CLASSIFIER_FREE_GUIDANCE = Op(
         Law("a scale of 1 is the conditional prediction", free_scale_one),
         Law("a scale of 0 is the unconditional prediction", free_scale_zero),
         Law("equals (1 + w) conditional - w unconditional, s = 1 + w", free_paper),
-        Law("exchanging the roles goes as far the other way", free_roles_exchanged),
+        Law("exchanging the predictions gives s → 1 - s", free_roles_exchanged),
         Law("a constant added to both is added to the result", free_common_shift),
         Law("equals guidance by the implied classifier", free_implicit_classifier),
-        Law("guiding noise guides clean samples alike", free_in_the_space_of_clean_samples),
+        Law(
+            "guiding the noise is guiding the predicted clean sample",
+            free_in_the_space_of_clean_samples,
+        ),
     ),
     probes=(
         Probe(
@@ -73,7 +76,7 @@ CLASSIFIER_FREE_GUIDANCE = Op(
             },
         ),
         Probe(
-            "half the way",
+            "scale 1/2",
             lambda: {
                 "eps_uncond": samples(7, (3, 4)),
                 "eps_cond": samples(8, (3, 4)),
@@ -93,16 +96,16 @@ CLASSIFIER_FREE_GUIDANCE = Op(
         ),
         Edit(
             "classifier_free_guidance/branches-swapped",
-            "takes the halves of the batch in the wrong order",
+            "exchanges the two predictions",
             "eps_uncond + scale * (eps_cond - eps_uncond)",
             "eps_cond + scale * (eps_uncond - eps_cond)",
-            effect="what was to be avoided is sought",
+            effect="guidance moves towards what it should avoid",
             source="https://github.com/hako-mikan/sd-webui-regional-prompter/issues/13",
             invisible_when="the scale is one half",
         ),
         Edit(
             "classifier_free_guidance/label-in-both-passes",
-            "asks for the same label in both passes",
+            "uses the same label in both passes",
             "eps_uncond + scale * (eps_cond - eps_uncond)",
             "eps_cond + scale * (eps_cond - eps_cond)",
             effect="the scale has no effect",
@@ -111,7 +114,7 @@ CLASSIFIER_FREE_GUIDANCE = Op(
         ),
         Edit(
             "classifier_free_guidance/no-base",
-            "returns the scaled difference without the prediction it starts from",
+            "returns the scaled difference without adding the unconditional prediction",
             "eps_uncond + scale",
             "scale",
             effect="what both predictions share is lost",
@@ -119,7 +122,7 @@ CLASSIFIER_FREE_GUIDANCE = Op(
         ),
         Edit(
             "classifier_free_guidance/weight-for-scale",
-            "hands s - 1 to a function that expects s",
+            "uses s - 1 as the scale",
             "scale * (eps_cond - eps_uncond)",
             "(scale - 1) * (eps_cond - eps_uncond)",
             effect="guidance is weaker by one: a scale of 1 is not the conditional prediction",
@@ -127,32 +130,32 @@ CLASSIFIER_FREE_GUIDANCE = Op(
         ),
         Edit(
             "classifier_free_guidance/clipped-before",
-            "clips both predictions to [-1, 1] before it combines them",
+            "clips both predictions to [-1, 1] before combining them",
             "return eps_uncond",
             "eps_cond, eps_uncond = np.clip(eps_cond, -1, 1), np.clip(eps_uncond, -1, 1)\n"
             "    return eps_uncond",
-            effect="large values of both cancel, where one should win",
+            effect="differences between large predictions are lost",
             invisible_when="all predictions lie in [-1, 1]",
         ),
     ),
     dialects=(
         Edit(
             "classifier_free_guidance/paper-weight",
-            "the paper's weight counts from the conditional prediction",
+            "uses the paper's weight w = s - 1",
             "eps_uncond + scale * (eps_cond - eps_uncond)",
             "(1 + scale) * eps_cond - scale * eps_uncond",
             source="https://github.com/lucidrains/denoising-diffusion-pytorch/issues/207",
         ),
         Edit(
             "classifier_free_guidance/only-above-one",
-            "diffusers guides above a scale of 1 only",
+            "guides only for scales above 1: diffusers",
             "return eps_uncond + scale * (eps_cond - eps_uncond)",
             "return eps_uncond + max(scale, 1) * (eps_cond - eps_uncond)",
             source="https://github.com/huggingface/diffusers/issues/5882",
         ),
         Edit(
             "classifier_free_guidance/three-channels",
-            "DiT guides the first three channels and keeps the others conditional",
+            "guides the first three channels and keeps the others conditional: DiT",
             "return eps_uncond + scale * (eps_cond - eps_uncond)",
             "guided = eps_uncond + scale * (eps_cond - eps_uncond)\n"
             "    return np.concatenate((guided[:, :3], eps_cond[:, 3:]), axis=1)",

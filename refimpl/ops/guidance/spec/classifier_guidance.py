@@ -53,10 +53,10 @@ def mean_samples_are_independent(f, mean, variance, gradient, scale):
 CLASSIFIER_GUIDANCE = Op(
     text.classifier_guidance,
     laws=(
-        Law("a Gaussian times a log-linear classifier is Gaussian there", mean_tilts_the_gaussian),
+        Law("is the mean of the Gaussian times exp(gradient · x)", mean_tilts_the_gaussian),
         Law("a scale of 0 changes nothing", mean_zero_scale),
         Law("guiding twice is guiding with twice the scale", mean_scales_add),
-        Law("a step without variance cannot be guided", mean_certain_step),
+        Law("a step of variance 0 stays as it is", mean_certain_step),
         Law(
             "with unit variance it is guidance of the score in pure noise",
             mean_unit_gaussian_is_the_score_in_pure_noise,
@@ -102,7 +102,7 @@ CLASSIFIER_GUIDANCE = Op(
             "multiplies by the logarithm of the variance, as networks give it",
             "scale * variance * gradient",
             "scale * np.log(variance) * gradient",
-            effect="small variances push hard, and away from the label",
+            effect="small variances push strongly, and away from the label",
         ),
         Edit(
             "classifier_guidance/batch-mean-gradient",
@@ -115,7 +115,7 @@ CLASSIFIER_GUIDANCE = Op(
         ),
         Edit(
             "classifier_guidance/loss-gradient",
-            "adds the gradient of the loss, which is minus the log probability",
+            "adds the gradient of the loss instead of the log probability",
             "mean + scale",
             "mean - scale",
             effect="the label is avoided",
@@ -131,7 +131,7 @@ CLASSIFIER_GUIDANCE = Op(
         ),
         Edit(
             "classifier_guidance/scale-in-the-variance",
-            "scales the standard deviation: the scale enters squared",
+            "multiplies by the square of the scale",
             "scale * variance",
             "scale**2 * variance",
             effect="guidance grows with the square of the scale",
@@ -192,11 +192,14 @@ CLASSIFIER_GUIDANCE_SCORE = Op(
     text.classifier_guidance_score,
     laws=(
         Law("the scaled gradient is added to the score", noise_adds_to_the_score),
-        Law("the clean sample moves by (1 - ᾱ) / √ᾱ gradients", noise_moves_the_clean_sample),
+        Law(
+            "the predicted clean sample moves by (1 - ᾱ)/√ᾱ times the gradient",
+            noise_moves_the_clean_sample,
+        ),
         Law("a scale of 0 changes nothing", noise_zero_scale),
         Law("guiding twice is guiding with twice the scale", noise_scales_add),
-        Law("all of the gradient counts in pure noise, none of it without", noise_at_both_ends),
-        Law("each sample has its own time", noise_each_sample_has_its_time),
+        Law("at ᾱ = 0 the whole gradient is subtracted, at ᾱ = 1 none", noise_at_both_ends),
+        Law("each sample uses its own t", noise_each_sample_has_its_time),
     ),
     probes=(
         Probe(
@@ -256,7 +259,7 @@ CLASSIFIER_GUIDANCE_SCORE = Op(
         ),
         Edit(
             "classifier_guidance_score/one-time-early",
-            "looks the share of signal up one time earlier",
+            "uses ᾱ of t - 1",
             "at(alpha_bar, t, eps)",
             "at(alpha_bar, np.maximum(t - 1, 0), eps)",
             effect="guidance is slightly too weak, most at early times",
@@ -333,10 +336,12 @@ def velocities(*share):
 CLASSIFIER_GUIDANCE_VELOCITY = Op(
     text.classifier_guidance_velocity,
     laws=(
-        Law("the noise it implies is guided by the score", velocity_of_the_noise),
+        Law(
+            "the noise that it implies is that of classifier_guidance_score", velocity_of_the_noise
+        ),
         Law("a scale of 0 changes nothing", velocity_zero_scale),
         Law("guiding twice is guiding with twice the scale", velocity_scales_add),
-        Law("clean samples cannot be guided", velocity_of_clean_samples),
+        Law("clean samples stay as they are", velocity_of_clean_samples),
         Law("pure noise is not guided", velocity_of_pure_noise),
         Law("half-way the factor is the scale", velocity_half_way),
         Law("samples are independent", velocity_samples_are_independent),
@@ -356,7 +361,7 @@ CLASSIFIER_GUIDANCE_VELOCITY = Op(
         ),
         Edit(
             "classifier_guidance_velocity/factor-of-the-noise",
-            "multiplies by sigma, as for a prediction of the noise",
+            "multiplies by σ, as for a predicted noise",
             "np.sqrt((1 - share) / np.where(share > 0, share, 1))",
             "np.sqrt(1 - share)",
             effect="guidance is too weak where there is much noise",
@@ -364,28 +369,28 @@ CLASSIFIER_GUIDANCE_VELOCITY = Op(
         ),
         Edit(
             "classifier_guidance_velocity/factor-turned-around",
-            "multiplies by alpha / sigma",
+            "multiplies by α/σ instead of σ/α",
             "(1 - share) / np.where(share > 0, share, 1)",
             "share / np.where(share < 1, 1 - share, 1)",
             effect="guidance is strongest on clean samples",
-            invisible_when="half the variance is signal",
+            invisible_when="signal and noise are equal",
         ),
         Edit(
             "classifier_guidance_velocity/no-root",
-            "multiplies by sigma² / alpha²",
+            "multiplies by σ²/α² instead of σ/α",
             "np.sqrt((1 - share) / np.where(share > 0, share, 1))",
             "(1 - share) / np.where(share > 0, share, 1)",
             effect="guidance is too strong where there is much noise",
             source="https://github.com/crowsonkb/k-diffusion/issues/20",
-            invisible_when="half the variance is signal",
+            invisible_when="signal and noise are equal",
         ),
         Edit(
             "classifier_guidance_velocity/no-factor",
-            "subtracts the gradient as it is",
+            "subtracts the gradient without a factor",
             "ratio * (scale * gradient)",
             "scale * gradient",
-            effect="clean samples are pushed on",
-            invisible_when="half the variance is signal",
+            effect="clean samples are changed",
+            invisible_when="signal and noise are equal",
         ),
         Edit(
             "classifier_guidance_velocity/batch-mean-gradient",
@@ -398,10 +403,10 @@ CLASSIFIER_GUIDANCE_VELOCITY = Op(
         ),
         Edit(
             "classifier_guidance_velocity/next-time",
-            "takes the factor of the first time for all",
+            "uses ᾱ₀ for every time",
             "at(alpha_bar, t, v)",
             "at(alpha_bar, 0 * t, v)",
-            effect="guidance is as weak as at the end throughout",
+            effect="guidance is as weak at every time as in the last step",
             invisible_when="the time is 0",
         ),
     ),

@@ -43,7 +43,7 @@ CLIP_GUIDANCE_LOSS = Op(
         Law("cutouts given twice change nothing", guidance_loss_doubled_cutouts),
         Law("samples add up", guidance_loss_samples_add_up),
         Law("prompts add up", guidance_loss_prompts_add_up),
-        Law("weights of the other sign avoid what was wanted", guidance_loss_avoids),
+        Law("changing the sign of the weights changes the sign of the loss", guidance_loss_avoids),
     ),
     probes=(
         Probe("two samples, three cutouts, four prompts", cutouts),
@@ -53,7 +53,7 @@ CLIP_GUIDANCE_LOSS = Op(
     mistakes=(
         Edit(
             "clip_guidance_loss/cutouts-added-up",
-            "adds the cutouts up instead of averaging them",
+            "sums over the cutouts instead of averaging",
             "np.sum(np.mean(distances * weights, axis=1))",
             "np.sum(distances * weights)",
             effect="guidance grows with the number of cutouts",
@@ -61,7 +61,7 @@ CLIP_GUIDANCE_LOSS = Op(
         ),
         Edit(
             "clip_guidance_loss/samples-averaged",
-            "averages over the samples too",
+            "averages over the samples as well",
             "np.sum(np.mean(distances * weights, axis=1))",
             "np.sum(np.mean(distances * weights, axis=1)) / max(len(distances), 1)",
             effect="guidance weakens as the batch grows",
@@ -70,7 +70,7 @@ CLIP_GUIDANCE_LOSS = Op(
         ),
         Edit(
             "clip_guidance_loss/mean-over-prompts",
-            "averages over the prompts too",
+            "averages over the prompts as well",
             "np.sum(np.mean(distances * weights, axis=1))",
             "np.sum(np.mean(distances * weights, axis=1)) / len(weights)",
             effect="every prompt added weakens the others",
@@ -78,26 +78,26 @@ CLIP_GUIDANCE_LOSS = Op(
         ),
         Edit(
             "clip_guidance_loss/weights-ignored",
-            "takes all prompts alike",
+            "ignores the weights",
             "distances * weights",
             "distances",
-            effect="what was to be avoided is sought",
+            effect="guidance moves towards what it should avoid",
             invisible_when="all weights are one",
         ),
         Edit(
             "clip_guidance_loss/first-cutout",
-            "looks at the first cutout alone",
+            "uses the first cutout only",
             "np.mean(distances * weights, axis=1)",
             "(distances * weights)[:, 0]",
-            effect="a noisier gradient for the price of all cutouts",
+            effect="a noisier gradient at the same cost",
             invisible_when="there is one cutout",
         ),
         Edit(
             "clip_guidance_loss/absolute-weights",
-            "drops the signs of the weights",
+            "takes the absolute values of the weights",
             "distances * weights",
             "distances * np.abs(weights)",
-            effect="what was to be avoided is sought",
+            effect="guidance moves towards what it should avoid",
             invisible_when="no weight is negative",
         ),
     ),
@@ -146,10 +146,13 @@ def guidance_loss_vjp_samples(f, distances, weights, grad):
 CLIP_GUIDANCE_LOSS_VJP = Op(
     text.clip_guidance_loss_vjp,
     laws=(
-        Law("cutouts share the weight of a prompt", guidance_loss_vjp_share),
-        Law("distances or weights times their gradients are the loss", guidance_loss_vjp_bilinear),
-        Law("all cutouts gain alike", guidance_loss_vjp_cutouts_alike),
-        Law("samples do not see each other", guidance_loss_vjp_samples),
+        Law("the weight of a prompt is divided among the cutouts", guidance_loss_vjp_share),
+        Law(
+            "distances times their gradients, and weights times theirs, sum to the loss",
+            guidance_loss_vjp_bilinear,
+        ),
+        Law("all cutouts have the same gradient", guidance_loss_vjp_cutouts_alike),
+        Law("each sample is treated by itself", guidance_loss_vjp_samples),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -160,7 +163,7 @@ CLIP_GUIDANCE_LOSS_VJP = Op(
     mistakes=(
         Edit(
             "clip_guidance_loss_vjp/cutouts-added-up",
-            "forgets the mean over the cutouts",
+            "does not divide by the number of cutouts",
             "grad / distances.shape[1]",
             "grad",
             effect="guidance grows with the number of cutouts",
@@ -177,23 +180,23 @@ CLIP_GUIDANCE_LOSS_VJP = Op(
         ),
         Edit(
             "clip_guidance_loss_vjp/sign",
-            "turns the sign that the caller has turned already",
+            "changes the sign, which the caller has done already",
             "share = grad",
             "share = -grad",
-            effect="guidance flees the prompt",
+            effect="guidance moves away from the prompt",
             invisible_when="the scale is 0",
         ),
         Edit(
             "clip_guidance_loss_vjp/weights-ignored",
-            "pulls towards all prompts alike",
+            "ignores the weights",
             "share * weights",
             "share * (0 * weights + 1)",
-            effect="what was to be avoided is sought",
+            effect="guidance moves towards what it should avoid",
             invisible_when="all weights are one",
         ),
         Edit(
             "clip_guidance_loss_vjp/scale-ignored",
-            "takes the loss for the end of the chain",
+            "ignores grad",
             "share = grad /",
             "share = (0 * grad + 1) /",
             effect="the guidance scale has no effect",

@@ -51,8 +51,8 @@ COSINE_DISTANCE = Op(
         Law("images and texts may be exchanged", distance_exchanged),
         Law("lengths do not matter", distance_lengths),
         Law("distances to opposite directions sum to two", cosine_distance_opposite),
-        Law("nothing is far from itself", cosine_distance_itself),
-        Law("cutouts do not see each other", distance_one_image),
+        Law("the distance of a feature to itself is 0", cosine_distance_itself),
+        Law("each cutout is treated by itself", distance_one_image),
         Law("the order of the features does not matter", distance_reordered_axes),
     ),
     probes=DISTANCE_PROBES,
@@ -73,10 +73,10 @@ COSINE_DISTANCE = Op(
         ),
         Edit(
             "cosine_distance/similarity",
-            "returns the cosine, which is larger for nearer directions",
+            "returns the cosine instead of 1 minus it",
             "1 - l2_normalize",
             "l2_normalize",
-            effect="guidance flees the prompt",
+            effect="guidance moves away from the prompt",
         ),
         Edit(
             "cosine_distance/squared-chord",
@@ -98,7 +98,7 @@ COSINE_DISTANCE = Op(
     dialects=(
         Edit(
             "cosine_distance/without-the-one",
-            "minus the cosine as the loss",
+            "returns minus the cosine: a common loss",
             "return 1 - l2_normalize",
             "return -l2_normalize",
             effect="lower by one, with the same gradient",
@@ -125,12 +125,15 @@ def cosine_distance_vjp_opposite(f, image_features, text_features, grad):
 COSINE_DISTANCE_VJP = Op(
     text.cosine_distance_vjp,
     laws=(
-        Law("pulls along what of a text lies across the image", cosine_distance_vjp_equation),
-        Law("a gradient lies across its own feature", distance_vjp_across),
+        Law(
+            "is minus the part of the text orthogonal to the image, over its length",
+            cosine_distance_vjp_equation,
+        ),
+        Law("each gradient is orthogonal to its feature", distance_vjp_across),
         Law("images and texts may be exchanged", distance_vjp_exchanged),
         Law("longer features have smaller gradients", distance_vjp_lengths),
         Law(
-            "opposite images keep their gradients, and those of the texts turn",
+            "negating the images keeps their gradients and negates those of the texts",
             cosine_distance_vjp_opposite,
         ),
         LINEAR_IN_GRAD,
@@ -142,18 +145,18 @@ COSINE_DISTANCE_VJP = Op(
             "returns the gradient of the cosine, not of the distance",
             "-(grad @ texts), -(grad.T @ images)",
             "grad @ texts, grad.T @ images",
-            effect="guidance flees the prompt",
+            effect="guidance moves away from the prompt",
         ),
         Edit(
             "cosine_distance_vjp/not-transposed",
             "gives text i the gradients of image i's distances",
             "grad.T @ images",
             "grad @ images",
-            effect="prompts are pulled to the wrong cutouts; other numbers of them fail",
+            effect="prompts are pulled towards the wrong cutouts; other numbers of prompts raise",
         ),
         Edit(
             "cosine_distance_vjp/texts-not-normalised",
-            "pulls towards texts of their own length",
+            "uses texts that are not normalised",
             "-(grad @ texts)",
             "-(grad @ text_features)",
             effect="long prompts pull harder",

@@ -70,9 +70,9 @@ DYNAMIC_THRESHOLD = Op(
         ),
         Law("nothing leaves the range of the data", threshold_bounded),
         Law("a sample within the range stays", threshold_within_range_nothing),
-        Law("a second time changes nothing", threshold_twice_is_once),
-        Law("a negative picture gives the negative", threshold_odd),
-        Law("samples beyond the range lose their scale", threshold_larger_sample),
+        Law("applying it twice is applying it once", threshold_twice_is_once),
+        Law("f(-x) = -f(x)", threshold_odd),
+        Law("scaling a sample beyond the range changes nothing", threshold_larger_sample),
         Law("a quantile of 1 divides by the largest and clips nothing", threshold_largest),
         Law("the order of the pixels does not matter", threshold_pixels_reversed),
         Law("samples are independent", threshold_samples_are_independent),
@@ -110,7 +110,7 @@ DYNAMIC_THRESHOLD = Op(
         ),
         Edit(
             "dynamic_threshold/quantile-without-absolute",
-            "takes the quantile of the values instead of their sizes",
+            "takes the quantile of the values instead of their absolute values",
             "np.abs(x_start)",
             "x_start",
             effect="mostly negative samples saturate",
@@ -118,7 +118,7 @@ DYNAMIC_THRESHOLD = Op(
         ),
         Edit(
             "dynamic_threshold/descending",
-            "sorts in descending order and so takes the quantile 1 - p",
+            "sorts in descending order, which gives the quantile 1 - p",
             ", quantile, axis",
             ", 1 - quantile, axis",
             effect="the threshold comes from the smallest values and the picture saturates",
@@ -150,7 +150,7 @@ DYNAMIC_THRESHOLD = Op(
         ),
         Edit(
             "dynamic_threshold/floor-at-the-cap",
-            "raises the threshold to the largest one allowed, here 1.5, instead of limiting it",
+            "raises the threshold to 1.5 at least instead of 1",
             "np.maximum(largest, 1)",
             "np.maximum(largest, 1.5)",
             effect="samples within the range fade",
@@ -161,14 +161,14 @@ DYNAMIC_THRESHOLD = Op(
     dialects=(
         Edit(
             "dynamic_threshold/capped-at-one",
-            "diffusers caps the threshold, by default at 1: plain clipping",
+            "caps the threshold, by default at 1, so that it only clips: diffusers",
             "np.maximum(largest, 1)",
             "np.ones(B)",
             source="https://github.com/huggingface/diffusers/pull/3003",
         ),
         Edit(
             "dynamic_threshold/nearest-rank",
-            "the quantile is a value of the sample, the next one below",
+            "takes the next lower value as quantile, without interpolation",
             "quantile, axis=-1)",
             "quantile, axis=-1, method='lower')",
         ),

@@ -58,10 +58,10 @@ def unnormalised(op, old, new):
     """Features not normalised before their distance is taken."""
     return Edit(
         f"{op}/not-normalised",
-        "takes the features as they come",
+        "does not normalise the features",
         old,
         new,
-        effect="long features are far from everything; half a chord above 1 is NaN",
+        effect="long features are far from everything, and half a chord above 1 gives NaN",
         invisible_when="features have length one",
     )
 
@@ -107,20 +107,20 @@ def gradient_mistakes(op, images_grad):
             "returns the gradient of the normalised features",
             found,
             images_grad,
-            effect="gradients along the features, and not over their lengths",
+            effect="gradients have a part along the features and are not divided by their lengths",
         ),
         Edit(
             f"{op}/length-held-fixed",
             "divides by the length as though it did not change with the feature",
             found,
             f"{images_grad} / np.sqrt(np.sum(image_features**2, axis=-1, keepdims=True))",
-            effect="gradients along the feature, which only make it longer",
+            effect="gradients have a part along the feature, which only changes its length",
         ),
         Edit(
             f"{op}/texts-as-images",
-            "gives the texts the sign of the images' gradient",
+            "changes the sign of the texts' gradient",
             "l2_normalize_vjp(text_features, ",
             "-l2_normalize_vjp(text_features, ",
-            effect="texts flee their images",
+            effect="texts move away from their images",
         ),
     )

@@ -60,20 +60,20 @@ def spherical_distance_longer_than_chord(f, image_features, text_features):
 SPHERICAL_DISTANCE = Op(
     text.spherical_distance,
     laws=(
-        Law("the cosine of the root of twice it is the cosine", spherical_distance_cosine),
+        Law("cos √(2 d) is the cosine of the features", spherical_distance_cosine),
         Law(
-            "on a circle it is half the squared difference of angles",
+            "in two dimensions it is half the squared angle",
             spherical_distance_on_a_circle,
         ),
-        Law("a right angle costs π²/8", spherical_distance_right_angle),
+        Law("at 90° it is π²/8", spherical_distance_right_angle),
         Law("images and texts may be exchanged", distance_exchanged),
         Law("lengths do not matter", distance_lengths),
-        Law("nothing is far from itself", spherical_distance_itself),
+        Law("the distance of a feature to itself is 0", spherical_distance_itself),
         Law(
-            "the way along the sphere is never shorter than the chord",
+            "is at least half the squared chord",
             spherical_distance_longer_than_chord,
         ),
-        Law("cutouts do not see each other", distance_one_image),
+        Law("each cutout is treated by itself", distance_one_image),
     ),
     probes=DISTANCE_PROBES,
     mistakes=(
@@ -84,17 +84,17 @@ SPHERICAL_DISTANCE = Op(
         ),
         Edit(
             "spherical_distance/arcsine-not-squared",
-            "forgets the square of the arc sine",
+            "does not square the arcsine",
             "2 * (half_angle * half_angle)",
             "2 * half_angle",
             effect="guidance does not weaken as the prompt is reached",
         ),
         Edit(
             "spherical_distance/whole-chord",
-            "takes the arc sine of the chord, not of half of it",
+            "takes the arcsine of the chord instead of half the chord",
             "chord / 2",
             "chord",
-            effect="NaN, or a distance that ends at sixty degrees",
+            effect="NaN for angles above 60°",
         ),
         Edit(
             "spherical_distance/squared-angle",
@@ -112,10 +112,10 @@ SPHERICAL_DISTANCE = Op(
         ),
         Edit(
             "spherical_distance/no-root",
-            "takes the squared chord for the chord",
+            "uses the squared chord without its root",
             "np.sqrt(np.sum(apart * apart, axis=-1))",
             "np.sum(apart * apart, axis=-1)",
-            effect="near prompts pull too little, far ones not at all",
+            effect="near prompts have too small a gradient, far ones none",
         ),
         Edit(
             "spherical_distance/texts-not-normalised",
@@ -164,10 +164,13 @@ def spherical_distance_vjp_on_a_circle(f, image_features, text_features, grad):
 SPHERICAL_DISTANCE_VJP = Op(
     text.spherical_distance_vjp,
     laws=(
-        Law("pulls by angle over sine along what lies across", spherical_distance_vjp_equation),
-        Law("is as long as the angle where all lengths are one", spherical_distance_vjp_length),
-        Law("on a circle it is the difference of angles", spherical_distance_vjp_on_a_circle),
-        Law("a gradient lies across its own feature", distance_vjp_across),
+        Law(
+            "is -angle/sin(angle) times the orthogonal part of the text",
+            spherical_distance_vjp_equation,
+        ),
+        Law("for unit features its length is the angle", spherical_distance_vjp_length),
+        Law("in two dimensions it is the difference of angles", spherical_distance_vjp_on_a_circle),
+        Law("each gradient is orthogonal to its feature", distance_vjp_across),
         Law("images and texts may be exchanged", distance_vjp_exchanged),
         Law("longer features have smaller gradients", distance_vjp_lengths),
         LINEAR_IN_GRAD,
@@ -176,10 +179,10 @@ SPHERICAL_DISTANCE_VJP = Op(
     mistakes=(
         Edit(
             "spherical_distance_vjp/sign",
-            "returns the direction in which the distance falls",
+            "changes the sign",
             "pull = (grad * ratio)",
             "pull = (-grad * ratio)",
-            effect="whoever subtracts it flees the prompt",
+            effect="subtracting it moves away from the prompt",
         ),
         Edit(
             "spherical_distance_vjp/chord-alone",
@@ -190,24 +193,24 @@ SPHERICAL_DISTANCE_VJP = Op(
         ),
         Edit(
             "spherical_distance_vjp/arcsine-held-fixed",
-            "forgets the derivative of the arc sine",
+            "forgets the derivative of the arcsine",
             "np.arcsin(sine) / sine / cosine",
             "np.arcsin(sine) / sine",
             effect="far prompts pull too little",
         ),
         Edit(
             "spherical_distance_vjp/arcsine-not-squared",
-            "differentiates twice the half angle, not its square",
+            "takes the gradient of the angle instead of half its square",
             "np.arcsin(sine) / sine / cosine",
             "1 / (2 * sine * cosine)",
             effect="guidance does not weaken as the prompt is reached",
         ),
         Edit(
             "spherical_distance_vjp/summed-over-the-wrong-axis",
-            "gives every text all pulls of its number among the images",
+            "sums over the wrong axis for the texts",
             "-np.sum(pull, axis=0)",
             "-np.sum(pull, axis=1)",
-            effect="prompts get the gradients of cutouts; other numbers of them fail",
+            effect="prompts get the gradients of cutouts; other numbers of prompts raise",
         ),
         unnormalised(
             "spherical_distance_vjp",

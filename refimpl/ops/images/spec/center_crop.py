@@ -49,12 +49,12 @@ def kept_columns(source, sizes):
 CENTER_CROP = Op(
     text.center_crop,
     laws=(
-        Law("rows and columns come off the ends by turns", crop_equation),
+        Law("rows and columns are cut off both ends in turn", crop_equation),
         Law("a crop of the whole size is the image", same_size),
         Law("an even margin keeps a mirrored image mirrored", crop_symmetric),
         Law("transposing exchanges rows and columns", transposed),
         Law("rows and columns may be cropped one after the other", one_axis_at_a_time),
-        Law("channels are cropped alike", crop_of_channels),
+        Law("all channels are cropped alike", crop_of_channels),
     ),
     probes=(
         Probe(
@@ -77,7 +77,7 @@ CENTER_CROP = Op(
             "return round((size - kept) / 2)",
             "return 0",
             where="middle",
-            effect="the crop is off the middle by half the margin",
+            effect="the crop is off-centre by half the margin",
             invisible_when="nothing is cut, or one pixel",
         ),
         Edit(
@@ -86,7 +86,7 @@ CENTER_CROP = Op(
             "return round((size - kept) / 2)",
             "return size - kept",
             where="middle",
-            effect="the crop is off the middle by half the margin",
+            effect="the crop is off-centre by half the margin",
             invisible_when="nothing is cut",
         ),
         Edit(
@@ -99,7 +99,7 @@ CENTER_CROP = Op(
         ),
         Edit(
             "center_crop/middle-of-the-image",
-            "begins at the middle of the image",
+            "starts the crop at the middle of the image",
             "return round((size - kept) / 2)",
             "return min(size // 2, size - kept)",
             where="middle",
@@ -108,7 +108,7 @@ CENTER_CROP = Op(
         ),
         Edit(
             "center_crop/one-pixel-late",
-            "begins one pixel too late",
+            "starts the crop one pixel too late",
             "return round((size - kept) / 2)",
             "return min(round((size - kept) / 2) + 1, size - kept)",
             where="middle",
@@ -117,7 +117,7 @@ CENTER_CROP = Op(
         ),
         Edit(
             "center_crop/columns-from-the-left",
-            "centres the rows alone",
+            "centres the rows only",
             "left : left + wide",
             ":wide",
             effect="a wide picture loses its right side",
@@ -168,11 +168,11 @@ CENTER_CROP_VJP = Op(
     text.center_crop_vjp,
     outputs=("images_grad",),
     laws=(
-        Law("cropping gives the gradient again", crop_vjp_cropped),
+        Law("cropping the result gives back grad", crop_vjp_cropped),
         Law("it is the adjoint of cropping", crop_vjp_adjoint),
-        Law("nothing is added around the crop", crop_vjp_total),
+        Law("the gradient is zero outside the crop", crop_vjp_total),
         Law("transposing exchanges rows and columns", gradient_transposed),
-        Law("a crop of the whole size hands the gradient on", gradient_of_same_size),
+        Law("a crop of the whole size passes the gradient through", gradient_of_same_size),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -216,7 +216,7 @@ CENTER_CROP_VJP = Op(
         ),
         Edit(
             "center_crop_vjp/rows-padded-in-reverse",
-            "puts the zeros that belong below above",
+            "puts the zeros that belong below the crop above it",
             "np.concatenate((above, grad, below), axis=2)",
             "np.concatenate((below, grad, above), axis=2)",
             effect="gradients are one row off for odd margins",
@@ -224,7 +224,7 @@ CENTER_CROP_VJP = Op(
         ),
         Edit(
             "center_crop_vjp/columns-padded-in-reverse",
-            "puts the zeros that belong behind in front",
+            "puts the zeros that belong right of the crop to its left",
             "np.concatenate((before, column, after), axis=3)",
             "np.concatenate((after, column, before), axis=3)",
             effect="gradients are one column off for odd margins",

@@ -93,9 +93,9 @@ CUTOUTS = Op(
     costly=("cuts",),
     laws=(
         Law("each number is the mean of its bin", cutouts_equation),
-        Law("squares of one pixel are pixels", cutouts_single_pixel),
-        Law("squares that have the side already are cropped", cutouts_same_size),
-        Law("the squares follow one another", cutouts_one_by_one),
+        Law("a square of one pixel repeats that pixel", cutouts_single_pixel),
+        Law("squares as large as the side are plain crops", cutouts_same_size),
+        Law("the squares come one after another", cutouts_one_by_one),
         Law("transposing exchanges top and left", cutouts_transposed),
         Law("a mirrored image gives mirrored squares", cutouts_mirrored),
         Law("a constant image stays constant", cutouts_constant),
@@ -147,7 +147,7 @@ CUTOUTS = Op(
         ),
         Edit(
             "cutouts/offset-forgotten",
-            "cuts every square from the corner",
+            "cuts every square from the top, ignoring its offset",
             "rows = pooling_weights(top[n], size[n], side, height, images)",
             "rows = pooling_weights(0 * top[n], size[n], side, height, images)",
             effect="all cutouts show the top of the image",
@@ -165,7 +165,7 @@ CUTOUTS = Op(
         ),
         Edit(
             "cutouts/sum-instead-of-mean",
-            "adds the pixels of a bin",
+            "sums the pixels of a bin instead of averaging",
             "return constant(1, like) * inside / (stop - start)[:, None]",
             "return constant(1, like) * inside",
             where="pooling_weights",
@@ -191,10 +191,10 @@ CUTOUTS = Op(
         ),
         Edit(
             "cutouts/transposed",
-            "flattens rows and columns the other way round",
+            "exchanges rows and columns of a cutout",
             "cuts.append(rows @ images @ columns.T)",
             "cuts.append(np.swapaxes(rows @ images @ columns.T, 2, 3))",
-            effect="every cutout lies on its side",
+            effect="every cutout is transposed",
             invisible_when="the square is symmetric, or the side is 1",
         ),
     ),
@@ -253,7 +253,7 @@ CUTOUTS_VJP = Op(
     costly=("cuts",),
     outputs=("images_grad",),
     laws=(
-        Law("it is the adjoint of cutting out", cutouts_vjp_adjoint),
+        Law("is the adjoint of cutting out", cutouts_vjp_adjoint),
         Law("the gradients of an image keep their sum", cutouts_vjp_total),
         Law("the gradients of the squares add up", cutouts_vjp_one_by_one),
         Law("transposing exchanges top and left", cutouts_vjp_transposed),
@@ -294,7 +294,7 @@ CUTOUTS_VJP = Op(
         ),
         Edit(
             "cutouts_vjp/mean-over-cuts",
-            "averages over the squares instead of adding up",
+            "averages the gradients of the squares instead of adding them",
             "return np.sum(np.stack(spread), axis=0)",
             "return np.mean(np.stack(spread), axis=0)",
             effect="guidance is weaker the more squares there are",
@@ -302,10 +302,10 @@ CUTOUTS_VJP = Op(
         ),
         Edit(
             "cutouts_vjp/last-cut-only",
-            "overwrites instead of adding up",
+            "overwrites the gradients of earlier squares instead of adding",
             "return np.sum(np.stack(spread), axis=0)",
             "return spread[-1]",
-            effect="one square guides",
+            effect="only the last square guides",
             invisible_when="there is one square",
         ),
         Edit(
@@ -327,7 +327,7 @@ CUTOUTS_VJP = Op(
         ),
         Edit(
             "cutouts_vjp/offset-forgotten",
-            "brings every gradient back to the top",
+            "puts every gradient back at the top",
             "rows = pooling_weights(top[n], size[n], side, height, grad)",
             "rows = pooling_weights(0 * top[n], size[n], side, height, grad)",
             effect="gradients reach the wrong rows",
@@ -338,7 +338,7 @@ CUTOUTS_VJP = Op(
             "reads the gradients column by column",
             "(rows.T @ grad[n * B : (n + 1) * B] @ columns)",
             "(rows.T @ np.swapaxes(grad[n * B : (n + 1) * B], 2, 3) @ columns)",
-            effect="gradients lie on their side",
+            effect="gradients are transposed",
             invisible_when="the gradient is symmetric, or the side is 1",
         ),
     ),

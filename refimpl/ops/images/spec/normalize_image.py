@@ -46,11 +46,17 @@ NORMALIZE_IMAGE = Op(
     text.normalize_image,
     laws=(
         Law("each channel has its own mean and deviation", normalize_equation),
-        Law("multiplying and adding gives the image again", normalize_undone),
+        Law(
+            "multiplying by the deviation and adding the mean gives the image back",
+            normalize_undone,
+        ),
         Law("an image of means is zero", normalize_mean_is_zero),
         Law("mean 0 and deviation 1 change nothing", normalize_standard),
         Law("the unit of the pixels does not matter", normalize_unit),
-        Law("channels may be permuted with their statistics", normalize_channels_permuted),
+        Law(
+            "permuting the channels with their statistics permutes the result",
+            normalize_channels_permuted,
+        ),
     ),
     probes=(
         Probe(
@@ -73,10 +79,10 @@ NORMALIZE_IMAGE = Op(
     mistakes=(
         Edit(
             "normalize_image/not-normalised",
-            "hands the pixels on",
+            "returns the pixels unchanged",
             "return (images - mean[:, None, None]) / std[:, None, None]",
             "return images + 0 * mean[:, None, None]",
-            effect="features are off, though often good enough to go unnoticed",
+            effect="features are off, often too little to notice",
             source="https://github.com/k1rezaei/Text-to-concept/issues/2",
             invisible_when="mean 0 and deviation 1",
         ),
@@ -101,7 +107,7 @@ NORMALIZE_IMAGE = Op(
         ),
         Edit(
             "normalize_image/blue-first",
-            "takes the image to be blue first, as OpenCV reads it",
+            "takes the first channel for blue, as OpenCV reads images",
             "return (images - mean[:, None, None])",
             "return (images[:, ::-1] - mean[:, None, None])",
             effect="red and blue are exchanged",
@@ -135,7 +141,7 @@ NORMALIZE_IMAGE = Op(
         ),
         Edit(
             "normalize_image/divided-by-256",
-            "takes white to be 256",
+            "divides by 256 instead of 255",
             "return (images - mean[:, None, None])",
             "return (images * (255 / constant(256, images)) - mean[:, None, None])",
             effect="white is too dark by four thousandths",
@@ -192,10 +198,15 @@ NORMALIZE_IMAGE_VJP = Op(
     outputs=("images_grad", "mean_grad", "std_grad"),
     laws=(
         Law("it is the adjoint of normalising, mean included", normalize_vjp_adjoint),
-        Law("along a common scale the gradients cancel", normalize_vjp_scale_invariance),
-        Law("along a common shift the gradients cancel", normalize_vjp_shift_invariance),
+        Law(
+            "scaling image, mean and deviation together changes nothing",
+            normalize_vjp_scale_invariance,
+        ),
+        Law("shifting image and mean together changes nothing", normalize_vjp_shift_invariance),
         Law("the gradient by the image is divided by the deviation", normalize_vjp_images),
-        Law("an image of means does not feel the deviation", normalize_vjp_at_the_mean),
+        Law(
+            "for an image of means the gradient of the deviation is zero", normalize_vjp_at_the_mean
+        ),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -219,7 +230,7 @@ NORMALIZE_IMAGE_VJP = Op(
     mistakes=(
         Edit(
             "normalize_image_vjp/deviation-forgotten",
-            "hands the gradient on to the image",
+            "returns the gradient of the image unchanged",
             "images_grad = grad / std[:, None, None]",
             "images_grad = grad + 0 * std[:, None, None]",
             effect="guidance is about four times too weak",
@@ -243,18 +254,18 @@ NORMALIZE_IMAGE_VJP = Op(
         ),
         Edit(
             "normalize_image_vjp/mean-with-plus",
-            "forgets the sign of the mean",
+            "forgets the minus sign in the gradient of the mean",
             "mean_grad = -np.sum",
             "mean_grad = np.sum",
-            effect="the mean learns away from the optimum",
+            effect="descent moves the mean away from the optimum",
             invisible_when="the gradients of a channel cancel",
         ),
         Edit(
             "normalize_image_vjp/deviation-without-mean",
-            "does not subtract the mean before the deviation's gradient",
+            "uses the image itself, not the centred image, in the deviation's gradient",
             "centered = (images - mean[:, None, None]) / std[:, None, None]",
             "centered = images / std[:, None, None]",
-            effect="the deviation's gradient is off by that of the mean",
+            effect="the deviation's gradient is off by a multiple of the mean",
             invisible_when="the mean is 0",
         ),
         Edit(

@@ -159,12 +159,12 @@ RESIZE_BICUBIC = Op(
             "counts rows from below",
             "return rows @ images @ columns.T",
             "return rows[::-1] @ images @ columns.T",
-            effect="the picture stands on its head",
+            effect="the picture is upside down",
             invisible_when="the image is symmetric",
         ),
         Edit(
             "resize_bicubic/kernel-widened-when-enlarging",
-            "scales the kernel in both directions, also below one pixel",
+            "scales the kernel also when the image is enlarged",
             "np.maximum(scale, 1)",
             "scale",
             where="bicubic_weights",
@@ -231,7 +231,7 @@ RESIZE_BICUBIC_VJP = Op(
     outputs=("images_grad",),
     laws=(
         Law("it is the adjoint of resizing", resize_vjp_adjoint),
-        Law("the same size hands the gradient on", gradient_of_same_size),
+        Law("the same size passes the gradient through", gradient_of_same_size),
         Law("the gradients of an image keep their sum", resize_vjp_total),
         Law("a mirrored gradient comes back mirrored", resize_vjp_mirrored),
         Law("transposing exchanges rows and columns", gradient_transposed),
@@ -270,7 +270,7 @@ RESIZE_BICUBIC_VJP = Op(
     mistakes=(
         Edit(
             "resize_bicubic_vjp/resized-back",
-            "resizes the gradient to the old size, which is another map",
+            "resizes the gradient back to the old size instead of transposing the weights",
             "return rows.T @ grad @ columns",
             "return resize_bicubic(grad, images.shape[2], images.shape[3])",
             effect="the gradient has the wrong sum, and the weights of the other direction",
@@ -308,7 +308,7 @@ RESIZE_BICUBIC_VJP = Op(
             "return np.where(x <= 1, near, np.where(x < 2, far, 0))",
             "return np.maximum(1 - x, 0)",
             where="bicubic_kernel",
-            effect="no gradient is negative where the outer taps should be",
+            effect="no gradient is negative, though the outer taps are",
             invisible_when="the size stays the same",
         ),
         Edit(
@@ -321,7 +321,7 @@ RESIZE_BICUBIC_VJP = Op(
         ),
         Edit(
             "resize_bicubic_vjp/divided-by-the-scale",
-            "spreads each gradient over the pixels it came from, as for an average",
+            "divides each gradient by the scale, as for an average",
             "return rows.T @ grad @ columns",
             "return rows.T @ grad @ columns * (tall / constant(images.shape[2], grad))",
             effect="the scale of the rows is counted twice",

@@ -85,10 +85,10 @@ CROSS_ENTROPY = Op(
         ),
         Edit(
             "cross_entropy/all-pairs",
-            "picks every sample's label for every sample",
+            "scores every sample against the labels of all samples",
             "log_probs[np.arange(N), labels]",
             "log_probs[:, labels]",
-            effect="N × N terms: every sample is also asked for the labels of the others",
+            effect="the mean runs over N × N terms instead of N",
             invisible_when="all labels are equal",
         ),
         Edit(
@@ -128,7 +128,7 @@ CROSS_ENTROPY = Op(
             "forgets the minus sign",
             "return -np.mean",
             "return np.mean",
-            effect="training drives the right class away",
+            effect="training lowers the probability of the right class",
         ),
         Edit(
             "cross_entropy/clipped",
@@ -178,14 +178,14 @@ def cross_entropy_vjp_split(f, logits, labels, grad):
 CROSS_ENTROPY_VJP = Op(
     text.cross_entropy_vjp,
     laws=(
-        Law("is that of log softmax at the labels", cross_entropy_vjp_from_logs),
+        Law("is the gradient of log softmax at the labels", cross_entropy_vjp_from_logs),
         Law("rows sum to zero", cross_entropy_vjp_rows_sum_to_zero),
-        Law("pulls the label's logit up and all others down", cross_entropy_vjp_signs),
+        Law("descent raises the label's logit and lowers all others", cross_entropy_vjp_signs),
         Law(
             "equal logits give 1/K minus the one-hot label, over N", cross_entropy_vjp_equal_logits
         ),
         Law("a constant added to a row changes nothing", cross_entropy_vjp_shift),
-        Law("each sample counts one Nth", cross_entropy_vjp_split),
+        Law("each sample counts 1/N", cross_entropy_vjp_split),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -236,11 +236,11 @@ CROSS_ENTROPY_VJP = Op(
             "subtracts the probabilities from the labels",
             "(probs - np.eye(K)[labels])",
             "(np.eye(K)[labels] - probs)",
-            effect="training drives the right class away",
+            effect="training lowers the probability of the right class",
         ),
         Edit(
             "cross_entropy_vjp/grad-ignored",
-            "returns the gradient of the loss itself, whatever arrives",
+            "ignores grad",
             "grad / N *",
             "1 / N *",
             effect="loss weights have no effect",
@@ -265,7 +265,7 @@ CROSS_ENTROPY_VJP = Op(
             "reads the labels as one-based",
             "np.eye(K)[labels]",
             "np.eye(K)[labels - 1]",
-            effect="each sample is pulled to the class before its own",
+            effect="each sample is trained for the class before its own",
             invisible_when="there is one class",
         ),
         Edit(

@@ -41,7 +41,7 @@ GELU = Op(
         Law("equals x minus x times the tail probability above x", gelu_equation),
         Law("equals its power series for small x", gelu_series),
         Law("f(x) - f(-x) = x", gate_symmetry),
-        Law("lies below the rectifier", gate_below_rectifier),
+        Law("lies below ReLU", gate_below_rectifier),
         Law("lies above x/2 and above its minimum -0.16997", gelu_bounded),
         Law("is the identity far above zero and zero far below", gate_saturates),
     ),
@@ -78,7 +78,7 @@ GELU = Op(
         ),
         Edit(
             "gelu/no-root-two",
-            "leaves out the division by the root of 2",
+            "leaves out the division by √2",
             "erf(x / np.sqrt(constant(2, x)))",
             "erf(x)",
             effect="too steep around zero",
@@ -116,8 +116,8 @@ def gelu_vjp_near_tanh(f, x, grad):
 GELU_VJP = Op(
     text.gelu_vjp,
     laws=(
-        Law("times x it is gelu plus x² times the density", gelu_vjp_from_gelu),
-        Law("is within 2e-3 of that of the tanh form", gelu_vjp_near_tanh),
+        Law("x times the gradient is gelu plus x² times the density", gelu_vjp_from_gelu),
+        Law("is within 2e-3 of the gradient of the tanh form", gelu_vjp_near_tanh),
         *GATE_GRADIENT_LAWS,
     ),
     probes=(
@@ -145,7 +145,7 @@ GELU_VJP = Op(
         ),
         Edit(
             "gelu_vjp/density-not-normalised",
-            "leaves out the division by the root of 2π",
+            "leaves out the division by √(2π)",
             " / np.sqrt(2 * pi(x))",
             "",
             effect="the second term is 2.5 times too large",

@@ -42,7 +42,7 @@ GELU_TANH = Op(
         Law("f(x) + f(-x) is x times the hyperbolic tangent", gelu_tanh_even_part),
         Law("f(x) - f(-x) = x", gate_symmetry),
         Law("is within 4.74e-4 of gelu", gelu_tanh_near_gelu),
-        Law("lies below the rectifier", gate_below_rectifier),
+        Law("lies below ReLU", gate_below_rectifier),
         Law("is the identity far above zero and zero far below", gate_saturates),
     ),
     probes=(
@@ -129,7 +129,7 @@ GELU_TANH_VJP = Op(
     text.gelu_tanh_vjp,
     laws=(
         Law("equals the form written with a logistic function", gelu_tanh_vjp_equation),
-        Law("is within 2e-3 of that of gelu", gelu_tanh_vjp_near_gelu),
+        Law("is within 2e-3 of the gradient of gelu", gelu_tanh_vjp_near_gelu),
         *GATE_GRADIENT_LAWS,
     ),
     probes=(
@@ -173,7 +173,7 @@ GELU_TANH_VJP = Op(
         ),
         Edit(
             "gelu_tanh_vjp/tangent-not-squared",
-            "writes 1 - h for 1 - h²",
+            "writes 1 - h instead of 1 - h², with h the tangent",
             "np.maximum(1 - h * h, 0)",
             "(1 - h)",
             effect="wrong for both signs of x",

@@ -97,7 +97,7 @@ GROUP_NORM = Op(
         Law("a constant added to a group changes nothing", group_norm_shift),
         Law("doubling x and quadrupling eps changes nothing", group_norm_scale),
         Law("the first group alone gives the first group", group_norm_first_group),
-        Law("turning the image by half a turn turns the result", group_norm_pixels),
+        Law("turning the image by 180° turns the result", group_norm_pixels),
         Law("with one channel a group it is instance normalisation", group_norm_instance),
         Law("each sample is normalised by itself", group_norm_samples_apart),
     ),
@@ -167,7 +167,7 @@ GROUP_NORM = Op(
         ),
         Edit(
             "group_norm/pixels-apart",
-            "takes mean and variance over the channels of a group only, at each pixel",
+            "takes mean and variance at each pixel, over the channels of a group only",
             GROUP_NORM_BODY,
             GROUP_NORM_BODY.replace("axis=(2, 3, 4)", "axis=2"),
             effect="the contrast between pixels is lost",
@@ -269,14 +269,21 @@ GROUP_NORM_VJP = Op(
     text.group_norm_vjp,
     laws=(
         Law(
-            "is that of a layer normalisation of each flattened group", group_norm_vjp_as_layer_norm
+            "is the gradient of layer normalisation on each flattened group",
+            group_norm_vjp_as_layer_norm,
         ),
-        Law("gain and bias collect what arrives at the normalised maps", group_norm_vjp_affine),
+        Law(
+            "the gradients of gain and bias are sums over samples and pixels", group_norm_vjp_affine
+        ),
         Law("without gain the Jacobian is symmetric", group_norm_vjp_symmetric),
         Law(
-            "shifts change nothing, doubling x halves the gradient", group_norm_vjp_shift_and_scale
+            "shifting x changes nothing, and doubling it halves the gradient",
+            group_norm_vjp_shift_and_scale,
         ),
-        Law("samples are apart in x and add up in gain and bias", group_norm_vjp_samples),
+        Law(
+            "a sample's gradient of x is its own, those of gain and bias are sums",
+            group_norm_vjp_samples,
+        ),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -314,7 +321,7 @@ GROUP_NORM_VJP = Op(
         ),
         Edit(
             "group_norm_vjp/gain-after-the-means",
-            "multiplies the gain last, as though it were one factor for the group",
+            "multiplies by the gain last, as though all channels of a group shared one",
             "    return np.reshape(x_grad, x.shape)",
             "    gains = gain[:, None, None]\n"
             "    x_grad = np.reshape(x_grad, x.shape) * gains / np.mean(gain)\n"
@@ -335,7 +342,7 @@ GROUP_NORM_VJP = Op(
             "takes the means over all channels",
             "B, channels, height, width = x.shape",
             "B, channels, height, width = x.shape\n    groups = 1",
-            effect="groups pull at each other",
+            effect="groups affect each other's gradients",
             invisible_when="there is one group",
         ),
         Edit(
@@ -343,7 +350,7 @@ GROUP_NORM_VJP = Op(
             "keeps the first sample's gradient of the gain",
             "np.sum(grad * np.reshape(normal, x.shape), axis=(0, 2, 3))",
             "np.sum(grad * np.reshape(normal, x.shape), axis=(2, 3))[0]",
-            effect="most of the batch teaches nothing",
+            effect="the rest of the batch has no effect",
             invisible_when="there is one sample",
         ),
         Edit(

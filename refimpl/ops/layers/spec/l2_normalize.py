@@ -42,10 +42,10 @@ L2_NORMALIZE = Op(
         Law("the length of the result is one", l2_normalize_length),
         Law("the result times the length of x is x", l2_normalize_direction),
         Law("tripling x changes nothing", l2_normalize_scale),
-        Law("changing the sign of x changes the sign of the result", l2_normalize_odd),
+        Law("f(-x) = -f(x)", l2_normalize_odd),
         Law("applying it twice is applying it once", twice_is_once),
         Law("the zero vector stays zero", l2_normalize_zero),
-        Law("repeating all entries divides them by √2", l2_normalize_repeated),
+        Law("repeating all entries divides the result by √2", l2_normalize_repeated),
     ),
     probes=(
         Probe(
@@ -188,11 +188,13 @@ L2_NORMALIZE_VJP = Op(
     text.l2_normalize_vjp,
     laws=(
         Law("equals the form written with the squared length", l2_normalize_vjp_equation),
-        Law("is orthogonal to x, and nothing for a grad along x", l2_normalize_vjp_orthogonal),
+        Law("is orthogonal to x, and zero for a grad along x", l2_normalize_vjp_orthogonal),
         Law("the Jacobian is symmetric", l2_normalize_vjp_symmetric),
-        Law("tripling x divides it by three, turning x changes nothing", l2_normalize_vjp_scale),
-        Law("at the unit vector it is as many times larger as x is long", l2_normalize_vjp_of_unit),
-        Law("the zero vector passes grad on", l2_normalize_vjp_zero),
+        Law(
+            "tripling x divides the gradient by three, and -x has that of x", l2_normalize_vjp_scale
+        ),
+        Law("at the unit vector it is larger by the length of x", l2_normalize_vjp_of_unit),
+        Law("at the zero vector it is grad", l2_normalize_vjp_zero),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -226,7 +228,7 @@ L2_NORMALIZE_VJP = Op(
         ),
         Edit(
             "l2_normalize_vjp/not-divided",
-            "projects, but does not divide by the length",
+            "does not divide by the length",
             "(grad - unit * along) / norm",
             "grad - unit * along",
             effect="gradients too large for long vectors",
@@ -250,7 +252,7 @@ L2_NORMALIZE_VJP = Op(
         ),
         Edit(
             "l2_normalize_vjp/sign",
-            "adds the part along x in place of removing it",
+            "adds the part along x instead of removing it",
             "(grad - unit * along)",
             "(grad + unit * along)",
             effect="the part along x doubles",
@@ -269,7 +271,7 @@ L2_NORMALIZE_VJP = Op(
             "sums the products over the first axis instead of the last",
             "np.sum(unit * grad, axis=-1",
             "np.sum(unit * grad, axis=0",
-            effect="vectors pull at each other",
+            effect="vectors affect each other's gradients",
         ),
     ),
     dialects=(

@@ -167,7 +167,7 @@ LAYER_NORM = Op(
         ),
         Edit(
             "layer_norm/bias-before-gain",
-            "adds the bias before multiplying the gain",
+            "adds the bias before multiplying by the gain",
             "gain * (centred / np.sqrt(variance + eps)) + bias",
             "gain * (centred / np.sqrt(variance + eps) + bias)",
             effect="the bias is scaled by the gain",
@@ -175,10 +175,10 @@ LAYER_NORM = Op(
         ),
         Edit(
             "layer_norm/gain-plus-one",
-            "multiplies 1 + gain",
+            "multiplies by 1 + gain",
             "gain * (centred",
             "(1 + gain) * (centred",
-            effect="the normalised vector is added once too often",
+            effect="the normalised vector is added to the right result",
             invisible_when="gain is stored minus one",
         ),
         Edit(
@@ -186,7 +186,7 @@ LAYER_NORM = Op(
             "uses 1e-5 whatever eps the checkpoint declares",
             "variance + eps",
             "variance + 1e-5",
-            effect="first digits change where the variance is small",
+            effect="the first digits change where the variance is small",
             invisible_when="eps is 1e-5 or the variance far above it",
         ),
         Edit(
@@ -278,11 +278,12 @@ LAYER_NORM_VJP = Op(
         Law("equals the form written with differences of pairs", layer_norm_vjp_equation),
         Law("without gain the Jacobian is symmetric", layer_norm_vjp_symmetric),
         Law("the gradient of each vector sums to zero", layer_norm_vjp_sums),
-        Law("along x only the share of eps is left", layer_norm_vjp_radial),
+        Law("along x the gradient vanishes but for a part due to eps", layer_norm_vjp_radial),
         Law(
-            "shifts change nothing, doubling x halves the gradient", layer_norm_vjp_shift_and_scale
+            "shifting x changes nothing, and doubling it halves the gradient",
+            layer_norm_vjp_shift_and_scale,
         ),
-        Law("gain and bias collect what arrives at the normalised vectors", layer_norm_vjp_affine),
+        Law("the gradients of gain and bias are sums over the vectors", layer_norm_vjp_affine),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -341,17 +342,17 @@ LAYER_NORM_VJP = Op(
         ),
         Edit(
             "layer_norm_vjp/gain-from-raw-input",
-            "multiplies x itself, not the normalised x, into the gradient of the gain",
+            "multiplies grad by x itself, not by the normalised x, for the gradient of the gain",
             "np.sum(grad * normal, axis=batch)",
             "np.sum(grad * x, axis=batch)",
-            effect="the gain learns from means and scales",
+            effect="the gradient of the gain depends on each vector's mean and scale",
         ),
         Edit(
             "layer_norm_vjp/gain-not-summed",
             "keeps the first vector's gradient of the gain in place of the sum",
             "np.sum(grad * normal, axis=batch)",
             "np.reshape(grad * normal, (-1, x.shape[-1]))[0]",
-            effect="most of the batch teaches nothing",
+            effect="the rest of the batch has no effect",
             invisible_when="there is one vector",
         ),
         Edit(

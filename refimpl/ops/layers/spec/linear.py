@@ -48,7 +48,7 @@ LINEAR = Op(
     text.linear,
     laws=(
         Law("every output is the sum over inputs of weight times input", linear_equation),
-        Law("images add like their inputs, each with one bias", linear_additive),
+        Law("the image of a sum is the sum of the images, less one bias", linear_additive),
         Law("the identity matrix changes nothing", linear_identity),
         Law("two layers are one layer whose weight is the product", linear_twice),
         Law("the inputs may be split among layers whose outputs are added", linear_split_input),
@@ -67,7 +67,7 @@ LINEAR = Op(
     mistakes=(
         Edit(
             "linear/not-transposed",
-            "multiplies by the weight as stored, outputs first",
+            "multiplies by the weight as stored, (out, in), without transposing it",
             "weight.T",
             "weight",
             effect="wrong features; raises unless the layer is square",
@@ -76,7 +76,7 @@ LINEAR = Op(
         ),
         Edit(
             "linear/reshaped",
-            "reshapes the weight to inputs first instead of transposing it",
+            "reshapes the weight to (in, out) instead of transposing it",
             "weight.T",
             "weight.reshape(x.shape[-1], -1)",
             effect="the right shape with the weights in the wrong places",
@@ -109,7 +109,7 @@ LINEAR = Op(
         ),
         Edit(
             "linear/rectified",
-            "applies a rectifier to the outputs",
+            "applies a ReLU to the outputs",
             "y + bias",
             "np.maximum(y + bias, 0)",
             effect="negative outputs become zero",
@@ -155,9 +155,12 @@ LINEAR_VJP = Op(
     laws=(
         Law("every gradient is a sum of products with grad", linear_vjp_equation),
         Law("is adjoint to the layer in x and in the weight", linear_vjp_adjoint),
-        Law("the bias is the weight of an input that is always one", linear_vjp_bias_as_input),
-        Law("weight and bias collect what each vector gives", linear_vjp_rows_add_up),
-        Law("each vector gets its own gradient", linear_vjp_rows_apart),
+        Law(
+            "the bias has the gradient of a weight whose input is always one",
+            linear_vjp_bias_as_input,
+        ),
+        Law("the gradients of weight and bias are sums over the vectors", linear_vjp_rows_add_up),
+        Law("the gradient of a vector depends on that vector alone", linear_vjp_rows_apart),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -181,7 +184,7 @@ LINEAR_VJP = Op(
         ),
         Edit(
             "linear_vjp/weight-gradient-transposed",
-            "returns the gradient of the weight inputs first",
+            "returns the gradient of the weight as (in, out)",
             "outputs_grad.T @ inputs",
             "inputs.T @ outputs_grad",
             effect="wrong updates; raises unless the layer is square",
@@ -197,10 +200,10 @@ LINEAR_VJP = Op(
         ),
         Edit(
             "linear_vjp/weight-overwritten",
-            "keeps the last vector's share of the weight in place of adding all",
+            "keeps the last vector's gradient of the weight instead of the sum",
             "outputs_grad.T @ inputs",
             "outputs_grad[-1:].T @ inputs[-1:]",
-            effect="most of the batch teaches nothing",
+            effect="the rest of the batch has no effect",
             invisible_when="there is one vector",
         ),
         Edit(
@@ -213,7 +216,7 @@ LINEAR_VJP = Op(
         ),
         Edit(
             "linear_vjp/bias-summed-over-one-axis",
-            "sums the bias over the first axis of the batch alone",
+            "sums the gradient of the bias over the first batch axis only",
             "np.sum(outputs_grad, axis=0)",
             "np.sum(grad, axis=0)",
             effect="the gradient keeps an axis of tokens",

@@ -60,7 +60,7 @@ LOG_SOFTMAX = Op(
         Law("a constant added to a row changes nothing", log_softmax_shift),
         Law("applying it twice is applying it once", log_softmax_idempotent),
         Law("differences of log-probabilities are differences of logits", log_softmax_log_odds),
-        Law("of two entries it is -log(1 + exp(-difference))", log_softmax_of_two),
+        Law("for two entries it is -log(1 + exp(-difference))", log_softmax_of_two),
         Law("permuting the entries permutes the result", log_softmax_reversed),
     ),
     probes=(
@@ -178,7 +178,10 @@ LOG_SOFTMAX_VJP = Op(
         Law("a constant added to a row of z changes nothing", log_softmax_vjp_shift),
         Law("the probabilities themselves have gradient zero", log_softmax_vjp_expected_score),
         Law("equal logits centre grad", log_softmax_vjp_equal_logits),
-        Law("grad times the probabilities gives that of softmax", log_softmax_vjp_to_probabilities),
+        Law(
+            "for grad times the probabilities it is the gradient of softmax",
+            log_softmax_vjp_to_probabilities,
+        ),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -202,10 +205,10 @@ LOG_SOFTMAX_VJP = Op(
     mistakes=(
         Edit(
             "log_softmax_vjp/diagonal-alone",
-            "takes the derivative 1 - p of each entry by its own logit alone",
+            "keeps only the diagonal 1 - p of the Jacobian",
             "weights * np.sum(grad, axis=-1, keepdims=True)",
             "weights * grad",
-            effect="logits do not feel each other",
+            effect="a logit has no effect on the other entries",
             invisible_when="grad is zero but for one entry, at that entry",
         ),
         Edit(
@@ -217,7 +220,7 @@ LOG_SOFTMAX_VJP = Op(
         ),
         Edit(
             "log_softmax_vjp/mean-for-sum",
-            "averages grad instead of adding it up",
+            "averages grad instead of summing it",
             "np.sum(grad,",
             "np.mean(grad,",
             effect="rows do not sum to zero",
@@ -241,7 +244,7 @@ LOG_SOFTMAX_VJP = Op(
         ),
         Edit(
             "log_softmax_vjp/log-for-weight",
-            "multiplies the log-probabilities, which should be exponentiated first",
+            "multiplies by the log-probabilities instead of the probabilities",
             "np.exp(log_softmax(z))",
             "log_softmax(z)",
             effect="rows do not sum to zero",

@@ -39,10 +39,10 @@ QUICK_GELU = Op(
     laws=(
         Law("equals x/(1 + exp(-1.702 x))", quick_gelu_equation),
         Law("equals half of x times 1 + tanh(0.851 x)", quick_gelu_tanh),
-        Law("is silu in other units", quick_gelu_from_silu),
+        Law("is silu of 1.702 x, divided by 1.702", quick_gelu_from_silu),
         Law("f(x) - f(-x) = x", gate_symmetry),
         Law("is within 0.0204 of gelu", quick_gelu_near_gelu),
-        Law("lies below the rectifier", gate_below_rectifier),
+        Law("lies below ReLU", gate_below_rectifier),
         Law("is the identity far above zero and zero far below", gate_saturates),
     ),
     probes=(Probe("where the known activations differ", lambda: {"x": activations()}),),
@@ -83,7 +83,7 @@ QUICK_GELU = Op(
         ),
         Edit(
             "quick_gelu/scaled-outside",
-            "multiplies the factor into both places",
+            "multiplies by the factor outside the gate as well",
             "return x * sigmoid",
             "return 1.702 * x * sigmoid",
             effect="1.702 times the activation",
@@ -114,7 +114,7 @@ QUICK_GELU_VJP = Op(
     text.quick_gelu_vjp,
     laws=(
         Law("equals the form written with both gates", quick_gelu_vjp_equation),
-        Law("is that of silu in other units", quick_gelu_vjp_from_silu),
+        Law("is the gradient of silu at 1.702 x", quick_gelu_vjp_from_silu),
         *GATE_GRADIENT_LAWS,
     ),
     probes=(
@@ -150,7 +150,7 @@ QUICK_GELU_VJP = Op(
         ),
         Edit(
             "quick_gelu_vjp/gate-derivative-halved",
-            "writes 1 - s for s (1 - s)",
+            "writes 1 - s instead of s (1 - s), with s the gate",
             "(gate * closed)",
             "closed",
             effect="off by a multiple of x below 0",

@@ -48,7 +48,7 @@ RMS_NORM = Op(
         Law("equals the form written with the length of the vector", rms_norm_equation),
         Law("doubling x and quadrupling eps changes nothing", rms_norm_scale),
         Law("each vector is normalised by itself", rms_norm_rows_apart),
-        Law("of a centred vector it is layer normalisation", rms_norm_of_centred),
+        Law("on a centred vector it is layer normalisation", rms_norm_of_centred),
         Law("without gain the mean square is m/(m+eps)", rms_norm_mean_square),
         Law("without gain and eps it is √D times the unit vector", rms_norm_direction),
     ),
@@ -106,7 +106,7 @@ RMS_NORM = Op(
         ),
         Edit(
             "rms_norm/divided-by-reciprocal",
-            "divides by the reciprocal root, which should multiply",
+            "divides by the reciprocal root instead of multiplying by it",
             "(x / np.sqrt(mean_square + eps))",
             "(x * np.sqrt(mean_square + eps))",
             effect="large vectors become larger, and training diverges",
@@ -126,7 +126,7 @@ RMS_NORM = Op(
             "uses 1e-5 whatever eps the checkpoint declares",
             "mean_square + eps",
             "mean_square + 1e-5",
-            effect="first digits change where the entries are small",
+            effect="the first digits change where the entries are small",
             source="https://github.com/PaddlePaddle/FastDeploy/pull/2790",
             invisible_when="eps is 1e-5 or the mean square far above it",
         ),
@@ -142,7 +142,7 @@ RMS_NORM = Op(
     dialects=(
         Edit(
             "rms_norm/gain-plus-one",
-            "multiplies 1 + gain, for checkpoints that store the gain minus one, as Gemma's do",
+            "multiplies by 1 + gain, for checkpoints that store the gain minus one, as Gemma's do",
             "gain * (x",
             "(1 + gain) * (x",
             effect="the same layer once the gain is stored that way",
@@ -192,9 +192,12 @@ RMS_NORM_VJP = Op(
     laws=(
         Law("equals the form written with the length of the vector", rms_norm_vjp_equation),
         Law("without gain the Jacobian is symmetric", rms_norm_vjp_symmetric),
-        Law("along x only the share of eps is left", rms_norm_vjp_radial),
+        Law("along x the gradient vanishes but for a part due to eps", rms_norm_vjp_radial),
         Law("doubling x halves the gradient", rms_norm_vjp_scale),
-        Law("centred before and after it is that of a layer norm", rms_norm_vjp_of_centred),
+        Law(
+            "with x and the result centred, it is the gradient of layer normalisation",
+            rms_norm_vjp_of_centred,
+        ),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -245,7 +248,7 @@ RMS_NORM_VJP = Op(
         ),
         Edit(
             "rms_norm_vjp/x-for-normal",
-            "multiplies x itself where the normalised x belongs",
+            "uses x itself where the normalised x belongs",
             "(inner - normal * along)",
             "(inner - x * along)",
             effect="the part along x has the wrong size",
@@ -271,7 +274,7 @@ RMS_NORM_VJP = Op(
     dialects=(
         Edit(
             "rms_norm_vjp/gain-plus-one",
-            "multiplies 1 + gain, for checkpoints that store the gain minus one, as Gemma's do",
+            "multiplies by 1 + gain, for checkpoints that store the gain minus one, as Gemma's do",
             "inner = gain * grad",
             "inner = (1 + gain) * grad",
             effect="the same layer once the gain is stored that way",

@@ -72,8 +72,8 @@ def gate_gradient_saturates(f, x, grad):
 
 
 GATE_GRADIENT_LAWS = (
-    Law("at x and -x they add up to grad", gate_gradients_add_up),
+    Law("the gradients at x and at -x add up to grad", gate_gradients_add_up),
     Law("is half of grad at 0", gate_gradient_at_zero),
-    Law("is grad far above zero and nothing far below", gate_gradient_saturates),
+    Law("is grad far above zero and 0 far below", gate_gradient_saturates),
     LINEAR_IN_GRAD,
 )

@@ -45,10 +45,10 @@ SIGMOID = Op(
     text.sigmoid,
     laws=(
         Law("equals 1/(1 + exp(-z))", sigmoid_equation),
-        Law("z and -z share one", sigmoid_complement),
+        Law("f(z) + f(-z) = 1", sigmoid_complement),
         Law("is a shifted hyperbolic tangent of half of z", sigmoid_tanh),
-        Law("exp(z) is the odds", sigmoid_odds),
-        Law("doubling z squares the odds", sigmoid_double),
+        Law("the odds f/(1 - f) are exp(z)", sigmoid_odds),
+        Law("doubling z squares the odds f/(1 - f)", sigmoid_double),
         Law("increases", sigmoid_increasing),
         Law("lies between 0 and 1", sigmoid_range),
     ),
@@ -67,7 +67,7 @@ SIGMOID = Op(
         ),
         Edit(
             "sigmoid/hard",
-            "uses the piecewise linear stand-in (z + 3)/6",
+            "uses the piecewise linear approximation (z + 3)/6",
             "np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))",
             "np.clip((z + 3) / 6, 0, 1)",
             effect="off by up to 0.07",
@@ -75,7 +75,7 @@ SIGMOID = Op(
         ),
         Edit(
             "sigmoid/sign",
-            "takes the sign of z the other way",
+            "changes the sign of z",
             "np.minimum(z, 0)",
             "np.minimum(-z, 0)",
             effect="probabilities of the opposite event",
@@ -100,7 +100,7 @@ SIGMOID = Op(
         ),
         Edit(
             "sigmoid/softsign",
-            "squashes with z / (1 + |z|) in place of the exponential",
+            "uses z / (1 + |z|), shifted and halved, instead of the logistic function",
             "np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))",
             "(1 + z / (1 + np.abs(z))) / 2",
             effect="tails fall off as 1 / z",
@@ -129,7 +129,7 @@ def sigmoid_vjp_at_most_a_quarter(f, z, grad):
 SIGMOID_VJP = Op(
     text.sigmoid_vjp,
     laws=(
-        Law("is grad times the probabilities of both events", sigmoid_vjp_equation),
+        Law("is grad times p times 1 - p", sigmoid_vjp_equation),
         Law("is the same for z and -z", sigmoid_vjp_even),
         Law("is a quarter of that of the hyperbolic tangent at half of z", sigmoid_vjp_tanh),
         Law("is at most a quarter of grad, which it is at 0", sigmoid_vjp_at_most_a_quarter),
@@ -139,15 +139,15 @@ SIGMOID_VJP = Op(
     mistakes=(
         Edit(
             "sigmoid_vjp/of-a-probability",
-            "takes z for the probability that it should be squashed to",
+            "takes z itself for the probability",
             "(odds / ((1 + odds) * (1 + odds)))",
             "(z * (1 - z))",
-            effect="negative or growing with z",
+            effect="the gradient is negative or grows with z",
             invisible_when="the forward result is passed in, as libraries do",
         ),
         Edit(
             "sigmoid_vjp/squashed-twice",
-            "squashes z twice",
+            "applies the sigmoid twice",
             "(odds / ((1 + odds) * (1 + odds)))",
             "(sigmoid(sigmoid(z)) * (1 - sigmoid(sigmoid(z))))",
             effect="nearly constant",
@@ -157,7 +157,7 @@ SIGMOID_VJP = Op(
             "forgets the factor 1 - p",
             "(odds / ((1 + odds) * (1 + odds)))",
             "sigmoid(z)",
-            effect="large z keep their gradient",
+            effect="the gradient does not vanish for large z",
             invisible_when="z is far below zero",
         ),
         Edit(
@@ -165,19 +165,19 @@ SIGMOID_VJP = Op(
             "takes the derivative 1 - p² of the hyperbolic tangent",
             "(odds / ((1 + odds) * (1 + odds)))",
             "(1 - sigmoid(z) * sigmoid(z))",
-            effect="three quarters at 0",
+            effect="the gradient at 0 is 3/4 instead of 1/4",
         ),
         Edit(
             "sigmoid_vjp/of-log",
             "takes the derivative 1 - p of the logarithm",
             "(odds / ((1 + odds) * (1 + odds)))",
             "sigmoid(-z)",
-            effect="very negative z keep their gradient",
+            effect="the gradient does not vanish for very negative z",
             invisible_when="z is far above zero",
         ),
         Edit(
             "sigmoid_vjp/at-most-one",
-            "scales the derivative to one at 0",
+            "scales the derivative to 1 at 0",
             "(odds / ((1 + odds) * (1 + odds)))",
             "(4 * odds / ((1 + odds) * (1 + odds)))",
             effect="four times the gradient",

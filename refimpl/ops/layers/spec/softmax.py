@@ -52,7 +52,7 @@ SOFTMAX = Op(
         Law("a constant added to a row changes nothing", softmax_shift),
         Law("permuting the entries permutes the weights", softmax_reversed),
         Law("repeating all entries halves the weights", softmax_repeated),
-        Law("of two entries it is the sigmoid of their difference", softmax_of_two),
+        Law("for two entries it is the sigmoid of their difference", softmax_of_two),
     ),
     probes=(
         Probe(
@@ -218,8 +218,11 @@ SOFTMAX_VJP = Op(
         Law("a constant added to a row of z or of grad changes nothing", softmax_vjp_shift),
         Law("the Jacobian is symmetric", softmax_vjp_symmetric),
         Law("equal logits give the centred grad over K", softmax_vjp_equal_logits),
-        Law("of two entries it is that of the sigmoid", softmax_vjp_of_two),
-        Law("is that of the logarithm for weights times grad", softmax_vjp_from_logs),
+        Law("for two entries it is the gradient of the sigmoid", softmax_vjp_of_two),
+        Law(
+            "for grad it is the gradient of log softmax for weights times grad",
+            softmax_vjp_from_logs,
+        ),
         LINEAR_IN_GRAD,
     ),
     probes=(
@@ -243,10 +246,10 @@ SOFTMAX_VJP = Op(
     mistakes=(
         Edit(
             "softmax_vjp/diagonal-alone",
-            "takes the derivative p (1 - p) of each weight by its own logit alone",
+            "keeps only the diagonal p (1 - p) of the Jacobian",
             "weights * (grad - average)",
             "weights * (1 - weights) * grad",
-            effect="the logits do not feel that weights are shared",
+            effect="a logit has no effect on the other weights",
             invisible_when="grad is zero but for one entry, at that entry",
         ),
         Edit(
@@ -285,7 +288,7 @@ SOFTMAX_VJP = Op(
             "subtracts grad from its average",
             "(grad - average)",
             "(average - grad)",
-            effect="training goes uphill",
+            effect="gradient descent climbs",
         ),
         Edit(
             "softmax_vjp/first-axis",
@@ -296,7 +299,7 @@ SOFTMAX_VJP = Op(
         ),
         Edit(
             "softmax_vjp/weights-forgotten",
-            "returns what each weight gains over the average",
+            "forgets to multiply by the weights",
             "return weights * (grad",
             "return (grad",
             effect="entries without weight get a gradient",

@@ -23,12 +23,12 @@ EXPONENTIAL_SIGMAS = Op(
     laws=(
         ENDS,
         TURNED,
-        Law("levels as far from either end have the same product", products),
+        Law("levels equally far from both ends have the same product", products),
         ANY_UNIT,
         REFINED,
     ),
     probes=(
-        Probe("a power of two a step", lambda: {"levels": 7, "low": 0.125, "high": 8.0}),
+        Probe("a power of two per step", lambda: {"levels": 7, "low": 0.125, "high": 8.0}),
         Probe("Stable Diffusion's", lambda: {"levels": 10, "low": 0.03, "high": 14.5}),
     ),
     mistakes=(
@@ -37,20 +37,20 @@ EXPONENTIAL_SIGMAS = Op(
             "exchanges the ends",
             WHOLE,
             "np.exp((1 - ramp) * np.log(low) + ramp * np.log(high))",
-            "a sampler that walks up",
+            "the sampler adds noise instead of removing it",
             "the ends are equal",
         ),
         wrong(
             "equal-steps",
-            "steps in the levels themselves",
+            "spaces the levels evenly",
             WHOLE,
             "(1 - ramp) * high + ramp * low",
-            "hardly a step at low noise",
+            "hardly any steps at low noise",
             "there are two levels at most",
         ),
         wrong(
             "equal-roots",
-            "steps in the square roots",
+            "spaces the square roots evenly",
             WHOLE,
             "((1 - ramp) * np.sqrt(high) + ramp * np.sqrt(low)) ** 2",
             "too few steps at low noise",
@@ -58,7 +58,7 @@ EXPONENTIAL_SIGMAS = Op(
         ),
         wrong(
             "one-step-short",
-            "divides by the number of levels",
+            "divides by the number of levels instead of intervals",
             "max(levels - 1, 1)",
             "levels",
             "the last level is not reached",

@@ -23,7 +23,7 @@ def refined(f, levels, low, high, **spacing):
     yield f(2 * levels - 1, low, high, **spacing)[::2], f(levels, low, high, **spacing)
 
 
-ENDS = Law("begins high and ends low", ends)
-TURNED = Law("exchanging the ends turns the list round", turned)
-ANY_UNIT = Law("levels may have any unit", unit)
-REFINED = Law("twice as many steps contain these", refined)
+ENDS = Law("starts at high and ends at low", ends)
+TURNED = Law("exchanging the ends reverses the list", turned)
+ANY_UNIT = Law("the unit of the levels does not matter", unit)
+REFINED = Law("a list with twice the steps contains these", refined)

@@ -48,9 +48,12 @@ MASKED_CROSS_ENTROPY = Op(
     text.masked_cross_entropy,
     laws=(
         Law("equal logits give log V", equal_logits),
-        Law("what stands where nothing counts changes nothing", what_is_not_kept),
+        Law("logits at places that do not count change nothing", what_is_not_kept),
         Law("is the cross-entropy where everything counts", of_all_kept),
-        Law("parts are weighted by how many of their words count", parts_by_their_words),
+        Law(
+            "the loss is the mean over parts, weighted by the words that count",
+            parts_by_their_words,
+        ),
         Law("renaming the words changes nothing", renamed),
     ),
     probes=(Probe("two texts, of which one and three words count", two_texts),),
@@ -69,7 +72,7 @@ MASKED_CROSS_ENTROPY = Op(
             "forgets the minus sign",
             "nats = -token",
             "nats = token",
-            effect="training drives the right word away",
+            effect="training lowers the probability of the right word",
         ),
     ),
 )
@@ -103,7 +106,9 @@ MASKED_CROSS_ENTROPY_VJP = Op(
         LINEAR_IN_GRAD,
         Law("is zero where nothing counts", only_where_kept),
         Law("each row sums to zero", rows_sum_to_zero),
-        Law("is that of the cross-entropy where everything counts", gradient_of_all_kept),
+        Law(
+            "where everything counts it is the gradient of the cross-entropy", gradient_of_all_kept
+        ),
         Law("equal logits give 1/V minus the one-hot label", gradient_equal_logits),
     ),
     probes=(
@@ -132,19 +137,19 @@ MASKED_CROSS_ENTROPY_VJP = Op(
         ),
         Edit(
             "masked_cross_entropy_vjp/mean-of-means",
-            "is the gradient of the mean of the texts' means",
+            "returns the gradient of the mean of the texts' means",
             SHARES,
             "grad * keep / np.maximum(keep.sum(axis=1, keepdims=True), 1) / len(keep)",
             effect="words of short texts weigh more",
             source="https://github.com/meta-pytorch/torchtune/pull/1875",
-            invisible_when="equally many words count in each text",
+            invisible_when="the same number of words counts in each text",
         ),
         Edit(
             "masked_cross_entropy_vjp/all-learned",
-            "hands a gradient to places that do not count",
+            "returns a gradient at places that do not count",
             SHARES,
             "grad * (0 * keep + 1) / np.sum(keep)",
-            effect="padding is learned",
+            effect="the model learns to predict padding",
             invisible_when="every word counts",
         ),
         Edit(
@@ -152,11 +157,11 @@ MASKED_CROSS_ENTROPY_VJP = Op(
             "forgets the minus sign",
             "labels, -shares)",
             "labels, shares)",
-            effect="training drives the right word away",
+            effect="training lowers the probability of the right word",
         ),
         Edit(
             "masked_cross_entropy_vjp/grad-ignored",
-            "returns the gradient of the loss itself, whatever arrives",
+            "ignores grad",
             SHARES,
             "(0 * grad + 1) * keep / np.sum(keep)",
             effect="loss weights have no effect",

@@ -43,10 +43,10 @@ SHIFT_RIGHT = Op(
     text.shift_right,
     laws=(
         Law("begins with the start word", first_word),
-        Law("goes on with the labels, padded where none is asked for", nothing_is_ignored),
+        Law("goes on with the labels, with padding where a label is ignored", nothing_is_ignored),
         Law("never reads the last label", last_label_unread),
-        Law("padding may be put in before", either_order),
-        Law("twice is two places", twice),
+        Law("padding before or after the shift gives the same", either_order),
+        Law("applying it twice shifts by two places", twice),
     ),
     probes=(
         Probe(
@@ -71,10 +71,10 @@ SHIFT_RIGHT = Op(
     mistakes=(
         Edit(
             "shift_right/left",
-            "shifts to the left, so that each place reads the word after",
+            "shifts to the left instead of to the right",
             JOINED,
             "np.concatenate((words[:, 1:], first), axis=1)",
-            effect="the decoder reads what it should tell",
+            effect="the decoder reads the word it should predict",
         ),
         Edit(
             "shift_right/not-shifted",
@@ -86,7 +86,7 @@ SHIFT_RIGHT = Op(
         ),
         Edit(
             "shift_right/without-start",
-            "begins with the first label",
+            "starts with the first label instead of the start word",
             "np.full_like(words[:, :1], start)",
             "words[:, :1]",
             effect="the first word is never learned",
@@ -95,7 +95,7 @@ SHIFT_RIGHT = Op(
         ),
         Edit(
             "shift_right/ignored-label-read",
-            "leaves the label that is not scored among the words",
+            "leaves the ignored label -100 among the words",
             WORDS,
             "labels + 0 * pad",
             effect="a lookup of word -100: an error, or a row from the end of the table",
@@ -104,10 +104,10 @@ SHIFT_RIGHT = Op(
         ),
         Edit(
             "shift_right/starts-with-padding",
-            "begins with the padding word, as T5 does",
+            "starts with the padding word, as T5 does",
             "start)",
             "pad)",
-            effect="a model that begins otherwise loses its first word",
+            effect="wrong for a model with another start word",
             source="https://github.com/huggingface/transformers/issues/20842",
             invisible_when="start and padding are one word",
         ),
@@ -116,7 +116,7 @@ SHIFT_RIGHT = Op(
             "shifts by two",
             JOINED,
             "np.concatenate((first, first, words[:, :-2]), axis=1)[:, :labels.shape[1]]",
-            effect="each word is told without the one before",
+            effect="each word is predicted without the one before it",
             source="https://github.com/huggingface/transformers/issues/47394",
             invisible_when="the text has one word",
         ),
@@ -124,7 +124,7 @@ SHIFT_RIGHT = Op(
     dialects=(
         Edit(
             "shift_right/last-to-front",
-            "begins with the last label, where nothing is padded: mBART, whose last is a language",
+            "starts with the last label: mBART, where that is the language",
             "np.full_like(words[:, :1], start)",
             "words[:, -1:]",
             effect="the start word has no effect",

@@ -53,11 +53,11 @@ PATCH_EMBED = Op(
     text.patch_embed,
     laws=(
         Law("every token is the sum of a square times a kernel", patch_embed_equation),
-        Law("kernels with a single one give the patches themselves", patch_embed_delta_kernels),
+        Law("a kernel with a single 1 picks that pixel of each patch", patch_embed_delta_kernels),
         Law("the channels contribute one by one", patch_embed_channels_add_up),
         Law("a black image gives the bias", patch_embed_black_image),
         Law("image and kernels transposed give the grid transposed", patch_embed_transposed),
-        Law("image and kernels turned by half give the tokens reversed", patch_embed_mirrored),
+        Law("image and kernels turned by 180° give the tokens in reverse", patch_embed_mirrored),
     ),
     probes=(
         Probe(
@@ -88,7 +88,7 @@ PATCH_EMBED = Op(
     mistakes=(
         Edit(
             "patch_embed/flipped-kernel",
-            "convolves in the sense of mathematics, the kernel turned by half",
+            "flips the kernel, as convolution in mathematics does",
             "np.reshape(weight, (D",
             "np.reshape(weight[:, :, ::-1, ::-1], (D",
             effect="features of the wrong pixels",
@@ -104,15 +104,15 @@ PATCH_EMBED = Op(
         ),
         Edit(
             "patch_embed/channels-last-weight",
-            "flattens the kernel as (row, column, channel), the patch as (channel, row, column)",
+            "flattens the kernel as (row, column, channel) but the patch as (channel, row, column)",
             "np.reshape(weight, (D",
             "np.reshape(np.transpose(weight, (0, 2, 3, 1)), (D",
-            effect="weights meet the pixels of other channels",
+            effect="weights multiply pixels of other channels",
             invisible_when="there is one channel, or a patch is one pixel",
         ),
         Edit(
             "patch_embed/no-bias",
-            "drops the bias, as is right for CLIP only",
+            "drops the bias, which only CLIP's layer lacks",
             "patch * patch)), bias)",
             "patch * patch)), None)",
             effect="every patch token is shifted by a constant, the class token is not",
@@ -123,7 +123,7 @@ PATCH_EMBED = Op(
             "pads the image at the top and at the left",
             "patchify(images, patch)",
             "patchify(np.pad(images, ((0, 0), (0, 0), (1, 0), (1, 0)))[:, :, :-1, :-1], patch)",
-            effect="the grid is shifted, the last rows and columns of pixels are lost",
+            effect="the grid is shifted, and the last rows and columns of pixels are lost",
             source="https://github.com/ViTAE-Transformer/ViTPose/issues/125",
             invisible_when="the image is black",
         ),
@@ -132,12 +132,12 @@ PATCH_EMBED = Op(
             "reads blue, green, red for red, green, blue",
             "patchify(images, patch)",
             "patchify(images[:, ::-1], patch)",
-            effect="features of a picture in the wrong colours",
+            effect="red and blue are exchanged",
             invisible_when="the picture is grey",
         ),
         Edit(
             "patch_embed/mixed-channels",
-            "flattens straight after unfolding, the channel axis still in front of the grid",
+            "reshapes after unfolding without moving the channel axis behind the grid",
             "(0, 2, 4, 1, 3, 5)",
             "(0, 1, 2, 4, 3, 5)",
             where="patchify",
@@ -151,7 +151,7 @@ PATCH_EMBED = Op(
             "(0, 2, 4, 1, 3, 5)",
             "(0, 4, 2, 1, 3, 5)",
             where="patchify",
-            effect="tokens meet the positions of the transposed grid",
+            effect="tokens get the positions of the transposed grid",
             source="https://github.com/MIC-DKFZ/dynamic-network-architectures/pull/13",
             invisible_when="the grid has one row or one column",
         ),
@@ -205,14 +205,17 @@ PATCH_EMBED_VJP = Op(
     text.patch_embed_vjp,
     laws=(
         Law(
-            "every square and every kernel gets its sum of products with grad",
+            "the gradients are sums of products with grad",
             patch_embed_vjp_equation,
         ),
         Law("is adjoint to the embedding in images and weight", patch_embed_vjp_adjoint),
-        Law("kernels with a single one put patches back in place", patch_embed_vjp_delta_kernels),
-        Law("each channel gets its own gradient", patch_embed_vjp_channels_apart),
         Law(
-            "images are apart, weight and bias collect what each gives",
+            "a kernel with a single 1 puts the gradient at that pixel",
+            patch_embed_vjp_delta_kernels,
+        ),
+        Law("each channel has its own gradient", patch_embed_vjp_channels_apart),
+        Law(
+            "an image's gradient is its own, those of weight and bias are sums",
             patch_embed_vjp_images_add_up,
         ),
         LINEAR_IN_GRAD,
@@ -246,10 +249,10 @@ PATCH_EMBED_VJP = Op(
     mistakes=(
         Edit(
             "patch_embed_vjp/flipped-kernel",
-            "turns the kernel by half, as a convolution of mathematics would",
+            "flips the kernel, as convolution in mathematics does",
             "np.reshape(weight, (D",
             "np.reshape(weight[:, :, ::-1, ::-1], (D",
-            effect="pixels get the gradient of their mirror image",
+            effect="pixels get the gradient of the mirrored place",
             invisible_when="a patch is one pixel, or the kernels are symmetric",
         ),
         Edit(
@@ -276,7 +279,7 @@ PATCH_EMBED_VJP = Op(
             "takes the number of columns for the number of rows",
             "images.shape[2] // patch",
             "images.shape[3] // patch",
-            effect="bands of patches break at the wrong place",
+            effect="rows of patches wrap at the wrong place",
             invisible_when="the grid is square",
         ),
         Edit(

@@ -72,16 +72,16 @@ SINUSOIDAL_POSITIONS = Op(
         ),
         Edit(
             "sinusoidal_positions/cosine-with-its-own-exponent",
-            "lets the exponent follow the column, so that a cosine has not its sine's frequency",
+            "takes the exponent from the column, so that sine and cosine differ in frequency",
             "np.cos(angles)",
             "np.cos(angles * np.exp(-log_base / (2 * half)))",
-            effect="pairs leave the unit circle",
+            effect="a pair is no longer a point on the unit circle",
             source="https://github.com/maxjcohen/transformer/issues/62",
             invisible_when="the position is zero",
         ),
         Edit(
             "sinusoidal_positions/precedence",
-            "divides -log(base) by the width, rounds down, and only then counts in steps of two",
+            "floor-divides -log(base) by the width before multiplying",
             "np.exp(-log_base * np.arange(half) / half)",
             "np.exp(2 * np.arange(half) * (-log_base / half // 2))",
             effect="the frequencies are powers of e; all but a few vanish",
@@ -90,7 +90,7 @@ SINUSOIDAL_POSITIONS = Op(
         ),
         Edit(
             "sinusoidal_positions/power-swapped",
-            "raises the exponent to the base",
+            "raises the exponent to the power of the base",
             "np.exp(-log_base * np.arange(half) / half)",
             "(np.arange(half) / half) ** 1e-4",
             effect="nearly all columns are equal",
@@ -99,7 +99,7 @@ SINUSOIDAL_POSITIONS = Op(
         ),
         Edit(
             "sinusoidal_positions/rising-frequencies",
-            "forgets the sign of the exponent",
+            "forgets the minus sign in the exponent",
             "np.exp(-log_base",
             "np.exp(log_base",
             effect="neighbouring positions have unrelated columns",

@@ -66,7 +66,10 @@ TIMESTEP_EMBEDDING = Op(
         Law("twice the time doubles every angle", timestep_embedding_double_time),
         Law("the first frequency is one", timestep_embedding_first_frequency),
         Law("twice as many frequencies contain these", timestep_embedding_refined),
-        Law("a tenth of the time moves a quarter of the columns on", timestep_embedding_slowed),
+        Law(
+            "dividing the time by 10 shifts the angles by a quarter of the frequencies",
+            timestep_embedding_slowed,
+        ),
     ),
     probes=(
         Probe("t = 10, width 8", lambda: {"t": np.array([10.0]), "half": 4}),
@@ -80,7 +83,7 @@ TIMESTEP_EMBEDDING = Op(
     mistakes=(
         Edit(
             "timestep_embedding/half-minus-one",
-            "lets the exponents run to one inclusive, in a model trained without",
+            "divides by half the width minus one, so that the last exponent is 1",
             "np.arange(half) / half",
             "np.arange(half) / max(half - 1, 1)",
             effect="wrong conditioning, worse samples",
@@ -97,7 +100,7 @@ TIMESTEP_EMBEDDING = Op(
         ),
         Edit(
             "timestep_embedding/rising-frequencies",
-            "forgets the sign of the exponent",
+            "forgets the minus sign in the exponent",
             "np.exp(-log_base",
             "np.exp(log_base",
             effect="neighbouring times have unrelated embeddings",
@@ -105,7 +108,7 @@ TIMESTEP_EMBEDDING = Op(
         ),
         Edit(
             "timestep_embedding/unit-interval",
-            "embeds times of the unit interval as they are",
+            "embeds times in [0, 1] without scaling them to steps",
             "t[:, None]",
             "t[:, None] / 1000",
             effect="the embedding is almost constant",
@@ -123,10 +126,10 @@ TIMESTEP_EMBEDDING = Op(
         ),
         Edit(
             "timestep_embedding/counts-from-one",
-            "embeds the papers' t, which counts from one",
+            "counts t from one, as the papers do",
             "t[:, None]",
             "(t[:, None] + 1)",
-            effect="the network is told the next noisier time",
+            effect="the network is conditioned on the next, noisier time",
         ),
     ),
     dialects=(

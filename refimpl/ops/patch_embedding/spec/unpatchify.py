@@ -96,7 +96,7 @@ UNPATCHIFY = Op(
             "reads the grid with rows and columns exchanged",
             "(B, rows, cols, channels, patch, patch)",
             "(B, cols, rows, channels, patch, patch)",
-            effect="bands of patches break at the wrong place",
+            effect="rows of patches wrap at the wrong place",
             invisible_when="the grid is square",
         ),
         Edit(
@@ -104,7 +104,7 @@ UNPATCHIFY = Op(
             "takes the grid to be square",
             "cols = N // max(rows, 1)",
             "rows = cols = int(N**0.5)",
-            effect="four patches in a row come back as a square image; other grids fail",
+            effect="four patches in a row come back as a square image; most other grids raise",
             invisible_when="the grid is square",
         ),
         Edit(

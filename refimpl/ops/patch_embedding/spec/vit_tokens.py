@@ -46,10 +46,10 @@ VIT_TOKENS = Op(
     laws=(
         Law("token 0 is the class token, the others are patches", vit_tokens_equation),
         Law("without positions the tokens are joined unchanged", vit_tokens_without_positions),
-        Law("of black patches only the positions remain", vit_tokens_only_positions),
+        Law("zero patches leave the positions alone", vit_tokens_only_positions),
         Law("patches and their positions may be permuted together", vit_tokens_permuted),
         Law("the first patch may serve as class token", vit_tokens_first_patch_as_class),
-        Law("scaling everything scales the tokens", vit_tokens_linear),
+        Law("the tokens are linear in patches, class token and positions", vit_tokens_linear),
     ),
     probes=(
         Probe(
@@ -75,7 +75,7 @@ VIT_TOKENS = Op(
             "adds positions to the patches, then prepends the class token without one",
             "np.concatenate((first, patches), axis=1) + positions",
             "np.concatenate((first, patches + positions[1:]), axis=1)",
-            effect="the class token misses its position vector; right for DeiT III",
+            effect="the class token has no position; right for DeiT III",
             source="https://github.com/labmlai/annotated_deep_learning_paper_implementations/pull/221",
             invisible_when="row 0 of the positions is zero",
         ),
@@ -93,12 +93,12 @@ VIT_TOKENS = Op(
             "appends the class token",
             "(first, patches)",
             "(patches, first)",
-            effect="index 0 reads a patch",
+            effect="index 0 is a patch, not the class token",
             invisible_when="tokens are averaged and positions absent",
         ),
         Edit(
             "vit_tokens/positions-along-the-batch",
-            "gives each image of the batch a position vector, not each token",
+            "adds row b of the positions to image b instead of row n to token n",
             "axis=1) + positions",
             "axis=1) + positions[:B, None]",
             effect="equal images differ, permuted patches do not",
@@ -156,11 +156,18 @@ def vit_tokens_vjp_images_add_up(f, grad):
 VIT_TOKENS_VJP = Op(
     text.vit_tokens_vjp,
     laws=(
-        Law("patches get their tokens, what is shared gets sums", vit_tokens_vjp_equation),
-        Law("is adjoint to the joining and adding", vit_tokens_vjp_adjoint),
-        Law("positions get what patches and class token get", vit_tokens_vjp_positions),
         Law(
-            "class token and positions collect what each image gives", vit_tokens_vjp_images_add_up
+            "the gradients of patches are slices of grad, the others are sums over images",
+            vit_tokens_vjp_equation,
+        ),
+        Law("is adjoint to the forward operation", vit_tokens_vjp_adjoint),
+        Law(
+            "the gradient of the positions holds those of class token and patches",
+            vit_tokens_vjp_positions,
+        ),
+        Law(
+            "the gradients of class token and positions are sums over the images",
+            vit_tokens_vjp_images_add_up,
         ),
         LINEAR_IN_GRAD,
     ),
@@ -179,10 +186,10 @@ VIT_TOKENS_VJP = Op(
         ),
         Edit(
             "vit_tokens_vjp/first-image-alone",
-            "takes the first image's gradient for what all images share",
+            "keeps the first image's gradient of class token and positions instead of the sum",
             "np.sum(grad, axis=0)",
             "grad[0]",
-            effect="most of the batch teaches nothing",
+            effect="the rest of the batch has no effect",
             invisible_when="there is one image",
         ),
         Edit(
@@ -190,21 +197,21 @@ VIT_TOKENS_VJP = Op(
             "gives the class token the gradients of all tokens",
             "positions_grad[0],",
             "np.sum(positions_grad, axis=0),",
-            effect="the class token learns what patches should",
+            effect="the class token gets the gradients of the patches",
         ),
         Edit(
             "vit_tokens_vjp/class-token-last",
             "takes the last token for the class token",
             "return grad[:, 1:], positions_grad[0],",
             "return grad[:, :-1], positions_grad[-1],",
-            effect="patches learn from their right neighbours",
+            effect="each patch gets its right neighbour's gradient",
         ),
         Edit(
             "vit_tokens_vjp/patches-shifted",
             "gives patch n the gradient of token n",
             "grad[:, 1:]",
             "grad[:, :-1]",
-            effect="patches learn from their left neighbours",
+            effect="each patch gets its left neighbour's gradient",
         ),
         Edit(
             "vit_tokens_vjp/position-of-the-class-token-fixed",

@@ -52,7 +52,7 @@ EMBED_TOKENS = Op(
             "reads the ids as one-based",
             "table[ids]",
             "table[ids - 1]",
-            effect="each word gets the vector of the one before, the first that of the last",
+            effect="each word gets the vector of the previous id, id 0 that of the last",
             invisible_when="the rows of the table are equal",
         ),
         Edit(
@@ -60,13 +60,13 @@ EMBED_TOKENS = Op(
             "multiplies by the root of the width where the model does not",
             "table[ids]",
             "table[ids] * table.shape[1] ** 0.5",
-            effect="positions that are added hardly count",
+            effect="the positions added afterwards are too small",
             source="https://github.com/OpenNMT/OpenNMT-py/issues/1722",
             invisible_when="the width is one, or a layer norm follows",
         ),
         Edit(
             "embed_tokens/padding-row",
-            "gives zeros for word 0, taken for padding",
+            "returns zeros for id 0, as if it were padding",
             "table[ids]",
             "table[ids] * (ids != 0)[..., None]",
             effect="a word is lost where padding has another id",
@@ -85,7 +85,7 @@ EMBED_TOKENS = Op(
             "divides each vector by its length",
             "table[ids]",
             "table[ids] / np.sqrt(np.sum(table[ids] * table[ids], axis=-1, keepdims=True))",
-            effect="frequent words weigh no less than rare ones",
+            effect="the lengths of the vectors are lost",
             invisible_when="the rows of the table have length one",
         ),
         Edit(
@@ -93,7 +93,7 @@ EMBED_TOKENS = Op(
             "reads the text from its end",
             "table[ids]",
             "table[ids[:, ::-1]]",
-            effect="positions belong to other words",
+            effect="words get the positions of others",
             invisible_when="a text reads the same both ways",
         ),
     ),
@@ -131,7 +131,7 @@ EMBED_TOKENS_VJP = Op(
         Law("is the transpose of the lookup", adjoint),
         Law("renaming the words renames the rows", gradient_renamed),
         Law("the order of the places does not matter", order_of_places),
-        Law("all that arrives is handed on", one_word_gets_all),
+        Law("the sum of grad is preserved", one_word_gets_all),
         Law("does not depend on the table", table_does_not_count),
     ),
     probes=(
@@ -143,7 +143,7 @@ EMBED_TOKENS_VJP = Op(
     mistakes=(
         Edit(
             "embed_tokens_vjp/last-one-counts",
-            "assigns instead of adding, so that of a word that repeats the last place counts",
+            "assigns instead of adding, so that only a word's last occurrence counts",
             ROWS_OF_GRADIENT,
             "(places * (np.cumsum(places[::-1], axis=0)[::-1] == 1)).T @ grad.reshape(-1, D)",
             effect="frequent words learn as slowly as rare ones",
@@ -170,7 +170,7 @@ EMBED_TOKENS_VJP = Op(
             "reads the ids as one-based",
             "np.eye(V)[ids]",
             "np.eye(V)[ids - 1]",
-            effect="each word learns what the next one should",
+            effect="each id gets the gradient of the next",
             invisible_when="there is one word",
         ),
         Edit(

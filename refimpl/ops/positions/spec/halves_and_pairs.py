@@ -51,9 +51,9 @@ def partners_beside(f, x):
 
 COMMON = (
     Law("the first and the last number stay", ends_stay),
-    Law("no number is lost", same_numbers),
-    Law("inner products stay", inner_products),
-    Law("from the other end it is the same", from_the_other_end),
+    Law("is a permutation of the entries", same_numbers),
+    Law("inner products are preserved", inner_products),
+    Law("reversing the input reverses the result", from_the_other_end),
 )
 PROBES = (
     Probe("eight sines", lambda: {"x": sines(8)}),
@@ -74,7 +74,7 @@ def converter(function, law, other, old, edits):
                 says,
                 old,
                 new,
-                effect="shapes fit, and the wrong numbers are turned together",
+                effect="shapes fit, but the wrong entries are rotated together",
                 invisible_when="there is one pair",
             )
             for edit, says, new in edits
@@ -84,11 +84,11 @@ def converter(function, law, other, old, edits):
 
 HALVES_FROM_PAIRS = converter(
     text.halves_from_pairs,
-    Law("numbers at even places come first", sorted_apart),
+    Law("entries with even index come first", sorted_apart),
     text.pairs_from_halves,
     f"np.concatenate({FIRST}, axis=-1)",
     (
-        ("the-way-back", "puts halves beside each other instead", "pairs_from_halves(x)"),
+        ("the-way-back", "applies the inverse permutation", "pairs_from_halves(x)"),
         ("not-converted", "returns its argument", "1 * x"),
         (
             "second-first",
@@ -97,12 +97,12 @@ HALVES_FROM_PAIRS = converter(
         ),
         (
             "halves-exchanged",
-            "exchanges the halves and takes nothing apart",
+            "exchanges the two halves and leaves pairs together",
             "np.roll(x, x.shape[-1] // 2, axis=-1)",
         ),
         (
             "neighbours-exchanged",
-            "exchanges the numbers of each pair where they stand",
+            "exchanges the two entries of each pair",
             "np.reshape(np.stack((x[..., 1::2], x[..., 0::2]), axis=-1), x.shape)",
         ),
         (
@@ -114,11 +114,11 @@ HALVES_FROM_PAIRS = converter(
 )
 PAIRS_FROM_HALVES = converter(
     text.pairs_from_halves,
-    Law("partners of the two halves stand beside each other", partners_beside),
+    Law("entry i of each half becomes a pair of neighbours", partners_beside),
     text.halves_from_pairs,
     f"np.stack({LAST}, axis=-1)",
     (
-        ("the-way-back", "takes neighbours apart instead", "halves_from_pairs(x)"),
+        ("the-way-back", "applies the inverse permutation", "halves_from_pairs(x)"),
         ("not-converted", "returns its argument", "1 * x"),
         (
             "second-first",

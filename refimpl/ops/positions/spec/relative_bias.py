@@ -56,7 +56,7 @@ RELATIVE_BIAS = Op(
             "exchanges queries and keys",
             LOOKUP,
             "np.moveaxis(table[buckets.T], -1, 0)",
-            effect="what stands before counts as behind",
+            effect="keys before the query count as after it",
             invisible_when="the buckets are symmetric",
         ),
         Edit(
@@ -69,15 +69,15 @@ RELATIVE_BIAS = Op(
         ),
         Edit(
             "relative_bias/scaled",
-            "divides the bias, with the scores, by a root",
+            "divides the bias by the root of the number of heads",
             LOOKUP,
             LOOKUP + " / table.shape[1] ** 0.5",
-            effect="positions count too little",
+            effect="positions have too little effect",
             invisible_when="there is one head",
         ),
         Edit(
             "relative_bias/first-row",
-            "gives every query the biases of the first, as though it stood at position 0",
+            "gives every query the biases of query 0",
             LOOKUP,
             "np.moveaxis(table[buckets[:1] + 0 * buckets], -1, 0)",
             effect="a decoder that keeps a cache measures distances from the wrong end",
@@ -86,18 +86,18 @@ RELATIVE_BIAS = Op(
         ),
         Edit(
             "relative_bias/subtracted",
-            "gives the bias with the other sign",
+            "changes the sign of the bias",
             LOOKUP,
             "-" + LOOKUP,
-            effect="what should be near is far",
+            effect="near keys are treated as distant ones",
             invisible_when="the table is 0",
         ),
         Edit(
             "relative_bias/exponential",
-            "gives factors where addends are expected",
+            "exponentiates the bias",
             LOOKUP,
             f"np.exp({LOOKUP})",
-            effect="every key gets about one more",
+            effect="about one is added to every score",
         ),
     ),
 )
@@ -132,7 +132,7 @@ RELATIVE_BIAS_VJP = Op(
         Law("is the transpose of the lookup", adjoint),
         Law("renaming the buckets renames the rows", gradient_renamed),
         Law("queries and keys may change places", gradient_transposed),
-        Law("all that arrives is handed on", all_is_handed_on),
+        Law("the sum of grad is preserved", all_is_handed_on),
         Law("does not depend on the table", table_does_not_count),
     ),
     probes=(
@@ -144,10 +144,10 @@ RELATIVE_BIAS_VJP = Op(
     mistakes=(
         Edit(
             "relative_bias_vjp/last-one-counts",
-            "assigns instead of adding, so that the last place of a bucket counts",
+            "assigns instead of adding, so that only a bucket's last entry counts",
             SUMS,
             "(places * (np.cumsum(places[::-1], axis=0)[::-1] == 1)).T @ grad.reshape(H, -1).T",
-            effect="full buckets learn as slowly as those with one place",
+            effect="frequent buckets learn as slowly as rare ones",
             invisible_when="no bucket repeats",
         ),
         Edit(
@@ -155,7 +155,7 @@ RELATIVE_BIAS_VJP = Op(
             "divides by the number of places of a bucket",
             SUMS,
             SUMS + " / np.maximum(places.sum(axis=0), 1)[:, None]",
-            effect="full buckets learn as slowly as those with one place",
+            effect="frequent buckets learn as slowly as rare ones",
             invisible_when="no bucket repeats",
         ),
         Edit(
@@ -163,12 +163,12 @@ RELATIVE_BIAS_VJP = Op(
             "exchanges queries and keys",
             "np.eye(K)[buckets]",
             "np.eye(K)[buckets.T]",
-            effect="what stands before learns what stands behind should",
+            effect="keys before the query get the gradient of keys after it",
             invisible_when="the buckets are symmetric",
         ),
         Edit(
             "relative_bias_vjp/summed-over-heads",
-            "gives each head what all of them get together",
+            "gives every head the sum over all heads",
             SUMS,
             "places.T @ (grad.reshape(H, -1).T @ np.ones((H, H)))",
             effect="heads cannot differ",
@@ -176,7 +176,7 @@ RELATIVE_BIAS_VJP = Op(
         ),
         Edit(
             "relative_bias_vjp/mean-over-queries",
-            "averages over the queries",
+            "averages over the queries instead of summing",
             SUMS,
             SUMS + " / len(buckets)",
             effect="the table learns more slowly in longer texts",

@@ -38,12 +38,12 @@ def scaled(f, x, keep, eps):
 WHITEN = Op(
     text.whiten,
     laws=(
-        Law("the mean of what counts is zero", mean_is_zero),
-        Law("what stands where nothing counts changes nothing", what_is_not_kept),
+        Law("the mean over the words that count is zero", mean_is_zero),
+        Law("values at places that do not count change nothing", what_is_not_kept),
         Law("is zero where nothing counts", hidden_is_zero),
-        Law("a constant more changes nothing", a_constant_more),
+        Law("adding a constant changes nothing", a_constant_more),
         Law("changes sign with its argument", opposite),
-        Law("a factor goes into eps alone", scaled),
+        Law("scaling the input is the same as scaling eps down", scaled),
     ),
     probes=(
         Probe(
@@ -66,7 +66,7 @@ WHITEN = Op(
     mistakes=(
         Edit(
             "whiten/padding-counted",
-            "takes mean and variance of padding, too",
+            "includes padding in mean and variance",
             "np.sum(np.where(keep > 0, x, 0)) / count",
             "np.mean(x)",
             effect="advantages depend on what padding holds",
@@ -78,13 +78,13 @@ WHITEN = Op(
             "divides by all words, padding included",
             "count = np.sum(keep)",
             "count = keep.size",
-            effect="the mean is drawn to zero",
+            effect="mean and variance are too small",
             source=PADDED,
             invisible_when="every word counts",
         ),
         Edit(
             "whiten/by-the-variance",
-            "forgets the root",
+            "divides by the variance instead of its root",
             WHITE,
             "apart / (variance + eps)",
             effect="small advantages become large",
@@ -95,7 +95,7 @@ WHITEN = Op(
             "divides by the deviation and keeps the mean",
             WHITE,
             "np.where(keep > 0, x, 0) / np.sqrt(variance + eps)",
-            effect="all words may be pushed in one direction",
+            effect="all words may be pushed in the same direction",
             invisible_when="the mean is zero",
         ),
         Edit(
@@ -112,7 +112,7 @@ WHITEN = Op(
             "apart * apart) / count",
             "apart * apart, axis=1, keepdims=True) / np.maximum("
             "keep.sum(axis=1, keepdims=True), 1)",
-            effect="texts that were good throughout gain nothing",
+            effect="differences between texts are lost",
             invisible_when="there is one text",
         ),
     ),
@@ -126,7 +126,7 @@ WHITEN = Op(
         ),
         Edit(
             "whiten/mean-kept",
-            "adds the mean again: for rewards everywhere, in torchtune 0.6 for advantages, too",
+            "adds the mean back: usual for rewards, and in torchtune 0.6 for advantages",
             WHITE,
             "np.where(keep > 0, apart / np.sqrt(variance + eps) + mean, 0)",
             effect="the mean stays",
@@ -134,10 +134,10 @@ WHITEN = Op(
         ),
         Edit(
             "whiten/mean-alone",
-            "subtracts the mean and divides by nothing: Dr. GRPO",
+            "subtracts the mean and does not divide: Dr. GRPO",
             WHITE,
             "apart + 0 * eps",
-            effect="the size stays",
+            effect="the scale stays",
             invisible_when="the variance is one",
         ),
     ),
@@ -171,10 +171,10 @@ GROUP_ADVANTAGE = Op(
     text.group_advantage,
     laws=(
         Law("the advantages of a question add up to zero", group_sums),
-        Law("a constant more for all answers changes nothing", group_constant),
+        Law("adding a constant to all rewards changes nothing", group_constant),
         Law("the order of the answers does not matter", group_order),
-        Law("each question is by itself", group_by_group),
-        Law("a factor goes into eps alone", group_scaled),
+        Law("each question is treated by itself", group_by_group),
+        Law("scaling the input is the same as scaling eps down", group_scaled),
     ),
     probes=(
         Probe(
@@ -192,15 +192,15 @@ GROUP_ADVANTAGE = Op(
     mistakes=(
         Edit(
             "group_advantage/over-the-batch",
-            "compares with all answers to all questions",
+            "compares with the answers to all questions",
             "np.mean(rewards, axis=-1, keepdims=True)",
             "np.mean(rewards)",
-            effect="answers to easy questions are praised, whatever they are",
+            effect="every answer to an easy question gets a positive advantage",
             invisible_when="there is one question",
         ),
         Edit(
             "group_advantage/by-the-variance",
-            "forgets the root",
+            "divides by the variance instead of its root",
             SHARED,
             "apart / (variance + eps)",
             effect="answers that hardly differ are pushed far apart",
@@ -208,32 +208,32 @@ GROUP_ADVANTAGE = Op(
         ),
         Edit(
             "group_advantage/questions-for-answers",
-            "averages over the questions",
+            "averages over the questions instead of the answers",
             "np.mean(rewards, axis=-1, keepdims=True)",
             "np.mean(rewards, axis=0, keepdims=True)",
             effect="answers are compared with those to other questions",
         ),
         Edit(
             "group_advantage/not-centred",
-            "keeps the mean",
+            "does not subtract the mean",
             SHARED,
             "rewards / (np.sqrt(variance) + eps)",
-            effect="all answers are praised where rewards are positive",
+            effect="all answers get a positive advantage if rewards are positive",
             invisible_when="the mean is zero",
         ),
         Edit(
             "group_advantage/sign",
-            "compares the wrong way round",
+            "subtracts the reward from the mean",
             SHARED,
             f"-{SHARED}",
-            effect="worse answers are praised",
+            effect="worse answers get a positive advantage",
         ),
         Edit(
             "group_advantage/best-of",
             "compares with the best answer",
             "np.mean(rewards, axis=-1, keepdims=True)",
             "np.max(rewards, axis=-1, keepdims=True)",
-            effect="no answer is ever praised",
+            effect="no answer gets a positive advantage",
         ),
     ),
     dialects=(
@@ -246,10 +246,10 @@ GROUP_ADVANTAGE = Op(
         ),
         Edit(
             "group_advantage/mean-alone",
-            "divides by nothing: Dr. GRPO",
+            "does not divide by the deviation: Dr. GRPO",
             SHARED,
             "apart + 0 * eps",
-            effect="questions that are nearly solved weigh less",
+            effect="nearly solved questions weigh less",
             invisible_when="the variance is one",
         ),
         Edit(

@@ -67,7 +67,7 @@ def margins(name, whole=MARGIN):
     return (
         Edit(
             f"{name}/without-reference",
-            "forgets the model that the policy started from",
+            "leaves out the reference model",
             whole,
             "chosen - rejected + 0 * (chosen_reference + rejected_reference)",
             effect="answers that were likely before are preferred",
@@ -75,7 +75,7 @@ def margins(name, whole=MARGIN):
         ),
         Edit(
             f"{name}/answers-exchanged",
-            "prefers the rejected answer",
+            "exchanges the preferred and the rejected answer",
             whole,
             "(rejected - rejected_reference) - (chosen - chosen_reference)",
             effect="the worse answer is learned",
@@ -83,14 +83,14 @@ def margins(name, whole=MARGIN):
         ),
         Edit(
             f"{name}/added",
-            "adds the two answers' rewards",
+            "adds the two rewards instead of subtracting",
             whole,
             "(chosen - chosen_reference) + (rejected - rejected_reference)",
             effect="both answers are learned",
         ),
         Edit(
             f"{name}/references-exchanged",
-            "takes each answer's reference for the other",
+            "exchanges the reference's log probabilities",
             whole,
             "(chosen - rejected_reference) - (rejected - chosen_reference)",
             effect="the reference counts with the other sign",
@@ -104,22 +104,22 @@ DPO_LOSS = Op(
     laws=(
         Law("is log 2 where the policy is its reference", by_name(same_policy)),
         Law("a constant for both answers changes nothing", by_name(question_by_question)),
-        Law("all errors is none with the answers exchanged", by_name(answers_exchanged)),
+        Law("a smoothing of 1 exchanges the answers", by_name(answers_exchanged)),
         Law("is linear in the smoothing", by_name(linear_in_smoothing)),
-        Law("is the loss of pairs with scaled log ratios as rewards", by_name(as_rewards)),
+        Law("is preference_loss with scaled log ratios as rewards", by_name(as_rewards)),
     ),
     probes=(
         Probe("one pair", lambda: one_pair(beta=0.1, smoothing=0.0)),
-        Probe("four pairs, a tenth of errors", lambda: four_pairs(beta=0.5, smoothing=0.1)),
+        Probe("four pairs, smoothing 0.1", lambda: four_pairs(beta=0.5, smoothing=0.1)),
     ),
     mistakes=(
         *margins("dpo_loss"),
         Edit(
             "dpo_loss/beta-forgotten",
-            "does not scale the difference",
+            "leaves out beta",
             "beta * margin",
             "margin + 0 * beta",
-            effect="the policy leaves its reference too early",
+            effect="the policy moves too far from its reference",
             invisible_when="beta is 1",
         ),
         Edit(
@@ -135,7 +135,7 @@ DPO_LOSS = Op(
             "ignores the smoothing",
             MIXED,
             "right + 0 * smoothing",
-            effect="wrong labels are learned by heart",
+            effect="noisy labels are learned as if they were certain",
             invisible_when="the smoothing is 0",
         ),
         Edit(
@@ -144,7 +144,7 @@ DPO_LOSS = Op(
             "beta * margin",
             "margin",
             also=(("", f"np.mean({MIXED})", f"beta * np.mean({MIXED})"),),
-            effect="another optimum, not only another step size",
+            effect="the optimum changes, not only the step size",
             invisible_when="beta is 1",
         ),
     ),
@@ -179,15 +179,15 @@ DPO_LOSS_VJP = Op(
     text.dpo_loss_vjp,
     laws=(
         LINEAR_IN_GRAD,
-        Law("what one answer gains the other loses", by_name(opposite)),
+        Law("the gradients of the two answers cancel", by_name(opposite)),
         Law("is half of beta where the policy is its reference", by_name(gradient_of_same_policy)),
-        Law("is beta times that of the loss of pairs", by_name(gradient_as_rewards)),
+        Law("is beta times the gradient of preference_loss", by_name(gradient_as_rewards)),
         Law("is linear in the smoothing", by_name(gradient_linear_in_smoothing)),
     ),
     probes=(
         Probe("one pair", lambda: one_pair(beta=0.1, smoothing=0.0, grad=np.array(1.0))),
         Probe(
-            "four pairs, a tenth of errors",
+            "four pairs, smoothing 0.1",
             lambda: four_pairs(beta=0.5, smoothing=0.1, grad=np.array(2.5)),
         ),
     ),
@@ -195,10 +195,10 @@ DPO_LOSS_VJP = Op(
         *margins("dpo_loss_vjp"),
         Edit(
             "dpo_loss_vjp/beta-forgotten",
-            "forgets the factor that the difference was scaled by",
+            "leaves out the factor beta of the gradient",
             SLOPE,
             "grad / len(chosen) * doubt",
-            effect="ten times the step size that was asked for",
+            effect="the step is 1/beta times too large",
             invisible_when="beta is 1",
         ),
         Edit(
@@ -211,14 +211,14 @@ DPO_LOSS_VJP = Op(
         ),
         Edit(
             "dpo_loss_vjp/rejected-untouched",
-            "learns the preferred answer alone",
+            "gives the rejected answer no gradient",
             "chosen_grad, -chosen_grad",
             "chosen_grad, 0 * chosen_grad",
             effect="the rejected answer stays likely",
         ),
         Edit(
             "dpo_loss_vjp/sign",
-            "has the other sign",
+            "changes the sign",
             SLOPE,
             f"-{SLOPE}",
             effect="the worse answer is learned",
@@ -252,9 +252,9 @@ IPO_LOSS = Op(
     text.ipo_loss,
     laws=(
         Law("is 1 / 4 β² where the policy is its reference", by_name(ipo_same_policy)),
-        Law("is zero where the difference is reached", by_name(ipo_reached)),
+        Law("is zero where the difference is 1/(2 beta)", by_name(ipo_reached)),
         Law("a constant for both answers changes nothing", by_name(question_by_question)),
-        Law("both orders together forget the sign", by_name(ipo_both_sides)),
+        Law("the sum over both orders is even in the difference", by_name(ipo_both_sides)),
     ),
     probes=(
         Probe("one pair", lambda: one_pair(beta=0.1)),
@@ -264,10 +264,10 @@ IPO_LOSS = Op(
         *margins("ipo_loss"),
         Edit(
             "ipo_loss/aim-without-half",
-            "aims at twice the difference",
+            "aims at 1/beta instead of 1/(2 beta)",
             "1 / (2 * beta)",
             "1 / beta",
-            effect="half of the beta that was asked for",
+            effect="acts like half of beta",
         ),
         Edit(
             "ipo_loss/beta-scales",
@@ -287,10 +287,10 @@ IPO_LOSS = Op(
         ),
         Edit(
             "ipo_loss/outgrown",
-            "forgives a difference that is larger than aimed at",
+            "has no loss where the difference exceeds the target",
             "(margin - 1 / (2 * beta)) ** 2",
             "np.minimum(margin - 1 / (2 * beta), 0) ** 2",
-            effect="preferences grow without end, which the loss was made to stop",
+            effect="preferences may grow without end",
             invisible_when="no difference is larger",
         ),
     ),

@@ -56,9 +56,9 @@ KL_POSITIVE = Op(
     laws=(
         Law("is zero where both are equal", no_distance),
         Law("is never negative", never_negative),
-        Law("forth and back together are twice the hyperbolic cosine less one", both_ways),
+        Law("f(p, q) + f(q, p) is 2 cosh(difference) - 2", both_ways),
         Law("depends on differences alone", only_differences),
-        Law("its mean over all words is the divergence", mean_is_the_divergence),
+        Law("its mean over all words is the KL divergence", mean_is_the_divergence),
     ),
     probes=(
         Probe("three words of .5 .3 .2 against .4 .4 .2", three_words),
@@ -74,10 +74,10 @@ KL_POSITIVE = Op(
     mistakes=(
         Edit(
             "kl_positive/ratio-inverted",
-            "takes the ratio of the policy to its reference",
+            "uses the ratio policy/reference instead of reference/policy",
             "log_probs - reference",
             "reference - log_probs",
-            effect="its mean is no divergence; it explodes where the policy is sure",
+            effect="the mean is not the KL divergence, and explodes where the policy is confident",
             source="https://github.com/hpcaitech/ColossalAI/issues/3696",
             invisible_when="both are equal",
         ),
@@ -86,7 +86,7 @@ KL_POSITIVE = Op(
             "subtracts the difference instead of adding it",
             WHOLE,
             "np.expm1(-delta) - delta",
-            effect="negative where the policy is surer",
+            effect="negative where the policy is more confident",
             invisible_when="both are equal",
         ),
         Edit(
@@ -94,14 +94,14 @@ KL_POSITIVE = Op(
             "forgets to subtract one",
             WHOLE,
             "np.exp(-delta) + delta",
-            effect="one nat a word too much",
+            effect="each word costs one nat too much",
         ),
         Edit(
             "kl_positive/ratio-alone",
             "forgets the logarithm",
             WHOLE,
             "np.expm1(-delta)",
-            effect="its mean is zero, whatever the policies are",
+            effect="the mean is zero for any two policies",
             invisible_when="both are equal",
         ),
         Edit(
@@ -117,14 +117,14 @@ KL_POSITIVE = Op(
             "clamps differences at one",
             "log_probs - reference",
             "np.minimum(np.maximum(log_probs - reference, -1), 1)",
-            effect="words that moved far cost no more",
+            effect="words that moved far have no larger penalty",
             invisible_when="no word moved farther",
         ),
     ),
     dialects=(
         Edit(
             "kl_positive/k1",
-            "returns the difference itself: InstructGPT, OpenRLHF's default",
+            "returns the difference of log probabilities: InstructGPT, OpenRLHF's default",
             WHOLE,
             "delta",
             effect="the same mean, but a word's estimate may be negative",
@@ -135,7 +135,7 @@ KL_POSITIVE = Op(
             "returns half the squared difference: verl's mse",
             WHOLE,
             "delta * delta / 2",
-            effect="a mean that is not the divergence, but has its gradient",
+            effect="the mean is not the KL divergence, but has its gradient",
             source="https://github.com/verl-project/verl/pull/2953",
             invisible_when="both are equal",
         ),
@@ -144,7 +144,7 @@ KL_POSITIVE = Op(
             "returns the absolute difference: verl's abs",
             WHOLE,
             "np.abs(delta)",
-            effect="a mean that is not the divergence",
+            effect="the mean is not the KL divergence",
             invisible_when="both are equal",
         ),
     ),
@@ -186,9 +186,9 @@ KL_POSITIVE_VJP = Op(
     laws=(
         LINEAR_IN_GRAD,
         Law("is zero where both are equal", gradient_no_distance),
-        Law("lacks the ratio of the reference to one", gradient_ratio),
+        Law("is 1 minus the ratio of reference to policy", gradient_ratio),
         Law("depends on differences alone", gradient_only_differences),
-        Law("back is forth times minus a ratio", gradient_both_ways),
+        Law("exchanging the policies multiplies it by minus a ratio", gradient_both_ways),
     ),
     probes=(
         Probe(
@@ -203,10 +203,10 @@ KL_POSITIVE_VJP = Op(
     mistakes=(
         Edit(
             "kl_positive_vjp/ratio-inverted",
-            "takes the ratio of the policy to its reference",
+            "uses the ratio policy/reference instead of reference/policy",
             "reference - log_probs",
             "log_probs - reference",
-            effect="explodes where the policy is sure",
+            effect="the gradient explodes where the policy is confident",
             invisible_when="both are equal",
         ),
         Edit(
@@ -214,7 +214,7 @@ KL_POSITIVE_VJP = Op(
             "forgets the minus sign",
             SLOPE,
             "grad * (np.exp(reference - log_probs) - 1)",
-            effect="the policy is driven away",
+            effect="the policy moves away from its reference",
             invisible_when="both are equal",
         ),
         Edit(
@@ -222,18 +222,18 @@ KL_POSITIVE_VJP = Op(
             "forgets the one",
             SLOPE,
             "grad * -np.exp(reference - log_probs)",
-            effect="every drawn word becomes more likely",
+            effect="every sampled word becomes more likely",
         ),
         Edit(
             "kl_positive_vjp/of-k1",
-            "is the gradient of the difference",
+            "returns the gradient of the difference k1",
             SLOPE,
             "grad * (1 + 0 * log_probs)",
-            effect="its mean is zero: noise",
+            effect="its mean is zero: pure noise",
         ),
         Edit(
             "kl_positive_vjp/of-k2",
-            "is the gradient of half the squared difference",
+            "returns the gradient of k2, half the squared difference",
             SLOPE,
             "grad * (log_probs - reference)",
             effect="another penalty than the one that is reported",

@@ -54,7 +54,7 @@ PREFERENCE_LOSS = Op(
     laws=(
         Law("depends on differences alone", only_differences),
         Law("equal rewards give log 2", equal_rewards),
-        Law("exchanged answers cost the difference more", exchanged),
+        Law("exchanging the answers adds the difference to the loss", exchanged),
         Law("is the mean over the pairs", pair_by_pair),
         Law("is the cross-entropy of two classes", as_classification),
     ),
@@ -65,7 +65,7 @@ PREFERENCE_LOSS = Op(
     mistakes=(
         Edit(
             "preference_loss/reversed",
-            "takes the difference the other way round",
+            "exchanges the preferred and the rejected answer",
             "chosen - rejected",
             "rejected - chosen",
             effect="the worse answer is preferred",
@@ -82,22 +82,22 @@ PREFERENCE_LOSS = Op(
         ),
         Edit(
             "preference_loss/probability",
-            "returns minus the probability of the right order, without a logarithm",
+            "returns minus the probability instead of minus its logarithm",
             f"np.mean({SUM})",
             "-np.mean(sigmoid(margin))",
-            effect="pairs that are told wrong have almost no gradient",
+            effect="pairs in the wrong order have almost no gradient",
         ),
         Edit(
             "preference_loss/hinge",
-            "forgets the logarithm of the small term",
+            "uses the hinge max(0, -d) instead of log(1 + exp(-d))",
             SUM,
             "np.maximum(-margin, 0)",
-            effect="a right order is never made surer",
+            effect="pairs in the right order have no gradient",
             invisible_when="rewards are far apart",
         ),
         Edit(
             "preference_loss/each-by-itself",
-            "classifies each answer by itself",
+            "classifies each answer by itself instead of their difference",
             SUM,
             "np.log1p(np.exp(-np.abs(chosen))) + np.maximum(-chosen, 0)"
             " + np.log1p(np.exp(-np.abs(rejected))) + np.maximum(rejected, 0)",
@@ -108,7 +108,7 @@ PREFERENCE_LOSS = Op(
             "clips differences at ten",
             "np.abs(margin)))",
             "np.minimum(np.abs(margin), 10)))",
-            effect="sure pairs cost more than they should",
+            effect="clear pairs have too large a loss",
             invisible_when="rewards are less than ten apart",
         ),
     ),
@@ -149,9 +149,9 @@ PREFERENCE_LOSS_VJP = Op(
     text.preference_loss_vjp,
     laws=(
         LINEAR_IN_GRAD,
-        Law("what one answer gains the other loses", opposite),
+        Law("the gradients of the two answers cancel", opposite),
         Law("equal rewards give minus one half", gradient_of_equal_rewards),
-        Law("both orders together give minus one", gradient_both_orders),
+        Law("the gradients of both orders sum to -1", gradient_both_orders),
         Law("depends on differences alone", gradient_only_differences),
     ),
     probes=(
@@ -169,10 +169,10 @@ PREFERENCE_LOSS_VJP = Op(
         ),
         Edit(
             "preference_loss_vjp/reversed",
-            "weighs pairs by how right their order is",
+            "weights pairs by the probability that their order is right",
             "sigmoid(rejected - chosen)",
             "sigmoid(chosen - rejected)",
-            effect="pairs that are told wrong are not learned",
+            effect="pairs in the wrong order are not learned",
             invisible_when="the rewards are equal",
         ),
         Edit(
@@ -192,17 +192,17 @@ PREFERENCE_LOSS_VJP = Op(
         ),
         Edit(
             "preference_loss_vjp/of-the-probability",
-            "is the gradient of the probability of the right order",
+            "returns the gradient of minus the probability",
             "sigmoid(rejected - chosen)",
             "sigmoid(rejected - chosen) * sigmoid(chosen - rejected)",
-            effect="pairs that are told wrong have almost no gradient",
+            effect="pairs in the wrong order have almost no gradient",
         ),
         Edit(
             "preference_loss_vjp/hinge",
-            "is the gradient of a hinge",
+            "returns the gradient of the hinge max(0, -d)",
             "sigmoid(rejected - chosen)",
             "(rejected > chosen)",
-            effect="a right order is never made surer",
+            effect="pairs in the right order have no gradient",
         ),
     ),
     outputs=("chosen_grad", "rejected_grad"),

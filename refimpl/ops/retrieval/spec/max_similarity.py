@@ -67,12 +67,12 @@ def shown(shift):
 MAX_SIMILARITY = Op(
     text.max_similarity,
     laws=(
-        Law("what padding holds changes nothing", padding_unseen),
+        Law("the values of padding change nothing", padding_unseen),
         Law("the order of words does not matter", any_order),
-        Law("each document is by itself", one_document_after_another),
-        Law("is the inner product of single words", single_words),
-        Law("a document that says all twice scores no more", repeated_words),
-        Law("a query that says all twice scores twice as much", a_query_said_twice),
+        Law("each document is scored by itself", one_document_after_another),
+        Law("for single words it is their inner product", single_words),
+        Law("repeating a document changes nothing", repeated_words),
+        Law("repeating a query doubles the score", a_query_said_twice),
     ),
     probes=(
         Probe("two queries, three documents", shown(0.0)),
@@ -86,11 +86,11 @@ MAX_SIMILARITY = Op(
             "np.where(seen, products, 0)",
             effect="padding beats words whose products are negative",
             source=PADDING_WINS,
-            invisible_when="each word finds one with a positive product",
+            invisible_when="each query word has a positive product",
         ),
         Edit(
             "max_similarity/padding-seen",
-            "looks at padding of a document",
+            "includes a document's padding in the maximum",
             SEEN,
             "products",
             effect="scores depend on the batch",
@@ -98,7 +98,7 @@ MAX_SIMILARITY = Op(
         ),
         Edit(
             "max_similarity/padded-query",
-            "adds up padding of the query, too",
+            "includes the query's padding in the sum",
             LAST,
             "np.sum(best, axis=-1)",
             effect="scores depend on the batch",
@@ -114,7 +114,7 @@ MAX_SIMILARITY = Op(
         ),
         Edit(
             "max_similarity/other-way-round",
-            "lets each word of the document find its best in the query",
+            "takes for each document word the maximum over the query",
             f"best = np.max({SEEN}, axis=-1)  # B Q N\n    return {LAST}",
             "best = np.max(np.where(queries_keep[:, None, :, None] > 0, products, -np.inf), axis=2)"
             "\n    return np.sum(np.where(documents_keep[None] > 0, best, 0), axis=-1)",
@@ -122,7 +122,7 @@ MAX_SIMILARITY = Op(
         ),
         Edit(
             "max_similarity/best-pair",
-            "takes the best pair of words alone",
+            "takes the maximum over all pairs of words",
             LAST,
             "np.max(np.where(queries_keep[:, None] > 0, best, -np.inf), axis=-1)",
             effect="one word decides",

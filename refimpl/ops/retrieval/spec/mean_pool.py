@@ -42,11 +42,11 @@ def moved(f, x, keep):
 MEAN_POOL = Op(
     text.mean_pool,
     laws=(
-        Law("what padding holds changes nothing", padding_unseen),
+        Law("the values of padding change nothing", padding_unseen),
         Law("is the mean where every word counts", of_all),
-        Law("is the word itself where one counts", of_one),
+        Law("with one word it is that word", of_one),
         Law("the order of the words does not matter", any_order),
-        Law("a constant more in all words is one in the mean", moved),
+        Law("adding a constant to all words adds it to the mean", moved),
     ),
     probes=(
         Probe(
@@ -60,12 +60,12 @@ MEAN_POOL = Op(
             "divides by all words, padding included",
             COUNT,
             "keep.shape[1]",
-            effect="short texts in long batches have short vectors",
+            effect="short texts in long batches get short vectors",
             invisible_when="there is no padding",
         ),
         Edit(
             "mean_pool/padding-pooled",
-            "averages padding, too",
+            "includes padding in the mean",
             f"total / {COUNT}",
             "np.mean(x, axis=1)",
             also=(("", TOTAL, "0"),),
@@ -77,16 +77,16 @@ MEAN_POOL = Op(
             "takes the first word",
             TOTAL,
             f"x[:, 0] * {COUNT}",
-            effect="most of the text is not read",
+            effect="the rest of the text is ignored",
             source=POOLER,
             invisible_when="all words are alike",
         ),
         Edit(
             "mean_pool/maximum",
-            "takes the largest number of the words that count",
+            "takes the maximum over the words instead of the mean",
             TOTAL,
             f"np.max(np.where(keep[..., None] > 0, x, -np.inf), axis=1) * {COUNT}",
-            effect="vectors of long texts are large",
+            effect="longer texts have larger entries",
             invisible_when="one word counts",
         ),
         Edit(
@@ -94,7 +94,7 @@ MEAN_POOL = Op(
             "sums instead of averaging",
             f"total / {COUNT}",
             "1 * total",
-            effect="long texts win where vectors are not normalised",
+            effect="long texts win unless vectors are normalised",
             invisible_when="one word counts",
         ),
         Edit(
@@ -102,7 +102,7 @@ MEAN_POOL = Op(
             "divides by the root of the number of words",
             COUNT,
             f"{COUNT} ** 0.5",
-            effect="long texts win where vectors are not normalised",
+            effect="long texts win unless vectors are normalised",
             invisible_when="one word counts",
         ),
     ),
@@ -133,9 +133,9 @@ MEAN_POOL_VJP = Op(
     text.mean_pool_vjp,
     laws=(
         LINEAR_IN_GRAD,
-        Law("all that arrives is handed on", all_handed_on),
-        Law("padding gets none", none_for_padding),
-        Law("words that count get equal shares", alike),
+        Law("the sum of grad is preserved", all_handed_on),
+        Law("padding has gradient zero", none_for_padding),
+        Law("all words that count get the same gradient", alike),
         Law("is the transpose of the mean", transposed),
     ),
     probes=(
@@ -147,7 +147,7 @@ MEAN_POOL_VJP = Op(
     mistakes=(
         Edit(
             "mean_pool_vjp/not-divided",
-            "hands all of it to each word",
+            "gives each word the whole gradient",
             f"grad / {COUNT}",
             "1 * grad",
             effect="long texts learn faster",
@@ -163,19 +163,19 @@ MEAN_POOL_VJP = Op(
         ),
         Edit(
             "mean_pool_vjp/padding-learned",
-            "hands padding a share, too",
+            "gives padding a gradient, too",
             "keep[..., None] *",
             "(0 * keep[..., None] + 1) *",
-            effect="what padding holds is learned",
+            effect="padding is trained",
             invisible_when="there is no padding",
         ),
         Edit(
             "mean_pool_vjp/first-word",
-            "hands all of it to the first word",
+            "gives the first word the whole gradient",
             "keep[..., None] * shares[:, None]",
             "(0 * keep + (np.arange(keep.shape[1]) == 0))[..., None]"
             f" * (shares * {COUNT})[:, None]",
-            effect="the other words learn nothing",
+            effect="the other words get no gradient",
             source=POOLER,
             invisible_when="there is one word",
         ),

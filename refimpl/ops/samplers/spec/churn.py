@@ -56,11 +56,11 @@ def churned(sigma, amount, low=0.05, high=50.0):
 CHURN = Op(
     text.churn,
     laws=(
-        Law("no amount changes nothing", nothing),
-        Law("levels outside the limits are left alone", outside),
-        Law("the fresh noise makes up the difference of the variances", variance_grows),
+        Law("an amount of 0 changes nothing", nothing),
+        Law("levels outside the limits do not change", outside),
+        Law("the fresh noise has the difference of the variances", variance_grows),
         Law("the variance doubles at most", doubled_variance),
-        Law("below the cap the level grows in proportion", in_proportion),
+        Law("below the cap the level is multiplied by 1 + γ", in_proportion),
         HOMOGENEOUS,
         SAME_UNIT,
         EACH_ALONE,
@@ -76,7 +76,7 @@ CHURN = Op(
     mistakes=(
         Edit(
             "churn/larger-of-both",
-            "takes the larger of the amount and the cap",
+            "takes the maximum of amount and cap instead of the minimum",
             "np.minimum(amount, cap)",
             "np.maximum(amount, cap)",
             effect="noise is added at every step, even without churn",
@@ -85,15 +85,15 @@ CHURN = Op(
         ),
         Edit(
             "churn/no-cap",
-            "does not cap the amount",
+            "does not cap the amount at √2 - 1",
             "np.minimum(amount, cap)",
             "amount",
-            effect="a short schedule drowns in noise",
+            effect="with few steps the noise becomes too large",
             invisible_when="the amount is below √2 - 1",
         ),
         Edit(
             "churn/at-every-level",
-            "forgets the limits",
+            "ignores the limits low and high",
             "np.where(inside, np.minimum(amount, cap), 0.0)",
             "np.minimum(amount, cap) + 0 * inside",
             effect="the last levels lose detail",
@@ -101,18 +101,18 @@ CHURN = Op(
         ),
         Edit(
             "churn/level-difference",
-            "scales the noise by the difference of the levels",
+            "multiplies the noise by the difference of the levels",
             "np.sqrt(sigma_hat**2 - sigma**2)",
             "(sigma_hat - sigma)",
-            effect="less noise than the new level says",
+            effect="less noise than the new level has",
             invisible_when="nothing is added",
         ),
         Edit(
             "churn/variance-for-deviation",
-            "scales the noise by the difference of the variances",
+            "multiplies the noise by the difference of the variances without the root",
             "np.sqrt(sigma_hat**2 - sigma**2)",
             "(sigma_hat**2 - sigma**2)",
-            effect="too much noise above 1, too little below",
+            effect="too much noise above level 1, too little below",
             invisible_when="nothing is added",
         ),
         Edit(
@@ -125,7 +125,7 @@ CHURN = Op(
         ),
         Edit(
             "churn/factor-for-growth",
-            "multiplies by gamma itself",
+            "multiplies the level by γ instead of 1 + γ",
             "(1 + gamma) * sigma",
             "np.where(gamma > 0, gamma, 1.0) * sigma + 0 * gamma",
             effect="the level falls where it should rise",

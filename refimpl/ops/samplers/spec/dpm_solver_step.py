@@ -56,10 +56,10 @@ DPM_SOLVER_STEP = Op(
     text.dpm_solver_step,
     laws=(
         CONSTANT_GUESS,
-        Law("with the same guess twice it is Euler's step", same_guess),
-        Law("is Euler's step with the guess half a step ahead", halfway_ahead),
+        Law("with two equal guesses it is Euler's step", same_guess),
+        Law("is Euler's step with the guess extrapolated by half a step", halfway_ahead),
         Law("even steps weight the guesses 3/2 and -1/2", even_steps),
-        Law("is linear in what it remembers", memory_is_linear),
+        Law("is linear in the previous guess", memory_is_linear),
         HOMOGENEOUS,
         SAME_UNIT,
         SHIFT,
@@ -73,15 +73,15 @@ DPM_SOLVER_STEP = Op(
     mistakes=(
         Edit(
             "dpm_solver_step/ratio-inverted",
-            "takes the ratio of the steps upside down",
+            "inverts the ratio of the steps",
             "np.log(sigma_before / sigma) / h",
             "h / np.log(sigma_before / sigma)",
-            effect="second order is lost where steps differ",
-            invisible_when="even steps in the logarithm",
+            effect="second order is lost for uneven steps",
+            invisible_when="steps are even in the logarithm",
         ),
         Edit(
             "dpm_solver_step/half-forgotten",
-            "extrapolates the guess by a whole step",
+            "extrapolates by a whole step instead of half",
             AHEAD,
             "(1 + 1 / r) * denoised - 1 / r * denoised_before",
             effect="second order is lost",
@@ -105,7 +105,7 @@ DPM_SOLVER_STEP = Op(
         ),
         Edit(
             "dpm_solver_step/exponent-sign",
-            "forgets the sign of the exponent",
+            "forgets the minus sign in the exponent",
             "np.expm1(-h)",
             "np.expm1(h)",
             effect="the guess is subtracted",
@@ -113,7 +113,7 @@ DPM_SOLVER_STEP = Op(
         ),
         Edit(
             "dpm_solver_step/first-order",
-            "remembers nothing",
+            "ignores the previous guess",
             "* ahead",
             "* (denoised + 0 * ahead)",
             effect="Euler's step",
@@ -121,7 +121,7 @@ DPM_SOLVER_STEP = Op(
         ),
         Edit(
             "dpm_solver_step/levels-in-place-of-logarithms",
-            "measures steps in the level instead of its logarithm",
+            "measures steps in σ instead of log σ",
             "np.log(sigma_before / sigma) / h",
             "(sigma_before - sigma) / (sigma - sigma_next)",
             effect="second order is lost",
@@ -129,10 +129,10 @@ DPM_SOLVER_STEP = Op(
         ),
         Edit(
             "dpm_solver_step/sample-not-scaled",
-            "does not shrink the sample",
+            "does not multiply the sample by σ_next/σ",
             "np.exp(-h) * x",
             "x",
-            effect="the noise stays",
+            effect="the noise is not removed",
             invisible_when="neighbouring levels",
         ),
     ),

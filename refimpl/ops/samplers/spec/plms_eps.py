@@ -48,17 +48,17 @@ def draw_history(source, sizes):
 PLMS_EPS = Op(
     text.plms_eps,
     laws=(
-        Law("predictions that stay the same are returned", constant),
-        Law("is exact for polynomials of the time", polynomial),
+        Law("equal predictions are returned unchanged", constant),
+        Law("is exact for polynomials in time", polynomial),
         Law("is odd and homogeneous", homogeneous),
-        Law("is a sum over the predictions", additive),
-        Law("treats each sample by itself", sample_by_sample),
+        Law("is additive in the predictions", additive),
+        Law("each sample is treated by itself", sample_by_sample),
     ),
     probes=tuple(Probe(f"{K} predictions", partial(predictions, K)) for K in (1, 2, 3, 4)),
     mistakes=(
         Edit(
             "plms_eps/oldest-first",
-            "takes the history in the order in which it was made",
+            "reads the history in the opposite order",
             "each * history",
             "each * history[::-1]",
             effect="extrapolates into the past",
@@ -66,7 +66,7 @@ PLMS_EPS = Op(
         ),
         Edit(
             "plms_eps/one-weight-wrong",
-            "has 51 for 59 in the weights of fourth order",
+            "has 51 instead of 59 in the fourth-order weights",
             "-59",
             "-51",
             effect="the weights do not sum to one",
@@ -74,7 +74,7 @@ PLMS_EPS = Op(
         ),
         Edit(
             "plms_eps/third-order-divisor",
-            "divides the third order by 24",
+            "divides the third-order sum by 24 instead of 12",
             "(12, 23",
             "(24, 23",
             effect="half the noise at the third step",
@@ -82,7 +82,7 @@ PLMS_EPS = Op(
         ),
         Edit(
             "plms_eps/no-warm-up-of-third-order",
-            "stays at second order until four predictions are there",
+            "uses second order for three predictions",
             "(12, 23, -16, 5)",
             "(2, 3, -1, 0)",
             effect="less accurate at the third step",
@@ -90,15 +90,15 @@ PLMS_EPS = Op(
         ),
         Edit(
             "plms_eps/moulton",
-            "uses the implicit weights, which belong to a step whose end is known",
+            "uses the Adams-Moulton weights instead of Adams-Bashforth",
             "(24, 55, -59, 37, -9)",
             "(24, 9, 19, -5, 1)",
-            effect="a step behind",
+            effect="the prediction lags a step behind",
             invisible_when="fewer than four predictions, or all equal",
         ),
         Edit(
             "plms_eps/second-order-sum",
-            "adds the second prediction",
+            "adds the second prediction instead of subtracting it",
             "(2, 3, -1)",
             "(4, 3, 1)",
             effect="interpolates instead of extrapolating",
@@ -109,7 +109,7 @@ PLMS_EPS = Op(
             "forgets the divisor",
             "axis=0) / divisor",
             "axis=0)",
-            effect="noise many times too large",
+            effect="the noise is many times too large",
             invisible_when="there is one prediction",
         ),
     ),

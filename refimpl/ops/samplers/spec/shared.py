@@ -37,9 +37,9 @@ def each_alone(f, **inputs):
 
 
 HOMOGENEOUS = Law("is odd and homogeneous in the samples", homogeneous)
-SAME_UNIT = Law("samples and levels may have any unit", same_unit)
-SHIFT = Law("a constant added to samples and guesses is added to the result", shift)
-EACH_ALONE = Law("treats each number by itself", each_alone)
+SAME_UNIT = Law("scaling samples and levels together scales the result", same_unit)
+SHIFT = Law("adding a constant to sample and guess adds it to the result", shift)
+EACH_ALONE = Law("treats each entry by itself", each_alone)
 
 
 def constant_guess(f, x, denoised, sigma, sigma_next, **others):
@@ -49,7 +49,7 @@ def constant_guess(f, x, denoised, sigma, sigma_next, **others):
     yield moved, denoised + sigma_next / sigma * (x - denoised)
 
 
-CONSTANT_GUESS = Law("is exact where every guess is the same", constant_guess)
+CONSTANT_GUESS = Law("is exact for a constant guess", constant_guess)
 
 
 def waves():
@@ -69,23 +69,23 @@ def slope_edits(name, line="(x - denoised) / sigma"):
             "does not divide the slope by the noise level",
             line,
             "(x - denoised)",
-            effect="steps too long above 1, too short below",
+            effect="steps are too long above level 1 and too short below",
             invisible_when="the level is 1",
         ),
         Edit(
             f"{name}/slope-sign",
-            "takes the slope from the guess to the sample the wrong way round",
+            "changes the sign of the slope",
             line,
             "(denoised - x) / sigma",
-            effect="noise grows instead of going away",
+            effect="noise grows instead of shrinking",
             invisible_when="the guess is the sample",
         ),
         Edit(
             f"{name}/guess-taken-for-noise",
-            "takes the guess for the predicted noise, which is the slope itself",
+            "uses the guess itself as the slope, as if it were the predicted noise",
             line,
             "denoised",
-            effect="a network of the other convention",
+            effect="right for a network that predicts noise",
             invisible_when="the guess happens to be the noise",
         ),
     )

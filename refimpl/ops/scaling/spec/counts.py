@@ -68,8 +68,8 @@ TRAINING_FLOPS = Op(
     laws=(
         Law("each parameter takes six operations a word", six_each),
         Law("twice the context doubles attention", attention_in_full),
-        Law("each word takes as much", each_word),
-        Law("layers, width and context may change places", product_of_sizes),
+        Law("each token takes the same", each_word),
+        Law("layers, width and context enter as a product", product_of_sizes),
     ),
     probes=(
         probe(
@@ -84,15 +84,15 @@ TRAINING_FLOPS = Op(
     mistakes=(
         wrong(
             "forward-only",
-            "counts the way forward alone",
+            "counts the forward pass alone",
             WORK,
             "tokens * (2 * parameters + 4 * layers * width * context)",
-            "a third of the computing",
+            "a third of the operations",
             "",
         ),
         wrong(
             "multiplications",
-            "counts a multiplication and an addition as one",
+            "counts a multiplication and an addition as one operation",
             WORK,
             "tokens * (3 * parameters + 6 * layers * width * context)",
             "half of what others count",
@@ -100,10 +100,10 @@ TRAINING_FLOPS = Op(
         ),
         wrong(
             "recomputed",
-            "counts what is computed twice to save memory",
+            "counts activations recomputed to save memory",
             WORK,
             "tokens * (8 * parameters + 16 * layers * width * context)",
-            "what the hardware does, not what the model takes",
+            "counts what the hardware does, not what the model needs",
             "",
         ),
         wrong(
@@ -162,12 +162,12 @@ def of_blocks(op, tables):
             "leaves out the norms of the blocks",
             BLOCKS,
             "12 * width * width + 9 * width",
-            "the count is not the published one",
+            "differs from the published count",
             "blocks are very wide",
         ),
         wrong(
             "attention-forgotten",
-            "counts the perceptrons alone",
+            "counts the feed-forward layers alone",
             BLOCKS,
             "8 * width * width + 13 * width",
             "a third of the blocks is missing",
@@ -178,7 +178,7 @@ def of_blocks(op, tables):
             "leaves out the table of positions",
             tables,
             tables.replace(" + context", " + 0 * context"),
-            "as though positions were computed",
+            "as if positions had no parameters",
             "there are many blocks",
         ),
     )
@@ -187,11 +187,11 @@ def of_blocks(op, tables):
 GPT_PARAMETERS = Op(
     text.gpt_parameters,
     laws=(
-        Law("a block more", grows_by("layers", a_block)),
-        Law("a word more is a row more", grows_by("vocabulary", lambda width, **_: width)),
-        Law("a place more is a row more", grows_by("context", lambda width, **_: width)),
+        Law("one more block adds its parameters", grows_by("layers", a_block)),
+        Law("one more word adds a row", grows_by("vocabulary", lambda width, **_: width)),
+        Law("one more position adds a row", grows_by("context", lambda width, **_: width)),
         Law(
-            "is a parabola of the width, by twelve squares a block",
+            "is quadratic in the width, 12 D² a block",
             second_difference("width", lambda width, layers, **_: 24 * layers + 0 * width),
         ),
     ),
@@ -209,10 +209,10 @@ GPT_PARAMETERS = Op(
         *of_blocks("gpt_parameters", "(vocabulary + context)"),
         mistakes_of("gpt_parameters")(
             "head-of-its-own",
-            "counts the tied head a second time",
+            "counts the tied output layer as well",
             "(vocabulary + context)",
             "(2 * vocabulary + context)",
-            "GPT-2 has 163 millions",
+            "GPT-2 small has 163 million",
             "",
         ),
         mistakes_of("gpt_parameters")(
@@ -237,14 +237,14 @@ of_llama = mistakes_of("llama_parameters")
 LLAMA_PARAMETERS = Op(
     text.llama_parameters,
     laws=(
-        Law("a block more", grows_by("layers", gated_block)),
-        Law("a word more is two rows", grows_by("vocabulary", lambda width, **_: 2 * width)),
+        Law("one more block adds its parameters", grows_by("layers", gated_block)),
+        Law("one more word adds two rows", grows_by("vocabulary", lambda width, **_: 2 * width)),
         Law(
-            "a hidden number more is three columns a block",
+            "one more hidden unit adds three vectors a block",
             grows_by("hidden", lambda width, layers, **_: 3 * layers * width),
         ),
         Law(
-            "a number of the keys more is two rows a block",
+            "one more key dimension adds two rows a block",
             grows_by("shared", lambda width, layers, **_: 2 * layers * width),
         ),
     ),
@@ -262,23 +262,23 @@ LLAMA_PARAMETERS = Op(
     mistakes=(
         of_llama(
             "head-tied",
-            "counts the table of words once",
+            "counts the embedding table once, as if input and output shared it",
             "2 * vocabulary",
             "vocabulary",
-            "right for Qwen2.5 up to 3B only",
+            "right for models with tied embeddings, as Qwen2.5 up to 3B",
             "",
         ),
         of_llama(
             "two-matrices",
-            "forgets the gate",
+            "forgets the gate matrix of the feed-forward",
             "3 * width * hidden",
             "2 * width * hidden",
-            "a third of the perceptrons is missing",
+            "a third of the feed-forward is missing",
             "",
         ),
         of_llama(
             "keys-of-each-head",
-            "gives each head keys and values of its own",
+            "counts keys and values for every query head",
             "2 * width * shared",
             "2 * width * width + 0 * shared",
             "too many where heads share keys",
@@ -286,15 +286,15 @@ LLAMA_PARAMETERS = Op(
         ),
         of_llama(
             "hidden-four-times",
-            "takes four times the width for the hidden one",
+            "uses 4 D for the hidden width",
             "3 * width * hidden",
             "12 * width * width + 0 * hidden",
-            "half as many again",
+            "half as much again",
             "the hidden width is four times the width",
         ),
         of_llama(
             "biases-of-norms",
-            "gives the norms biases",
+            "counts biases for the norms",
             " + 2 * width)",
             " + 4 * width)",
             "a little more than was published",
@@ -313,11 +313,11 @@ LLAMA_PARAMETERS = Op(
 BERT_PARAMETERS = Op(
     text.bert_parameters,
     laws=(
-        Law("a block more", grows_by("layers", a_block)),
-        Law("a word more is a row more", grows_by("vocabulary", lambda width, **_: width)),
-        Law("a place more is a row more", grows_by("context", lambda width, **_: width)),
+        Law("one more block adds its parameters", grows_by("layers", a_block)),
+        Law("one more word adds a row", grows_by("vocabulary", lambda width, **_: width)),
+        Law("one more position adds a row", grows_by("context", lambda width, **_: width)),
         Law(
-            "is a parabola of the width, by twelve squares a block and one of the pooler",
+            "is quadratic in the width, 12 D² a block and D² for the pooler",
             second_difference("width", lambda width, layers, **_: 24 * layers + 2 + 0 * width),
         ),
     ),
@@ -338,7 +338,7 @@ BERT_PARAMETERS = Op(
             "leaves out the pooler",
             " + width * width + width",
             "",
-            "what the model for hidden words has",
+            "the count of BERT for masked words, which has no pooler",
             "the model is large",
         ),
         mistakes_of("bert_parameters")(
@@ -363,11 +363,16 @@ of_t5 = mistakes_of("t5_parameters")
 T5_PARAMETERS = Op(
     text.t5_parameters,
     laws=(
-        Law("a block more on either side", grows_by("layers", pair_of_blocks)),
-        Law("a word more is a row more", grows_by("vocabulary", lambda width, **_: width)),
-        Law("a head more has 64 positions", grows_by("heads", lambda width, **_: 64 + 0 * width)),
         Law(
-            "a hidden number more is four columns a block",
+            "one more block on either side adds its parameters", grows_by("layers", pair_of_blocks)
+        ),
+        Law("one more word adds a row", grows_by("vocabulary", lambda width, **_: width)),
+        Law(
+            "one more head adds 64 relative positions",
+            grows_by("heads", lambda width, **_: 64 + 0 * width),
+        ),
+        Law(
+            "one more hidden unit adds two vectors a block on either side",
             grows_by("hidden", lambda width, layers, **_: 4 * layers * width),
         ),
     ),
@@ -388,7 +393,7 @@ T5_PARAMETERS = Op(
     mistakes=(
         of_t5(
             "cross-attention-forgotten",
-            "gives the decoder's blocks one attention",
+            "counts one attention per decoder block",
             "12 * width * inner",
             "8 * width * inner",
             "a third of all attention is missing",
@@ -396,7 +401,7 @@ T5_PARAMETERS = Op(
         ),
         of_t5(
             "inner-is-width",
-            "takes the width for that of all heads",
+            "uses the model width for heads times head width",
             "12 * width * inner",
             "12 * width * width + 0 * inner",
             "11B has two thirds of its count",
@@ -404,15 +409,15 @@ T5_PARAMETERS = Op(
         ),
         of_t5(
             "gated",
-            "gives the perceptrons a gate, as T5 1.1 has",
+            "counts a gate matrix, as T5 1.1 has",
             "4 * width * hidden",
             "6 * width * hidden",
-            "half as much again in the perceptrons",
+            "half as much again in the feed-forward",
             "",
         ),
         of_t5(
             "head-of-its-own",
-            "counts the head a second time, as T5 1.1 has one",
+            "counts an output layer, as T5 1.1 has",
             "vocabulary * width",
             "2 * vocabulary * width",
             "more than was published",
@@ -420,10 +425,10 @@ T5_PARAMETERS = Op(
         ),
         of_t5(
             "positions-of-every-block",
-            "counts relative positions in every block",
+            "counts a table of relative positions in every block",
             "64 * heads",
             "64 * heads * layers",
-            "the first block's serve all others",
+            "too many: the first block's table serves all",
             "there is one block",
         ),
     ),

@@ -73,13 +73,13 @@ CROSS_ATTENTION = Op(
     values=HEADS,
     laws=(
         silent(
-            "without a layer behind the heads there is its bias",
+            "with a zero output projection the result is its bias",
             lambda x, out_bias, **_: 0 * x + out_bias,
             "out_weight",
         ),
-        Law("a memory of one token tells every query the same", one_word),
-        Law("tokens that ask do not see each other", queries_apart),
-        Law("the order of the heads does not count", heads_turned),
+        Law("with one token of memory every query gives the same result", one_word),
+        Law("queries do not depend on each other", queries_apart),
+        Law("permuting the heads changes nothing", heads_turned),
         MEMORY_IN_ANY_ORDER,
         HIDDEN_WORDS,
         samples_apart("x", "memory", "bias"),
@@ -88,7 +88,7 @@ CROSS_ATTENTION = Op(
     mistakes=(
         wrong(
             "mask-dropped",
-            "takes the mask and does not hand it down",
+            "ignores the mask",
             "attention(query, key, value, bias)",
             "attention(query, key, value, None)",
             "padding is read",
@@ -97,7 +97,7 @@ CROSS_ATTENTION = Op(
         ),
         wrong(
             "values-before-keys",
-            "takes the first rows for the values",
+            "exchanges keys and values",
             "key, value = (",
             "value, key = (",
             "wrong with given weights",
@@ -105,10 +105,10 @@ CROSS_ATTENTION = Op(
         ),
         wrong(
             "values-are-keys",
-            "mixes the keys in the place of the values",
+            "averages the keys instead of the values",
             "attention(query, key, value, bias)",
             "attention(query, key, key, bias)",
-            "half of the layer is not used",
+            "the values are never used",
             "keys and values have the same weights",
         ),
         *of_heads("cross_attention"),
@@ -122,11 +122,11 @@ CROSS_ATTENTION = Op(
         ),
         wrong(
             "residual-inside",
-            "adds the tokens that ask",
+            "adds the residual inside the layer",
             "return linear(join_heads(attention(query, key, value, bias)), out_weight, out_bias)",
             "return x + linear(join_heads(attention(query, key, value, bias)), "
             "out_weight, out_bias)",
-            "a block that adds them itself has them twice",
+            "a block that adds it as well has it twice",
             "the tokens are 0",
         ),
         wrong(

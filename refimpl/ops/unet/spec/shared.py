@@ -78,7 +78,7 @@ def memory_turned(f, **inputs):
     yield f(**inputs | turned), f(**inputs)
 
 
-MEMORY_IN_ANY_ORDER = Law("the order of the memory does not count", memory_turned)
+MEMORY_IN_ANY_ORDER = Law("permuting the memory changes nothing", memory_turned)
 
 
 def hidden_words(f, **inputs):
@@ -92,7 +92,7 @@ def hidden_words(f, **inputs):
         yield f(**inputs | longer), f(**inputs)
 
 
-HIDDEN_WORDS = Law("a token that is hidden changes nothing", hidden_words)
+HIDDEN_WORDS = Law("a hidden token changes nothing", hidden_words)
 
 
 def pixels_in_any_order(f, **inputs):
@@ -101,7 +101,7 @@ def pixels_in_any_order(f, **inputs):
     yield f(**inputs | {"x": turned(x)}), turned(f(**inputs))
 
 
-PIXELS_IN_ANY_ORDER = Law("the order of the pixels does not count", pixels_in_any_order)
+PIXELS_IN_ANY_ORDER = Law("permuting the pixels permutes the result", pixels_in_any_order)
 
 
 def heads_and_width_swapped(name):
@@ -124,7 +124,7 @@ def of_heads(name):
     return (
         wrong(
             "scale-by-width",
-            "divides the scores by the root of all channels, not of the head's",
+            "divides the scores by the root of all channels, not of the head's width",
             "constant(E, query)",
             "constant(E * heads, query)",
             "weights too flat",

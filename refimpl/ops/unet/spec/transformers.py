@@ -91,7 +91,7 @@ def mistakes_of_both(name):
     return (
         block(
             "cross-before-self",
-            "lets the tokens read the words before they read each other",
+            "applies cross-attention before self-attention",
             "    own, others = self_weight[:channels], self_weight[channels:]\n"
             "    x = x + cross_attention(",
             "    own, others = self_weight[:channels], self_weight[channels:]\n"
@@ -101,7 +101,7 @@ def mistakes_of_both(name):
             "    normal = layer_norm(x, norm1_gain, norm1_bias, eps)\n"
             "    x = x + cross_attention(",
             "wrong with given weights",
-            "one of the two reads nothing",
+            "one of the two attentions gives zero",
             also=(
                 (
                     where,
@@ -112,16 +112,16 @@ def mistakes_of_both(name):
         ),
         block(
             "words-ignored",
-            "lets the tokens read each other twice",
+            "uses self-attention in place of cross-attention",
             "cross_attention(normal, memory, *weights, heads, bias)",
             "cross_attention(normal, normal, query_weight, others, cross_out_weight, "
             "cross_out_bias, heads, None)",
             "the prompt has no effect",
-            "nothing behind the heads listens",
+            "the output projection of cross-attention is zero",
         ),
         block(
             "mask-dropped",
-            "takes the mask and does not hand it down",
+            "ignores the mask",
             "cross_attention(normal, memory, *weights, heads, bias)",
             "cross_attention(normal, memory, *weights, heads, None)",
             "padding is read",
@@ -130,36 +130,36 @@ def mistakes_of_both(name):
         ),
         wrong(
             "gate-first",
-            "takes the first half of the feed-forward for the gate",
+            "exchanges the halves of the feed-forward: gate first",
             "up, gate = np.split",
             "gate, up = np.split",
-            "wrong with given weights; training from scratch hides it",
+            "wrong with given weights; a model trained this way hides it",
             "both halves are equal",
             where="gated_feed_forward",
         ),
         wrong(
             "silu-gate",
-            "gates by silu",
+            "uses silu instead of gelu in the gate",
             "gelu(gate) * up",
             "silu(gate) * up",
-            "another function of the same weights",
+            "a different activation than the weights were trained with",
             "gates are 0 or far from it",
             where="gates.geglu",
         ),
         block(
             "normalised-past",
-            "adds to the normalised tokens",
+            "adds the residual of the normalised tokens instead of x",
             "    x = x + cross_attention(normal, memory",
             "    x = normal + cross_attention(normal, memory",
-            "what was large is forgotten",
+            "the scale of the input is lost",
             "the tokens are normalised already",
         ),
         block(
             "not-normalised",
-            "feeds the last layers with the tokens as they are",
+            "leaves out the last normalisation",
             "return x + gated_feed_forward(normal,",
             "return x + gated_feed_forward(x,",
-            "large tokens drown the others",
+            "large tokens dominate",
             "the tokens are normalised already",
         ),
         block(
@@ -167,7 +167,7 @@ def mistakes_of_both(name):
             "returns the feed-forward alone",
             "return x + gated_feed_forward(",
             "return gated_feed_forward(",
-            "the block forgets its input",
+            "the block loses its input",
             "x is 0",
         ),
         heads_and_width_swapped(name),
@@ -181,16 +181,16 @@ TRANSFORMER_BLOCK = Op(
     costly=("B", "N", "channels"),
     laws=(
         silent(
-            "without last layers there are the tokens and three biases",
+            "with zero output layers the result is the tokens plus three biases",
             lambda x, self_out_bias, cross_out_bias, out_bias, **_: (
                 x + self_out_bias + cross_out_bias + out_bias
             ),
             *LAST_WEIGHTS,
         ),
-        Law("the order of the tokens does not count", tokens_in_any_order),
-        Law("words that nothing listens to change nothing", deaf_to_words),
-        Law("the last bias is added to everything", last_bias),
-        Law("behind closed gates there is no feed-forward", closed_gates),
+        Law("permuting the tokens permutes the result", tokens_in_any_order),
+        Law("with a zero cross-attention output the words change nothing", deaf_to_words),
+        Law("the last bias is added to the result", last_bias),
+        Law("with gates of zero the feed-forward gives its bias", closed_gates),
         MEMORY_IN_ANY_ORDER,
         HIDDEN_WORDS,
         samples_apart("x", "memory", "bias"),
@@ -231,12 +231,12 @@ SPATIAL_TRANSFORMER = Op(
     costly=("B", "channels", "height", "width"),
     laws=(
         silent(
-            "without a layer out there is the map and its bias",
+            "with a zero output projection the result is x plus its bias",
             lambda x, leave_bias, **_: x + leave_bias[:, None, None],
             "leave_weight",
         ),
         PIXELS_IN_ANY_ORDER,
-        Law("words that nothing listens to change nothing", deaf_to_words),
+        Law("with a zero cross-attention output the words change nothing", deaf_to_words),
         MEMORY_IN_ANY_ORDER,
         HIDDEN_WORDS,
         samples_apart("x", "memory", "bias"),
@@ -246,23 +246,23 @@ SPATIAL_TRANSFORMER = Op(
         *mistakes_of_both("spatial_transformer"),
         wrong(
             "nothing-added",
-            "returns what the block made without the map itself",
+            "leaves out the outer residual connection",
             "return x + as_map",
             "return as_map",
-            "maps forget what they were",
+            "the input map is lost",
             "x is 0",
         ),
         wrong(
             "enters-unnormalised",
-            "enters with the map as it is",
+            "leaves out the group normalisation",
             "linear(as_tokens(normal), enter_weight, enter_bias)",
             "linear(as_tokens(x), enter_weight, enter_bias)",
-            "the block sees other sizes",
+            "the block sees inputs of another scale",
             "the map is normalised already",
         ),
         wrong(
             "one-eps",
-            "takes the eps of the layers for the groups, too",
+            "uses the eps of layer normalisation for group normalisation, too",
             "group_norm(x, norm_gain, norm_bias, groups, eps)",
             "group_norm(x, norm_gain, norm_bias, groups, block_eps)",
             "small activations come out too small",
@@ -271,10 +271,10 @@ SPATIAL_TRANSFORMER = Op(
         ),
         wrong(
             "no-layer-out",
-            "adds the tokens of the block without the layer out",
+            "leaves out the output projection",
             "as_map(linear(tokens, leave_weight, leave_bias), height, width)",
             "as_map(tokens, height, width)",
-            "every shape fits",
+            "all shapes fit",
             "the layer is the identity without a bias",
         ),
     ),
