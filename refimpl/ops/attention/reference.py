@@ -13,7 +13,7 @@ def attention(
     value: Float[Array, "B G M F"],
     bias: Bias[Array, "broadcastable B G*R N M"] | None,
 ) -> Float[Array, "B G*R N F"]:
-    r"""Attention: each query mixes the values of the keys that it resembles.
+    r"""Attention: each query averages the values, weighted by how well its keys match.
 
     $$O = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt{E}} + A\right) V$$
 
@@ -92,8 +92,8 @@ def attention_vjp(
     Raises AxesError where the axes of grad are not those of the output, and DomainError for a head
     width of 0.
 
-    Elsewhere: FlashAttention keeps the output and the logarithm of each row's sum, and makes P
-    again; autograd keeps P and subtracts the row sums of P times its gradient, which are the same.
+    Elsewhere: FlashAttention keeps the output and the logarithm of each row's sum, and recomputes
+    P; autograd keeps P and subtracts the row sums of P times its gradient, which are the same.
     A query without keys has gradients NaN with a plain softmax.
 
     Paper: Dao, Fu, Ermon, Rudra and Re 2022, "FlashAttention: fast and memory-efficient exact
@@ -134,7 +134,7 @@ def multi_head_attention(
     heads: Size[int, "H"],
     bias: Bias[Array, "broadcastable B H N M"] | None,
 ) -> Float[Array, "B N H*E"]:
-    r"""Attention in H subspaces at once, between a learned projection in and another out.
+    r"""Attention in H heads, each with its own projections, and an output projection.
 
     $$\begin{aligned}
     y &= \mathrm{Concat}(\mathrm{head}_1, \dots, \mathrm{head}_H) W^{O\top} + b^O \\
@@ -142,8 +142,8 @@ def multi_head_attention(
     m W_h^{K\top} + b_h^K,\; m W_h^{V\top} + b_h^V)
     \end{aligned}$$
 
-    x: B N H*E, the tokens that ask.
-    memory: B M H*E, the tokens m that answer; x itself in self-attention.
+    x: B N H*E, the tokens that the queries come from.
+    memory: B M H*E, the tokens m of keys and values; x itself in self-attention.
     in_weight: 3*H*E H*E, rows of all queries, then of all keys, then of all values; inside each
         block head h owns the rows h*E to h*E + E - 1; zero-based.
     in_bias: 3*H*E, added to the projections in the same order; None adds nothing.
@@ -197,7 +197,7 @@ def multi_head_attention_vjp(
     Float[Array, "H*E H*E"],
     Float[Array, "H*E"],
 ]:
-    r"""The gradients of a loss that follows attention in H subspaces, with its projections.
+    r"""The gradients of a loss that follows multi-head attention, with its projections.
 
     $$\bar x = \bar Q\, W^Q, \qquad \bar m = \bar K\, W^K + \bar V\, W^V, \qquad
     \bar W^{QKV} = \sum \left[\bar Q\, x^\top;\; \bar K\, m^\top;\; \bar V\, m^\top\right],
@@ -206,8 +206,8 @@ def multi_head_attention_vjp(
     where h are the heads side by side, the gradients of Q, K and V are those of `attention_vjp`
     for the gradient of h, and sums go over all tokens of the batch.
 
-    x: B N H*E, the tokens that ask.
-    memory: B M H*E, the tokens m that answer; x itself in self-attention.
+    x: B N H*E, the tokens that the queries come from.
+    memory: B M H*E, the tokens m of keys and values; x itself in self-attention.
     in_weight: 3*H*E H*E, rows of all queries, then of all keys, then of all values.
     in_bias: 3*H*E, added to the projections in the same order; None adds nothing.
     out_weight: H*E H*E, from the heads side by side to the output.
@@ -222,7 +222,7 @@ def multi_head_attention_vjp(
     Raises AxesError for axes that disagree, such as a width that is no multiple of the heads.
 
     Elsewhere: weights that are stored transposed, as (in, out), have transposed gradients. The
-    gradient of the keys' bias is zero but for roundings, which optimisers such as Adam blow up.
+    gradient of the keys' bias is zero but for rounding, which optimisers such as Adam amplify.
 
     Paper: Vaswani et al. 2017, "Attention is all you need", section 3.2.2 differentiated.
 
@@ -449,7 +449,7 @@ def cached_causal_bias(
     queries: Size[int, "N"],
     keys: Size[int, "M"],
 ) -> Float[Array, "B 1 N M"]:
-    r"""Causal mask for caches that are filled to lengths of their own: padding stands behind.
+    r"""Causal mask for a cache in which each sample has its own length, padding at the end.
 
     $$A_{b1ij} = \begin{cases} 0 & j \le i + \ell_b - N \\ -\infty & \text{else} \end{cases}$$
 
@@ -463,7 +463,7 @@ def cached_causal_bias(
     Raises AxesError for a length that is negative, above M or no integer.
 
     Elsewhere: `cache_seqlens` of flash-attention counts the keys without those of the queries.
-    Where padding stands in front, as in Hugging Face's generation, all samples end in one place.
+    With padding in front, as in Hugging Face's generation, all samples end at the same place.
 
     Paper: Dao 2023, "FlashAttention-2: Faster attention with better parallelism and work
     partitioning", whose library decodes with such caches.

@@ -9,7 +9,7 @@ from refimpl.ops.layers.reference import softmax
 def gaussian_moments(
     h: Float[Array, "B 2*C height width"],
 ) -> tuple[Float[Array, "B C height width"], Float[Array, "B C height width"]]:
-    r"""Cut what the encoder gives into means and logarithms of variances, which are kept in bounds.
+    r"""Split the encoder's output into means and log variances, and clamp the latter.
 
     $$\mu = h_{< C}, \qquad \ell = \min(\max(h_{\ge C}, -30), 20)$$
 
@@ -35,7 +35,7 @@ def gaussian_moments(
 def posterior_kl(
     mean: Float[Array, "B D"], log_variance: LogVariance[Array, "B D"]
 ) -> Float[Array, "B"]:
-    r"""How far the posterior of each sample lies from a standard normal distribution, in nats.
+    r"""The KL divergence of each sample's posterior from a standard normal distribution, in nats.
 
     $$\mathrm{KL} = \tfrac12 \sum_d \left(\mu_d^2 + e^{\ell_d} - 1 - \ell_d\right)$$
 
@@ -46,8 +46,8 @@ def posterior_kl(
 
     Raises AxesError for shapes that differ.
 
-    Elsewhere: a mean over the latent numbers is smaller by their number, 16,384 for Stable
-    Diffusion; it is a weight of the loss in disguise.
+    Elsewhere: a mean over the latent numbers is smaller by their count, 16,384 for Stable
+    Diffusion; it amounts to another weight of the loss.
 
     Paper: Kingma and Welling 2014, "Auto-encoding variational Bayes", appendix B.
 
@@ -60,7 +60,7 @@ def posterior_kl(
 def posterior_kl_vjp(
     mean: Float[Array, "B D"], log_variance: LogVariance[Array, "B D"], grad: Float[Array, "B"]
 ) -> tuple[Float[Array, "B D"], Float[Array, "B D"]]:
-    r"""The gradients of a loss that follows the divergence.
+    r"""The gradients of a loss that follows the KL divergence.
 
     $$\bar\mu_d = \bar k\,\mu_d, \qquad \bar\ell_d = \tfrac12\,\bar k\,(e^{\ell_d} - 1)$$
 
@@ -84,19 +84,19 @@ def posterior_kl_vjp(
 
 
 def nearest_code(z: Float[Array, "N D"], codebook: Float[Array, "codes D"]) -> Index[Array, "N"]:
-    r"""Which code of a book lies nearest to each latent vector.
+    r"""The index of the nearest codebook vector for each latent vector.
 
     $$i_n = \operatorname*{arg\,min}_k \sum_d (z_{nd} - e_{kd})^2$$
 
     z: N D, latent vectors.
     codebook: codes D, e, the codes, at least one.
 
-    Returns N, zero-based rows of the book; of codes equally near the first.
+    Returns N, zero-based rows of the codebook; the first of equally near codes.
 
     Raises AxesError for codes of another width; DomainError for a book without codes.
 
     Elsewhere: distances are expanded to |z|² - 2 z·e + |e|² for speed, which loses digits far from
-    the origin and may choose another code among near ones. Cosine books divide both by their
+    the origin and may choose another code among near ones. Cosine codebooks divide both by their
     length first.
 
     Paper: van den Oord, Vinyals, Kavukcuoglu 2017, "Neural discrete representation learning",
@@ -115,7 +115,7 @@ def vq_loss(
     codes: Index[Array, "N", "codes"],
     beta: Positive[float, ""],
 ) -> Float[Array, ""]:
-    r"""How far latent vectors lie from their codes: one term moves the codes, one the vectors.
+    r"""The loss of vector quantisation: one term moves the codes, one the encoder's vectors.
 
     $$L = \frac{1}{ND} \sum_{n,d} \left( (\mathrm{sg}[z_{nd}] - e_{i_n d})^2
     + \beta\,(z_{nd} - \mathrm{sg}[e_{i_n d}])^2 \right)$$
@@ -123,7 +123,7 @@ def vq_loss(
     z: N D, latent vectors.
     codebook: codes D, e, the codes.
     codes: N, i, the code of each vector.
-    beta: β, how much the vectors are held, 0.25 in the paper.
+    beta: β, the weight of the commitment term, 0.25 in the paper.
 
     Returns the loss, (1 + β) times the mean squared distance; sg stops gradients, see
     `vq_gradients`.
@@ -149,7 +149,7 @@ def vq_gradients(
     codes: Index[Array, "N", "codes"],
     beta: Positive[float, ""],
 ) -> tuple[Float[Array, "N D"], Float[Array, "codes D"]]:
-    r"""The gradients of `vq_loss`, each term on its own side.
+    r"""The gradients of `vq_loss`: one term for the vectors, one for the codes.
 
     $$\bar z_{nd} = \frac{2\beta}{ND}\,(z_{nd} - e_{i_n d}), \qquad
     \bar e_{kd} = \frac{2}{ND} \sum_{n:\, i_n = k} (e_{kd} - z_{nd})$$
@@ -157,14 +157,14 @@ def vq_gradients(
     z: N D, latent vectors.
     codebook: codes D, e, the codes.
     codes: N, i, the code of each vector.
-    beta: β, how much the vectors are held.
+    beta: β, the weight of the commitment term.
 
-    Returns N D, the gradient by the vectors, and codes D, by the codes; 0 for codes nobody has.
+    Returns N D, the gradient by the vectors, and codes D, by the codes; 0 for unused codes.
 
     Raises AxesError for a code that is not in the book; DomainError where there are no vectors.
 
-    Elsewhere: what arrives behind the codes goes straight through to the vectors, and not to the
-    codes. Codes that are moved by averages have no gradient.
+    Elsewhere: the decoder's gradient goes straight through to the vectors, and not to the
+    codes. Codes that follow running averages have no gradient.
 
     Paper: van den Oord, Vinyals, Kavukcuoglu 2017, "Neural discrete representation learning",
     equation 3, differentiated as sg says.
@@ -186,7 +186,7 @@ def gumbel_softmax(
     uniforms: Uniform[Array, "... K"],
     temperature: Positive[float, ""],
 ) -> Float[Array, "... K"]:
-    r"""Choose softly among codes at random: the colder, the nearer to a single one.
+    r"""A random, differentiable choice among codes: nearly one-hot at low temperature.
 
     $$y = \mathrm{softmax}\left(\frac{z - \ln(-\ln u)}{\tau}\right)$$
 
@@ -194,7 +194,7 @@ def gumbel_softmax(
     uniforms: ... K, u, numbers in (0, 1).
     temperature: τ, above 0.
 
-    Returns ... K, shares that add up to 1.
+    Returns ... K, weights that sum to 1.
 
     Raises AxesError for a number outside [0, 1) or a temperature that is not above 0; DomainError
     for a uniform number of 0.
@@ -215,7 +215,7 @@ def posterior_sample(
     log_variance: LogVariance[Array, "B ..."],
     noise: Float[Array, "B ..."],
 ) -> Float[Array, "B ..."]:
-    r"""A latent drawn from its Gaussian posterior, by the noise that is given.
+    r"""A latent drawn from its Gaussian posterior, with the noise as an argument.
 
     $$z = \mu + e^{\ell / 2}\, \epsilon$$
 
@@ -240,7 +240,7 @@ def posterior_sample(
 def scale_latents(
     z: Float[Array, "..."], shift: Float[float, ""], scale: Positive[float, ""]
 ) -> Float[Array, "..."]:
-    r"""Bring latents to mean zero and variance one before noise is added to them.
+    r"""Shift and scale latents to mean zero and variance one, before noise is added.
 
     $$y = (z - m)\, s$$
 
@@ -267,7 +267,7 @@ def scale_latents(
 def unscale_latents(
     y: Float[Array, "..."], shift: Float[float, ""], scale: Positive[float, ""]
 ) -> Float[Array, "..."]:
-    r"""Bring latents back to what the decoder was trained on.
+    r"""Undo `scale_latents` before the decoder.
 
     $$z = \frac{y}{s} + m$$
 

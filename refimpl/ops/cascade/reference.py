@@ -23,7 +23,7 @@ from refimpl.ops.patch_embedding.reference import timestep_embedding
 def standardize_embedding(
     embedding: Float[Array, "B D"], mean: Float[Array, "D"], std: Deviation[Array, "D"]
 ) -> Float[Array, "B D"]:
-    r"""Give image vectors mean 0 and deviation 1, number by number, before they are noised.
+    r"""Standardise image embeddings, each component by its mean and deviation.
 
     $$y_{bd} = \frac{x_{bd} - \mu_d}{\sigma_d}$$
 
@@ -52,7 +52,7 @@ def standardize_embedding_vjp(
     std: Deviation[Array, "D"],
     grad: Float[Array, "B D"],
 ) -> tuple[Float[Array, "B D"], Float[Array, "D"], Float[Array, "D"]]:
-    r"""Bring a gradient back through `standardize_embedding`.
+    r"""The gradients of a loss that follows `standardize_embedding`.
 
     $$\bar x_{bd} = \bar y_{bd} / \sigma_d, \qquad \bar\mu_d = -\sum_b \bar x_{bd}, \qquad
     \bar\sigma_d = -\sum_b \bar x_{bd}\, y_{bd}$$
@@ -89,7 +89,7 @@ def augment_embedding(
     noise: Float[Array, "B 2*E"],
     alpha_bar: AlphaBar[Array, "T"],
 ) -> Float[Array, "B 4*E"]:
-    r"""Noise image vectors in the space where they are standard, and say beside them how much.
+    r"""Add noise to standardised image embeddings, and append the embedded noise level.
 
     $$y_b = \left[\mu + \sigma \left(\sqrt{\bar\alpha_{l_b}}\, \frac{x_b - \mu}{\sigma}
     + \sqrt{1 - \bar\alpha_{l_b}}\, \epsilon_b\right),\; \mathrm{TE}_{l_b}\right]$$
@@ -105,7 +105,7 @@ def augment_embedding(
 
     Raises AxesError for a level that is not in the table.
 
-    Elsewhere: a decoder that is not told the level takes noise for the image.
+    Elsewhere: a decoder without the level would take the noise for part of the image.
 
     Paper: the decoder of Rombach et al.'s Stable Diffusion 2.1 unCLIP, after Ramesh et al. 2022,
     "Hierarchical text-conditional image generation with CLIP latents", section 2.1.
@@ -128,7 +128,7 @@ def prior_tokens(
     noised: Float[Array, "B D"],
     query: Float[Array, "D"],
 ) -> Float[Array, "B N+4 D"]:
-    r"""What the prior reads: words, the vector of the text, the time, the noised image, a question.
+    r"""The tokens of the prior: words, text embedding, time, noised image embedding, query.
 
     $$[t_1, \dots, t_N, e, \tau, z_\tau, q]$$
 
@@ -136,7 +136,7 @@ def prior_tokens(
     text_embedding: B D, e, the vector of the whole text.
     time: B D, τ, the embedded time.
     noised: B D, z, the noised image vector.
-    query: D, q, a learned vector; behind the last layer the image vector is read off there.
+    query: D, q, a learned vector; the last layer's output there is the image embedding.
 
     Returns B N+4 D; positions are added by the model.
 
@@ -156,19 +156,19 @@ def prior_tokens(
 
 
 def prior_bias(keep: Mask[Array, "B N"]) -> Float[Array, "B 1 N+4 N+4"]:
-    r"""What the tokens of the prior may see: what comes before, and no padding of the text.
+    r"""The mask of the prior: each token sees the tokens before it, but no padding.
 
     $$A_{b1ij} = \begin{cases} 0 & j \le i \text{ and } (j \ge N \text{ or } k_{bj} = 1) \\
     -\infty & \text{else} \end{cases}$$
 
     keep: B N, k, 1 for words and 0 for padding.
 
-    Returns B 1 N+4 N+4, a bias for attention: the four tokens behind the text are no padding.
+    Returns B 1 N+4 N+4, a bias for attention: the four tokens after the text are no padding.
 
     Raises AxesError for another number than 0 and 1.
 
     Elsewhere: diffusers fills with -10000 and is causal only where a mask of the text is given.
-    Padding that nothing but padding precedes sees nothing.
+    Padding with nothing but padding before it sees nothing.
 
     Paper: Ramesh et al. 2022, "Hierarchical text-conditional image generation with CLIP latents",
     section 2.2.
@@ -185,7 +185,7 @@ def prior_bias(keep: Mask[Array, "B N"]) -> Float[Array, "B 1 N+4 N+4"]:
 def context_tokens(
     projection: Float[Array, "B D*N"], tokens: Size[int, "N"]
 ) -> Float[Array, "B N D"]:
-    r"""Read a projected image vector as tokens that the decoder attends to.
+    r"""Split a projected image embedding into tokens that the decoder attends to.
 
     $$y_{bnd} = p_{b,\; d N + n}$$
 
@@ -214,7 +214,7 @@ def context_tokens(
 def null_condition(
     x: Float[Array, "B N D"], null: Float[Array, "N D"], keep: Mask[Array, "B"]
 ) -> Float[Array, "B N D"]:
-    r"""Put a learned vector in the place of the condition of some samples, so that guidance works.
+    r"""Replace the condition of some samples by a learned vector, for classifier-free guidance.
 
     $$y_b = \begin{cases} x_b & k_b = 1 \\ \varnothing & k_b = 0 \end{cases}$$
 
@@ -240,7 +240,7 @@ def null_condition(
 def null_condition_vjp(
     keep: Mask[Array, "B"], grad: Float[Array, "B N D"]
 ) -> tuple[Float[Array, "B N D"], Float[Array, "N D"]]:
-    r"""Bring a gradient back through `null_condition`, to the samples or to what stands for them.
+    r"""The gradients of a loss that follows `null_condition`, by conditions and learned vector.
 
     $$\bar x_b = k_b\, \bar y_b, \qquad \bar\varnothing = \sum_b (1 - k_b)\, \bar y_b$$
 
@@ -266,7 +266,7 @@ def null_condition_vjp(
 def pad_text(
     embedding: Float[Array, "B N D"], padding: Float[Array, "N D"], keep: Mask[Array, "B N"]
 ) -> Float[Array, "B N D"]:
-    r"""Put a learned vector of its place where a text has ended, as GLIDE does.
+    r"""Replace padding by a learned vector for each position, as GLIDE does.
 
     $$y_{bn} = \begin{cases} x_{bn} & k_{bn} = 1 \\ p_n & k_{bn} = 0 \end{cases}$$
 
@@ -292,7 +292,7 @@ def pad_text(
 def pad_text_vjp(
     keep: Mask[Array, "B N"], grad: Float[Array, "B N D"]
 ) -> tuple[Float[Array, "B N D"], Float[Array, "N D"]]:
-    r"""Bring a gradient back through `pad_text`, to words or to padding.
+    r"""The gradients of a loss that follows `pad_text`, by words and padding vectors.
 
     $$\bar x_{bn} = k_{bn}\, \bar y_{bn}, \qquad
     \bar p_n = \sum_b (1 - k_{bn})\, \bar y_{bn}$$
@@ -317,7 +317,7 @@ def pad_text_vjp(
 
 
 def log_snr_cosine(t: Uniform[Array, "B"], offset: Level[float, ""]) -> Float[Array, "B"]:
-    r"""The logarithm of signal to noise of the cosine schedule, at continuous times.
+    r"""The log signal-to-noise ratio of the cosine schedule, at continuous times.
 
     $$\lambda_t = -\ln \max\left(\tan^2\left(\frac{t + s}{1 + s}\, \frac{\pi}{2}\right),
     10^{-5}\right)$$
@@ -344,7 +344,7 @@ def log_snr_cosine(t: Uniform[Array, "B"], offset: Level[float, ""]) -> Float[Ar
 
 
 def log_snr_linear(t: Fraction[Array, "B"]) -> Float[Array, "B"]:
-    r"""The logarithm of signal to noise of the linear schedule, at continuous times.
+    r"""The log signal-to-noise ratio of the linear schedule, at continuous times.
 
     $$\lambda_t = -\ln\left(e^{10^{-4} + 10 t^2} - 1\right)$$
 
@@ -354,8 +354,8 @@ def log_snr_linear(t: Fraction[Array, "B"]) -> Float[Array, "B"]:
 
     Raises AxesError for a time outside [0, 1].
 
-    Elsewhere: a thousand steps of the linear schedule come near it. The exponential minus one
-    loses digits near 0 unless it is one function.
+    Elsewhere: a thousand steps of the linear schedule come close. The exponential minus one
+    loses digits near 0 unless computed by expm1.
 
     Paper: Kingma et al. 2021, "Variational diffusion models", section 3.2; the constants are
     imagen-pytorch's, for the schedule of Ho et al. 2020.

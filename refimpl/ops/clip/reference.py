@@ -66,7 +66,7 @@ def clip_logits_vjp(
     log_scale: s, the natural logarithm of the inverse temperature.
     grad: N M, the gradient of the logits.
 
-    Returns N D, the gradient of the images, each across its own feature; M D, of the texts; and a
+    Returns N D, the gradient of the images, each orthogonal to its feature; M D, of the texts; a
     scalar, of log_scale. A zero vector has no derivative: its gradient is as though its length,
     0, were 1 and did not change.
 
@@ -99,7 +99,7 @@ def clip_loss(
     text_features: Float[Array, "N D"],
     log_scale: LogScale[float, ""],
 ) -> Float[Array, ""]:
-    r"""Ask each image for its text and each text for its image: the mean of both cross-entropies.
+    r"""The contrastive loss: each image should pick its text, and each text its image.
 
     $$L = -\frac{1}{2N} \sum_i \left( \log \frac{e^{\ell_{ii}}}{\sum_j e^{\ell_{ij}}}
     + \log \frac{e^{\ell_{ii}}}{\sum_j e^{\ell_{ji}}} \right)$$
@@ -132,7 +132,7 @@ def clip_loss_vjp(
     log_scale: LogScale[float, ""],
     grad: Float[Array, ""],
 ) -> tuple[Float[Array, "N D"], Float[Array, "N D"], Float[Array, ""]]:
-    r"""The gradients of the loss of pairs: each pair is pulled together, the others pushed apart.
+    r"""The gradients of the contrastive loss: pairs are pulled together, all others pushed apart.
 
     $$\bar\ell_{ij} = \frac{\bar L}{2N} \left(\frac{e^{\ell_{ij}}}{\sum_k e^{\ell_{ik}}}
     + \frac{e^{\ell_{ij}}}{\sum_k e^{\ell_{kj}}} - 2\, [i = j]\right)$$
@@ -173,7 +173,7 @@ def siglip_loss(
     log_scale: LogScale[float, ""],
     bias: Float[float, ""],
 ) -> Float[Array, ""]:
-    r"""Decide for every image and every text on its own whether they belong together.
+    r"""The sigmoid loss: for every image and text, decide by itself whether they belong together.
 
     $$L = -\frac1N \sum_{ij} \log \sigma(z_{ij} (\ell_{ij} + b)), \qquad
     z_{ij} = \begin{cases} 1 & i = j \\ -1 & i \ne j \end{cases}$$
@@ -209,7 +209,7 @@ def siglip_loss_vjp(
     bias: Float[float, ""],
     grad: Float[Array, ""],
 ) -> tuple[Float[Array, "N D"], Float[Array, "N D"], Float[Array, ""], Float[Array, ""]]:
-    r"""The gradients of the loss that decides for every image and text on its own.
+    r"""The gradients of the sigmoid loss, which decides for every image and text by itself.
 
     $$\bar\ell_{ij} = -\frac{\bar L}{N}\, z_{ij}\, \sigma(-z_{ij} (\ell_{ij} + b)), \qquad
     \bar b = \sum_{ij} \bar\ell_{ij}, \qquad

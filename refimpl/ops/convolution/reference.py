@@ -83,7 +83,7 @@ def conv2d(
     dilation: Stride[int, ""],
     groups: Size[int, "G"],
 ) -> Float[Array, "B G*O tall wide"]:
-    r"""Move kernels over images and add up, at every place, the products of taps and pixels.
+    r"""Slide kernels over images: each output is the sum of kernel weights times the pixels below.
 
     $$y_{b,o,u,v} = \mathrm{bias}_o + \sum_{c,i,j} W_{ocij}\,
     x_{b,\; \gamma C + c,\; us + id - p,\; vs + jd - p}, \qquad
@@ -92,13 +92,13 @@ def conv2d(
     with x = 0 beyond the edges, $u < \lfloor (\mathrm{rows} + p + q - d(k-1) - 1) / s \rfloor + 1$.
 
     images: B G*C rows cols, pixels or features in any range.
-    weight: G*O C taps taps, a kernel of k by k taps for each output channel, not mirrored.
+    weight: G*O C taps taps, a kernel of k by k taps for each output channel, not flipped.
     bias: G*O, added at every place; None for no bias.
     stride: s, by how many pixels the kernel moves, at least 1.
     before: p, rows of zeros above the image and columns to its left.
     after: q, rows of zeros below the image and columns to its right.
     dilation: d, how far the taps lie apart, at least 1.
-    groups: G, parts of the channels that keep to themselves.
+    groups: G, blocks of channels that are convolved separately.
 
     Returns B G*O tall wide; pixels that no whole stride reaches are left out.
 
@@ -107,8 +107,8 @@ def conv2d(
 
     Elsewhere: torch and JAX compute this; torch pads both sides alike. TensorFlow's SAME pads
     max(0, d(k-1) - (n-1) mod s) in all, the odd one after: 0 and 1 for a kernel of 3, a stride of
-    2 and even sides, as the encoder of Stable Diffusion has it. Convolution in mathematics turns
-    the kernel by half.
+    2 and even sides, as the encoder of Stable Diffusion has it. Convolution in mathematics flips
+    the kernel.
 
     Paper: LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section
     II.A; strides and dilation as in Dumoulin and Visin 2016, "A guide to convolution arithmetic
@@ -137,7 +137,7 @@ def conv2d_vjp(
     groups: Size[int, "G"],
     grad: Float[Array, "B G*O tall wide"],
 ) -> tuple[Float[Array, "B G*C rows cols"], Float[Array, "G*O C taps taps"], Float[Array, "G*O"]]:
-    r"""The gradients of a loss that follows a convolution: each product sends its factors back.
+    r"""The gradients of a loss that follows a convolution, by images, weight and bias.
 
     $$\bar x_{b,\; \gamma C + c,\; r,\, t} = \sum_{o,i,j} W_{ocij} \sum_{u:\, us + id - p = r}\;
     \sum_{v:\, vs + jd - p = t} \bar y_{bouv}, \qquad
@@ -146,12 +146,12 @@ def conv2d_vjp(
     \overline{\mathrm{bias}}_o = \sum_{b,u,v} \bar y_{bouv}$$
 
     images: B G*C rows cols, what was convolved.
-    weight: G*O C taps taps, a kernel of k by k taps for each output channel, not mirrored.
+    weight: G*O C taps taps, a kernel of k by k taps for each output channel, not flipped.
     stride: s, by how many pixels the kernel moved, at least 1.
     before: p, rows of zeros above the image and columns to its left.
     after: q, rows of zeros below the image and columns to its right.
     dilation: d, how far the taps lie apart, at least 1.
-    groups: G, parts of the channels that keep to themselves.
+    groups: G, blocks of channels that are convolved separately.
     grad: B G*O tall wide, the gradient by the result.
 
     Returns B G*C rows cols, the gradient by the images; G*O C taps taps, by the kernels; and G*O,
@@ -159,8 +159,8 @@ def conv2d_vjp(
 
     Raises AxesError for a gradient of another shape than the result, or where `conv2d` does.
 
-    Elsewhere: the first is the transposed convolution of the gradient, cropped by `before`; pixels
-    that no stride reached get nothing.
+    Elsewhere: the first is the transposed convolution of grad, cropped by `before`; pixels
+    that no stride reached have gradient zero.
 
     Paper: LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section
     II.A, differentiated.
@@ -209,27 +209,27 @@ def conv_transpose2d(
     dilation: Stride[int, ""],
     groups: Size[int, "G"],
 ) -> Float[Array, "B G*C tall wide"]:
-    r"""Put a kernel, times the number, at the place of every number and add up what overlaps.
+    r"""Write a kernel, times the pixel, at the place of every pixel and add up where they overlap.
 
     $$y_{b,\; \gamma C + c,\; r,\, t} = \mathrm{bias}_{\gamma C + c} + \sum_{o,i,j} W_{ocij}
     \sum_{u:\, us + id - p = r}\; \sum_{v:\, vs + jd - p = t} x_{bouv}$$
 
     x: B G*O rows cols, numbers in any range.
-    weight: G*O C taps taps, the kernels of the convolution that this is the transpose of.
+    weight: G*O C taps taps, the kernels of the convolution whose transpose this is.
     bias: G*C, added everywhere; None for no bias.
     stride: s, how far the places of neighbours lie apart, at least 1.
     crop: p, rows and columns that are cut off on every side.
-    extra: rows below and columns to the right that come back, fewer than the stride.
+    extra: rows added below and columns to the right after cropping, fewer than the stride.
     dilation: d, how far the taps lie apart, at least 1.
-    groups: G, parts of the channels that keep to themselves.
+    groups: G, blocks of channels that are convolved separately.
 
     Returns B G*C tall wide, tall = s(rows - 1) + d(k - 1) + 1 - 2p + extra.
 
     Raises AxesError for an `extra` that is not below the stride, or a crop that leaves nothing.
 
     Elsewhere: torch says padding for the crop and output_padding for `extra`. jax.lax's
-    conv_transpose correlates the spread numbers with the kernel as it is, unless transpose_kernel
-    says otherwise, which turns the pattern by half.
+    conv_transpose writes the flipped kernel, unless transpose_kernel
+    says otherwise.
 
     Paper: Zeiler et al. 2010, "Deconvolutional Networks"; the arithmetic of sides is that of
     Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning".
@@ -258,7 +258,7 @@ def conv_transpose2d_vjp(
     groups: Size[int, "G"],
     grad: Float[Array, "B G*C tall wide"],
 ) -> tuple[Float[Array, "B G*O rows cols"], Float[Array, "G*O C taps taps"], Float[Array, "G*C"]]:
-    r"""The gradients of a loss that follows a transposed convolution: the convolution, back again.
+    r"""The gradients of a loss that follows a transposed convolution; that of x is a convolution.
 
     $$\bar x_{bouv} = \sum_{c,i,j} W_{ocij}\,
     \bar y_{b,\; \gamma C + c,\; us + id - p,\; vs + jd - p}, \qquad
@@ -270,9 +270,9 @@ def conv_transpose2d_vjp(
     weight: G*O C taps taps, the kernels.
     stride: s, how far the places of neighbours lay apart, at least 1.
     crop: p, rows and columns that were cut off on every side.
-    extra: rows below and columns to the right that came back, fewer than the stride.
+    extra: rows added below and columns to the right after cropping, fewer than the stride.
     dilation: d, how far the taps lie apart, at least 1.
-    groups: G, parts of the channels that keep to themselves.
+    groups: G, blocks of channels that are convolved separately.
     grad: B G*C tall wide, the gradient by the result.
 
     Returns B G*O rows cols, the gradient by x; G*O C taps taps, by the kernels; G*C, by the bias.
@@ -280,7 +280,7 @@ def conv_transpose2d_vjp(
     Raises AxesError for a gradient of another shape than the result, or where `conv_transpose2d`
     does.
 
-    Elsewhere: the gradient by x is `conv2d` of what arrives, with the same kernels and `before`
+    Elsewhere: the gradient by x is `conv2d` of grad, with the same kernels and `before`
     equal to the crop.
 
     Paper: Zeiler et al. 2010, "Deconvolutional Networks", differentiated.
@@ -325,9 +325,9 @@ def resize_nearest(
 
     Raises AxesError for images without pixels.
 
-    Elsewhere: torch multiplies by height / tall in float32, and for 594 of the pairs of sizes up
-    to 128 and 256 some pixel is the neighbour; whole factors agree. Pillow, and torch's
-    nearest-exact, take the pixel below the centre, ⌊(i + 1/2) height / tall⌋.
+    Elsewhere: torch multiplies by height / tall in float32; for 594 of the pairs of sizes up
+    to 128 and 256 it takes a neighbour of some pixel; whole factors agree. Pillow, and torch's
+    nearest-exact, take the pixel under the centre, ⌊(i + 1/2) height / tall⌋.
 
     Paper: none; the U-Net of Ho et al. 2020, "Denoising Diffusion Probabilistic Models", goes up
     in this way, by factors of two.
@@ -347,7 +347,7 @@ def resize_nearest_vjp(
     wide: Size[int, "wide"],
     grad: Float[Array, "B channels tall wide"],
 ) -> Float[Array, "B channels height width"]:
-    r"""Bring a gradient back through `resize_nearest`: copies of a pixel add up in it.
+    r"""The gradient of a loss that follows `resize_nearest`: a pixel gets the sum over its copies.
 
     $$\bar x_{bcuv} = \sum_{i:\, \lfloor i\,\mathrm{height} / \mathrm{tall} \rfloor = u}\;
     \sum_{j:\, \lfloor j\,\mathrm{width} / \mathrm{wide} \rfloor = v} \bar y_{bcij}$$
@@ -393,8 +393,8 @@ def avg_pool2d(
 
     Raises AxesError for sides that are not multiples of P.
 
-    Elsewhere: what hangs over the edge is an error here. torch drops it, or, with ceil_mode,
-    divides by the pixels that are really there; some divide by the whole square.
+    Elsewhere: pixels that fill no square are an error here. torch drops them, or, with ceil_mode,
+    averages those that are there; some libraries divide by the whole square.
 
     Paper: LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section
     II.A; Dhariwal and Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", go down in
@@ -412,7 +412,7 @@ def avg_pool2d_vjp(
     patch: Size[int, "P"],
     grad: Float[Array, "B channels rows cols"],
 ) -> Float[Array, "B channels rows*P cols*P"]:
-    r"""Bring a gradient back through `avg_pool2d`: every pixel of a square gets an equal part.
+    r"""The gradient of a loss that follows `avg_pool2d`: each pixel of a square gets an equal part.
 
     $$\bar x_{b,\,c,\; rP + i,\; tP + j} = \frac{\bar y_{bcrt}}{P^2}$$
 
@@ -441,7 +441,7 @@ def adaptive_avg_pool2d(
     tall: Size[int, "tall"],
     wide: Size[int, "wide"],
 ) -> Float[Array, "B channels tall wide"]:
-    r"""Average images down to a size of one's choice, over bins as even as whole pixels allow.
+    r"""Average pooling to any size, over bins as even as whole pixels allow.
 
     $$y_{bcij} = \operatorname*{mean}_{u \in U_i,\; v \in V_j} x_{bcuv}, \qquad
     U_i = \Bigl[\Bigl\lfloor \tfrac{i\,\mathrm{height}}{\mathrm{tall}} \Bigr\rfloor,\;
@@ -476,7 +476,7 @@ def adaptive_avg_pool2d_vjp(
     wide: Size[int, "wide"],
     grad: Float[Array, "B channels tall wide"],
 ) -> Float[Array, "B channels height width"]:
-    r"""Bring a gradient back through `adaptive_avg_pool2d`: each spreads evenly over its bin.
+    r"""The gradient of a loss that follows `adaptive_avg_pool2d`: grad spreads evenly over bins.
 
     $$\bar x_{bcuv} = \sum_{i:\, u \in U_i}\; \sum_{j:\, v \in V_j}
     \frac{\bar y_{bcij}}{|U_i|\,|V_j|}$$

@@ -87,7 +87,7 @@ def cosine_schedule(
     offset: Fraction[float, ""],
     beta_max: Fraction[float, ""],
 ) -> Float[Array, "T"]:
-    r"""Noise variances whose signal share falls along a squared cosine.
+    r"""Noise variances for which ᾱ falls along a squared cosine.
 
     $$\beta_t = \min\left(1 - \frac{f(t+1)}{f(t)}, \beta_{\max}\right), \quad
     f(t) = \cos^2\left(\frac{\pi}{2} \cdot \frac{t/T + s}{1 + s}\right)$$
@@ -100,7 +100,7 @@ def cosine_schedule(
 
     Raises AxesError for an offset or a cap outside [0, 1] or a number of steps below zero.
 
-    Elsewhere: offset 0.008 and cap 0.999. The share of signal follows from the capped variances;
+    Elsewhere: offset 0.008 and cap 0.999. ᾱ is the product of 1 minus the capped variances;
     f(t+1)/f(0) is another number at the last step. Latent diffusion divides f by f(0) first.
 
     Paper: Nichol, Dhariwal 2021, "Improved denoising diffusion probabilistic models",
@@ -115,7 +115,7 @@ def cosine_schedule(
 
 
 def alpha_bar(betas: Betas[Array, "T"]) -> Float[Array, "T"]:
-    r"""The share of the signal's variance that is left after each step.
+    r"""The share ᾱ of the signal's variance that is left after each step.
 
     $$\bar\alpha_t = \prod_{s=0}^{t} (1 - \beta_s)$$
 
@@ -138,7 +138,7 @@ def alpha_bar(betas: Betas[Array, "T"]) -> Float[Array, "T"]:
 
 
 def zero_terminal_snr(betas: Betas[Array, "T"]) -> Float[Array, "T"]:
-    r"""Variances changed so that the last step leaves no signal and the first share stays.
+    r"""Variances rescaled so that the last step leaves no signal and the first ᾱ stays.
 
     $$r_t = \left(\sqrt{\bar\alpha_t} - \sqrt{\bar\alpha_{T-1}}\right)
     \frac{\sqrt{\bar\alpha_0}}{\sqrt{\bar\alpha_0} - \sqrt{\bar\alpha_{T-1}}}, \quad
@@ -151,7 +151,7 @@ def zero_terminal_snr(betas: Betas[Array, "T"]) -> Float[Array, "T"]:
     Raises AxesError for variances outside (0, 1]; DomainError for T = 1 and where a variance
     before the last step is 1, as the signal is gone too early.
 
-    Elsewhere: diffusers and ComfyUI keep the last share a little above zero (2^-24 and 4.9e-8),
+    Elsewhere: diffusers and ComfyUI keep the last ᾱ a little above zero (2^-24 and 4.9e-8),
     because noise cannot be predicted where no signal is left.
 
     Paper: Lin, Liu, Li, Yang 2024, "Common diffusion noise schedules and sample steps are
@@ -186,14 +186,14 @@ def q_sample(
     noise: Float[Array, "B ..."],
     alpha_bar: AlphaBar[Array, "T"],
 ) -> Float[Array, "B ..."]:
-    r"""A sample noised straight to its time.
+    r"""The forward process in one step: a clean sample, noised to time t.
 
     $$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$$
 
     x_start: B ..., clean samples, customarily in [-1, 1].
     t: B, zero-based times below T, one for each sample.
     noise: B ..., standard normal numbers.
-    alpha_bar: T, shares of signal in [0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1], indexed by the zero-based time.
 
     Returns B ..., noised samples.
 
@@ -216,7 +216,7 @@ def q_sample_vjp(
     alpha_bar: AlphaBar[Array, "T"],
     grad: Float[Array, "B ..."],
 ) -> tuple[Float[Array, "B ..."], Float[Array, "B ..."]]:
-    r"""The gradients of a loss that follows a noised sample.
+    r"""The gradients of a loss that follows `q_sample`.
 
     $$\bar x_0 = \sqrt{\bar\alpha_t}\,\bar x_t, \qquad
     \bar\epsilon = \sqrt{1 - \bar\alpha_t}\,\bar x_t$$
@@ -224,7 +224,7 @@ def q_sample_vjp(
     where a bar over a sample is its gradient.
 
     t: B, zero-based times below T, one for each sample.
-    alpha_bar: T, shares of signal in [0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1], indexed by the zero-based time.
     grad: B ..., the gradient with respect to the noised samples.
 
     Returns B ..., the gradient of the clean samples; and B ..., of the noise.
@@ -250,7 +250,7 @@ def q_step(
     noise: Float[Array, "B ..."],
     betas: Betas[Array, "T"],
 ) -> Float[Array, "B ..."]:
-    r"""One step of the forward chain.
+    r"""One step of the forward process.
 
     $$x_t = \sqrt{1 - \beta_t}\,x_{t-1} + \sqrt{\beta_t}\,\epsilon$$
 
@@ -381,7 +381,7 @@ def learned_range_log_variance(
     t: Index[Array, "B", "T"],
     betas: Betas[Array, "T"],
 ) -> Float[Array, "B ..."]:
-    r"""A log variance that a network picks between the two fixed choices.
+    r"""A log variance that a network interpolates between the two fixed choices.
 
     $$\log \Sigma_t = \frac{1 + v}{2} \log \beta_t + \frac{1 - v}{2} \log \tilde\beta_{\max(t, 1)}$$
 
@@ -423,7 +423,7 @@ def x0_from_eps(
     x_t: B ..., samples at time t.
     t: B, zero-based times below T, one for each sample.
     eps: B ..., predicted noise.
-    alpha_bar: T, shares of signal in (0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in (0, 1], indexed by the zero-based time.
 
     Returns B ..., clean samples, not clipped.
 
@@ -456,7 +456,7 @@ def x0_from_eps_vjp(
     whole gradient of x_t adds what the network makes of the second.
 
     t: B, zero-based times below T, one for each sample.
-    alpha_bar: T, shares of signal in (0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in (0, 1], indexed by the zero-based time.
     grad: B ..., the gradient with respect to the clean samples.
 
     Returns B ..., the gradient of the noised samples with the noise held fixed; and B ..., of the
@@ -492,7 +492,7 @@ def eps_from_x0(
     x_t: B ..., samples at time t.
     t: B, zero-based times below T, one for each sample.
     x_start: B ..., predicted clean samples.
-    alpha_bar: T, shares of signal in [0, 1), indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1), indexed by the zero-based time.
 
     Returns B ..., noise.
 
@@ -518,14 +518,14 @@ def velocity(
     noise: Float[Array, "B ..."],
     alpha_bar: AlphaBar[Array, "T"],
 ) -> Float[Array, "B ..."]:
-    r"""The velocity, a target that mixes noise and signal the other way round.
+    r"""The velocity: a training target between the noise and minus the clean sample.
 
     $$v = \sqrt{\bar\alpha_t}\,\epsilon - \sqrt{1 - \bar\alpha_t}\,x_0$$
 
     x_start: B ..., clean samples.
     t: B, zero-based times below T, one for each sample.
     noise: B ..., the noise that went into x_t.
-    alpha_bar: T, shares of signal in [0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1], indexed by the zero-based time.
 
     Returns B ..., velocities; with x_t they are the clean sample and the noise, rotated.
 
@@ -557,7 +557,7 @@ def x0_from_v(
     x_t: B ..., samples at time t.
     t: B, zero-based times below T, one for each sample.
     v: B ..., predicted velocities.
-    alpha_bar: T, shares of signal in [0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1], indexed by the zero-based time.
 
     Returns B ..., clean samples, not clipped; a share of 0 is no difficulty.
 
@@ -589,7 +589,7 @@ def eps_from_v(
     x_t: B ..., samples at time t.
     t: B, zero-based times below T, one for each sample.
     v: B ..., predicted velocities.
-    alpha_bar: T, shares of signal in [0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1], indexed by the zero-based time.
 
     Returns B ..., noise; a share of 0 or 1 is no difficulty.
 
@@ -619,7 +619,7 @@ def score_from_eps(
 
     eps: B ..., predicted noise.
     t: B, zero-based times below T, one for each sample.
-    alpha_bar: T, shares of signal in [0, 1), indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1), indexed by the zero-based time.
 
     Returns B ..., scores, in nats per unit of x_t.
 
@@ -648,7 +648,7 @@ def eps_from_score(
 
     score: B ..., gradients of the log density with respect to x_t, in nats per unit.
     t: B, zero-based times below T, one for each sample.
-    alpha_bar: T, shares of signal in [0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1], indexed by the zero-based time.
 
     Returns B ..., noise.
 
@@ -674,7 +674,7 @@ def p_sample(
     log_variance: LogVariance[Array, "broadcastable B ..."],
     clip: Limit[float, ""],
 ) -> Float[Array, "B ..."]:
-    r"""One step of the reverse chain: predict, clip, take the posterior's mean, add noise.
+    r"""One step of the reverse process: predict x_0, clip, take the posterior's mean, add noise.
 
     $$\hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\,\epsilon}{\sqrt{\bar\alpha_t}}, \quad
     x_{t-1} = \tilde\mu_t\left(\min(\max(\hat x_0, -c), c), x_t\right)
@@ -719,7 +719,7 @@ def ddim_step(
     alpha_bar: AlphaBar[Array, "T"],
     eta: Fraction[float, ""],
 ) -> Float[Array, "B ..."]:
-    r"""One step of an implicit sampler, to any earlier time.
+    r"""One step of DDIM, to any earlier time.
 
     $$\sigma = \eta \sqrt{\frac{1 - \bar\alpha_p}{1 - \bar\alpha_t}}
     \sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_p}}, \quad
@@ -803,7 +803,7 @@ def respaced_betas(
     betas: Betas[Array, "T"],
     timesteps: Kept[Array, "K", "T"],
 ) -> Float[Array, "K"]:
-    r"""Variances of a shortened chain, which keeps the shares of signal at the times it visits.
+    r"""Variances of a shortened chain, which keeps ᾱ at the times it visits.
 
     $$\beta'_k = 1 - \frac{\bar\alpha_{\tau_k}}{\bar\alpha_{\tau_{k-1}}}, \quad
     \bar\alpha_{\tau_{-1}} = 1$$

@@ -10,14 +10,14 @@ def inpaint_blend(
     known: Float[Array, "B channels height width"],
     mask: Fraction[Array, "broadcastable B channels height width"],
 ) -> Float[Array, "B channels height width"]:
-    r"""Put the known part of a picture back after a step.
+    r"""Inpainting: put the known part of an image back after each step.
 
     $$x = m\,x_\mathrm{sample} + (1 - m)\,x_\mathrm{known}$$
 
     sample: B channels height width, what the step gave.
     known: B channels height width, the picture, with the noise of the level that the step reached;
         clean after the last step.
-    mask: broadcastable to the picture, in [0, 1]; 1 where it is painted anew.
+    mask: broadcastable to the picture, in [0, 1]; 1 where it is repainted.
 
     Returns B channels height width.
 
@@ -43,7 +43,7 @@ def guidance_two(
     image_scale: Scale[float, ""],
     text_scale: Scale[float, ""],
 ) -> Float[Array, "..."]:
-    r"""Follow a picture and a text at once, each with a scale of its own.
+    r"""Guidance by an image and a text at once, each with its own scale.
 
     $$\hat\epsilon = \epsilon(\varnothing, \varnothing)
     + s_I\,\bigl(\epsilon(I, \varnothing) - \epsilon(\varnothing, \varnothing)\bigr)
@@ -76,15 +76,15 @@ def min_snr_weights(
     t: Index[Array, "B", "T"],
     gamma: Positive[float, ""],
 ) -> tuple[Float[Array, "B"], Float[Array, "B"], Float[Array, "B"]]:
-    r"""How much a squared error counts at each time: as the signal-to-noise ratio, gamma at most.
+    r"""The weight of a squared error at each time: the signal-to-noise ratio, capped at gamma.
 
     $$w_{x_0} = \min(\mathrm{snr}, \gamma), \qquad w_\epsilon = \frac{w_{x_0}}{\mathrm{snr}}, \qquad
     w_v = \frac{w_{x_0}}{\mathrm{snr} + 1}, \qquad
     \mathrm{snr} = \frac{\bar\alpha_t}{1 - \bar\alpha_t}$$
 
-    alpha_bar: T, shares of signal in [0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in [0, 1], indexed by the zero-based time.
     t: B, zero-based times.
-    gamma: γ, the ratio from which on a sample counts as clean, above 0; 5 in the paper.
+    gamma: γ, the cap of the ratio, above 0; 5 in the paper.
 
     Returns B each: the weights of an error of the noise, of v and of the clean sample.
 
@@ -111,14 +111,14 @@ def min_snr_weights(
 def guidance_rescale(
     guided: Float[Array, "B D+1"], conditional: Float[Array, "B D+1"], share: Fraction[float, ""]
 ) -> Float[Array, "B D+1"]:
-    r"""Bring what was guided back to the deviation that the prompt alone gives, in part.
+    r"""Rescale a guided prediction towards the deviation of the conditional one.
 
     $$y = \phi\, g\, \frac{\operatorname{std}(c)}{\operatorname{std}(g)} + (1 - \phi)\, g$$
 
     guided: B D+1, g, the prediction after guidance, all numbers of a sample in a row,
         at least two.
     conditional: B D+1, c, the prediction with the prompt and without guidance.
-    share: φ, how much of it; 0.7 in the paper.
+    share: φ, from 0, no rescaling, to 1; 0.7 in the paper.
 
     Returns B D+1, the prediction to go on with.
 

@@ -8,7 +8,7 @@ from refimpl.ops.layers.reference import layer_norm, linear
 
 
 def text_times(media: Mask[Array, "B N"]) -> Total[Array, "B N"]:
-    r"""How many images a text has shown so far, at each of its tokens.
+    r"""The number of images so far, at each token of a text.
 
     $$\tau_{bn} = \sum_{m \le n} k_{bm}$$
 
@@ -32,7 +32,7 @@ def text_times(media: Mask[Array, "B N"]) -> Total[Array, "B N"]:
 def media_bias(
     times: Total[Array, "B N"], media: Size[int, "media"], latents: Size[int, "latents"]
 ) -> Float[Array, "B 1 N media*latents"]:
-    r"""A word sees the image before it, and no other.
+    r"""The mask of Flamingo's cross-attention: a word sees the last image before it, and no other.
 
     $$A_{b1n,\; k L + l} = \begin{cases} 0 & \tau_{bn} = k + 1 \\
     -\infty & \text{else} \end{cases}$$
@@ -46,8 +46,8 @@ def media_bias(
 
     Raises AxesError for counts that are negative or no integers.
 
-    Elsewhere: OpenFlamingo and Idefics set what such a word would get to 0. The sum over all
-    images so far is left to the self-attention of the words.
+    Elsewhere: OpenFlamingo and Idefics set the result of such a word to 0. Information from
+    earlier images reaches a word through the self-attention of the text.
 
     Paper: Alayrac et al. 2022, "Flamingo: a visual language model for few-shot learning",
     section 2.3.
@@ -64,7 +64,7 @@ def media_bias(
 def media_bias_all(
     times: Total[Array, "B N"], media: Size[int, "media"], latents: Size[int, "latents"]
 ) -> Float[Array, "B 1 N media*latents"]:
-    r"""A word sees all images before it.
+    r"""A variant of Flamingo's mask: a word sees all images before it.
 
     $$A_{b1n,\; k L + l} = \begin{cases} 0 & \tau_{bn} \ge k + 1 \\
     -\infty & \text{else} \end{cases}$$
@@ -107,13 +107,13 @@ def perceiver_attention(
     out_weight: Float[Array, "D H*E"],
     heads: Size[int, "H"],
 ) -> Float[Array, "B N D"]:
-    r"""A few latent vectors ask all tokens of an image or video, and each other.
+    r"""The Perceiver resampler: a few latents attend to the tokens of an image, and to each other.
 
     $$z' = z + W_o\, \mathrm{attention}\left(W_q \hat z,\; W_k [\hat x, \hat z],\;
     W_v [\hat x, \hat z]\right), \qquad \hat x = \mathrm{LN}(x), \; \hat z = \mathrm{LN}(z)$$
 
     media: B M D, x, tokens of the image, frames one after another.
-    latents: B N D, z, the learned vectors, or what the layer before made of them.
+    latents: B N D, z, the learned vectors, or the output of the layer before.
     media_gain: D, gain of the layer norm of the media.
     media_shift: D, its bias.
     latents_gain: D, gain of the layer norm of the latents.
@@ -125,12 +125,12 @@ def perceiver_attention(
     out_weight: D H*E, W_o.
     heads: H, contiguous slices of H*E.
 
-    Returns B N D, latents with what they were told; a dense layer follows.
+    Returns B N D, the updated latents; a feed-forward layer follows.
 
     Raises AxesError for axes that disagree.
 
-    Elsewhere: the first Perceiver asks the media alone. Idefics may norm queries and keys once
-    more, head by head.
+    Elsewhere: the first Perceiver attends to the media alone. Idefics may norm queries and keys
+    once more, head by head.
 
     Paper: Alayrac et al. 2022, "Flamingo: a visual language model for few-shot learning",
     section 2.1 and figure 5.
@@ -153,12 +153,12 @@ def perceiver_attention(
 def gated_residual(
     x: Float[Array, "..."], branch: Float[Array, "..."], gate: Float[Array, ""]
 ) -> Float[Array, "..."]:
-    r"""Add a new branch to a trained network through a gate that begins shut.
+    r"""Add a new branch to a pretrained network through a gate that starts at zero.
 
     $$y = x + \tanh(a)\, f$$
 
-    x: ..., what the trained network computes.
-    branch: ..., f, what the new layer computes.
+    x: ..., the output of the pretrained network.
+    branch: ..., f, the output of the new layer.
     gate: a, one number for a layer, 0 at first.
 
     Returns ...; at a = 0 it is x, bit for bit.
@@ -180,12 +180,12 @@ def gated_residual(
 def gated_residual_vjp(
     branch: Float[Array, "..."], gate: Float[Array, ""], grad: Float[Array, "..."]
 ) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, ""]]:
-    r"""Bring a gradient back through `gated_residual`.
+    r"""The gradients of a loss that follows `gated_residual`.
 
     $$\bar x = \bar y, \qquad \bar f = \tanh(a)\, \bar y, \qquad
     \bar a = (1 - \tanh^2 a) \sum \bar y\, f$$
 
-    branch: ..., f, what the new layer computed.
+    branch: ..., f, the output of the new layer.
     gate: a, one number.
     grad: ..., the gradient by the result.
 
@@ -193,8 +193,8 @@ def gated_residual_vjp(
 
     Raises AxesError for shapes that differ.
 
-    Elsewhere: the same; written by exponentials the slope keeps its digits where the gate is wide
-    open. While it is shut the branch learns nothing, but the gate does.
+    Elsewhere: the same; written with exponentials the slope keeps its digits where the gate is wide
+    open. At gate 0 the branch has no gradient, but the gate has one.
 
     Paper: Alayrac et al. 2022, "Flamingo: a visual language model for few-shot learning",
     section 2.2, differentiated.

@@ -16,7 +16,7 @@ def flow_sample(
     t: Fraction[Array, "B"],
     noise: Float[Array, "B ..."],
 ) -> tuple[Float[Array, "B ..."], Float[Array, "B ..."]]:
-    r"""Go from each clean sample towards its noise, and say in which direction.
+    r"""A sample on the straight line from data to noise, and the velocity along that line.
 
     $$x_t = (1 - t)\,x_0 + t\,\epsilon, \qquad v = \epsilon - x_0$$
 
@@ -47,7 +47,7 @@ def flow_parts(
     t: Fraction[Array, "B"],
     velocity: Float[Array, "B ..."],
 ) -> tuple[Float[Array, "B ..."], Float[Array, "B ..."]]:
-    r"""Both ends of the line that a noisy sample and its velocity lie on.
+    r"""The clean sample and the noise that a noisy sample and its velocity imply.
 
     $$\hat x_0 = x_t - t\,v, \qquad \hat\epsilon = x_t + (1 - t)\,v$$
 
@@ -76,7 +76,7 @@ def flow_euler_step(
     t: Fraction[float, ""],
     t_next: Fraction[float, ""],
 ) -> Float[Array, "..."]:
-    r"""Follow the velocity from one time to another.
+    r"""One Euler step along the velocity, from one time to another.
 
     $$x' = x + (t' - t)\,v$$
 
@@ -107,7 +107,7 @@ def flow_ancestral_step(
     t_next: Fraction[float, ""],
     eta: Fraction[float, ""],
 ) -> Float[Array, "..."]:
-    r"""Go below the time to reach, and bring sample and fresh noise back up to it.
+    r"""A step to before the next time, then rescaled and mixed with fresh noise.
 
     $$t_\downarrow = t'\,\bigl(1 - \eta\,(1 - t'/t)\bigr), \quad
     y = \tfrac{t_\downarrow}{t}\,x + \bigl(1 - \tfrac{t_\downarrow}{t}\bigr)\,\hat x_0, \quad
@@ -145,7 +145,7 @@ def flow_ancestral_step(
 
 
 def flow_shift(t: Fraction[Array, "levels"], shift: Positive[float, ""]) -> Float[Array, "levels"]:
-    r"""Move times towards noise, as pictures with more pixels need it.
+    r"""Shift times towards noise, as images with more pixels need.
 
     $$t_k = \frac{k\,t}{1 + (k - 1)\,t}, \qquad
     \operatorname{logit} t_k = \operatorname{logit} t + \ln k$$
@@ -171,7 +171,7 @@ def flow_shift(t: Fraction[Array, "levels"], shift: Positive[float, ""]) -> Floa
 def logit_normal_density(
     t: Fraction[Array, "B"], mean: Float[float, ""], std: Positive[float, ""]
 ) -> Float[Array, "B"]:
-    r"""How often a time is drawn in training: its logit is normal.
+    r"""The density of training times whose logit is normally distributed.
 
     $$\pi(t) = \frac{1}{s\sqrt{2\pi}}\,\frac{1}{t(1 - t)}
     \exp\left(-\frac{(\operatorname{logit} t - m)^2}{2 s^2}\right)$$
@@ -184,7 +184,7 @@ def logit_normal_density(
 
     Raises AxesError for a time outside [0, 1] or a deviation that is not above 0.
 
-    Elsewhere: times are drawn in this way, or drawn evenly and the loss is weighted by it; never
+    Elsewhere: times are drawn from it, or drawn uniformly and the loss is weighted by it; never
     both.
 
     Paper: Esser et al. 2024, "Scaling rectified flow transformers", equation 19.

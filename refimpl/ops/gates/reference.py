@@ -14,7 +14,7 @@ from refimpl.ops.layers.reference import (
 
 
 def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The rectifier: what is positive passes, what is negative becomes zero.
+    r"""The rectified linear unit: positive numbers stay, negative ones become zero.
 
     $$y = \max(x, 0)$$
 
@@ -25,7 +25,7 @@ def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     Raises AxesError for an x that is not of real numbers.
 
     Elsewhere: the activation of the first Transformer, of the lectures' GPT and of T5's first
-    release. MobileNet stops at 6; leaky forms pass a hundredth of what is negative.
+    release. ReLU6 clips at 6; leaky ReLU multiplies negative numbers by 0.01.
 
     Paper: Nair, Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
 
@@ -37,19 +37,19 @@ def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def relu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss that follows a rectifier: it passes where the number passed.
+    r"""The gradient of a loss that follows ReLU: grad where x is positive, zero elsewhere.
 
     $$\bar x = \bar y\, [x > 0]$$
 
-    x: ..., the numbers that were rectified.
-    grad: ..., the gradient with respect to what came out.
+    x: ..., the inputs of relu.
+    grad: ..., the gradient with respect to the result.
 
     Returns ..., the gradient of x; zero where x is zero, at which there is no slope.
 
     Raises AxesError for shapes that differ.
 
     Elsewhere: torch, JAX and TensorFlow take zero at zero, too; any number from zero to grad is a
-    subgradient. Guided backpropagation drops what arrives below zero as well.
+    subgradient. Guided backpropagation also sets negative gradients to zero.
 
     Paper: Nair, Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
 
@@ -61,12 +61,12 @@ def relu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, 
 
 
 def swiglu(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gated linear unit of silu: one projection, let through by the silu of another.
+    r"""The gated linear unit of silu: one projection times the silu of another.
 
     $$y = \operatorname{silu}(g) \odot u$$
 
     gate: ..., the projection that goes through silu; any finite numbers, or +inf.
-    up: ..., the projection that is let through, in the shape of gate.
+    up: ..., the projection that the gate multiplies, in the shape of gate.
 
     Returns ..., the products.
 
@@ -93,7 +93,7 @@ def swiglu_vjp(
       \bar u = \bar y \odot \operatorname{silu}(g)$$
 
     gate: ..., the projection that goes through silu, any finite numbers.
-    up: ..., the projection that is let through.
+    up: ..., the projection that the gate multiplies.
     grad: ..., the gradient with respect to the products.
 
     Returns the gradients of gate and up, each ... .
@@ -112,12 +112,12 @@ def swiglu_vjp(
 
 
 def geglu(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gated linear unit of GELU: one projection, let through by the GELU of another.
+    r"""The gated linear unit of GELU: one projection times the GELU of another.
 
     $$y = \operatorname{GELU}(g) \odot u$$
 
     gate: ..., the projection that goes through GELU; any finite numbers, or +inf.
-    up: ..., the projection that is let through, in the shape of gate.
+    up: ..., the projection that the gate multiplies, in the shape of gate.
 
     Returns ..., the products.
 
@@ -144,7 +144,7 @@ def geglu_vjp(
       \bar u = \bar y \odot \operatorname{GELU}(g)$$
 
     gate: ..., the projection that goes through GELU, any finite numbers.
-    up: ..., the projection that is let through.
+    up: ..., the projection that the gate multiplies.
     grad: ..., the gradient with respect to the products.
 
     Returns the gradients of gate and up, each ... .
@@ -163,12 +163,12 @@ def geglu_vjp(
 
 
 def geglu_tanh(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gated linear unit of the GELU with a hyperbolic tangent.
+    r"""The gated linear unit of the tanh form of GELU.
 
     $$y = \operatorname{GELU}_{\tanh}(g) \odot u$$
 
     gate: ..., the projection that goes through GELU; any finite numbers, or +inf.
-    up: ..., the projection that is let through, in the shape of gate.
+    up: ..., the projection that the gate multiplies, in the shape of gate.
 
     Returns ..., the products.
 
@@ -189,13 +189,13 @@ def geglu_tanh(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Arra
 def geglu_tanh_vjp(
     gate: Float[Array, "..."], up: Float[Array, "..."], grad: Float[Array, "..."]
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    r"""The gradients of a loss that follows a gated linear unit of GELU by hyperbolic tangent.
+    r"""The gradients of a loss that follows a gated linear unit of the tanh form of GELU.
 
     $$\bar g = \bar y \odot u \odot \operatorname{GELU}_{\tanh}'(g), \qquad
       \bar u = \bar y \odot \operatorname{GELU}_{\tanh}(g)$$
 
     gate: ..., the projection that goes through GELU, any finite numbers.
-    up: ..., the projection that is let through.
+    up: ..., the projection that the gate multiplies.
     grad: ..., the gradient with respect to the products.
 
     Returns the gradients of gate and up, each ... .

@@ -10,19 +10,19 @@ def temperature_softmax(
     logits: Float[Array, "B V"],
     temperature: Deviation[float, ""],
 ) -> Float[Array, "B V"]:
-    r"""The probabilities of the next word, flatter or steeper than they were learned.
+    r"""The probabilities of the next word at a temperature: flatter above 1, sharper below.
 
     $$p_v = \frac{e^{z_v / T}}{\sum_w e^{z_w / T}} = \frac{q_v^{1/T}}{\sum_w q_w^{1/T}}, \qquad
       q = \operatorname{softmax}(z)$$
 
     logits: B V, in nats.
-    temperature: T, above 0; 1 is as learned, towards 0 the largest takes all.
+    temperature: T, above 0; 1 changes nothing, towards 0 the largest logit takes all.
 
     Returns B V, probabilities; the order of the words is that of the logits.
 
-    Raises AxesError for a temperature of 0 or less, for which the largest logit is meant.
+    Raises AxesError for a temperature of 0 or less; use `greedy_index` instead of 0.
 
-    Elsewhere: the form of powers is equal, and loses words whose probability is no number. Hugging
+    Elsewhere: powers of probabilities are equal on paper, but lose words that underflow. Hugging
     Face divides by T after the penalties and before top-k, llama.cpp after the filters.
 
     Paper: Hinton et al. 2015, "Distilling the knowledge in a neural network", equation 1.
@@ -38,7 +38,7 @@ def penalize_repetition(
     seen: Mask[Array, "B V"],
     penalty: Deviation[float, ""],
 ) -> Float[Array, "B V"]:
-    r"""Make words that were written before less likely.
+    r"""Make words that occurred before less likely.
 
     $$y_v = \begin{cases} z_v / \theta & v \text{ seen}, z_v > 0 \\
       z_v\, \theta & v \text{ seen}, z_v \le 0 \\ z_v & \text{else} \end{cases}$$
@@ -68,14 +68,14 @@ def keep_top_k(
     logits: Float[Array, "B V"],
     k: Total[int, ""],
 ) -> Float[Array, "B V"]:
-    r"""Leave the k likeliest words and forbid all others.
+    r"""Keep the k likeliest words and forbid all others.
 
     $$y_v = \begin{cases} z_v & z_v \ge z_{(k)} \\ -\infty & \text{else} \end{cases}$$
 
     logits: B V, in nats.
     k: at least 1; the number of words or more keeps all.
 
-    Returns B V, logits, -inf for words that are forbidden; of words equal to the k-th all stay.
+    Returns B V, logits, -inf for forbidden words; all words equal to the k-th are kept.
 
     Raises DomainError for k = 0.
 
@@ -98,20 +98,20 @@ def keep_top_p(
     logits: Float[Array, "B V"],
     mass: Fraction[float, ""],
 ) -> Float[Array, "B V"]:
-    r"""Leave the likeliest words that together have a share of the probability, forbid all others.
+    r"""Keep the fewest likeliest words whose probabilities reach a mass, and forbid all others.
 
     $$y_v = \begin{cases} z_v & \sum_{w \text{ before } v} p_w < m \\ -\infty & \text{else}
       \end{cases}$$
 
     logits: B V, in nats; of equal ones the lower index comes first.
-    mass: m, above 0, at most 1; 1 keeps all. The word that reaches it stays.
+    mass: m, above 0, at most 1; 1 keeps all. The word that reaches it is kept.
 
-    Returns B V, logits, -inf for words that are forbidden; at least the likeliest stays.
+    Returns B V, logits, -inf for forbidden words; the likeliest is always kept.
 
     Raises AxesError for a mass outside [0, 1]; DomainError for 0.
 
-    Elsewhere: Hugging Face sorts upwards, so that of equal words the higher index stays. After
-    top-k the probabilities are those of the words that were left.
+    Elsewhere: Hugging Face sorts upwards, so that of equal words the higher index is kept. After
+    top-k the probabilities are those of the kept words.
 
     Paper: Holtzman et al. 2020, "The curious case of neural text degeneration", section 3.1.
 
@@ -132,14 +132,14 @@ def keep_min_p(
     logits: Float[Array, "B V"],
     share: Fraction[float, ""],
 ) -> Float[Array, "B V"]:
-    r"""Leave the words that are at least a share as likely as the likeliest, forbid all others.
+    r"""Keep words whose probability is at least a share of the largest, and forbid all others.
 
     $$y_v = \begin{cases} z_v & z_v \ge \max_w z_w + \log s \\ -\infty & \text{else} \end{cases}$$
 
     logits: B V, in nats.
     share: s, above 0, at most 1; 1 keeps the likeliest alone, 0.05 to 0.1 are in use.
 
-    Returns B V, logits, -inf for words that are forbidden; at least the likeliest stays.
+    Returns B V, logits, -inf for forbidden words; the likeliest is always kept.
 
     Raises AxesError for a share outside [0, 1]; DomainError for 0.
 
@@ -160,7 +160,7 @@ def sample_index(
     probabilities: Gain[Array, "B V"],
     uniforms: Uniform[Array, "B"],
 ) -> Index[Array, "B"]:
-    r"""Draw a word: the first at which the probabilities added up exceed a uniform number.
+    r"""Draw a word: the first whose cumulative probability exceeds a uniform number.
 
     $$i_b = \min\left\{v : \sum_{w \le v} p_{bw} > u_b \sum_w p_{bw}\right\}$$
 
@@ -171,8 +171,8 @@ def sample_index(
 
     Raises AxesError for a negative probability or a uniform number outside [0, 1).
 
-    Elsewhere: torch.multinomial and jax.random.categorical take their random numbers from inside,
-    the second by adding Gumbel noise to logits; the same distribution, other words.
+    Elsewhere: torch.multinomial and jax.random.categorical draw their own random numbers,
+    the second by adding Gumbel noise to logits: the same distribution, but other words.
 
     Paper: Devroye 1986, "Non-uniform random variate generation", section III.2.
 

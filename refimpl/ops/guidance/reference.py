@@ -13,7 +13,7 @@ def classifier_guidance(
     gradient: Float[Array, "B ..."],
     scale: Scale[float, ""],
 ) -> Float[Array, "B ..."]:
-    r"""Move the mean of a reverse step towards the samples that a classifier likes.
+    r"""Move the mean of a reverse step along the gradient of a classifier's log probability.
 
     $$\hat\mu = \mu + s\,\Sigma\,\nabla_{x_t} \log p(y \mid x_t)$$
 
@@ -44,7 +44,7 @@ def classifier_guidance_score(
     alpha_bar: AlphaBar[Array, "T"],
     scale: Scale[float, ""],
 ) -> Float[Array, "B ..."]:
-    r"""Change the predicted noise by what a classifier adds to the score.
+    r"""Guide predicted noise by a classifier, whose gradient is added to the score.
 
     $$\hat\epsilon = \epsilon - \sqrt{1 - \bar\alpha_t}\; s\,\nabla_{x_t} \log p(y \mid x_t)$$
 
@@ -75,7 +75,7 @@ def classifier_free_guidance(
     eps_cond: Float[Array, "B ..."],
     scale: Scale[float, ""],
 ) -> Float[Array, "B ..."]:
-    r"""Go from the unconditional prediction towards, or past, the conditional one.
+    r"""Classifier-free guidance: extrapolate from the unconditional to the conditional prediction.
 
     $$\hat\epsilon = \epsilon_u + s\,(\epsilon_c - \epsilon_u)$$
 
@@ -102,7 +102,7 @@ def dynamic_threshold(
     x_start: Float[Array, "B ..."],
     quantile: Fraction[float, ""],
 ) -> Float[Array, "B ..."]:
-    r"""Shrink a predicted clean sample that leaves [-1, 1], and clip its few largest values.
+    r"""Dynamic thresholding: clip a predicted clean sample at a quantile, and rescale to [-1, 1].
 
     $$s = \max(1, Q_p(|\hat x_0|)), \qquad
     \hat x_0 \leftarrow \frac{\min(\max(\hat x_0, -s), s)}{s}$$
@@ -134,7 +134,7 @@ def cosine_distance(
     image_features: Float[Array, "N D"],
     text_features: Float[Array, "M D"],
 ) -> Float[Array, "N M"]:
-    r"""How far every image points away from every text: one minus the cosine.
+    r"""The cosine distance of every image from every text: one minus the cosine.
 
     $$d_{ij} = 1 - \left\langle \frac{I_i}{\lVert I_i \rVert},\,
     \frac{T_j}{\lVert T_j \rVert} \right\rangle$$
@@ -177,12 +177,12 @@ def cosine_distance_vjp(
     text_features: M D, one vector for each prompt, of any length.
     grad: N M, the gradient of the distances.
 
-    Returns N D, the gradient of the images, each across its own feature; and M D, of the texts. It
-    leads uphill: guidance goes against it. A zero vector is differentiated as if divided by one.
+    Returns N D, the gradient of the images, each orthogonal to its feature; and M D, of the texts.
+    It points uphill: guidance subtracts it. A zero vector is differentiated as if divided by one.
 
     Raises AxesError for features of different widths, or a grad of another shape.
 
-    Elsewhere: guidance that adds the gradient of the cosine has the other sign from the start.
+    Elsewhere: guidance may add the gradient of the cosine instead, which has the other sign.
 
     Paper: Crowson et al. 2022, "VQGAN-CLIP: open domain image generation and editing with natural
     language guidance", section 3.
@@ -203,7 +203,7 @@ def spherical_distance(
     image_features: Float[Array, "N D"],
     text_features: Float[Array, "M D"],
 ) -> Float[Array, "N M"]:
-    r"""How far it is along the sphere from every image to every text: half the squared angle.
+    r"""The spherical distance of every image from every text: half the squared angle.
 
     $$d_{ij} = 2 \arcsin^2 \frac{\lVert u_i - v_j \rVert}{2} = \frac{\theta_{ij}^2}{2}, \qquad
     u_i = \frac{I_i}{\lVert I_i \rVert}, \quad v_j = \frac{T_j}{\lVert T_j \rVert}$$
@@ -250,11 +250,11 @@ def spherical_distance_vjp(
     text_features: M D, one vector for each prompt, of any length.
     grad: N M, the gradient of the distances.
 
-    Returns N D, the gradient of the images, each across its own feature and as long as the angle
-    where grad and length are 1; and M D, of the texts. It leads uphill: guidance goes against it.
+    Returns N D, the gradient of the images, each orthogonal to its feature and as long as the angle
+    where grad and length are 1; and M D, of the texts. It points uphill: guidance subtracts it.
     The gradient between equal directions is zero.
 
-    Between opposite directions no way is the shortest: what is returned then is any of them.
+    Opposite directions have no shortest path: one of the many is returned.
 
     Raises AxesError for features of different widths, or a grad of another shape.
 
@@ -286,7 +286,7 @@ def clip_guidance_loss(
     distances: Float[Array, "B N M"],
     weights: Float[Array, "M"],
 ) -> Float[Array, ""]:
-    r"""What guidance by CLIP minimises: distances summed over prompts, averaged over cutouts.
+    r"""The loss of CLIP guidance: distances summed over prompts, averaged over cutouts.
 
     $$L = \sum_b \frac1N \sum_{nm} w_m\, d_{bnm}$$
 
@@ -315,7 +315,7 @@ def clip_guidance_loss_vjp(
     weights: Float[Array, "M"],
     grad: Float[Array, ""],
 ) -> tuple[Float[Array, "B N M"], Float[Array, "M"]]:
-    r"""The gradients of what guidance by CLIP minimises: a prompt's weight, shared by all cutouts.
+    r"""The gradients of the loss of CLIP guidance, by distances and weights.
 
     $$\bar d_{bnm} = \bar L\, \frac{w_m}{N}, \qquad
     \bar w_m = \bar L \sum_b \frac1N \sum_n d_{bnm}$$
@@ -351,7 +351,7 @@ def classifier_guidance_velocity(
     alpha_bar: AlphaBar[Array, "T"],
     scale: Scale[float, ""],
 ) -> Float[Array, "B ..."]:
-    r"""Change the predicted velocity by what a classifier, or CLIP, adds to the score.
+    r"""Guide a predicted velocity by a classifier or CLIP, whose gradient is added to the score.
 
     $$\hat v = v - \sqrt{\frac{1 - \bar\alpha_t}{\bar\alpha_t}}\; s\,
     \nabla_{x_t} \log p(y \mid x_t)$$

@@ -78,7 +78,7 @@ def resize_bicubic_vjp(
     wide: Size[int, "wide"],
     grad: Float[Array, "B channels tall wide"],
 ) -> Float[Array, "B channels height width"]:
-    r"""Bring a gradient back through `resize_bicubic`: the transposed linear maps.
+    r"""The gradient of a loss that follows `resize_bicubic`: the transposed linear maps.
 
     $$\bar x = W_{\mathrm{tall},\mathrm{height}}^\top\; \bar y\; W_{\mathrm{wide},\mathrm{width}}$$
 
@@ -116,7 +116,7 @@ def center_crop(
     tall: Size[int, "tall", "height"],
     wide: Size[int, "wide", "width"],
 ) -> Float[Array, "B channels tall wide"]:
-    r"""Keep the middle of images.
+    r"""Crop images to the middle.
 
     $$y_{bcij} = x_{b,\,c,\; i + \mathrm{round}((\mathrm{height} - \mathrm{tall}) / 2),\;
     j + \mathrm{round}((\mathrm{width} - \mathrm{wide}) / 2)}$$
@@ -150,7 +150,7 @@ def center_crop_vjp(
     wide: Size[int, "wide", "width"],
     grad: Float[Array, "B channels tall wide"],
 ) -> Float[Array, "B channels height width"]:
-    r"""Bring a gradient back through `center_crop`: zeros around it.
+    r"""The gradient of a loss that follows `center_crop`: grad, surrounded by zeros.
 
     $$\bar x_{bcij} = \bar y_{b,\,c,\; i - \mathrm{top},\; j - \mathrm{left}} \text{ inside the
     crop}, \qquad 0 \text{ outside}$$
@@ -199,7 +199,7 @@ def normalize_image(
 
     Raises AxesError for a standard deviation that is not positive.
 
-    Elsewhere: which statistics belong to a checkpoint is the checkpoint's: CLIP's own, those of
+    Elsewhere: each checkpoint has its statistics: CLIP its own, those of
     ImageNet for many ViTs, 1/2 for SigLIP. GLIDE states CLIP's times 255. JAX and TensorFlow put
     the channels last.
 
@@ -223,7 +223,7 @@ def normalize_image_vjp(
     Float[Array, "channels"],
     Float[Array, "channels"],
 ]:
-    r"""Bring a gradient back through `normalize_image`.
+    r"""The gradients of a loss that follows `normalize_image`.
 
     $$\bar x_{bcij} = \frac{\bar y_{bcij}}{\mathrm{std}_c}, \qquad
     \overline{\mathrm{mean}}_c = -\sum_{b,i,j} \bar x_{bcij}, \qquad
@@ -331,7 +331,7 @@ def cutouts_vjp(
     side: Size[int, "side"],
     grad: Float[Array, "cuts*B channels side side"],
 ) -> Float[Array, "B channels height width"]:
-    r"""Bring gradients back through `cutouts`: each spreads over its bin, and all cuts add up.
+    r"""The gradient of a loss that follows `cutouts`: grad spread over each bin, summed over cuts.
 
     $$\bar x_{bcuv} = \sum_{n} \sum_{i:\, u \in U_{ni}} \sum_{j:\, v \in V_{nj}}
     \frac{\bar y_{nB+b,\,c,\,i,\,j}}{|U_{ni}|\, |V_{nj}|}$$

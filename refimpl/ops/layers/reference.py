@@ -174,7 +174,7 @@ def rms_norm(
     is 0.
 
     Elsewhere: eps is 1e-6 in T5, 1e-5 or 1e-6 in the Llama and Qwen families. Gemma stores
-    the gain minus one. In half precision many codes multiply the gain after rounding.
+    the gain minus one. In half precision many libraries round before multiplying by the gain.
 
     Paper: Zhang and Sennrich 2019, "Root mean square layer normalization", equation 4.
 
@@ -350,7 +350,7 @@ def softmax_vjp(
     z: Float[Array, "... K"],
     grad: Float[Array, "... K"],
 ) -> Float[Array, "... K"]:
-    r"""The gradient of a loss that follows a softmax: each weight, times its gain over the mean.
+    r"""The gradient of a loss that follows a softmax: p times grad less its average.
 
     $$\bar z_i = p_i \left(\bar p_i - \sum_j \bar p_j\, p_j\right)$$
 
@@ -432,7 +432,7 @@ def cross_entropy(
     logits: Float[Array, "N K"],
     labels: Index[Array, "N", "K"],
 ) -> Float[Array, ""]:
-    r"""The mean number of nats by which the logits miss the labels.
+    r"""The mean negative log-probability of the labels, in nats.
 
     $$L = -\frac1N \sum_n \log \frac{e^{z_{n y_n}}}{\sum_k e^{z_{nk}}}$$
 
@@ -516,7 +516,7 @@ def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def sigmoid_vjp(z: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss that follows a logistic function, at most a quarter of what arrives.
+    r"""The gradient of a loss that follows a logistic function: at most a quarter of grad.
 
     $$\bar z = \bar p\, \sigma(z)\, (1 - \sigma(z)) = \bar p\, \frac{e^{-|z|}}{(1 + e^{-|z|})^2}$$
 
@@ -610,7 +610,7 @@ def gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def gelu_tanh_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss that follows the GELU of the hyperbolic tangent.
+    r"""The gradient of a loss that follows the tanh form of GELU.
 
     $$\bar x = \frac{\bar y}{2} \left(1 + h + x\,(1 - h^2)\,u'\right), \qquad h = \tanh u, \qquad
     u = \sqrt{2/\pi}\,(x + 0.044715\, x^3)$$
@@ -659,7 +659,7 @@ def quick_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def quick_gelu_vjp(x: Float[Array, "..."], grad: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""The gradient of a loss that follows the GELU of the logistic function.
+    r"""The gradient of a loss that follows quick_gelu.
 
     $$\bar x = \bar y \left(s + 1.702\, x\, s\, (1 - s)\right), \qquad s = \sigma(1.702\, x)$$
 
@@ -742,7 +742,7 @@ def l2_normalize(x: Float[Array, "... D"]) -> Float[Array, "... D"]:
     Raises AxesError for an x without axes or not of real numbers; DomainError for an infinite
     entry.
 
-    Elsewhere: they differ near zero alone. The original CLIP has no guard (the zero vector is NaN);
+    Elsewhere: libraries differ only near zero. The original CLIP has no guard (zero gives NaN);
     torch divides by the larger of length and 1e-12, GLIDE by the length plus 1e-12, and JAX codes
     often by the root of the squared length plus 1e-12.
 
@@ -761,7 +761,7 @@ def l2_normalize_vjp(
     x: Float[Array, "... D"],
     grad: Float[Array, "... D"],
 ) -> Float[Array, "... D"]:
-    r"""The gradient of a loss that follows a division by length: the part across x, divided.
+    r"""The gradient of a loss that follows a division by length: grad without its part along x.
 
     $$\bar x = \frac{\bar u - u\,(u \cdot \bar u)}{\lVert x \rVert_2}, \qquad
     u = \frac{x}{\lVert x \rVert_2}$$

@@ -10,18 +10,18 @@ from refimpl.constants import constant
 
 
 def sigmas_from_alpha_bar(alpha_bar: AlphaBar[Array, "T"]) -> Float[Array, "T"]:
-    r"""The noise levels of a schedule that is given as shares of signal.
+    r"""The noise levels σ of a schedule that is given as ᾱ.
 
     $$\sigma_t = \sqrt{\frac{1 - \bar\alpha_t}{\bar\alpha_t}}$$
 
-    alpha_bar: T, shares of signal in (0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in (0, 1], indexed by the zero-based time.
 
     Returns T, noise levels, 0 or more, rising where the shares fall.
 
     Raises AxesError for a share outside [0, 1]; DomainError for a share of 0, whose level has no
     end.
 
-    Elsewhere: diffusers puts a tiny share in the place of 0. Stable Diffusion's levels go from
+    Elsewhere: diffusers replaces an ᾱ of 0 by a tiny one. Stable Diffusion's levels go from
     0.0292 to 14.6146.
 
     Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
@@ -39,7 +39,7 @@ def karras_sigmas(
     high: Positive[float, ""],
     rho: Positive[float, ""],
 ) -> Float[Array, "levels"]:
-    r"""Noise levels whose roots fall by equal steps.
+    r"""Noise levels whose ρ-th roots fall by equal steps.
 
     $$\sigma_i = \left(\sigma_h^{1/\rho} + \frac{i}{n-1}
     \left(\sigma_l^{1/\rho} - \sigma_h^{1/\rho}\right)\right)^\rho$$
@@ -134,7 +134,7 @@ def exponential_sigmas(
 
 
 def edm_weights(sigma: Positive[Array, "B"], sigma_data: Positive[float, ""]) -> Float[Array, "B"]:
-    r"""What the loss of a denoised sample counts at each noise level, so that all count alike.
+    r"""The weight of the denoising loss at each noise level, so that all levels count alike.
 
     $$\lambda = \frac{\sigma^2 + s^2}{(\sigma s)^2} = \frac{1}{c_\mathrm{out}^2}$$
 

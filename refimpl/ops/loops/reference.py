@@ -20,16 +20,16 @@ def ddim_loop(
     slope: Float[Array, "T"],
     offset: Float[Array, "T"],
 ) -> Float[Array, "B ..."]:
-    r"""Walk from noise to clean samples over kept times, the latest first, without fresh noise.
+    r"""The DDIM sampler: from noise to clean samples over kept times, without fresh noise.
 
     $$x \leftarrow \mathrm{ddim}(x, \tau_k, \tau_{k-1}, \epsilon(x, \tau_k)), \quad
     k = K - 1, \dots, 0, \quad \tau_{-1} = -1, \qquad \epsilon(x, t) = a_t\,x + b_t$$
 
     x: B ..., standard normal numbers, the samples at the last kept time.
     timesteps: K, the kept times, zero-based and increasing.
-    alpha_bar: T, shares of signal in (0, 1], indexed by the zero-based time.
+    alpha_bar: T, shares of signal ᾱ in (0, 1], indexed by the zero-based time.
     slope: T, a, of the noise that the network predicts, indexed by the time of the whole chain.
-    offset: T, b, what it predicts where the sample is 0.
+    offset: T, b, its prediction where the sample is 0.
 
     Returns B ..., clean samples: the last step is to time -1, whose share of signal is 1.
 
@@ -59,7 +59,7 @@ def euler_loop(
     slope: Float[Array, "levels"],
     offset: Float[Array, "levels"],
 ) -> Float[Array, "..."]:
-    r"""Walk down a list of noise levels and on to 0, along the slope at the start of each step.
+    r"""The Euler sampler: down a list of noise levels and on to 0.
 
     $$x_0 = \sigma_0\,z, \qquad x_{i+1} = \mathrm{euler}(x_i, D(x_i, \sigma_i), \sigma_i,
     \sigma_{i+1}), \quad \sigma_n = 0, \qquad D(x, \sigma_i) = a_i\,x + b_i$$
@@ -95,7 +95,7 @@ def flow_loop(
     slope: Float[Array, "levels"],
     offset: Float[Array, "levels"],
 ) -> Float[Array, "..."]:
-    r"""Follow a flow from noise to the data, over falling times and on to 0.
+    r"""The flow-matching sampler: from noise to data, over falling times and on to 0.
 
     $$x_0 = z, \qquad x_{i+1} = x_i + (t_{i+1} - t_i)\,v(x_i, t_i), \quad t_n = 0, \qquad
     v(x, t_i) = a_i\,x + b_i$$

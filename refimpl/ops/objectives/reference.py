@@ -12,17 +12,17 @@ def shift_right(
     ignore: Label[int, ""],
     pad: Label[int, ""],
 ) -> Label[Array, "B N"]:
-    r"""What a decoder reads while it learns to write: the labels, one place later.
+    r"""The input of a decoder in training: the labels, shifted right by one place.
 
     $$x_{b0} = s, \qquad x_{bn} = \begin{cases} p & y_{b,n-1} = i \\ y_{b,n-1} & \text{else}
       \end{cases}$$
 
-    labels: B N, the words to be written, and `ignore` where none is asked for.
+    labels: B N, the words to predict, and `ignore` where none is scored.
     start: s, the word that begins every text; 0 in T5, 2 in BART.
     ignore: i, the label that is not scored, -100 by custom.
-    pad: p, the word that stands in its place; 0 in T5, 1 in BART.
+    pad: p, the word that replaces it; 0 in T5, 1 in BART.
 
-    Returns B N, the words to be read; the last label is not among them.
+    Returns B N, the input words; the last label is not among them.
 
     Raises AxesError for labels that are no integers.
 
@@ -43,7 +43,7 @@ def token_log_probs(
     logits: Float[Array, "B N V"],
     labels: Index[Array, "B N", "V"],
 ) -> Float[Array, "B N"]:
-    r"""The logarithm of the probability that a model gives to each word of a text.
+    r"""The log probability that a model gives to each word of a text.
 
     $$\ell_{bn} = z_{bn y_{bn}} - \log \sum_v e^{z_{bnv}}$$
 
@@ -54,8 +54,8 @@ def token_log_probs(
 
     Raises AxesError for a label below 0 or not below V; DomainError for a logit +inf.
 
-    Elsewhere: verl and trl call it logprobs_from_logits and selective_log_softmax. Logits divided
-    by a temperature before give another distribution; log probabilities divided after give none.
+    Elsewhere: verl and trl call it logprobs_from_logits and selective_log_softmax. A temperature
+    divides the logits; dividing the log probabilities gives no distribution.
 
     Paper: Bengio et al. 2003, "A neural probabilistic language model", section 2.
 
@@ -103,7 +103,7 @@ def masked_cross_entropy(
     labels: Index[Array, "texts N", "V"],
     keep: Mask[Array, "texts N"],
 ) -> Float[Array, ""]:
-    r"""The mean number of nats by which the logits miss those labels that count.
+    r"""The mean negative log probability of the labels that count, in nats.
 
     $$L = -\frac{\sum_{bn} k_{bn}\, \ell_{bn}}{\sum_{bn} k_{bn}}$$
 
@@ -136,7 +136,7 @@ def masked_cross_entropy_vjp(
     keep: Mask[Array, "texts N"],
     grad: Float[Array, ""],
 ) -> Float[Array, "texts N V"]:
-    r"""The gradient of the loss of those labels that count.
+    r"""The gradient of the mean cross-entropy over the labels that count.
 
     $$\bar z_{bnv} = \bar L\, \frac{k_{bn}}{\sum k} \left(p_{bnv} - [v = y_{bn}]\right)$$
 
@@ -170,11 +170,11 @@ def next_token_loss(
     ids: Index[Array, "texts N+1", "V"],
     keep: Mask[Array, "texts N+1"],
 ) -> Float[Array, ""]:
-    r"""The mean number of nats of a text's words, each told from those before.
+    r"""The mean negative log probability of each word of a text, given the words before it.
 
     $$L = -\frac{\sum_{bn} k_{b,n+1}\, \log p(i_{b,n+1} \mid z_{bn})}{\sum_{bn} k_{b,n+1}}$$
 
-    logits: texts N+1 V, in nats; those at a place tell the next word, the last ones none.
+    logits: texts N+1 V, in nats; those at a place predict the next word, the last ones none.
     ids: texts N+1, the words, zero-based, below V.
     keep: texts N+1, 1 where a word is scored, 0 for padding; that of the first word does not count.
 
@@ -201,7 +201,7 @@ def next_token_loss_vjp(
     keep: Mask[Array, "texts N+1"],
     grad: Float[Array, ""],
 ) -> Float[Array, "texts N+1 V"]:
-    r"""The gradient of the loss of a text's words; the last logits have none.
+    r"""The gradient of the next-token loss; the last logits have none.
 
     $$\bar z_{bnv} = \bar L\, \frac{k_{b,n+1}}{\sum k} \left(p_{bnv} - [v = i_{b,n+1}]\right)$$
 
@@ -234,7 +234,7 @@ def smoothed_cross_entropy(
     keep: Mask[Array, "texts N"],
     smoothing: Fraction[float, ""],
 ) -> Float[Array, ""]:
-    r"""The loss where a share of each target is spread over all words.
+    r"""Cross-entropy with label smoothing: a share of each target is spread over all words.
 
     $$L = \frac{1}{\sum k} \sum_{bn} k_{bn} \left((1 - \epsilon)(-\ell_{bn y}) +
       \frac{\epsilon}{V} \sum_v (-\ell_{bnv})\right)$$
@@ -288,7 +288,7 @@ def smoothed_cross_entropy_vjp(
 
     Raises AxesError for a smoothing outside [0, 1]; DomainError where no label counts.
 
-    Elsewhere: where it is spread over the others alone, a right word keeps 1 - ε instead.
+    Elsewhere: spread over the other words alone, the right word keeps a target of 1 - ε.
 
     Paper: Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision",
     section 7, differentiated.
@@ -307,7 +307,7 @@ def perplexity(
     nats: Float[Array, "texts N"],
     keep: Mask[Array, "texts N"],
 ) -> Float[Array, ""]:
-    r"""Among how many words a model seems to choose: the exponential of the mean loss.
+    r"""Perplexity, the exponential of the mean loss: among how many words a model hesitates.
 
     $$P = \exp\left(\frac{\sum_{bn} k_{bn}\, s_{bn}}{\sum_{bn} k_{bn}}\right)$$
 
@@ -318,7 +318,7 @@ def perplexity(
 
     Raises AxesError for a keep that is neither 0 nor 1; DomainError where no word is scored.
 
-    Elsewhere: losses in bits belong to a power of two. Perplexities compare only where the same
+    Elsewhere: for losses in bits it is a power of two. Perplexities compare only where the same
     words are scored with the same vocabulary.
 
     Paper: Jelinek et al. 1977, "Perplexity: a measure of the difficulty of speech recognition
@@ -340,20 +340,20 @@ def corrupt_tokens(
     hidden: Fraction[float, ""],
     changed: Fraction[float, ""],
 ) -> Label[Array, "B N"]:
-    r"""What a model reads that guesses words: most of those selected hidden, some exchanged.
+    r"""The input of a masked language model: selected words hidden, replaced or left.
 
     $$x_{bn} = \begin{cases} m & s_{bn} = 1,\ u_{bn} < h \\
       w_{bn} & s_{bn} = 1,\ h \le u_{bn} < c \\ y_{bn} & \text{else} \end{cases}$$
 
     ids: B N, the words of the text.
-    selected: B N, 1 where a word is to be guessed, 15 % of them in BERT; never a marker or padding.
+    selected: B N, 1 where a word is predicted, 15 % of them in BERT; never a marker or padding.
     uniforms: B N, numbers from 0 to below 1, one for each place.
     words: B N, drawn words, one for each place.
     mask: m, the word that hides.
     hidden: h, the number below which a word is hidden; 0.8.
-    changed: c, the number below which it is exchanged, at least h; 0.9.
+    changed: c, the number below which it is replaced, at least h; 0.9.
 
-    Returns B N, the words to be read. Selected words are scored, unchanged ones too.
+    Returns B N, the input words. All selected words are scored, unchanged ones too.
 
     Raises AxesError for words that are no integers and a share outside [0, 1].
 

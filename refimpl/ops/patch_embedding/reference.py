@@ -139,7 +139,7 @@ def patch_embed_vjp(
     number of tokens other than that of the patches.
 
     Elsewhere: the gradient of the images is a transposed convolution of stride P; as the patches
-    do not overlap, no two taps meet.
+    do not overlap, nothing is added up.
 
     Paper: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words: Transformers for Image
     Recognition at Scale", equation 1 differentiated.
@@ -195,7 +195,7 @@ def vit_tokens(
 def vit_tokens_vjp(
     grad: Float[Array, "B N+1 D"],
 ) -> tuple[Float[Array, "B N D"], Float[Array, "D"], Float[Array, "N+1 D"]]:
-    r"""The gradients of a loss that follows the tokens: what all images share gets their sum.
+    r"""The gradients of a loss that follows the tokens; class token and positions get sums.
 
     $$\bar z^n_b = \bar z_{0,b,n}, \qquad \bar x_{\mathrm{class}} = \sum_b \bar z_{0,b,0}, \qquad
     \bar E_{\mathrm{pos}} = \sum_b \bar z_{0,b}$$
@@ -206,7 +206,7 @@ def vit_tokens_vjp(
 
     Raises AxesError for a grad that has not three axes.
 
-    Elsewhere: where the positions are fixed, as sines are, theirs is dropped.
+    Elsewhere: fixed positions, such as sines, need no gradient.
 
     Paper: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words: Transformers for Image
     Recognition at Scale", equation 1 differentiated.
@@ -223,7 +223,7 @@ def sinusoidal_positions(
     positions: Time[Array, "N"],
     half: Size[int, "E"],
 ) -> Float[Array, "N 2*E"]:
-    r"""Write positions as sines and cosines of falling frequencies, side by side in pairs.
+    r"""Encode positions as sines and cosines of falling frequencies, side by side in pairs.
 
     $$\mathrm{PE}_{p,2i} = \sin\frac{p}{10000^{i/E}}, \qquad
     \mathrm{PE}_{p,2i+1} = \cos\frac{p}{10000^{i/E}}, \qquad i = 0, \dots, E - 1$$
@@ -255,7 +255,7 @@ def timestep_embedding(
     t: Time[Array, "B"],
     half: Size[int, "E"],
 ) -> Float[Array, "B 2*E"]:
-    r"""Write diffusion times as cosines, then sines, of falling frequencies.
+    r"""Encode diffusion times as cosines, then sines, of falling frequencies.
 
     $$\mathrm{TE}_t = [\cos(t\,\omega_0), \dots, \cos(t\,\omega_{E-1}),\;
     \sin(t\,\omega_0), \dots, \sin(t\,\omega_{E-1})], \qquad \omega_i = 10000^{-i/E}$$

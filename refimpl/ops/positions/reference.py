@@ -20,10 +20,10 @@ def embed_tokens(
 
     Returns B N D, the vectors.
 
-    Raises AxesError for an id below 0 or not below V; none counts from the end.
+    Raises AxesError for an id below 0 or not below V; negative ids do not count from the end.
 
-    Elsewhere: the first Transformer, T5's first release and Gemma multiply by the root of D, which
-    is a step of the model here. torch's padding_idx stops the gradient of one row; the row is read.
+    Elsewhere: the first Transformer and Gemma multiply by the root of D, which
+    is a step of the model here. torch's padding_idx only stops the gradient of one row.
 
     Paper: Bengio et al. 2003, "A neural probabilistic language model", section 2.
 
@@ -39,7 +39,7 @@ def embed_tokens_vjp(
     table: Float[Array, "V D"],
     grad: Float[Array, "B N D"],
 ) -> Float[Array, "V D"]:
-    r"""The gradient of a loss that follows a table of words: the sum over all places of a word.
+    r"""The gradient of an embedding table: each row gets the sum of grad where its word occurs.
 
     $$\bar W_v = \sum_{bn} [i_{bn} = v]\, \bar x_{bn}$$
 
@@ -72,11 +72,11 @@ def rotary_angles(
     half: Size[int, "E"],
     base: Base[float, ""],
 ) -> Float[Array, "N E"]:
-    r"""The angles by which a position turns each pair of a query or key.
+    r"""The angles by which rotary embedding rotates each pair of a query or key.
 
     $$\theta_{ni} = p_n\, b^{-i/E}, \qquad i = 0, \dots, E - 1$$
 
-    positions: N, zero-based positions in the text, not negative; a cache passes its own.
+    positions: N, zero-based positions in the text; with a cache, those of the new tokens.
     half: E, the number of pairs, half the width that is turned.
     base: b, above 1; 10000 in the paper, 500000 in Llama 3, 1000000 in Qwen2.
 
@@ -103,7 +103,7 @@ def rotary_embedding(
     x: Float[Array, "B H N 2*E"],
     angles: Float[Array, "N E"],
 ) -> Float[Array, "B H N 2*E"]:
-    r"""Turn each pair of numbers of a query or key by the angle of its position.
+    r"""Rotate each pair of numbers of a query or key by the angle of its position.
 
     $$y_i = x_i \cos\theta_{ni} - x_{i+E} \sin\theta_{ni}, \qquad
       y_{i+E} = x_i \sin\theta_{ni} + x_{i+E} \cos\theta_{ni}$$
@@ -111,12 +111,12 @@ def rotary_embedding(
     x: B H N 2*E, queries or keys; a pair is a number of the first half and one of the second.
     angles: N E, in radians, from `rotary_angles`.
 
-    Returns B H N 2*E, the turned vectors, as long as before.
+    Returns B H N 2*E, the rotated vectors, of the same length.
 
     Raises AxesError for a width that is not twice the number of angles.
 
     Elsewhere: Hugging Face's Llama and Qwen2 pair halves as here. The paper, Meta's Llama, GPT-J
-    and timm pair neighbours; `halves_from_pairs` stands between the two. ONNX has both, chosen by
+    and timm pair neighbours; `halves_from_pairs` converts. ONNX has both, chosen by
     `interleaved`.
 
     Paper: Su et al. 2021, "RoFormer: enhanced Transformer with rotary position embedding",
@@ -138,7 +138,7 @@ def rotary_embedding_vjp(
     angles: Float[Array, "N E"],
     grad: Float[Array, "B H N 2*E"],
 ) -> tuple[Float[Array, "B H N 2*E"], Float[Array, "N E"]]:
-    r"""The gradients of a loss that follows a rotary embedding: what arrives is turned back.
+    r"""The gradients of a loss that follows a rotary embedding: grad is rotated back.
 
     $$\bar x_i = \bar y_i \cos\theta_{ni} + \bar y_{i+E} \sin\theta_{ni}, \qquad
       \bar x_{i+E} = \bar y_{i+E} \cos\theta_{ni} - \bar y_i \sin\theta_{ni},$$
@@ -173,7 +173,7 @@ def rotary_embedding_vjp(
 
 
 def halves_from_pairs(x: Float[Array, "... 2*E"]) -> Float[Array, "... 2*E"]:
-    r"""Put the first numbers of all pairs of neighbours before the second ones.
+    r"""Reorder pairs of neighbours to halves: all first numbers, then all second ones.
 
     $$y_i = x_{2i}, \qquad y_{i+E} = x_{2i+1}$$
 
@@ -196,7 +196,7 @@ def halves_from_pairs(x: Float[Array, "... 2*E"]) -> Float[Array, "... 2*E"]:
 
 
 def pairs_from_halves(x: Float[Array, "... 2*E"]) -> Float[Array, "... 2*E"]:
-    r"""Put each number of the first half beside its partner of the second.
+    r"""Reorder halves to pairs of neighbours: the inverse of `halves_from_pairs`.
 
     $$y_{2i} = x_i, \qquad y_{2i+1} = x_{i+E}$$
 
@@ -206,7 +206,7 @@ def pairs_from_halves(x: Float[Array, "... 2*E"]) -> Float[Array, "... 2*E"]:
 
     Raises AxesError for an odd width.
 
-    Elsewhere: the way back from Hugging Face's weights to those of Llama; GGUF files hold this
+    Elsewhere: converts Hugging Face's weights back to those of Llama; GGUF files hold this
     order.
 
     Paper: Su et al. 2021, "RoFormer: enhanced Transformer with rotary position embedding",
@@ -225,7 +225,7 @@ def alibi_bias(
     key_positions: Time[Array, "M"],
     heads: Size[int, "H"],
 ) -> Float[Array, "H N M"]:
-    r"""Lower the scores of distant keys, in each head by another slope.
+    r"""Lower the scores of distant keys in proportion to distance, with one slope for each head.
 
     $$b_{hnm} = -m_h\, |p_n - s_m|, \qquad m_h = 2^{-8h/H}, \qquad h = 1, \dots, H$$
 
@@ -234,13 +234,13 @@ def alibi_bias(
     heads: H, at least 1. Where it is not a power of two, the slopes are those of the next lower
         power P, then the first, third, … of those of 2 P.
 
-    Returns H N M, biases of at most zero, to be added to the scores; hiding what comes later is
-    another bias.
+    Returns H N M, biases of at most zero, to be added to the scores; the causal mask is
+    a separate bias.
 
     Raises AxesError for no head or a negative position.
 
     Elsewhere: Bloom and MPT add m s instead, the same for every query: under a causal bias that is
-    a constant added to each row, which softmax does not see.
+    a constant added to each row, which softmax ignores.
 
     Paper: Press et al. 2022, "Train short, test long: attention with linear biases enables input
     length extrapolation", section 3.
@@ -274,7 +274,7 @@ def relative_buckets(
 
     query_positions: N, whole positions of the queries.
     key_positions: M, whole positions of the keys.
-    buckets: K, even, at least 4; 32 in T5. The second half is for keys behind their query.
+    buckets: K, even, at least 4; 32 in T5. The second half is for keys after their query.
     max_distance: d, above e; 128 in T5. Farther keys share the last bucket.
 
     Returns N M, buckets from 0 to K - 1; distance 0 has bucket 0.
@@ -319,11 +319,11 @@ def relative_buckets_causal(
       \text{else} \end{cases}$$
 
     query_positions: N, whole positions of the queries.
-    key_positions: M, whole positions of the keys; those behind a query are hidden elsewhere.
+    key_positions: M, whole positions of the keys; later ones are hidden by the causal mask.
     buckets: K, at least 2; 32 in T5.
     max_distance: d, above e; 128 in T5. Farther keys share the last bucket.
 
-    Returns N M, buckets from 0 to K - 1; 0 also for keys behind their query.
+    Returns N M, buckets from 0 to K - 1; 0 also for keys after their query.
 
     Raises AxesError for fewer buckets or too small a distance.
 
@@ -380,7 +380,7 @@ def relative_bias_vjp(
     buckets: Index[Array, "N M", "K"],
     grad: Float[Array, "H N M"],
 ) -> Float[Array, "K H"]:
-    r"""The gradient of the table of a relative bias: what arrives in each bucket, added.
+    r"""The gradient of the table of a relative bias: the sum of grad over each bucket.
 
     $$\bar W_{kh} = \sum_{nm} [k_{nm} = k]\, \bar b_{hnm}$$
 
@@ -392,7 +392,7 @@ def relative_bias_vjp(
 
     Raises AxesError for a bucket below 0 or not below K.
 
-    Elsewhere: frameworks add in any order, on graphics cards in another at each run.
+    Elsewhere: frameworks add in any order; on GPUs it may differ from run to run.
 
     Paper: Raffel et al. 2020, "Exploring the limits of transfer learning with a unified
     text-to-text Transformer", section 2.1, differentiated.
@@ -420,21 +420,21 @@ def resize_positions(
     tall: Size[int, "tall"],
     wide: Size[int, "wide"],
 ) -> Float[Array, "tall*wide+1 D"]:
-    r"""A table of positions for pictures of another size: the grid resized, the first row kept.
+    r"""Resize a table of positions for images of another size; the class token's row stays.
 
     $$y_0 = x_0, \qquad y_{1 + i w' + j} = \sum_{kl} W_{ik}\, V_{jl}\, x_{1 + k w + l}$$
 
-    positions: rows*cols+1 D, that of the class token first, then the patches row by row.
-    rows: of the grid that it was learned for.
+    positions: rows*cols+1 D, the class token first, then the patches row by row.
+    rows: rows of the grid that it was learned for.
     cols: columns of that grid.
-    tall: rows of the grid that is wanted.
+    tall: rows of the new grid.
     wide: columns of that grid.
 
     Returns tall*wide+1 D; W and V are the antialiased bicubic weights of `resize_bicubic`.
 
     Raises AxesError for a table that is no such grid, or one without patches.
 
-    Elsewhere: timm is like this. Hugging Face and DINOv2 take torch's plain bicubic filter, which
+    Elsewhere: timm does the same. Hugging Face and DINOv2 use torch's plain bicubic filter, which
     has another slope and does not widen when shrinking. The first Vision Transformer interpolates
     linearly with corners aligned.
 
@@ -465,9 +465,9 @@ def resize_positions_vjp(
     \bar x_{1 + k w + l} = \sum_{ij} W_{ik}\, V_{jl}\, \bar y_{1 + i w' + j}$$
 
     positions: rows*cols+1 D, the table; only its shape counts.
-    rows: of the grid that it was learned for.
+    rows: rows of the grid that it was learned for.
     cols: columns of that grid.
-    tall: rows of the grid that was wanted.
+    tall: rows of the new grid.
     wide: columns of that grid.
     grad: tall*wide+1 D, the gradient with respect to the resized table.
 

@@ -10,7 +10,7 @@ def preference_loss(
     chosen: Float[Array, "N"],
     rejected: Float[Array, "N"],
 ) -> Float[Array, ""]:
-    r"""How badly rewards predict which of two answers people prefer.
+    r"""The loss of a reward model: the negative log probability of the preferred order.
 
     $$L = \frac1N \sum_n \log\left(1 + e^{-(c_n - r_n)}\right)$$
 
@@ -40,7 +40,7 @@ def preference_loss_vjp(
     rejected: Float[Array, "N"],
     grad: Float[Array, ""],
 ) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-    r"""The gradients of the loss of pairs: how much belief the wrong order still gets.
+    r"""The gradients of the reward model's loss: the probability of the wrong order.
 
     $$\bar c_n = -\frac{\bar L}{N}\, \sigma(-(c_n - r_n)), \qquad \bar r_n = -\bar c_n$$
 
@@ -68,11 +68,11 @@ def kl_positive(
     log_probs: Float[Array, "B N"],
     reference: Fixed[Array, "B N"],
 ) -> Float[Array, "B N"]:
-    r"""An estimate of how far a policy is from another, one for each word that it drew.
+    r"""The estimate k3 of a KL divergence between two policies, one for each sampled word.
 
     $$k = e^{-\delta} - 1 + \delta, \qquad \delta = \log p - \log q$$
 
-    log_probs: B N, of the drawn words under the policy that drew them.
+    log_probs: B N, of the sampled words under the policy that drew them.
     reference: B N, of the same words under the model it should stay near.
 
     Returns B N, in nats, never negative; its mean over words drawn from p is KL(p ‖ q).
@@ -101,7 +101,7 @@ def kl_positive_vjp(
 
     $$\bar p = \bar k \left(1 - e^{-\delta}\right)$$
 
-    log_probs: B N, of the drawn words under the policy.
+    log_probs: B N, of the sampled words under the policy.
     reference: B N, of the same words under the model it should stay near.
     grad: B N, the gradient with respect to the estimates.
 
@@ -109,7 +109,7 @@ def kl_positive_vjp(
 
     Raises AxesError for shapes that differ.
 
-    Elsewhere: verl can let this estimate go forward and the gradient of k2 go back.
+    Elsewhere: verl can return this estimate and use the gradient of k2 in the backward pass.
 
     Paper: Shao et al. 2024, "DeepSeekMath", equation 4, differentiated.
 
@@ -127,7 +127,7 @@ def gae(
     discount: Fraction[float, ""],
     trace: Fraction[float, ""],
 ) -> Float[Array, "B N"]:
-    r"""How much better each step went than its value had promised, later steps counted less.
+    r"""Generalised advantage estimation: a discounted sum of temporal-difference errors.
 
     $$\delta_n = r_n + \gamma (1 - d_n) V_{n+1} - V_n, \qquad
       A_n = \delta_n + \gamma\lambda (1 - d_n) A_{n+1}$$
@@ -139,12 +139,12 @@ def gae(
     discount: γ, in [0, 1]; 1 in InstructGPT.
     trace: λ, in [0, 1]; 0.95 in InstructGPT.
 
-    Returns B N, the advantages; advantages plus values are what the values should have been.
+    Returns B N, the advantages; advantages plus values are the targets of the values.
 
     Raises AxesError for a discount or trace outside [0, 1].
 
-    Elsewhere: OpenAI's baselines keep the flag of the step before, so that it is one place later.
-    verl carries the values over places that are hidden.
+    Elsewhere: OpenAI's baselines store the flag of the previous step, one place later.
+    verl carries the values over masked places.
 
     Paper: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage
     estimation", equation 16.
@@ -169,7 +169,7 @@ def gae_vjp(
     trace: Fraction[float, ""],
     grad: Float[Array, "B N"],
 ) -> tuple[Float[Array, "B N"], Float[Array, "B N"], Float[Array, "B"]]:
-    r"""The gradients of a loss that follows advantages, which run from the first step to the last.
+    r"""The gradients of a loss that follows `gae`: the recursion runs forwards in time.
 
     $$u_n = \bar A_n + \gamma\lambda (1 - d_{n-1}) u_{n-1}, \qquad \bar r_n = u_n, \qquad
       \bar V_n = \gamma (1 - d_{n-1}) u_{n-1} - u_n$$
@@ -210,7 +210,7 @@ def whiten(
     keep: Mask[Array, "texts N"],
     eps: Epsilon[float, ""],
 ) -> Float[Array, "texts N"]:
-    r"""Advantages with mean zero and variance one over the words that count.
+    r"""Advantages, normalised to mean zero and variance one over the words that count.
 
     $$y = k\, \frac{x - m}{\sqrt{v + \epsilon}}, \qquad m = \frac{\sum k x}{\sum k}, \qquad
       v = \frac{\sum k (x - m)^2}{\sum k}$$
@@ -243,7 +243,7 @@ def group_advantage(
     rewards: Fixed[Array, "texts N+1"],
     eps: Epsilon[float, ""],
 ) -> Float[Array, "texts N+1"]:
-    r"""How much better each of several answers to a question is than the others.
+    r"""The advantage of each answer over the other answers to the same question.
 
     $$A_{bn} = \frac{r_{bn} - m_b}{s_b + \epsilon}, \qquad
       m_b = \frac{1}{N + 1} \sum_n r_{bn}, \qquad
@@ -278,18 +278,18 @@ def ppo_loss(
     keep: Mask[Array, "texts N"],
     clip: Fraction[float, ""],
 ) -> Float[Array, ""]:
-    r"""The policy's loss: advantages times ratios, which pay no more once they moved far.
+    r"""PPO's clipped loss: advantages times probability ratios, clipped in the paying direction.
 
     $$L = \frac{1}{\sum k} \sum k \max\left(-A\rho,\; -A \min(\max(\rho, 1 - \epsilon),
       1 + \epsilon)\right), \qquad \rho = \frac{p}{p_\text{old}}$$
 
-    log_probs: texts N, of the drawn words under the policy as it is now.
+    log_probs: texts N, of the sampled words under the current policy.
     old: texts N, of the same words under the policy that drew them.
     advantages: texts N, how much better than expected each word was.
     keep: texts N, 1 for words of the answer, 0 for padding.
     clip: ε, in [0, 1]; 0.2 in the paper.
 
-    Returns a scalar; minus the mean advantage where both policies are one.
+    Returns a scalar; minus the mean advantage where both policies are equal.
 
     Raises AxesError for a clip outside [0, 1]; DomainError where nothing counts.
 
@@ -317,12 +317,12 @@ def ppo_loss_vjp(
     clip: Fraction[float, ""],
     grad: Float[Array, ""],
 ) -> Float[Array, "texts N"]:
-    r"""The gradient of the policy's loss: none where a ratio moved far in the direction that pays.
+    r"""The gradient of PPO's clipped loss: zero where a ratio is clipped.
 
     $$\bar\ell = -\frac{\bar L\, k}{\sum k}\, A\, \rho\; \left[\text{not }
       (A > 0, \rho > 1 + \epsilon) \text{ nor } (A < 0, \rho < 1 - \epsilon)\right]$$
 
-    log_probs: texts N, of the drawn words under the policy as it is now.
+    log_probs: texts N, of the sampled words under the current policy.
     old: texts N, of the same words under the policy that drew them.
     advantages: texts N, how much better than expected each word was.
     keep: texts N, 1 for words of the answer, 0 for padding.
@@ -356,14 +356,14 @@ def value_loss(
     keep: Mask[Array, "texts N"],
     clip: Deviation[float, ""],
 ) -> Float[Array, ""]:
-    r"""Half the squared error of values, or that of values near the old ones where it is larger.
+    r"""Half the squared error of values, or of values clipped near the old ones if that is larger.
 
     $$L = \frac{1}{2 \sum k} \sum k \max\left((V - R)^2,\;
       (V_\text{old} + \min(\max(V - V_\text{old}, -\epsilon), \epsilon) - R)^2\right)$$
 
     values: texts N, as they are now.
     old: texts N, as they were when the advantages were computed.
-    returns: texts N, what they should have been: advantages plus old values.
+    returns: texts N, the targets: advantages plus old values.
     keep: texts N, 1 for words of the answer, 0 for padding.
     clip: ε, above 0; 0.2 in InstructGPT's predecessor.
 
@@ -371,7 +371,7 @@ def value_loss(
 
     Raises AxesError for a clip of 0 or less; DomainError where nothing counts.
 
-    Elsewhere: CleanRL's variants have no half. A minimum in place of the maximum is a mistake that
+    Elsewhere: CleanRL's variants have no half. A minimum instead of the maximum is a mistake that
     several libraries had.
 
     Paper: Schulman et al. 2017, "Proximal policy optimization algorithms"; the clipped values are
@@ -394,23 +394,23 @@ def dpo_loss(
     beta: Deviation[float, ""],
     smoothing: Fraction[float, ""],
 ) -> Float[Array, ""]:
-    r"""The loss of pairs of answers with the policy itself as reward.
+    r"""Direct preference optimisation: the loss of pairs with the policy's log ratios as rewards.
 
     $$L = \frac1N \sum_n (1 - s) \log(1 + e^{-\beta h_n}) + s \log(1 + e^{\beta h_n}), \qquad
       h = (c - c_\text{ref}) - (r - r_\text{ref})$$
 
     chosen: N, the log probability of the preferred answer: the sum over its words.
     rejected: N, that of the other one.
-    chosen_reference: N, that of the preferred answer under the model it started from.
+    chosen_reference: N, that of the preferred answer under the reference model.
     rejected_reference: N, that of the other one.
     beta: β, above 0; 0.1 in the paper.
-    smoothing: s, how often people are thought to have erred; 0 in the paper.
+    smoothing: s, the assumed rate of wrong labels; 0 in the paper.
 
     Returns a scalar, in nats of a pair; log 2 where the policy is its reference.
 
     Raises AxesError for a beta of 0 or less or a smoothing outside [0, 1]; DomainError for no pair.
 
-    Elsewhere: SimPO divides by lengths and has no reference. SLiC has a hinge in the place of the
+    Elsewhere: SimPO divides by lengths and has no reference. SLiC has a hinge instead of the
     logarithm.
 
     Paper: Rafailov et al. 2023, "Direct preference optimization: your language model is secretly a
@@ -438,17 +438,17 @@ def dpo_loss_vjp(
     smoothing: Fraction[float, ""],
     grad: Float[Array, ""],
 ) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-    r"""The gradients of the loss of pairs with respect to the policy's log probabilities.
+    r"""The gradients of `dpo_loss` with respect to the policy's log probabilities.
 
     $$\bar c = \frac{\bar L \beta}{N} \left(s\, \sigma(\beta h) - (1 - s)\, \sigma(-\beta h)\right),
       \qquad \bar r = -\bar c$$
 
     chosen: N, the log probability of the preferred answer.
     rejected: N, that of the other one.
-    chosen_reference: N, that of the preferred answer under the model it started from.
+    chosen_reference: N, that of the preferred answer under the reference model.
     rejected_reference: N, that of the other one.
     beta: β, above 0.
-    smoothing: s, how often people are thought to have erred.
+    smoothing: s, the assumed rate of wrong labels.
     grad: a scalar, the gradient with respect to the loss, 1 for the loss itself.
 
     Returns the gradients of chosen and rejected, each N; none goes to the reference.
@@ -477,14 +477,14 @@ def ipo_loss(
     rejected_reference: Fixed[Array, "N"],
     beta: Deviation[float, ""],
 ) -> Float[Array, ""]:
-    r"""The loss of pairs of answers whose difference should reach a given number, and no more.
+    r"""Identity preference optimisation: the squared distance of the log ratio from a target.
 
     $$L = \frac1N \sum_n \left(h_n - \frac{1}{2\beta}\right)^2, \qquad
       h = (c - c_\text{ref}) - (r - r_\text{ref})$$
 
     chosen: N, the log probability of the preferred answer: the mean over its words.
     rejected: N, that of the other one.
-    chosen_reference: N, that of the preferred answer under the model it started from.
+    chosen_reference: N, that of the preferred answer under the reference model.
     rejected_reference: N, that of the other one.
     beta: β, above 0, called τ in the paper.
 

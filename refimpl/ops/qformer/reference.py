@@ -14,7 +14,7 @@ def qformer_embed(
     shift: Float[Array, "D"],
     eps: Epsilon[float, ""],
 ) -> Float[Array, "B M D"]:
-    r"""Learned queries, then words with their positions, under one layer norm.
+    r"""The input of a Q-Former: learned queries, then words with positions, after a layer norm.
 
     $$x_b = \mathrm{LN}\left([q_1, \dots, q_L, w_{b1} + p_1, \dots, w_{bN} + p_N]\right)$$
 
@@ -48,11 +48,11 @@ def qformer_embed(
 def itc_similarity(
     images: Float[Array, "Q latents D"], texts: Float[Array, "texts D"]
 ) -> Float[Array, "Q texts"]:
-    r"""How alike images and texts are, an image having several vectors: the best of them counts.
+    r"""The similarity of images and texts: the largest cosine over an image's query outputs.
 
     $$s_{nm} = \max_q \frac{u_{nq} \cdot t_m}{|u_{nq}|\,|t_m|}$$
 
-    images: Q latents D, u, what the queries found in each image, projected.
+    images: Q latents D, u, the query outputs for each image, projected.
     texts: texts D, t, a vector of each text, projected.
 
     Returns Q texts, cosines, not divided by a temperature.
@@ -76,7 +76,7 @@ def itc_loss(
     temperature: Positive[float, ""],
     smoothing: Fraction[float, ""],
 ) -> Float[Array, ""]:
-    r"""Each image asks for its text, and each text for its image, neither of them quite sure.
+    r"""The contrastive loss of images and texts with label smoothing.
 
     $$L = -\tfrac{1}{2N} \sum_{nm} y_{nm} \left(\log \mathrm{softmax}_m \tfrac{s_{nm}}{\tau}
     + \log \mathrm{softmax}_n \tfrac{s_{nm}}{\tau}\right), \qquad
@@ -110,7 +110,7 @@ def itc_loss_vjp(
     smoothing: Fraction[float, ""],
     grad: Float[Array, ""],
 ) -> Float[Array, "N N"]:
-    r"""Bring a gradient back through `itc_loss`.
+    r"""The gradient of a loss that follows `itc_loss`.
 
     $$\bar s_{nm} = \frac{\bar L}{2 N \tau} \left(\mathrm{softmax}_m \tfrac{s_{nm}}{\tau}
     + \mathrm{softmax}_n \tfrac{s_{nm}}{\tau} - 2 y_{nm}\right)$$
@@ -142,19 +142,19 @@ def itc_loss_vjp(
 def hard_negative_weights(
     similarity: Float[Array, "N N"], temperature: Positive[float, ""]
 ) -> Float[Array, "N N"]:
-    r"""How likely each other text is drawn as a wrong one: the more alike, the likelier.
+    r"""The probability of drawing each other text as a negative: more similar ones are likelier.
 
     $$w_{nm} = \frac{[m \ne n]\, e^{s_{nm} / \tau}}{\sum_{k \ne n} e^{s_{nk} / \tau}}$$
 
     similarity: N N, images by texts; pairs on the diagonal.
     temperature: τ, above 0; that of the contrast.
 
-    Returns N N, shares of each row; 0 on the diagonal. `sample_index` draws from their logarithms.
+    Returns N N, probabilities of each row; 0 on the diagonal. `sample_index` draws from them.
 
     Raises AxesError for a single pair, which has no other.
 
-    Elsewhere: LAVIS fills the diagonal with -10000, ALBEF sets its shares to 0. Two pairs with one
-    image are wrong for each other here as there, unless they are told apart.
+    Elsewhere: LAVIS fills the diagonal with -10000, ALBEF sets it to 0. Two pairs with one
+    image count as negatives of each other, here as there.
 
     Paper: Li et al. 2021, "Align before fuse", section 3.2.
 
@@ -176,19 +176,19 @@ def splice_tokens(
     image_id: Label[int, ""],
     images: Float[Array, "B latents D"],
 ) -> Float[Array, "B N D"]:
-    r"""Put the tokens of an image where the text keeps room for them, in order.
+    r"""Replace the placeholders in a text by the tokens of an image, in order.
 
     $$y_{bn} = \begin{cases} u_{b,k(n)} & i_{bn} = i^\ast \\ w_{bn} & \text{else} \end{cases},
     \qquad k(n) = \left|\{m < n : i_{bm} = i^\ast\}\right|$$
 
     words: B N D, w, vectors of the words.
     ids: B N, i, what stands at each place.
-    image_id: i*, the word that keeps room.
+    image_id: i*, the word that is the placeholder.
     images: B latents D, u, projected tokens of the image: continuous, the words of no vocabulary.
 
     Returns B N D.
 
-    Raises AxesError where a text keeps room for more or fewer tokens than there are.
+    Raises AxesError where a text has more or fewer placeholders than the image has tokens.
 
     Elsewhere: the first LLaVA puts all tokens in the place of one word, so that the text grows.
 
@@ -214,19 +214,19 @@ def splice_tokens_vjp(
     images: Float[Array, "B latents D"],
     grad: Float[Array, "B N D"],
 ) -> tuple[Float[Array, "B N D"], Float[Array, "B latents D"]]:
-    r"""Bring a gradient back through `splice_tokens`, to words or to the image.
+    r"""The gradients of a loss that follows `splice_tokens`, by words and image tokens.
 
     $$\bar w_{bn} = [i_{bn} \ne i^\ast]\, \bar y_{bn}, \qquad
     \bar u_{bk} = \bar y_{b,\, n(k)}$$
 
     ids: B N, i, what stands at each place.
-    image_id: i*, the word that keeps room.
+    image_id: i*, the word that is the placeholder.
     images: B latents D, of which only the shape counts.
     grad: B N D, the gradient by the result.
 
     Returns B N D, the gradient by the words, and B latents D, by the tokens of the image.
 
-    Raises AxesError where a text keeps room for more or fewer tokens than there are.
+    Raises AxesError where a text has more or fewer placeholders than the image has tokens.
 
     Elsewhere: with a frozen language model only the second goes on.
 
@@ -247,7 +247,7 @@ def splice_tokens_vjp(
 
 
 def vqa_score(answers: Stride[int, ""], matches: Gain[Array, "B"]) -> Float[Array, "B"]:
-    r"""How right an answer is that some of the people asked gave as well.
+    r"""The accuracy of an answer to a visual question, by how many people gave the same answer.
 
     $$a = \frac{n}{A} \min\left(\frac{n - 1}{3}, 1\right)
     + \frac{A - n}{A} \min\left(\frac n3, 1\right)$$
@@ -255,12 +255,12 @@ def vqa_score(answers: Stride[int, ""], matches: Gain[Array, "B"]) -> Float[Arra
     answers: A, how many people were asked; 10.
     matches: B, n, how many of them gave the answer, 0 to A.
 
-    Returns B, in [0, 1]: the mean over all who are left out, of a third for each match of the
+    Returns B, in [0, 1]: the mean, over leaving out each person, of a third for each match of the
     others, at most 1.
 
     Raises AxesError for a negative number, or more matches than answers.
 
-    Elsewhere: targets of training are min(n / 3, 1), up to 0.1 more. Answers are made alike first:
+    Elsewhere: training targets are min(n / 3, 1), up to 0.1 more. Answers are normalised first:
     articles, digits, punctuation.
 
     Paper: Antol et al. 2015, "VQA: visual question answering", section 3; the mean is that of its

@@ -13,7 +13,7 @@ def smart_resize(
     low: Stride[int, ""],
     high: Stride[int, ""],
 ) -> tuple[Total[Array, ""], Total[Array, ""]]:
-    r"""Find whole numbers of units near the sides of an image, with an area between two limits.
+    r"""The size to resize an image to: whole units near its sides, an area between two limits.
 
     $$(r, c) = \begin{cases}
     \max\left(1, \left\lfloor \sqrt{\mathrm{high}\, h / w} \,/ f \right\rfloor\right), \dots &
@@ -62,7 +62,7 @@ def patchify_video(
     together: Stride[int, ""],
     merge: Size[int, "merge"],
 ) -> Float[Array, "patches D"]:
-    r"""Cut frames into patches that last several frames, ordered by the squares that are merged.
+    r"""Cut frames into patches of several frames each, in the order in which squares are merged.
 
     $$x_{n,\; ((k p + s) P + i) P + j} = \mathrm{frame}_{t p + s,\, k,\, (r m + a) P + i,\,
     (c m + b) P + j}, \qquad
@@ -70,7 +70,7 @@ def patchify_video(
 
     frames: frames channels rows*merge*P cols*merge*P, pixels; an image is one frame.
     patch: P, the side of a patch in pixels.
-    together: p, how many frames a patch lasts; the last frame is repeated to fill the last patch.
+    together: p, the frames of a patch; the last frame is repeated to fill the last patch.
     merge: m, the side of the squares of patches that are merged later.
 
     Returns patches D, with D = channels p P P; within a patch the channel varies slowest, then the
@@ -80,7 +80,7 @@ def patchify_video(
     there is no frame.
 
     Elsewhere: `patchify` orders patches row by row. Kernels of a convolution in three dimensions,
-    channels p P P each, meet the vector as it is.
+    channels p P P each, multiply the vector as it is.
 
     Paper: Bai et al. 2025, "Qwen2.5-VL technical report", section 2.1.1.
 
@@ -103,7 +103,7 @@ def patchify_video(
 def merge_order(
     rows: Stride[int, ""], cols: Stride[int, ""], merge: Stride[int, ""]
 ) -> Index[Array, "patches"]:
-    r"""In which order patches of a grid stand, square after square.
+    r"""The order of the patches of a grid, square after square.
 
     $$o_{((r\,\mathrm{cols} / m + c)\,m + a)\,m + b} = (r m + a)\,\mathrm{cols} + c m + b$$
 
@@ -131,7 +131,7 @@ def merge_order(
 def grid_angles(
     places: Time[Array, "N 2"], quarter: Size[int, "E"], base: Base[float, ""]
 ) -> Float[Array, "N 2*E"]:
-    r"""The angles by which row and column of a patch turn the pairs of a query or key.
+    r"""Rotary angles for a grid: half of the pairs by the row of a patch, half by its column.
 
     $$\theta_{ni} = r_n\, b^{-i/E}, \qquad \theta_{n,E+i} = c_n\, b^{-i/E},
     \qquad i = 0, \dots, E - 1$$
@@ -163,7 +163,7 @@ def window_order(
     cols: Size[int, "cols"],
     window: Stride[int, ""],
 ) -> tuple[Index[Array, "frames*rows*cols"], Stride[Array, "windows"]]:
-    r"""In which order tokens of frames stand, window after window, and how many each window has.
+    r"""The order of the tokens of frames, window after window, and the size of each window.
 
     $$o = (t, r, c)\ \text{sorted by}\ \left(t, \lfloor r / w \rfloor, \lfloor c / w \rfloor,
     r, c\right)$$
@@ -196,7 +196,7 @@ def window_order(
 
 
 def inverse_order(order: Index[Array, "N", "N"]) -> Index[Array, "N"]:
-    r"""Where each place went: the order that undoes another one.
+    r"""The inverse permutation: the order that undoes another one.
 
     $$o^{-1}_{o_n} = n$$
 
@@ -225,7 +225,7 @@ def multimodal_positions(
     ticks: Total[Array, "media"],
     timescale: Stride[int, ""],
 ) -> tuple[Index[Array, "3 N"], Label[Array, ""]]:
-    r"""Time, row and column of each token of a text with images and videos.
+    r"""The position of each token of a text with images and videos: time, row and column.
 
     $$p_n = s + \begin{cases} (n, n, n) & \text{in a text} \\
     \left(\lfloor t\,\tau / u \rfloor, r, c\right) & \text{in an image or video} \end{cases},
@@ -241,8 +241,8 @@ def multimodal_positions(
 
     Raises AxesError for a grid without tokens.
 
-    Elsewhere: transformers 5.23 goes on behind a video at its start plus its longer side, so that
-    words behind a long video stand before its last frames.
+    Elsewhere: transformers 5.23 continues after a video at its start plus its longer side, so that
+    words after a long video get positions before its last frames.
 
     Paper: Bai et al. 2025, "Qwen2.5-VL technical report", section 2.1.1; Wang et al. 2024,
     "Qwen2-VL", figure 3.
@@ -267,13 +267,13 @@ def multimodal_positions(
 def mrope_angles(
     positions: Time[Array, "3 N"], sections: Total[Array, "3"], base: Base[float, ""]
 ) -> Float[Array, "N E"]:
-    r"""Rotary angles of positions in three rows, each of which turns a block of the pairs.
+    r"""Rotary angles for time, row and column, each for a block of the pairs.
 
     $$\theta_{ni} = p_{k(i),\,n}\, b^{-i/E}, \qquad k = (0^{s_0}, 1^{s_1}, 2^{s_2}),
     \qquad E = s_0 + s_1 + s_2$$
 
     positions: 3 N, time, row and column of each token, from `multimodal_positions`.
-    sections: 3, how many pairs time, row and column turn; (16, 24, 24) in Qwen2.5-VL.
+    sections: 3, how many pairs time, row and column have; (16, 24, 24) in Qwen2.5-VL.
     base: b, above 1; 1000000 in Qwen2.5-VL.
 
     Returns N E, angles in radians for `rotary_embedding`; of a text, those of `rotary_angles`.
@@ -298,20 +298,20 @@ def mrope_angles(
 def mrope_angles_interleaved(
     positions: Time[Array, "3 N"], sections: Total[Array, "3"], base: Base[float, ""]
 ) -> Float[Array, "N E"]:
-    r"""Rotary angles of positions in three rows that turn pairs by turns, then time alone.
+    r"""Rotary angles for time, row and column, interleaved over the pairs, then time alone.
 
     $$\theta_{ni} = p_{k(i),\,n}\, b^{-i/E}, \qquad
     k(i) = \begin{cases} i \bmod 3 & i < 3\, s_{i \bmod 3} \\ 0 & \text{else} \end{cases},
     \qquad E = s_0 + s_1 + s_2$$
 
     positions: 3 N, time, row and column of each token, from `multimodal_positions`.
-    sections: 3, how many pairs time, row and column turn; (24, 20, 20) in Qwen3-VL.
+    sections: 3, how many pairs time, row and column have; (24, 20, 20) in Qwen3-VL.
     base: b, above 1; 5000000 in Qwen3-VL.
 
     Returns N E, angles in radians for `rotary_embedding`; of a text, those of `rotary_angles`.
 
-    Raises AxesError for a negative position, a base of 1 or less, or sections whose turns do not
-    fit: then a row would have fewer pairs than its section says.
+    Raises AxesError for a negative position, a base of 1 or less, or sections that
+    do not interleave completely: then a row would have fewer pairs than its section says.
 
     Elsewhere: Qwen2-VL and Qwen2.5-VL give each row a block: `mrope_angles`.
 

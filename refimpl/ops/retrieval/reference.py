@@ -10,12 +10,12 @@ def mean_pool(
     x: Float[Array, "texts N D"],
     keep: Mask[Array, "texts N"],
 ) -> Float[Array, "texts D"]:
-    r"""One vector for a text: the mean of the vectors of its words, padding left out.
+    r"""One vector for a text: the mean of the vectors of its words, without padding.
 
     $$y_{bd} = \frac{\sum_n k_{bn}\, x_{bnd}}{\sum_n k_{bn}}$$
 
     x: texts N D, a vector for each word.
-    keep: texts N, 1 where a word counts, 0 for padding; some word of each text counts.
+    keep: texts N, 1 where a word counts, 0 for padding; at least one word of each text counts.
 
     Returns texts D, the means, not normalised.
 
@@ -39,7 +39,7 @@ def mean_pool_vjp(
     keep: Mask[Array, "texts N"],
     grad: Float[Array, "texts D"],
 ) -> Float[Array, "texts N D"]:
-    r"""The gradient of a loss that follows pooled words: each word that counts gets its share.
+    r"""The gradient of a loss that follows `mean_pool`: all words that count get the same.
 
     $$\bar x_{bnd} = \frac{k_{bn}}{\sum_m k_{bm}}\, \bar y_{bd}$$
 
@@ -50,7 +50,7 @@ def mean_pool_vjp(
 
     Raises AxesError for a keep that is neither 0 nor 1; DomainError for a text of no words.
 
-    Elsewhere: pooling by the first word hands all of it to one.
+    Elsewhere: pooling by the first word gives that word the whole gradient.
 
     Paper: Reimers, Gurevych 2019, "Sentence-BERT: sentence embeddings using Siamese BERT-networks",
     section 3, differentiated.
@@ -68,7 +68,7 @@ def max_similarity(
     documents: Float[Array, "Q M D"],
     documents_keep: Mask[Array, "Q M"],
 ) -> Float[Array, "B Q"]:
-    r"""Late interaction: each word of a query finds its best word in a document.
+    r"""Late interaction: each query word's largest product with a document, summed over the query.
 
     $$s_{bq} = \sum_n k_{bn} \max_{m:\, k_{qm} = 1} \langle x_{bn}, y_{qm} \rangle$$
 
@@ -101,12 +101,12 @@ def ranks(
     scores: Float[Array, "N M"],
     positive: Index[Array, "N", "M"],
 ) -> Total[Array, "N"]:
-    r"""The place of the right document in each query's ranking, counted from one.
+    r"""The rank of the relevant document for each query, counted from one.
 
     $$r_n = 1 + \left|\{m : s_{nm} > s_{np} \text{ or } s_{nm} = s_{np}, m < p\}\right|$$
 
     scores: N M, of every document for every query; higher is better.
-    positive: N, p, the right document of each query, zero-based, below M.
+    positive: N, p, the relevant document of each query, zero-based, below M.
 
     Returns N, whole numbers from 1 to M; of equal scores the lower index comes first.
 
@@ -130,20 +130,20 @@ def recall_at_k(
     relevant: Total[Array, "texts"],
     k: Total[int, ""],
 ) -> Float[Array, "texts"]:
-    r"""Which share of all relevant documents is among the first k.
+    r"""Recall at k: the share of all relevant documents among the first k.
 
     $$R = \frac{1}{R_b} \sum_{n < k} g_{bn}$$
 
     relevance: texts N, 1 where the document at a rank is relevant, 0 where not, the best first.
-    relevant: texts, how many relevant documents there are, found or not.
-    k: how many are looked at; more than there are is all of them.
+    relevant: texts, how many relevant documents there are, retrieved or not.
+    k: how many documents count; all of them where k is larger than the list.
 
     Returns texts, from 0 to 1; 0 for a query without relevant documents.
 
     Raises AxesError for a negative k.
 
     Elsewhere: with one relevant document it is the hit rate that CLIP's papers call recall. Metric
-    learning divides by the smaller of k and the relevant.
+    learning divides by the smaller of k and the number of relevant documents.
 
     Paper: Manning et al. 2008, "Introduction to information retrieval", section 8.4.
 
@@ -157,12 +157,12 @@ def average_precision(
     relevance: Gain[Array, "texts N"],
     relevant: Total[Array, "texts"],
 ) -> Float[Array, "texts"]:
-    r"""The mean of the precisions at each relevant document, those not found counting zero.
+    r"""The mean of the precisions at each relevant document; missing ones count zero.
 
     $$P = \frac{1}{R_b} \sum_n \frac{g_{bn}}{n + 1} \sum_{m \le n} g_{bm}$$
 
     relevance: texts N, 1 where the document at a rank is relevant, 0 where not, the best first.
-    relevant: texts, how many relevant documents there are, found or not.
+    relevant: texts, how many relevant documents there are, retrieved or not.
 
     Returns texts, from 0 to 1; 0 for a query without relevant documents.
 
@@ -207,14 +207,14 @@ def ndcg(
     judged: Gain[Array, "texts M"],
     k: Total[int, ""],
 ) -> Float[Array, "texts"]:
-    r"""Gains of a ranking, lower ranks counted less, as a share of what the best ranking gains.
+    r"""Discounted gains of a ranking, divided by those of the ideal ranking.
 
     $$\mathrm{nDCG} = \frac{\sum_{n < k} g_{bn} / \log_2(n + 2)}
       {\sum_{n < k} j_{b(n)} / \log_2(n + 2)}, \qquad j_{b(0)} \ge j_{b(1)} \ge \dots$$
 
     gains: texts N, the gain of the document at each rank, the best first.
-    judged: texts M, the gains of all documents that were judged, found or not, in any order.
-    k: how many ranks are looked at; more than there are is all of them.
+    judged: texts M, the gains of all judged documents, retrieved or not, in any order.
+    k: how many ranks count; all of them where k is larger than the list.
 
     Returns texts, from 0 to 1; 0 where no document has a gain.
 
@@ -238,7 +238,7 @@ def ndcg(
 
 
 def ranking(scores: Float[Array, "N M"]) -> Index[Array, "N M", "M"]:
-    r"""The documents of each query, the best first; its first k are what a search returns.
+    r"""The documents for each query, the best first; the first k are what a search returns.
 
     $$s_{n, i_1} \ge s_{n, i_2} \ge \dots \ge s_{n, i_M}$$
 
@@ -263,12 +263,12 @@ def precision_at_k(
     relevance: Gain[Array, "texts N"],
     k: Total[int, ""],
 ) -> Float[Array, "texts"]:
-    r"""Which share of the first k documents is relevant.
+    r"""Precision at k: the share of the first k documents that is relevant.
 
     $$P = \frac{1}{k} \sum_{n < k} g_{bn}$$
 
     relevance: texts N, 1 where the document at a rank is relevant, 0 where not, the best first.
-    k: how many are looked at, at least 1; places behind the last document hold nothing relevant.
+    k: how many documents count, at least 1; ranks after the last document count as irrelevant.
 
     Returns texts, from 0 to 1.
 

@@ -27,7 +27,7 @@ def euler_step(
     sigma: Positive[float, ""],
     sigma_next: Level[float, ""],
 ) -> Float[Array, "..."]:
-    r"""One step along the line from a sample through its denoised guess.
+    r"""One Euler step along the line from a sample to its denoised guess.
 
     $$x' = x + \frac{x - D}{\sigma}\,(\sigma' - \sigma)$$
 
@@ -61,7 +61,7 @@ def euler_ancestral_step(
     sigma_next: Level[float, ""],
     eta: Fraction[float, ""],
 ) -> Float[Array, "..."]:
-    r"""A step below the level to reach, and fresh noise that leads back up to it.
+    r"""An Euler step to below the next level, and fresh noise to make up for it.
 
     $$\sigma_\uparrow = \eta\,\sigma' \sqrt{1 - \sigma'^2 / \sigma^2}, \quad
     \sigma_\downarrow = \sqrt{\sigma'^2 - \sigma_\uparrow^2}, \quad
@@ -101,7 +101,7 @@ def heun_step(
     sigma: Positive[float, ""],
     sigma_next: Positive[float, ""],
 ) -> Float[Array, "..."]:
-    r"""A step along the mean of the slopes at both of its ends.
+    r"""A Heun step: along the mean of the slopes at both ends.
 
     $$\hat x = x + (\sigma' - \sigma)\,d, \quad d = \frac{x - D}{\sigma}, \quad
     d' = \frac{\hat x - D'}{\sigma'}, \quad
@@ -140,7 +140,7 @@ def churn(
     low: Level[float, ""],
     high: Level[float, ""],
 ) -> tuple[Float[Array, "..."], Float[Array, ""]]:
-    r"""Noise added before a step, which then starts from a higher level.
+    r"""Noise added before a step, so that the step starts from a higher level.
 
     $$\gamma = \min(a, \sqrt 2 - 1) \text{ where } l \le \sigma \le h, \text{ else } 0, \quad
     \hat\sigma = (1 + \gamma)\,\sigma, \quad
@@ -181,7 +181,7 @@ def dpm_solver_step(
     sigma: Positive[float, ""],
     sigma_next: Positive[float, ""],
 ) -> Float[Array, "..."]:
-    r"""A step of DPM-Solver++ (2M), which remembers the denoised guess of the step before.
+    r"""A step of DPM-Solver++ (2M), which extrapolates from this guess and the previous one.
 
     $$h = \ln\frac{\sigma}{\sigma'}, \quad r = \frac{1}{h} \ln\frac{\sigma_{-1}}{\sigma}, \quad
     \tilde D = \left(1 + \frac{1}{2r}\right) D - \frac{1}{2r} D_{-1}, \quad
@@ -217,7 +217,7 @@ def dpm_solver_step(
 
 
 def plms_eps(history: Float[Array, "K B ..."]) -> Float[Array, "B ..."]:
-    r"""The noise that a linear multistep sampler goes on with, from the last predictions.
+    r"""The noise that a linear multistep sampler uses: a weighted sum of the last predictions.
 
     $$\epsilon' = \epsilon_0, \quad \frac{3\epsilon_0 - \epsilon_1}{2}, \quad
     \frac{23\epsilon_0 - 16\epsilon_1 + 5\epsilon_2}{12}, \quad
@@ -255,7 +255,7 @@ def ddim_inversion(
     eps: Float[Array, "B ..."],
     alpha_bar: AlphaBar[Array, "T"],
 ) -> Float[Array, "B ..."]:
-    r"""A deterministic step back towards noise, to any later time.
+    r"""DDIM inversion: a deterministic step towards noise, to any later time.
 
     $$\hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\,\epsilon}{\sqrt{\bar\alpha_t}}, \quad
     x_n = \sqrt{\bar\alpha_n}\,\hat x_0 + \sqrt{1 - \bar\alpha_n}\,\epsilon, \quad
@@ -273,7 +273,7 @@ def ddim_inversion(
     DomainError where the share at t is 0.
 
     Elsewhere: diffusers' DDIMInverseScheduler asks the network about the later time. Edict and
-    null-text inversion repair what the two predictions differ by.
+    null-text inversion correct for the difference between the two predictions.
 
     Paper: Dhariwal, Nichol 2021, "Diffusion models beat GANs on image synthesis", appendix F.
 

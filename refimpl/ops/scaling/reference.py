@@ -10,19 +10,19 @@ def power_law_loss(
     scale: Deviation[float, ""],
     exponent: Deviation[float, ""],
 ) -> Deviation[Array, "N"]:
-    r"""The loss as a power of one quantity, where there is enough of all others.
+    r"""The loss as a power law of model size or data, where the other is not a limit.
 
     $$L(n) = \left(\frac{n_c}{n}\right)^{\alpha}, \qquad \log L = \alpha (\log n_c - \log n)$$
 
-    sizes: N, of parameters without tables of words, or of words of text; above 0.
-    scale: n_c, the size at which the loss would be 1: 8.8e13 parameters, 5.4e13 words.
-    exponent: α, 0.076 for parameters, 0.095 for words.
+    sizes: N, parameters without embeddings, or tokens of text; above 0.
+    scale: n_c, the size at which the loss would be 1: 8.8e13 parameters, 5.4e13 tokens.
+    exponent: α, 0.076 for parameters, 0.095 for tokens.
 
     Returns N, the losses in nats of a word.
 
     Raises AxesError for a size, scale or exponent of 0 or less.
 
-    Elsewhere: such a law is a straight line where both axes are logarithmic. A loss that falls by
+    Elsewhere: such a law is a straight line in log-log axes. A loss that falls by
     the same amount for each factor of ten is another law.
 
     Paper: Kaplan et al. 2020, "Scaling laws for neural language models", equations 1.1 and 1.2.
@@ -42,12 +42,12 @@ def chinchilla_loss(
     length: Deviation[float, ""],
     beta: Deviation[float, ""],
 ) -> Deviation[Array, "N"]:
-    r"""The loss of a model by its size and its text: a floor, and two terms that shrink.
+    r"""The loss as a sum of an irreducible entropy, a term of the size and one of the tokens.
 
     $$L(n, d) = E + \frac{A}{n^\alpha} + \frac{B}{d^\beta}$$
 
     parameters: N, n, the sizes of models; above 0.
-    tokens: N, d, the words each was trained on; above 0.
+    tokens: N, d, how many each was trained on; above 0.
     entropy: E, in nats of a word, 1.69.
     width: A, 406.4.
     alpha: α, 0.34.
@@ -76,23 +76,23 @@ def chinchilla_optimum(
     length: Deviation[float, ""],
     beta: Deviation[float, ""],
 ) -> tuple[Deviation[Array, "N"], Deviation[Array, "N"]]:
-    r"""The size and the number of words with which given computing reaches the lowest loss.
+    r"""The numbers of parameters and tokens that reach the lowest loss for a compute budget.
 
     $$n = G \left(\frac{C}{6}\right)^{\frac{\beta}{\alpha + \beta}}, \qquad
       d = \frac{1}{G} \left(\frac{C}{6}\right)^{\frac{\alpha}{\alpha + \beta}}, \qquad
       G = \left(\frac{\alpha A}{\beta B}\right)^{\frac{1}{\alpha + \beta}}$$
 
-    compute: N, C, in operations; training takes 6 for each parameter and word.
+    compute: N, C, in operations; training takes 6 for each parameter and token.
     width: A, 406.4.
     alpha: α, 0.34.
     length: B, 410.7.
     beta: β, 0.28.
 
-    Returns the numbers of parameters and of words, each N; six times their product is C.
+    Returns the numbers of parameters and of tokens, each N; six times their product is C.
 
     Raises AxesError for a number of 0 or less.
 
-    Elsewhere: twenty words a parameter is what the paper's other two approaches give; the rounded
+    Elsewhere: twenty tokens a parameter is what the paper's other two approaches give; the rounded
     constants of the third give 93 at its own budget of 5.76e23.
 
     Paper: Hoffmann et al. 2022, "Training compute-optimal large language models", equation 4.
@@ -114,15 +114,15 @@ def training_flops(
     width: Deviation[Array, "N"],
     context: Deviation[Array, "N"],
 ) -> Deviation[Array, "N"]:
-    r"""The operations that training takes: six for each parameter and word, and attention.
+    r"""The operations that training takes: six for each parameter and token, plus attention.
 
     $$C = d\,(6 n + 12\, L\, w\, c)$$
 
-    parameters: N, n, those that multiply: without tables of words and positions that are only read.
-    tokens: N, d, the words each is trained on.
+    parameters: N, n, without embeddings of words and positions, which multiply nothing.
+    tokens: N, d, how many each is trained on.
     layers: N, L, the blocks.
     width: N, w, of the tokens.
-    context: N, c, how many words a word looks at.
+    context: N, c, how many tokens a token attends to.
 
     Returns N, operations, a multiplication and an addition being two.
 
@@ -147,13 +147,13 @@ def gpt_parameters(
     vocabulary: Deviation[Array, "N"],
     context: Deviation[Array, "N"],
 ) -> Deviation[Array, "N"]:
-    r"""How many numbers a decoder of GPT-2's kind has: biases, layer norms, a head that is tied.
+    r"""The parameters of a decoder like GPT-2: biases, layer norms, a tied output layer.
 
     $$n = (V + c)\, w + L\,(12 w^2 + 13 w) + 2 w$$
 
-    width: N, w, of the tokens; the perceptron is four times as wide.
+    width: N, w, of the tokens; the feed-forward layer is four times as wide.
     layers: N, L, the blocks.
-    vocabulary: N, V, words of the table, which is the head as well.
+    vocabulary: N, V, words of the table, which is the output layer as well.
     context: N, c, rows of the table of positions.
 
     Returns N, parameters.
@@ -181,21 +181,21 @@ def llama_parameters(
     shared: Deviation[Array, "N"],
     vocabulary: Deviation[Array, "N"],
 ) -> Deviation[Array, "N"]:
-    r"""How many numbers a decoder of Llama's kind has: no biases, a gate, a head of its own.
+    r"""The parameters of a decoder like Llama: no biases, a gate, a separate output layer.
 
     $$n = 2 V w + L\,(2 w^2 + 2 w s + 3 w h + 2 w) + w$$
 
     width: N, w, of the tokens.
     layers: N, L, the blocks.
-    hidden: N, h, of the perceptron, which has three matrices.
+    hidden: N, h, of the feed-forward layer, which has three matrices.
     shared: N, s, the width of all keys together; w where no heads share them.
-    vocabulary: N, V, words of the table and of the head.
+    vocabulary: N, V, words of the table and of the output layer.
 
     Returns N, parameters.
 
     Raises AxesError for a number of 0 or less.
 
-    Elsewhere: Qwen2 adds w + 2 s biases in each block, and ties the head of its small sizes, which
+    Elsewhere: Qwen2 adds w + 2 s biases in each block, and ties the output of small sizes, which
     leaves out one V w.
 
     Paper: Touvron et al. 2023, "Llama 2: open foundation and fine-tuned chat models", section 2.2.
@@ -215,11 +215,11 @@ def bert_parameters(
     vocabulary: Deviation[Array, "N"],
     context: Deviation[Array, "N"],
 ) -> Deviation[Array, "N"]:
-    r"""How many numbers BERT has, with two segments and the pooler, without other heads.
+    r"""The parameters of BERT, with two segments and the pooler, without output layers.
 
     $$n = (V + c + 2)\, w + 2 w + L\,(12 w^2 + 13 w) + w^2 + w$$
 
-    width: N, w, of the tokens; the perceptron is four times as wide.
+    width: N, w, of the tokens; the feed-forward layer is four times as wide.
     layers: N, L, the blocks.
     vocabulary: N, V, words of the table.
     context: N, c, rows of the table of positions.
@@ -251,22 +251,22 @@ def t5_parameters(
     heads: Deviation[Array, "N"],
     vocabulary: Deviation[Array, "N"],
 ) -> Deviation[Array, "N"]:
-    r"""How many numbers a T5 1.0 has: encoder and decoder of as many blocks, one table of words.
+    r"""The parameters of T5 1.0: encoder and decoder of equally many blocks, one table of words.
 
     $$n = V w + 64 H + L\,(12 w i + 4 w h + 5 w) + 2 w$$
 
     width: N, w, of the tokens.
     layers: N, L, the blocks of the encoder; the decoder has as many, with two attentions each.
-    hidden: N, h, of the perceptron.
+    hidden: N, h, of the feed-forward layer.
     inner: N, i, the width of all heads together.
     heads: N, H, each with 32 relative positions in the encoder and as many in the decoder.
-    vocabulary: N, V, words of the table, which is the head as well.
+    vocabulary: N, V, words of the table, which is the output layer as well.
 
     Returns N, parameters.
 
     Raises AxesError for a number of 0 or less.
 
-    Elsewhere: T5 1.1 has a gate, 2 L w h more, and a head of its own, V w more.
+    Elsewhere: T5 1.1 has a gate, 2 L w h more, and a separate output layer, V w more.
 
     Paper: Raffel et al. 2020, "Exploring the limits of transfer learning with a unified
     text-to-text Transformer", section 2.1.

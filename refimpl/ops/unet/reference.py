@@ -27,7 +27,7 @@ def time_mlp(
     out_weight: Float[Array, "O O"],
     out_bias: Float[Array, "O"],
 ) -> Float[Array, "B O"]:
-    r"""The small network that every block of a U-Net hears the time from.
+    r"""The two-layer network that turns the time into a condition for every block of a U-Net.
 
     $$y = W_2\,\operatorname{silu}(W_1 e + b_1) + b_2$$
 
@@ -59,7 +59,7 @@ def micro_conditions(
     sizes: Time[Array, "B 6"],
     half: Size[int, "E"],
 ) -> Float[Array, "B 12*E"]:
-    r"""Write six sizes of a picture as cosines and sines, one after the other.
+    r"""Encode six sizes of an image as cosines and sines, one after the other.
 
     $$y = [\mathrm{TE}(s_0), \mathrm{TE}(s_1), \dots, \mathrm{TE}(s_5)]$$
 
@@ -74,7 +74,7 @@ def micro_conditions(
     Raises AxesError for other than six sizes, or a negative one.
 
     Elsewhere: SDXL has 128 frequencies and puts the 1536 numbers behind the pooled text. Its
-    refiner takes five numbers, with a score of beauty in the place of the target's size.
+    refiner takes five numbers, with an aesthetic score instead of the target's size.
 
     Paper: Podell et al. 2023, "SDXL: Improving latent diffusion models for high-resolution image
     synthesis", section 2.2.
@@ -122,7 +122,7 @@ def residual_block(
     groups: Size[int, "G"],
     eps: Epsilon[float, ""],
 ) -> Float[Array, "B G*O height width"]:
-    r"""Two convolutions past which the map goes as it is; the time is added between them.
+    r"""A residual block of two convolutions, with the time added between them.
 
     $$\begin{aligned}
     h &= \mathrm{conv}_1(\operatorname{silu}(\mathrm{GN}_1(x))) +
@@ -131,7 +131,7 @@ def residual_block(
     \end{aligned}$$
 
     x: B G*C height width, feature maps.
-    emb: B D, the time, as `time_mlp` gives it: the silu on it belongs to the block.
+    emb: B D, the time from `time_mlp`; the block itself applies a silu to it.
     norm1_gain: G*C, of the first normalisation.
     norm1_bias: G*C, of the first normalisation.
     conv1_weight: G*O G*C 3 3, of the first convolution.
@@ -142,8 +142,8 @@ def residual_block(
     norm2_bias: G*O, of the second normalisation.
     conv2_weight: G*O G*O 3 3, of the second convolution.
     conv2_bias: G*O, of the second convolution.
-    skip_weight: G*O G*C 1 1, of the way past; None where channels stay.
-    skip_bias: G*O, of the way past; None where there is no weight, or for no bias.
+    skip_weight: G*O G*C 1 1, of the skip connection; None where channels stay.
+    skip_bias: G*O, of the skip connection; None where there is no weight, or for no bias.
     groups: G, of both normalisations.
     eps: scalar ≥ 0, of both normalisations.
 
@@ -152,8 +152,8 @@ def residual_block(
     Raises AxesError where the channels change and there is no skip_weight.
 
     Elsewhere: the block of Ho's U-Net (eps 1e-6) and of Stable Diffusion's (1e-5). Autoencoders
-    leave the time out. The sum is not divided by the root of two, as some others do. Older
-    releases pass with three by three taps ("conv_shortcut").
+    leave the time out. Some other blocks divide the sum by the root of two. Older
+    releases have a skip connection of three by three taps ("conv_shortcut").
 
     Paper: Ho et al. 2020, "Denoising Diffusion Probabilistic Models", appendix B.
 
@@ -188,7 +188,7 @@ def residual_block_scale_shift(
     groups: Size[int, "G"],
     eps: Epsilon[float, ""],
 ) -> Float[Array, "B G*O height width"]:
-    r"""A residual block whose second normalisation is stretched and moved by the time.
+    r"""A residual block in which the time scales and shifts the second normalisation.
 
     $$\begin{aligned}
     h &= \mathrm{conv}_1(\operatorname{silu}(\mathrm{GN}_1(x))), \qquad
@@ -197,7 +197,7 @@ def residual_block_scale_shift(
     \end{aligned}$$
 
     x: B G*C height width, feature maps.
-    emb: B D, the time, as `time_mlp` gives it: the silu on it belongs to the block.
+    emb: B D, the time from `time_mlp`; the block itself applies a silu to it.
     norm1_gain: G*C, of the first normalisation.
     norm1_bias: G*C, of the first normalisation.
     conv1_weight: G*O G*C 3 3, of the first convolution.
@@ -208,8 +208,8 @@ def residual_block_scale_shift(
     norm2_bias: G*O, of the second normalisation, before scale and shift.
     conv2_weight: G*O G*O 3 3, of the second convolution.
     conv2_bias: G*O, of the second convolution.
-    skip_weight: G*O G*C 1 1, of the way past; None where channels stay.
-    skip_bias: G*O, of the way past; None where there is no weight, or for no bias.
+    skip_weight: G*O G*C 1 1, of the skip connection; None where channels stay.
+    skip_bias: G*O, of the skip connection; None where there is no weight, or for no bias.
     groups: G, of both normalisations.
     eps: scalar ≥ 0, of both normalisations.
 
@@ -218,7 +218,7 @@ def residual_block_scale_shift(
     Raises AxesError where the channels change and there is no skip_weight.
 
     Elsewhere: the block of guided diffusion (eps 1e-5), GLIDE and the decoders of DALL·E 2, where
-    sides change inside a block: between silu and the first convolution, and on the way past.
+    images are resized inside a block: before the first convolution, and on the skip.
 
     Paper: Dhariwal and Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", section 3.1.
 
@@ -261,7 +261,7 @@ def spatial_attention(
     groups: Stride[int, ""],
     eps: Epsilon[float, ""],
 ) -> Float[Array, "B channels height width"]:
-    r"""Every pixel of a map reads from every other; what it read is added to it.
+    r"""Self-attention between all pixels of a map, added to the map.
 
     $$y = x + W_o\,\mathrm{Concat}_h\,\mathrm{Attention}(W_h^Q n,\, W_h^K n,\, W_h^V n) + b_o,
     \qquad n = \mathrm{GN}(x)$$
@@ -274,7 +274,7 @@ def spatial_attention(
     in_bias: 3*channels, in the same order.
     out_weight: channels channels, of the projection behind the heads.
     out_bias: channels, of the projection behind the heads.
-    heads: parts of the width that attend by themselves, a divisor of the channels.
+    heads: the number of heads, a divisor of the channels.
     groups: of the normalisation, a divisor of the channels.
     eps: scalar ≥ 0, of the normalisation.
 
@@ -312,24 +312,24 @@ def cross_attention(
     heads: Stride[int, ""],
     bias: Bias[Array, "broadcastable B 1 N M"] | None,
 ) -> Float[Array, "B N channels"]:
-    r"""Tokens read from other tokens of another width: the pixels of a picture from its caption.
+    r"""Attention from tokens to other tokens, such as from pixels to the words of a caption.
 
     $$y = W_o\,\mathrm{Concat}_h\,\mathrm{Attention}(W_h^Q x,\, W_h^K m,\, W_h^V m) + b_o$$
 
-    x: B N channels, the tokens that ask.
-    memory: B M words, the tokens m that answer, of any width; x itself in self-attention.
+    x: B N channels, the tokens that the queries come from.
+    memory: B M words, the tokens m of keys and values, of any width; x itself in self-attention.
     query_weight: channels channels, of the queries; there is no bias.
     memory_weight: 2*channels words, rows of all keys, then of all values; there is no bias.
     out_weight: channels channels, of the projection behind the heads.
     out_bias: channels, of the projection behind the heads.
-    heads: parts of the width that attend by themselves, a divisor of the channels.
+    heads: the number of heads, a divisor of the channels.
     bias: broadcastable to B 1 N M, added to the scores in nats; -inf hides, None hides none.
 
     Returns B N channels, without a residual.
 
     Raises AxesError for heads that do not divide the channels.
 
-    Elsewhere: Stable Diffusion hides no token: the padding behind a prompt is read, too. diffusers
+    Elsewhere: Stable Diffusion hides no token: pixels attend to padding, too. diffusers
     calls the number of heads attention_head_dim in the configurations of its U-Nets.
 
     Paper: Rombach et al. 2022, "High-resolution image synthesis with latent diffusion models",
@@ -377,7 +377,7 @@ def transformer_block(
     bias: Bias[Array, "broadcastable B 1 N M"] | None,
     eps: Epsilon[float, ""],
 ) -> Float[Array, "B N channels"]:
-    r"""Tokens read each other, then the words, then think alone: each time added to what they were.
+    r"""Self-attention, cross-attention to the words, feed-forward: each normalised and added.
 
     $$\begin{aligned}
     h &= x + \mathrm{SelfAttention}(\mathrm{LN}_1(x)) \\
@@ -387,21 +387,21 @@ def transformer_block(
     \end{aligned}$$
 
     x: B N channels, the tokens.
-    memory: B M words, what they read, not normalised here.
-    norm1_gain: channels, before the tokens read each other.
-    norm1_bias: channels, before the tokens read each other.
+    memory: B M words, the tokens of keys and values, not normalised here.
+    norm1_gain: channels, before self-attention.
+    norm1_bias: channels, before self-attention.
     self_weight: 3*channels channels, rows of all queries, all keys, all values, without bias.
     self_out_weight: channels channels, behind the heads.
     self_out_bias: channels, behind the heads.
-    norm2_gain: channels, before they read the memory.
-    norm2_bias: channels, before they read the memory.
+    norm2_gain: channels, before cross-attention.
+    norm2_bias: channels, before cross-attention.
     query_weight: channels channels, of the queries to the memory.
     memory_weight: 2*channels words, rows of all keys, then all values of the memory.
     cross_out_weight: channels channels, behind the heads.
     cross_out_bias: channels, behind the heads.
     norm3_gain: channels, before the feed-forward layers.
     norm3_bias: channels, before the feed-forward layers.
-    in_weight: 2*hidden channels, rows of what is let through, then of its gates.
+    in_weight: 2*hidden channels, rows of the values u, then of the gates g.
     in_bias: 2*hidden, in the same order.
     out_weight: channels hidden, back to the tokens.
     out_bias: channels, back to the tokens.
@@ -471,7 +471,7 @@ def spatial_transformer(
     eps: Epsilon[float, ""],
     block_eps: Epsilon[float, ""],
 ) -> Float[Array, "B channels height width"]:
-    r"""A Transformer block over the pixels of a map, between a layer in and a layer out.
+    r"""A Transformer block over the pixels of a map, between two projections, added to the map.
 
     $$y = x + W_l\,\mathrm{Block}(W_e\,\mathrm{GN}(x) + b_e,\; m) + b_l$$
 
@@ -479,22 +479,22 @@ def spatial_transformer(
     memory: B M words, the tokens of a caption, not normalised here.
     norm_gain: channels, of the group normalisation.
     norm_bias: channels, of the group normalisation.
-    enter_weight: channels channels, from pixels to tokens.
+    enter_weight: channels channels, the projection from pixels to tokens.
     enter_bias: channels, from pixels to tokens.
-    norm1_gain: channels, of the block, before the tokens read each other.
-    norm1_bias: channels, of the block, before the tokens read each other.
+    norm1_gain: channels, of the block, before self-attention.
+    norm1_bias: channels, of the block, before self-attention.
     self_weight: 3*channels channels, rows of all queries, all keys, all values, without bias.
     self_out_weight: channels channels, behind the heads.
     self_out_bias: channels, behind the heads.
-    norm2_gain: channels, of the block, before they read the memory.
-    norm2_bias: channels, of the block, before they read the memory.
+    norm2_gain: channels, of the block, before cross-attention.
+    norm2_bias: channels, of the block, before cross-attention.
     query_weight: channels channels, of the queries to the memory.
     memory_weight: 2*channels words, rows of all keys, then all values of the memory.
     cross_out_weight: channels channels, behind the heads.
     cross_out_bias: channels, behind the heads.
     norm3_gain: channels, of the block, before the feed-forward layers.
     norm3_bias: channels, of the block, before the feed-forward layers.
-    in_weight: 2*hidden channels, rows of what is let through, then of its gates.
+    in_weight: 2*hidden channels, rows of the values u, then of the gates g.
     in_bias: 2*hidden, in the same order.
     out_weight: channels hidden, back to the tokens.
     out_bias: channels, back to the tokens.
