@@ -15,28 +15,28 @@ MEAN = "np.mean(tokens, axis=1, keepdims=True)"
 BLOCK = (
     Edit(
         "adm/scale-without-one",
-        "multiplies the norm by the time's scale, not by one more",
+        "multiplies the norm by scale, not by 1 + scale",
         "y * (1 + scale) + shift",
         "y * scale + shift",
         "scaled_residual",
     ),
     Edit(
         "adm/shift-before-scale",
-        "takes the first half of what the time says for the shift",
+        "exchanges scale and shift",
         "scale, shift = np",
         "shift, scale = np",
         "scaled_residual",
     ),
     Edit(
         "adm/shifted-before-scaled",
-        "shifts the norm before it is scaled",
+        "adds the shift before multiplying by the scale",
         "y * (1 + scale) + shift",
         "(y + shift) * (1 + scale)",
         "scaled_residual",
     ),
     Edit(
         "adm/scaled-before-the-norm",
-        "scales and shifts what the second norm is given",
+        "applies scale and shift before the second norm, not after it",
         NORM_2,
         NORM_2.replace("(y,", "(y * (1 + said[:, : y.shape[1]]) + said[:, y.shape[1] :],"),
         "scaled_residual",
@@ -51,7 +51,7 @@ BLOCK = (
     ),
     Edit(
         "adm/no-shortcut",
-        "does not add the features to what the convolutions give",
+        "leaves out the residual connection of the convolutions",
         "return tap(name, x + y)",
         "return tap(name, y)",
         "scaled_residual",
@@ -65,7 +65,7 @@ BLOCK = (
     ),
     Edit(
         "adm/resized-before-the-norm",
-        "resizes the map before the first norm and activation, not behind them",
+        "resizes the map before the first norm and activation, not after them",
         'group_norm(x, params, f"{name}.in_layers.0", config, ops)',
         'group_norm(resized(x, resize, ops), params, f"{name}.in_layers.0", config, ops)',
         "scaled_residual",
@@ -73,28 +73,28 @@ BLOCK = (
     ),
     Edit(
         "adm/halved-by-leaving-out",
-        "halves a map by leaving pixels out, not by means",
+        "halves a map by leaving out pixels, not by averaging",
         "ops.avg_pool2d(x, 2)",
         "x[:, :, ::2, ::2]",
         "resized",
     ),
     Edit(
         "adm/tiled",
-        "puts the whole map beside itself, where every pixel is repeated",
+        "enlarges by tiling the map, not by repeating each pixel",
         "ops.resize_nearest(x, 2 * x.shape[2], 2 * x.shape[3])",
         "np.concatenate([np.concatenate([x, x], axis=2)] * 2, axis=3)",
         "resized",
     ),
     Edit(
         "adm/no-residual-of-attention",
-        "does not add the features to what attention gives",
+        "leaves out the residual connection of attention",
         "return tap(name, x + placed(y, rows, cols))",
         "return tap(name, placed(y, rows, cols))",
         "map_attention",
     ),
     Edit(
         "adm/attention-without-norm",
-        "asks with features that are not normalised",
+        "leaves out the norm before attention",
         'group_norm(x, params, f"{name}.norm", config, ops)',
         "x",
         "map_attention",
@@ -122,7 +122,7 @@ BLOCK = (
     ),
     Edit(
         "adm/scores-scaled-twice",
-        "divides queries and keys by the root of the head's width each",
+        "divides both queries and keys by the root of the head's width",
         ATTENTION,
         ATTENTION.replace(
             "split(query, heads)", "split(query, heads) / np.sqrt(query.shape[-1] // heads)"
@@ -131,7 +131,7 @@ BLOCK = (
     ),
     Edit(
         "adm/heads-for-their-width",
-        "takes the number of heads for the channels of one",
+        "takes the number of heads for the channels of a head",
         "C // config.head if config.head else config.heads",
         "config.head",
         "map_attention",
@@ -141,14 +141,14 @@ BLOCK = (
 TIME = (
     Edit(
         "adm/sines-first",
-        "writes sines of the time before cosines",
+        "puts the sines of the time before the cosines",
         "ops.timestep_embedding(t, config.width // 2)",
         "np.roll(ops.timestep_embedding(t, config.width // 2), config.width // 2, axis=1)",
         "told_time",
     ),
     Edit(
         "adm/time-not-activated-between",
-        "has no activation between the two layers behind the waves of the time",
+        "leaves out the activation between the two layers of the time embedding",
         "dense(ops.silu(emb), params",
         "dense(emb, params",
         "told_time",
@@ -157,7 +157,7 @@ TIME = (
 UP = (
     Edit(
         "adm/kept-map-before-the-features",
-        "puts the kept map before the features, not behind them",
+        "concatenates the skip connection before the features, not after them",
         BESIDE,
         "np.concatenate((kept.pop(), x), axis=1)",
         "through",
@@ -173,7 +173,7 @@ UP = (
 LABELS = (
     Edit(
         "adm/labels-not-told",
-        "tells the blocks nothing of the label",
+        "ignores the label",
         EMB,
         "emb",
         "adm",
@@ -191,7 +191,7 @@ LABELS = (
 POOL = (
     Edit(
         "adm-classifier/mean-last",
-        "puts the mean of the pixels behind them and takes the last token",
+        "appends the mean of the pixels and takes the last token",
         f"np.concatenate(({MEAN}, tokens), axis=1)",
         f"np.concatenate((tokens, {MEAN}), axis=1)",
         "adm_classifier",
@@ -213,7 +213,7 @@ POOL = (
     ),
     Edit(
         "adm-classifier/no-last-norm",
-        "pools a map that is not normalised",
+        "leaves out the last norm",
         'group_norm(x, params, "out.0", config, ops)',
         "x",
         "adm_classifier",
@@ -223,56 +223,56 @@ CLEAN = "skip[:, None, None, None] * noisy + out[:, None, None, None] * x"
 PRECONDITIONED = (
     Edit(
         "consistency-adm/factors-of-edm",
-        "takes the factors of EDM, which are 1 and 0 at level 0, not at the smallest",
+        "uses the factors of EDM, which do not account for the smallest level",
         "above = sigma - config.sigma_min",
         "above = sigma",
         "consistency_adm",
     ),
     Edit(
         "consistency-adm/input-not-scaled",
-        "gives the network the noisy image as it is",
+        "does not scale the noisy image for the network",
         "noisy / root[:, None, None, None]",
         "noisy",
         "consistency_adm",
     ),
     Edit(
         "consistency-adm/residual-of-scaled",
-        "adds the scaled image to what the network gives, not the image",
+        "adds the scaled image to the network's output, not the image itself",
         CLEAN,
         CLEAN.replace("* noisy", "* (noisy / root[:, None, None, None])"),
         "consistency_adm",
     ),
     Edit(
         "consistency-adm/no-image-added",
-        "gives what the network gives, scaled alone",
+        "leaves out the skip connection of the image",
         CLEAN,
         "out[:, None, None, None] * x",
         "consistency_adm",
     ),
     Edit(
         "consistency-adm/time-of-edm",
-        "takes a quarter of the logarithm for a time, not a thousand quarters",
+        "uses log σ / 4 as time, not 250 log σ",
         "config.noise_scale * np.log(sigma)",
         "0.25 * np.log(sigma)",
         "consistency_adm",
     ),
     Edit(
         "consistency-adm/level-for-its-logarithm",
-        "takes the level itself for a time, not its logarithm",
+        "uses the level itself as time, not its logarithm",
         "config.noise_scale * np.log(sigma)",
         "config.noise_scale * sigma",
         "consistency_adm",
     ),
     Edit(
         "consistency-adm/condition-not-told",
-        "tells the blocks the level of noise alone",
+        "ignores the condition",
         "emb + more",
         "emb",
         "consistency_adm",
     ),
     Edit(
         "consistency-adm/not-clipped",
-        "lets images exceed -1 and 1",
+        "does not clip images to [-1, 1]",
         "np.minimum(np.maximum(clean, -1), 1)",
         "clean",
         "consistency_adm",

@@ -19,21 +19,21 @@ LARGER = "ops.resize_nearest(x, 2 * rows, 2 * cols)"
 RESIDUAL = (
     Edit(
         "maps/no-shortcut",
-        "does not add the features to what the convolutions give",
+        "leaves out the residual connection of the convolutions",
         SUM,
         "return tap(name, y)",
         "residual",
     ),
     Edit(
         "maps/no-shortcut-where-channels-change",
-        "adds no shortcut where the number of channels changes",
+        "leaves out the residual connection where the number of channels changes",
         SHORTCUT,
         SHORTCUT.replace("x = tap", "x = 0 * tap"),
         "residual",
     ),
     Edit(
         "maps/shortcut-of-normalised",
-        "adds the normalised features in the place of the features",
+        "adds the normalised features as residual of the convolutions",
         ACT_1,
         f"x = y\n    {ACT_1}",
         "residual",
@@ -71,14 +71,14 @@ RESIDUAL = (
 AMONG_PIXELS = (
     Edit(
         "maps/no-residual-of-attention",
-        "does not add the features to what attention gives",
+        "leaves out the residual connection of attention",
         ASKED,
         "return tap(name, placed(y, rows, cols))",
         "pixel_attention",
     ),
     Edit(
         "maps/normalised-added-to-attention",
-        "adds the normalised features to what attention gives",
+        "adds the normalised features as residual of attention",
         ASKED,
         ASKED.replace("x + placed(y", "placed(h + y"),
         "pixel_attention",
@@ -92,7 +92,7 @@ AMONG_PIXELS = (
     ),
     Edit(
         "maps/attention-without-norm",
-        "asks with features that are not normalised",
+        "leaves out the norm before attention",
         'group_norm(x, params, f"{name}.group_norm", config, ops)',
         "x",
         "pixel_attention",
@@ -143,7 +143,7 @@ AMONG_PIXELS = (
     ),
     Edit(
         "maps/tokens-without-transposition",
-        "reads channels as if they lay beside each other at every pixel",
+        "reshapes maps to tokens without moving the channel axis",
         "np.swapaxes(np.reshape(x, (B, C, rows * cols)), 1, 2)",
         "np.reshape(x, (B, rows * cols, C))",
         "pixels",
@@ -157,7 +157,7 @@ AMONG_PIXELS = (
     ),
     Edit(
         "maps/pixels-put-back-by-columns",
-        "puts the pixels back down the columns, not along the rows",
+        "puts the pixels back column by column, not row by row",
         "np.reshape(np.swapaxes(tokens, 1, 2), (B, C, rows, cols))",
         "np.swapaxes(np.reshape(np.swapaxes(tokens, 1, 2), (B, C, cols, rows)), 2, 3)",
         "placed",
@@ -166,7 +166,7 @@ AMONG_PIXELS = (
 SIZES = (
     Edit(
         "maps/tiled",
-        "puts the whole map beside itself, where every pixel is repeated",
+        "enlarges by tiling the map, not by repeating each pixel",
         LARGER,
         "np.concatenate([np.concatenate([x, x], axis=2)] * 2, axis=3)",
         "doubled",
@@ -186,7 +186,7 @@ MIDDLE = 'pixel_attention(x, params, f"{at}.attentions.0", 1, config, ops, tap)'
 CODER = (
     Edit(
         "maps/zeros-on-all-sides",
-        "halves the map with zeros above and to the left, not below and to the right alone",
+        "pads on all sides when halving, not only below and to the right",
         "(0, 1), ops, tap)",
         "(1, 1), ops, tap)",
         "encode",
@@ -263,7 +263,7 @@ LATENTS = (
     ),
     Edit(
         "vae/shift-behind-the-scale",
-        "shifts the latents after it has scaled them, and back before it unscales them",
+        "applies shift and scale in the other order",
         SCALED,
         "z * config.scale - config.shift",
         "autoencoder",
@@ -288,14 +288,14 @@ LATENTS = (
     ),
     Edit(
         "vae/log-of-the-deviation",
-        "takes the logarithm of the variance for the deviation itself",
+        "uses the log variance as the deviation",
         "np.exp(log_variance / 2)",
         "log_variance",
         "autoencoder",
     ),
     Edit(
         "vae/mode",
-        "takes the means for the latents, and draws nothing",
+        "returns the means as latents, without noise",
         DRAWN,
         "mean + 0 * noise",
         "autoencoder",
@@ -321,21 +321,21 @@ CODES = (
     ),
     Edit(
         "vqgan/largest-product",
-        "takes the code of the largest product, not of the smallest distance",
+        "takes the code with the largest inner product, not the nearest",
         "ops.nearest_code(latents, book)",
         "np.argmax(latents @ np.swapaxes(book, 0, 1), axis=1)",
         "quantized",
     ),
     Edit(
         "vqgan/channels-as-pixels",
-        "reads channels as if they lay beside each other at every pixel",
+        "reshapes maps to tokens without moving the channel axis",
         "np.reshape(pixels(z), (B * rows * cols, D))",
         "np.reshape(z, (B * rows * cols, D))",
         "quantized",
     ),
     Edit(
         "vqgan/codes-put-back-by-columns",
-        "puts the codes back down the columns, not along the rows",
+        "puts the codes back column by column, not row by row",
         "np.reshape(nearest, (B, rows * cols, D)), rows, cols)",
         "np.reshape(np.swapaxes(np.reshape(nearest, (B, cols, rows, D)), 1, 2), "
         "(B, rows * cols, D)), rows, cols)",
@@ -343,7 +343,7 @@ CODES = (
     ),
     Edit(
         "vqgan/directions",
-        "compares the directions of latents and codes, not their places",
+        "compares the cosines of latents and codes, not their distances",
         "ops.nearest_code(latents, book)",
         "ops.nearest_code(ops.l2_normalize(latents), ops.l2_normalize(book))",
         "quantized",

@@ -17,14 +17,14 @@ READS = "cross_attention(x, memory, params, at, heads, memory_bias, ops, tap)"
 BLOCK = (
     Edit(
         "post/no-residual-of-attention",
-        "does not add the tokens to what attention gives",
+        "leaves out the residual connection of attention",
         ADDED_1,
         ADDED_1.replace("x + y", "y"),
         "post_block",
     ),
     Edit(
         "post/no-residual-of-perceptron",
-        "does not add the tokens to what the perceptron gives",
+        "leaves out the residual connection of the perceptron",
         ADDED_2,
         ADDED_2.replace("x + y", "y"),
         "post_block",
@@ -47,7 +47,7 @@ BLOCK = (
     ),
     Edit(
         "post/norm-before-adding",
-        "normalises what attention gives, and adds the tokens to that",
+        "normalises before adding the residual, not after",
         ADDED_1,
         ADDED_1.replace("x + y", 'x + norm(y, params, f"{name}.ln_1", config.eps, ops)'),
         "post_block",
@@ -55,14 +55,14 @@ BLOCK = (
     ),
     Edit(
         "post/first-norm-twice",
-        "normalises behind the perceptron by the gain and bias of the norm behind attention",
+        "uses gain and bias of the first norm for the second",
         NORM_2,
         NORM_2.replace("ln_2", "ln_1"),
         "post_block",
     ),
     Edit(
         "post/no-last-norm-of-block",
-        "does not normalise behind the perceptron",
+        "leaves out the norm after the perceptron",
         NORM_2,
         "x",
         "post_block",
@@ -76,7 +76,7 @@ BLOCK = (
     ),
     Edit(
         "post/perceptron-of-attention",
-        "gives the perceptron what attention gives, the tokens not added",
+        "feeds the perceptron with attention's output, without the residual",
         PERCEPTRON,
         PERCEPTRON.replace("(x", "(y"),
         "post_block",
@@ -85,7 +85,7 @@ BLOCK = (
 CROSS = (
     Edit(
         "post/memory-not-read",
-        "reads the tokens themselves in the place of the memory",
+        "uses self-attention in place of cross-attention",
         READS,
         READS.replace("memory,", "x,").replace("memory_bias", "None"),
         "post_block",
@@ -99,7 +99,7 @@ CROSS = (
     ),
     Edit(
         "post/padding-of-the-memory-seen",
-        "lets words see the padding of the memory",
+        "does not mask the padding of the memory",
         "ops.attention(query, key, value, bias)",
         "ops.attention(query, key, value, None)",
         "cross_attention",
@@ -113,21 +113,21 @@ CROSS = (
     ),
     Edit(
         "post/no-residual-of-the-memory",
-        "does not add the tokens to what they read in the memory",
+        "leaves out the residual connection of cross-attention",
         'x = tap(f"{name}.added_cross", x + y)',
         'x = tap(f"{name}.added_cross", y)',
         "post_block",
     ),
     Edit(
         "post/no-norm-behind-the-memory",
-        "does not normalise behind reading the memory",
+        "leaves out the norm after cross-attention",
         NORM_CROSS,
         "",
         "post_block",
     ),
     Edit(
         "post/memory-read-first",
-        "reads the memory before tokens see each other",
+        "applies cross-attention before self-attention",
         SELF,
         f"{SELF} if memory is None else "
         'cross_attention(x, memory, params, f"{name}.cross", heads, memory_bias, ops, tap)',

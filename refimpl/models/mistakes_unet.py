@@ -12,7 +12,7 @@ MIDDLE = 'attend(x, -1, "mid_block.attentions.0")'
 WAVES = "np.concatenate((np.sin(angles), np.cos(angles)), axis=-1)"
 
 TIME = (
-    Edit("unet/no-time", "tells the pixels nothing of the time", ADDED, "y", "residual"),
+    Edit("unet/no-time", "ignores the time", ADDED, "y", "residual"),
     Edit(
         "unet/time-not-activated",
         "has no activation before the projection of the time",
@@ -22,14 +22,14 @@ TIME = (
     ),
     Edit(
         "unet/time-behind-the-norm",
-        "adds the time behind the second norm, not before it",
+        "adds the time after the second norm, not before it",
         f"        {TOLD}\n\n    {NORM_2}",
         f"        y = y\n\n    {NORM_2}\n    y = y if emb is None else {ADDED}",
         "residual",
     ),
     Edit(
         "unet/time-as-scale",
-        "multiplies by what the time's projection says more than one",
+        "multiplies by 1 + the time's projection instead of adding it",
         ADDED,
         "y * (1 + shift[:, :, None, None])",
         "residual",
@@ -38,14 +38,14 @@ TIME = (
 U = (
     Edit(
         "unet/kept-map-before-the-features",
-        "puts the kept map before the features, not behind them",
+        "concatenates the skip connection before the features, not after them",
         BESIDE,
         "np.concatenate((kept.pop(), x), axis=1)",
         "u_turn",
     ),
     Edit(
         "unet/kept-before-attention",
-        "keeps the map that attention is given, not the one that it gives",
+        "keeps the skip connection before attention, not after it",
         'x = attend(x, i, f"{at}.attentions.{j}")\n            kept.append(x)',
         'kept.append(x)\n            x = attend(x, i, f"{at}.attentions.{j}")',
         "u_turn",
@@ -73,7 +73,7 @@ U = (
     ),
     Edit(
         "unet/time-not-activated-between",
-        "has no activation between the two layers behind the waves of the time",
+        "leaves out the activation between the two layers of the time embedding",
         'tap(f"{name}.act", ops.silu(y))',
         'tap(f"{name}.act", y)',
         "told",
@@ -82,7 +82,7 @@ U = (
 WAVE = (
     Edit(
         "ddpm-unet/cosines-first",
-        "writes cosines before sines",
+        "puts cosines before sines",
         WAVES,
         "np.concatenate((np.cos(angles), np.sin(angles)), axis=-1)",
         "waves",
@@ -96,7 +96,7 @@ WAVE = (
     ),
     Edit(
         "ddpm-unet/sines-and-cosines-in-turn",
-        "writes each frequency's sine and cosine side by side",
+        "interleaves sines and cosines",
         WAVES,
         "np.reshape(np.stack((np.sin(angles), np.cos(angles)), axis=-1), (len(t), -1))",
         "waves",

@@ -30,7 +30,7 @@ TABLE = 'params[f"{side}.embed_positions.weight"][start :'
 OWN = (
     Edit(
         "bart/positions-without-offset",
-        "takes the first row of the table for the first position, not the third",
+        "uses row 0 of the table for the first position, not row 2",
         "start = OFFSET + first",
         "start = first",
         "embed",
@@ -44,7 +44,7 @@ OWN = (
     ),
     Edit(
         "bart/positions-of-the-encoder",
-        "takes the encoder's positions for what is written",
+        "uses the encoder's positions in the decoder",
         TABLE,
         TABLE.replace("{side}", "encoder").replace('f"', '"'),
         "embed",
@@ -65,14 +65,14 @@ OWN = (
     ),
     Edit(
         "bart/later-words-seen",
-        "lets words that are written see those behind them",
+        "does not mask later words in the decoder",
         "ops.causal_bias_lower_right(length, first + length)",
         "None",
         "bart",
     ),
     Edit(
         "bart/padding-seen",
-        "lets all words see the padding of what is read",
+        "does not mask the padding of the input",
         "ops.padding_bias(lengths, read)",
         "None",
         "bart",

@@ -21,7 +21,7 @@ TRANSFORMERS = (
 OWN = (
     Edit(
         "gpt1/later-words-seen",
-        "lets words see those behind them",
+        "does not mask later words",
         "ops.causal_bias_lower_right(length, first + length)",
         "None",
         "gpt1",

@@ -29,7 +29,7 @@ TRANSFORMERS = (
 OWN = (
     Edit(
         "gpt2/later-words-seen",
-        "lets words see those behind them",
+        "does not mask later words",
         "ops.causal_bias_lower_right(length, first + length)",
         "None",
         "gpt2",
@@ -50,7 +50,7 @@ OWN = (
     ),
     Edit(
         "gpt2/no-last-norm",
-        "reads words that are not normalised",
+        "leaves out the last norm",
         'norm(x, params, "ln_f", config.eps, ops)',
         "x",
         "gpt2",

@@ -69,14 +69,14 @@ OWN = (
     ),
     Edit(
         "translator/later-words-seen",
-        "lets words that are written see those behind them",
+        "does not mask later words in the decoder",
         "ops.causal_bias_lower_right(length, first + length)",
         "None",
         "translator",
     ),
     Edit(
         "translator/padding-seen",
-        "lets all words see the padding of what is read",
+        "does not mask the padding of the input",
         "ops.padding_bias(lengths, read)",
         "None",
         "translator",
