@@ -328,7 +328,7 @@ CODES = (
     ),
     Edit(
         "vqgan/channels-as-pixels",
-        "reshapes maps to tokens without moving the channel axis",
+        "reshapes latents to vectors without moving the channel axis",
         "np.reshape(pixels(z), (B * rows * cols, D))",
         "np.reshape(z, (B * rows * cols, D))",
         "quantized",
