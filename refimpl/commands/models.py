@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+SYSTEMS = ("guided-diffusion",)
 GUIDANCE = ("clip", "classifier", "cfg", "none")
 STRIPS, MOMENTS = 3, 12  # samples whose way is shown, and how many moments of it
 
@@ -19,13 +20,16 @@ def add(commands: Any) -> None:
     """The two commands and their options."""
     sample = commands.add_parser("sample", help="guided sampling with the shipped weights")
     sample.add_argument("text", help='such as "a handwritten seven"')
-    sample.add_argument("--guidance", choices=GUIDANCE, default="clip")
+    sample.add_argument(
+        "--system", choices=SYSTEMS, default=SYSTEMS[0], help="what makes the pictures"
+    )
+    sample.add_argument("--guidance", choices=GUIDANCE, help="default: the system's first")
     sample.add_argument("--scale", type=float, help="strength; each guidance has its own default")
     sample.add_argument(
         "--sweep", type=float, nargs="+", metavar="SCALE", help="one picture, a row for each scale"
     )
-    sample.add_argument("--steps", type=int, default=50, help="2 to 1000, default 50")
-    sample.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim")
+    sample.add_argument("--steps", type=int, help="from 2 on; each system has its own default")
+    sample.add_argument("--sampler", help="ddim, ddpm; default: the system's first")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--count", type=int, help="pictures, default 16, or 8 for each scale")
     sample.add_argument("--out", type=Path, default=Path("sample.png"), metavar="PNG")
@@ -68,7 +72,7 @@ def said_in_a_line(run: Callable[[argparse.Namespace], int]) -> Callable[..., in
 @said_in_a_line
 def run_sample(options: argparse.Namespace) -> int:
     """Sample, and write a picture of the samples and of the way to them."""
-    from refimpl.models import generate, picture
+    from refimpl.models import picture, systems
     from refimpl.op import DomainError
 
     if not options.text.strip():
@@ -76,39 +80,38 @@ def run_sample(options: argparse.Namespace) -> int:
     picture_to_write("sample: --out", options.out)
     if options.tiles and options.sweep:
         raise DomainError("sample: give --tiles or --sweep")
-    scales = options.sweep or [options.scale]
     if options.sweep and options.scale is not None:
         raise DomainError("sample: give --scale or --sweep")
-    if options.scale is None and not options.sweep:
-        scales = [generate.SCALES[options.guidance]]
-    count = options.count
-    if count is None:
-        count = 8 if options.sweep else 16
-    walks = [
-        generate.generate(
-            options.text,
-            options.guidance,
-            scale,
-            options.steps,
-            options.sampler,
-            options.seed,
-            count,
-        )
-        for scale in scales
-    ]
-    what = f"{options.text}, {options.guidance}"
+    wanted = _asked(options)
+    walks = [systems.sample(options.system, each) for each in wanted]
+    what = f"{options.text}, {wanted[0].guidance}"
     panels: list[tuple[str, np.ndarray]] = []
-    for scale, walk in zip(scales, walks, strict=True):
-        steps = list(_shown(walk, options.steps, f"scale {scale:g}"))
-        words = f"{what} {scale:g}, seed {options.seed}"
+    for each, walk in zip(wanted, walks, strict=True):
+        steps = list(_shown(walk, each.steps, f"scale {each.scale:g}"))
+        words = f"{what} {each.scale:g}, seed {options.seed}"
         panels += [(words, steps[-1].x[None, :, 0])] if options.sweep else _way(words, steps)
         if options.tiles:
             picture.write_tiles(options.tiles, steps[-1].x[:, 0], words)
     picture.write(options.out, panels)
-    strengths = ", ".join(f"{scale:g}" for scale in scales)
-    walked = f"{options.sampler}, {options.steps} steps, seed {options.seed}"
-    print(f"{options.out}: {count} samples of {what}, scale {strengths}; {walked}")
+    strengths = ", ".join(f"{each.scale:g}" for each in wanted)
+    walked = f"{wanted[0].sampler}, {wanted[0].steps} steps, seed {options.seed}"
+    print(f"{options.out}: {wanted[0].count} samples of {what}, scale {strengths}; {walked}")
     return 0
+
+
+def _asked(options: argparse.Namespace) -> list[Any]:
+    """What the system is asked for, once for each scale."""
+    from refimpl.models import systems
+
+    count = options.count
+    if count is None:
+        count = 8 if options.sweep else 16
+    given = options.steps, options.sampler, options.seed, count
+    scales = options.sweep or [options.scale]
+    return [
+        systems.asked(options.system, options.text, options.guidance, scale, *given)
+        for scale in scales
+    ]
 
 
 def _way(words: str, steps: list[Any]) -> list[tuple[str, np.ndarray]]:
