@@ -15,6 +15,7 @@ from refimpl.oracle.targets.models import Recording, inputs_for
 
 F = torch.nn.functional
 PARTS = ("query", "key", "value", "mixed")
+NONE: dict[str, tuple[str, ...]] = {}
 
 
 def _tokens(x):
@@ -67,7 +68,7 @@ def builder(builders, config):
     return builders[type(config)]
 
 
-def record(module, config, names, run=None, seed=0, version="", finish=as_they_are):
+def record(module, config, names, run=None, seed=0, version="", finish=as_they_are, turns=NONE):
     """Run a module on inputs of the configuration and record every layer that the text names.
 
     names: a mapping of patterns, or pairs, that turns the names of its modules and parameters into
@@ -76,6 +77,8 @@ def record(module, config, names, run=None, seed=0, version="", finish=as_they_a
         module is called with the inputs in their order, and gives the last value of the text.
 
     finish: has the last word on all parameters under our names.
+    turns: for a module that runs several times, by our name, what takes the place of that name in
+        one run after the other.
 
     Queries, keys, values and what attention makes of them are seen where they enter and leave
     PyTorch's `scaled_dot_product_attention`. Where parameters are constant, as biases and gains are
@@ -88,7 +91,7 @@ def record(module, config, names, run=None, seed=0, version="", finish=as_they_a
     inputs = inputs_for(config, seed)
     named: dict = {}
     family(config).text(**inputs, params=params, config=config, tap=recorder(named))
-    layers = Layers(family(config), named)
+    layers = Layers(family(config), named, turns)
     layers.watch(module, names)
     run = run or (lambda **given: {[*named][-1]: module(*given.values())})
     with torch.no_grad(), layers.attending(), steps():
@@ -101,8 +104,10 @@ def record(module, config, names, run=None, seed=0, version="", finish=as_they_a
 class Layers:
     """The values of a module while it runs, by the names that a text has for them."""
 
-    def __init__(self, model, named):
+    def __init__(self, model, named, turns=NONE):
         self.model, self.named, self.kept = model, named, {}
+        self.turns = {name: [*places] for name, places in turns.items()}  # to come
+        self.turn = ("", "")  # a module that runs, and what takes the place of its name
         self.attention = ""  # the one that runs
         self.pieces: dict[str, list] = {}  # of its tokens, which may come window by window
 
@@ -112,6 +117,7 @@ class Layers:
         layer, _, mark = rename(name, (rule,) if rule else ()).partition("|")
         if layer not in self.named:
             layer, mark = name, ""
+        value = next(iter(value.values())) if isinstance(value, dict) else value
         value = value[0] if isinstance(value, (tuple, list)) else value
         if layer in self.named:
             self.kept[layer] = TURNS[mark](value.detach().numpy()).copy()
@@ -122,24 +128,44 @@ class Layers:
             name = rename(f"{path}.", names).rstrip(".")
             if not isinstance(inner, torch.nn.Identity):
                 inner.register_forward_hook(self._hook(name))
-                if f"{name}.mixed" in self.named:
+                if any(f"{name}.mixed" in self.named for name in self._places(name)):
                     inner.register_forward_pre_hook(self._enter(name))
+                if name in self.turns:
+                    inner.register_forward_pre_hook(self._take_turn(name))
 
-    def _hook(self, name):
-        before = rename(name, self.model.entering)
+    def _places(self, name):
+        """A name, and what it is in each run of a module that runs several times."""
+        runs = [(of, place) for of, places in self.turns.items() for place in places]
+        return [name, *(name.replace(of, place, 1) for of, place in runs if name.startswith(of))]
 
+    def _now(self, name):
+        """The name of a module in the run that goes on."""
+        of, place = self.turn
+        return name.replace(of, place, 1) if of and name.startswith(of) else name
+
+    def _take_turn(self, name):
+        def call(*_):
+            self.turn = (name, self.turns[name].pop(0))
+
+        return call
+
+    def _hook(self, path):
         def call(_, inputs, output):
+            name = self._now(path)
+            before = rename(name, self.model.entering)
             if before != name and before not in self.kept:
                 self.keep(before, inputs[0])
             self.keep(name, output)
             if name == self.attention:
                 self.attention = ""
+            if path == self.turn[0]:
+                self.turn = ("", "")
 
         return call
 
-    def _enter(self, name):
+    def _enter(self, path):
         def call(*_):
-            self.attention = name
+            self.attention = self._now(path)
             self.pieces = {part: [] for part in PARTS}
 
         return call

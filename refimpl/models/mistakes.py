@@ -46,7 +46,7 @@ TOKENS_AND_POOL = (
         "appends the class token and takes the last token",
         TOKENS,
         CLASS_LAST,
-        "vit",
+        "vit_features",
         also=(("vit", POOLED, POOLED.replace("x[:, 0]", "x[:, -1]")),),
     ),
     Edit(
@@ -54,7 +54,7 @@ TOKENS_AND_POOL = (
         "adds no positions",
         TOKENS,
         TOKENS[:-1].replace("positions", "0 * positions") + ")",
-        "vit",
+        "vit_features",
     ),
     Edit(
         "vit/mean-of-patches",
@@ -82,14 +82,14 @@ TOKENS_AND_POOL = (
         "adds the positions to the patches before prepending the class token",
         TOKENS,
         CLASS_UNPLACED,
-        "vit",
+        "vit_features",
     ),
     Edit(
         "vit/patches-by-columns",
         "orders the patches column by column, not row by row",
         PATCHES,
         BY_COLUMNS,
-        "vit",
+        "vit_features",
     ),
     Edit(
         "vit/no-last-norm",

@@ -134,6 +134,30 @@ def transformer(
     return x
 
 
+def vit_features(
+    images: Any,
+    params: Params,
+    config: Vit,
+    ops: Any = TEXT,
+    tap: Tap = untouched,
+    at: str = "",
+    wanted: int | None = None,
+) -> Any:
+    """What the last block of a Vision Transformer says of every token: B N D."""
+    config.accept(images)
+    kernel, bias = params[f"{at}conv1.weight"], params.get(f"{at}conv1.bias")
+    x = tap(f"{at}patches", ops.patch_embed(images, kernel, bias))  # B N D
+    positions = params[f"{at}positional_embedding"]
+    if config.class_token:
+        x = ops.vit_tokens(x, params[f"{at}class_embedding"], positions)  # B N+1 D
+    else:
+        x = x + positions
+    x = tap(f"{at}tokens", x)
+    if config.pre_norm:
+        x = tap(f"{at}ln_pre", norm(x, params, f"{at}ln_pre", config.eps, ops))
+    return transformer(x, params, at, config, None, ops, tap, wanted)
+
+
 def vit(
     images: Any,
     params: Params,
@@ -161,18 +185,8 @@ def vit(
     Paper: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words: Transformers for Image
     Recognition at Scale", equations 1 to 4.
     """
-    config.accept(images)
-    kernel, bias = params[f"{at}conv1.weight"], params.get(f"{at}conv1.bias")
-    x = tap(f"{at}patches", ops.patch_embed(images, kernel, bias))  # B N D
-    positions = params[f"{at}positional_embedding"]
-    if config.class_token:
-        x = ops.vit_tokens(x, params[f"{at}class_embedding"], positions)  # B N+1 D
-    else:
-        x = x + positions
-    x = tap(f"{at}tokens", x)
-    if config.pre_norm:
-        x = tap(f"{at}ln_pre", norm(x, params, f"{at}ln_pre", config.eps, ops))
-    x = transformer(x, params, at, config, None, ops, tap, 1 if config.class_token else None)
+    wanted = 1 if config.class_token else None
+    x = vit_features(images, params, config, ops, tap, at, wanted)  # B N D
     x = tap(f"{at}ln_post", norm(x, params, f"{at}ln_post", config.eps, ops))
     return tap(f"{at}pooled", x[:, 0] if config.class_token else np.mean(x, axis=1))  # B D
 

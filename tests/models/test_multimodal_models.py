@@ -10,26 +10,30 @@ import numpy as np
 import pytest
 
 from refimpl.models import TEXT, untouched
+from refimpl.models.blip2 import blip2
 from refimpl.models.configs import count
 from refimpl.models.qwen_vl import qwen_tower, words_around
 from refimpl.models.registry import family, find_model
 from refimpl.models.weights import check
 from refimpl.oracle.diagnosis.structure import judge_layers
+from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import inputs_for
 from tests.models.walks import moved, recorded, walk
 from tests.small import random_params
 
 PUBLISHED = {
+    "blip2-itm-vit-g": 1_172_032_258,
     "qwen2.5-vl-3b": 3_754_622_976,
     "qwen2.5-vl-7b": 8_292_166_656,
     "qwen2.5-vl-72b": 73_410_777_344,
 }
 TOWERS = {  # that are a part of these
+    "blip2-itm-vit-g": 985_952_256,
     "qwen2.5-vl-3b": 668_684_288,
     "qwen2.5-vl-7b": 676_550_144,
     "qwen2.5-vl-72b": 704_573_696,
 }
-SMALL = ("qwen2.5-vl-testing",)
+SMALL = ("qwen2.5-vl-testing", "blip2-testing")
 WRONG = ("qwen2.5-vl-testing qwen-vl/frames-not-separated",)
 FAMILIES = {name: family(find_model(name)) for name in SMALL}
 MISTAKES = {edit.id: (model, edit) for model in FAMILIES.values() for edit in model.mistakes}
@@ -87,6 +91,17 @@ def test_a_patch_is_seen_in_its_window_alone_until_a_layer_sees_whole_frames():
             for x in (given["patches"], other)
         )
         assert set(np.flatnonzero((first != second).any(axis=1))) == changed
+
+
+def test_the_queries_of_a_qformer_have_no_order_among_them():
+    config = find_model("blip2-testing")
+    config = dataclasses.replace(config, qformer=dataclasses.replace(config.qformer, layers=1))
+    params, given = random_params(config, dtype=np.float64), inputs_for(config, 0)
+    whole = bounded(blip2, params, "float64", **given, config=config)
+    other = params | {"queries": params["queries"][::-1]}
+    found = blip2(**given, params=other, config=config)
+    assert (np.abs(found - whole.value) <= 2 * whole.error).all()
+    assert (whole.error < np.abs(whole.value) / 100).all()
 
 
 def test_words_are_counted_around_images_and_videos():

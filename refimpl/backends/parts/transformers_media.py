@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 from refimpl.backends import hooks
+from refimpl.models.blip2 import Blip2
 from refimpl.models.qwen_vl import QwenTower, QwenVl
+from refimpl.models.spec import blip2 as blip2_names
 from refimpl.models.spec import qwen_vl as qwen_vl_names
 
 hooks.allow_broken_torchvision()
@@ -55,6 +57,50 @@ def _qwen_vl(config, seed):
     return hooks.record(model, config, names, run, seed, VERSION)
 
 
+def _blip2(config, seed):
+    vision, own = config.vision, config.qformer
+    if not own.words or vision.pre_norm or not vision.class_token or vision.classes:
+        raise NotImplementedError("has no BLIP-2 that compares texts and images so")
+    of = transformers.Blip2Config(
+        vision_config={
+            **_blocks(vision),
+            "image_size": vision.image,
+            "patch_size": vision.patch,
+        },
+        qformer_config={
+            **_blocks(own),
+            "vocab_size": own.vocabulary,
+            "max_position_embeddings": own.context,
+            "cross_attention_frequency": own.every,
+            "use_qformer_text_input": True,
+        },
+        num_query_tokens=own.queries,
+        image_text_hidden_size=config.embed,
+    )
+    model = transformers.Blip2ForImageTextRetrieval(of)
+
+    def run(images, ids, lengths):
+        given = {"pixel_values": images, "input_ids": ids}
+        given["attention_mask"] = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        alike = model(**given, use_image_text_matching_head=False)
+        match = model(**given, use_image_text_matching_head=True)
+        return {"similarity": alike.logits_per_image, "matches": match.logits_per_image}
+
+    turns = {"qformer": ("image_alone", "text_alone", "both")}
+    names = blip2_names.TRANSFORMERS
+    return hooks.record(model, config, names, run, seed, VERSION, turns=turns)
+
+
+def _blocks(tower):
+    """Sizes of the blocks of an encoder."""
+    return {
+        "hidden_size": tower.width,
+        "intermediate_size": tower.hidden,
+        "num_hidden_layers": tower.layers,
+        "num_attention_heads": tower.heads,
+    }
+
+
 def _llama(text):
     """Sizes of a Llama or Qwen2.5."""
     return {
@@ -76,4 +122,4 @@ def _tied(text):
     return ((r"^head\.weight$", "|drop"),) if text.tied else ()
 
 
-BUILDERS = {QwenVl: _qwen_vl}
+BUILDERS = {QwenVl: _qwen_vl, Blip2: _blip2}
