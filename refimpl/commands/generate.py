@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ def add(commands: Any) -> None:
     """The command and its options."""
     words = commands.add_parser("generate", help="a text from a prompt, every choice explained")
     words.add_argument("text", nargs="?", help='such as "Alice was beginning"')
+    words.add_argument(
+        "--model",
+        metavar="FOLDER|NAME",
+        help="who writes: a folder with config.json, model.safetensors and, where the text is more "
+        "than numbers, tokenizer.json; default: glassllm, which ships",
+    )
     words.add_argument(
         "--logits", type=float, nargs="+", metavar="Z", help="shares of these, in place of a text"
     )
@@ -44,6 +51,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print shares of logits, or one text for each temperature."""
     from refimpl.models.writer import Manner
+    from refimpl.models.writers import SHIPPED, writer
     from refimpl.op import DomainError
 
     if (options.text is None) == (options.logits is None):
@@ -52,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
         raise DomainError("generate: --sweep stands without --temperature and --explain")
     if options.logits is None and options.words:
         raise DomainError("generate: --words are those of --logits")
-    if options.logits is not None and options.explain:
-        raise DomainError("generate: --explain needs a text")
+    if options.logits is not None and (options.explain or options.model):
+        raise DomainError("generate: --explain and --model need a text")
     if options.explain:
         writable(options.explain)
     usual = 1.0 if options.temperature is None else options.temperature
@@ -63,10 +71,11 @@ def run(options: argparse.Namespace) -> int:
     ]
     if options.logits is not None:
         return _shares(options, manners)
+    by = writer(options.model or SHIPPED)
     for manner in manners:
         if options.sweep:
             print(f"temperature {manner.temperature:g}:")
-        _text(options, manner)
+        _text(options, manner, by)
     return 0
 
 
@@ -105,25 +114,26 @@ def _cell(share: float) -> str:
     return f"{shown} {'█' * round(BAR * share):<{BAR}}"
 
 
-def _text(options: argparse.Namespace, manner: Any) -> None:
+def _text(options: argparse.Namespace, manner: Any, by: Any) -> None:
     """Print the prompt and what follows, piece by piece, and write the page."""
-    from refimpl.models.pieces import pieces
     from refimpl.models.writer import write
 
-    steps = []
+    written = write(options.text, options.count, options.seed, manner, by)
+    steps, whole = [], codecs.getincrementaldecoder("utf-8")("replace")
     print(options.text, end="", flush=True)
-    for step in write(options.text, options.count, options.seed, manner):
+    for step in written:
         steps.append(step)
-        print(pieces().decode([step.word]), end="", flush=True)
-    print()
+        if step.word not in by.ends:
+            print(whole.decode(by.words.bytes_of(step.word)), end="", flush=True)
+    print(whole.decode(b"", final=True))
     if options.show:
         for number, step in enumerate(steps, start=1):
-            _likeliest(number, step, options.show)
+            _likeliest(number, step, options.show, by.words)
     if options.explain:
         from refimpl.models.explained import page
 
-        words = f"seed {options.seed}, {said(manner)}"
-        options.explain.write_text(page(options.text, steps, words), encoding="utf-8")
+        how = f"seed {options.seed}, {said(manner)}"
+        options.explain.write_text(page(options.text, steps, how, by.words), encoding="utf-8")
         print(f"{options.explain}: {len(steps)} steps")
 
 
@@ -141,16 +151,13 @@ def said(manner: Any) -> str:
     )
 
 
-def _likeliest(number: int, step: Any, count: int) -> None:
+def _likeliest(number: int, step: Any, count: int, words: Any) -> None:
     """One step: the likeliest words, the one that was drawn, and what the last word looked at."""
-    from refimpl.models.pieces import pieces
-
-    book = pieces().pieces
     order = np.argsort(-step.shares.before, kind="stable")[:count]
-    print(f"\nstep {number}: {step.uniform:.4f} draws {book[step.word]!r}")
+    print(f"\nstep {number}: {step.uniform:.4f} draws {words.label(step.word)!r}")
     for word in order:
-        left = step.shares.left[word]
-        print(f"  {book[word]!r:<14} {_cell(step.shares.before[word])} {_cell(left)}".rstrip())
+        before, left = (_cell(shares[word]) for shares in step.shares)
+        print(f"  {words.label(word)!r:<14} {before} {left}".rstrip())
     looked = np.mean(step.attention, axis=(0, 1))  # N
     most = np.argsort(-looked, kind="stable")[:count]
-    print("  looks at", ", ".join(f"{book[step.seen[i]]!r} {looked[i]:.2f}" for i in most))
+    print("  looks at", ", ".join(f"{words.label(step.seen[i])!r} {looked[i]:.2f}" for i in most))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from refimpl.models.pieces import pieces
 from refimpl.models.writer import Step
+from refimpl.models.writers import Words
 
 LIKELIEST = 10  # words of a table
 STYLE = """
@@ -39,18 +39,21 @@ LEAD = (
 )
 
 
-def page(prompt: str, steps: Sequence[Step], words: str) -> str:
-    """One HTML page without scripts that needs no network."""
+def page(prompt: str, steps: Sequence[Step], manner: str, words: Words) -> str:
+    """One HTML page without scripts that needs no network.
+
+    manner: how words were chosen. words: what their numbers mean.
+    """
     written = (
-        _tinted(piece(step.word), step.shares.before[step.word], f"step-{number}")
+        _tinted(piece(step.word, words), step.shares.before[step.word], f"step-{number}")
         for number, step in enumerate(steps, start=1)
     )
     body = [
         f"<h1>What follows “{_esc(prompt)}”</h1>",
-        f'<p class="soft">{_esc(words)}</p>',
+        f'<p class="soft">{_esc(manner)}</p>',
         f'<p class="text">{_esc(prompt)}{"".join(written)}</p>',
         f'<p class="soft">{LEAD}</p>',
-        *(_section(number, step) for number, step in enumerate(steps, start=1)),
+        *(_section(number, step, words) for number, step in enumerate(steps, start=1)),
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -63,46 +66,47 @@ def page(prompt: str, steps: Sequence[Step], words: str) -> str:
     )
 
 
-def piece(word: int) -> str:
+def piece(word: int, words: Words) -> str:
     """The signs of a word, a new line made visible."""
-    return pieces().pieces[word].replace("\n", "⏎\n")
+    return words.label(word).replace("\n", "⏎\n")
 
 
-def _section(number: int, step: Step) -> str:
+def _section(number: int, step: Step, words: Words) -> str:
     order = np.argsort(-step.shares.before, kind="stable")[:LIKELIEST].tolist()
     if step.word not in order:
         order.append(step.word)
     layers = enumerate(np.mean(step.attention, axis=1), start=1)  # N each
     looked = (
-        f'<p class="text"><span class="soft">layer {i}</span>  {_looked(step.seen, shares)}</p>'
+        f'<p class="text"><span class="soft">layer {i}</span>  '
+        f"{_looked(step.seen, shares, words)}</p>"
         for i, shares in layers
     )
     return (
         f'<details id="step-{number}"><summary>Step {number}: {step.uniform:.4f} draws '
-        f"<code>{_esc(piece(step.word).strip(chr(10)))}</code>, a share of "
+        f"<code>{_esc(piece(step.word, words).strip(chr(10)))}</code>, a share of "
         f"{step.shares.left[step.word]:.4f}</summary>"
         '<table><tr><th scope="col">word</th><th scope="col">logit</th><th scope="col">share</th>'
         '<th scope="col">left</th><th></th></tr>'
-        + "".join(_row(step, word) for word in order)
+        + "".join(_row(step, word, words) for word in order)
         + f"</table>{''.join(looked)}</details>"
     )
 
 
-def _row(step: Step, word: int) -> str:
+def _row(step: Step, word: int, words: Words) -> str:
     drawn = ' class="drawn"' if word == step.word else ""
     left = step.shares.left[word]
     return (
-        f'<tr{drawn}><th scope="row"><code>{_esc(piece(word).strip(chr(10)))}</code></th>'
+        f'<tr{drawn}><th scope="row"><code>{_esc(piece(word, words).strip(chr(10)))}</code></th>'
         f"<td>{step.logits[word]:.3f}</td><td>{step.shares.before[word]:.4f}</td>"
         f"<td>{f'{left:.4f}' if left else 'forbidden'}</td>"
         f'<td class="bar"><i style="--share:{left:.4f}"></i></td></tr>'
     )
 
 
-def _looked(seen: Iterable[int], shares: np.ndarray) -> str:
+def _looked(seen: Iterable[int], shares: np.ndarray, words: Words) -> str:
     """Words, each as dark as its share compared with the largest one."""
     most = float(np.max(shares))
-    return "".join(_tinted(piece(w), x / most) for w, x in zip(seen, shares, strict=True))
+    return "".join(_tinted(piece(w, words), x / most) for w, x in zip(seen, shares, strict=True))
 
 
 def _tinted(text: str, share: float, place: str = "") -> str:

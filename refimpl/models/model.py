@@ -48,6 +48,7 @@ class Model:
     `text` takes the inputs by name, then `params`, `config`, `ops` and `tap`, and says the name of
     each intermediate value to the tap. `config` is the class of its configurations; `shapes()` of
     one says the name and shape of every parameter, and `sizes` are those with a name of their own.
+    `described` makes one of what a `config.json` of transformers says, by its `model_type`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Model:
     entering: Rules = ()  # where the value that goes into a module has a name
     sign: str = ""  # a parameter that no other family has
     infer: Callable[[Mapping[str, np.ndarray]], Any] | None = None  # the configuration by shapes
+    described: Mapping[str, Callable[[Mapping[str, Any]], Any]] = field(default_factory=dict)
     says: str = ""  # what it is called in a sentence
 
 

@@ -46,6 +46,14 @@ class Pieces:
         """The text of numbers; markers are left out."""
         return "".join(self.pieces[n] for n in numbers if n >= len(MARKERS))
 
+    def bytes_of(self, number: int) -> bytes:
+        """What a number adds to a text; nothing for a marker."""
+        return self.decode([number]).encode()
+
+    def label(self, number: int) -> str:
+        """A number as it is shown."""
+        return self.pieces[number]
+
 
 @functools.cache
 def pieces() -> Pieces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,10 @@ import numpy as np
 
 import refimpl
 from refimpl.models import TEXT, cache, recorder
-from refimpl.models.llama import Llama, llama
 from refimpl.models.philox import uniforms
-from refimpl.models.pieces import pieces
-from refimpl.models.shipped import small_writer
-from refimpl.models.tokenizer import TextError
+from refimpl.models.registry import family
 from refimpl.models.vit import split
+from refimpl.models.writers import Writer, writer
 from refimpl.op import DomainError
 
 
@@ -98,14 +97,22 @@ def next_shares(logits: Any, seen: Sequence[int] = (), manner: Manner | None = N
     return Shares(shares, refimpl.softmax(z)[0])
 
 
-def write(prompt: str, count: int = 40, seed: int = 0, manner: Manner | None = None) -> Any:
-    """Continue a text with the small writer; every step is yielded.
+def write(
+    prompt: str,
+    count: int = 40,
+    seed: int = 0,
+    manner: Manner | None = None,
+    by: Writer | None = None,
+) -> Iterator[Step]:
+    """Continue a text; every step is yielded.
 
     prompt: a text in the writer's signs, not empty.
-    count: how many pieces of words are written, at least 0.
+    count: how many pieces of words are written at most, at least 0; less where the text ends.
     seed: from 0, below 2^64; the same numbers are drawn on every machine.
+    by: who writes, from `writers.writer`; the small writer where nobody is named.
 
-    The model looks at its 128 last pieces; once there are more, they are counted from 0 anew.
+    The model looks at as many of the last pieces as its context has; once there are more, they are
+    counted from 0 anew.
 
     Raises TextError for an empty prompt or a sign it does not know, DomainError for a number out of
     range.
@@ -114,41 +121,56 @@ def write(prompt: str, count: int = 40, seed: int = 0, manner: Manner | None = N
         raise DomainError(f"generate: seed is {seed}, expected 0 to 2^64 - 1")
     if count < 0:
         raise DomainError(f"generate: count is {count}, expected at least 0")
-    ids = pieces().encode(prompt)
-    if not ids:
-        raise TextError("generate: the prompt is empty, expected such as 'Alice was'")
-    config, params = small_writer()
-    return _steps(ids, uniforms(seed, 0, count), params, config, manner or Manner())
+    by = by or writer()
+    return _steps(by.encode(prompt), uniforms(seed, 0, count), by, manner or Manner())
 
 
-def _steps(
-    ids: list[int], drawn: np.ndarray, params: dict[str, Any], config: Llama, manner: Manner
-) -> Iterator[Step]:
+def _steps(ids: list[int], drawn: np.ndarray, by: Writer, manner: Manner) -> Iterator[Step]:
     past: cache.Past = None
     for uniform in drawn:
         known = cache.seen_before(past)
-        if known == config.context:
+        if known == by.config.context:
             past, known = None, 0
-        seen = ids[-config.context :]
+        seen = ids[-by.config.context :]
         told: dict[str, Any] = {}
-        new, places = np.array([seen[known:]]), np.arange(known, len(seen), dtype=np.float64)
-        logits = llama(new, places, params, config, TEXT, recorder(told), past)[0, -1]  # V
+        logits = next_logits(seen, known, by, told, past)
         past = cache.kept(told)
         shares = next_shares(logits, ids, manner)
         word = int(refimpl.sample_index(shares.left[None], np.array([uniform]))[0])
-        yield Step(word, tuple(seen), logits, shares, float(uniform), last_attention(told, config))
+        looked = last_attention(told, by.config)
+        yield Step(word, tuple(seen), logits, shares, float(uniform), looked)
+        if word in by.ends:
+            return
         ids = [*ids, word]
 
 
-def last_attention(told: dict[str, Any], config: Llama) -> np.ndarray:
+def next_logits(
+    seen: Sequence[int], known: int, by: Writer, told: dict[str, Any], past: cache.Past
+) -> np.ndarray:
+    """The logits of the word behind these, V, in float64; the first `known` are in the past.
+
+    told: takes what the model tells its tap.
+    """
+    text = family(by.config).text
+    precision = next(iter(by.params.values())).dtype
+    given: dict[str, Any] = {"ids": np.array([seen[known:]])}
+    if "positions" in inspect.signature(text).parameters:
+        given["positions"] = np.arange(known, len(seen), dtype=precision)
+    how = {"params": by.params, "config": by.config, "ops": by.ops or TEXT, "past": past}
+    return np.asarray(text(**given, **how, tap=recorder(told))[0, -1], np.float64)
+
+
+def last_attention(told: dict[str, Any], config: Any) -> np.ndarray:
     """How much each head's last word looks at each word: layers H N, rows that sum to one.
 
     told: what the model told its tap.
     """
     rows = []
-    for i in range(config.layers):
-        query = split(told[f"layers.{i}.attn.query"], config.heads)[0, :, -1]  # H E
-        keys = split(told[f"layers.{i}.attn.key"], config.groups)[0]  # G N E
-        keys = np.repeat(keys, config.heads // config.groups, axis=0)  # H N E
-        rows.append(refimpl.softmax(np.einsum("he,hne->hn", query, keys) / math.sqrt(config.head)))
+    groups = getattr(config, "groups", config.heads)
+    for name in (name for name in told if name.endswith(".attn.query")):
+        query = split(told[name], config.heads)[0, :, -1]  # H E
+        keys = split(told[name.replace(".query", ".key")], groups)[0]  # G N E
+        keys = np.repeat(keys, config.heads // groups, axis=0)  # H N E
+        scores = np.einsum("he,hne->hn", query, keys) / math.sqrt(query.shape[1])
+        rows.append(refimpl.softmax(scores.astype(np.float64)))
     return np.stack(rows)

@@ -276,7 +276,9 @@ def _sum(x: Simulated, axis: Any = None, keepdims: bool = False) -> Simulated:
 def _mean(x: Simulated, axis: Any = None, keepdims: bool = False) -> Simulated:
     flat, axes = _flatten(x, axis)
     n = flat.shape[-1]
-    if x.style.order == "running" and not x.style.wide:
+    if not n:
+        mean = np.full(flat.shape[:-1], np.nan)  # as NumPy has it
+    elif x.style.order == "running" and not x.style.wide:
         mean = flat.value[..., 0]
         for k in range(1, n):
             change = x.accumulated(flat.value[..., k] - mean)

@@ -21,7 +21,10 @@ def _by_root_mean_square(x: Any) -> Any:
 
 
 def _batch_norm(x: Any) -> Any:
-    return F.batch_norm(x, None, None, training=True, eps=EPS)
+    if not x.numel():
+        return x
+    found, *_ = torch.native_batch_norm(x, None, None, None, None, True, 0.1, EPS)
+    return found  # F.batch_norm refuses a single place
 
 
 def _instance_norm(x: Any) -> Any:

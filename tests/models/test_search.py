@@ -89,6 +89,20 @@ def test_words_are_cut_as_the_published_code_cuts_them():
     assert words_of("\u200bzero\u00adwidth\t\n y") == ["zerowidth", "y"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Él café costó 3,50€ — ¡ánimo!", "日本語 _with-under's $5", "\u200bzero\u00adwidth\t\n y"],
+)
+def test_words_are_cut_as_the_library_cuts_them(text, tmp_path):
+    hooks = pytest.importorskip("refimpl.backends.hooks")
+    hooks.allow_broken_torchvision()
+    transformers = pytest.importorskip("transformers")
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+    theirs = transformers.BertTokenizer.from_pretrained(tmp_path).backend_tokenizer
+    plain = theirs.normalizer.normalize_str(text)
+    assert words_of(text) == [word for word, _ in theirs.pre_tokenizer.pre_tokenize_str(plain)]
+
+
 def test_a_word_is_cut_into_its_longest_pieces():
     table = {"[UNK]": 9, "un": 0, "##a": 1, "##able": 2, "##ab": 3, "u": 4}
     assert pieces_of("unable", table) == [0, 2]

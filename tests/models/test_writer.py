@@ -239,7 +239,7 @@ class Reader(html.parser.HTMLParser):
 def test_the_page_shows_each_word_its_share_and_what_was_likely_instead():
     steps = list(write("Alice was", 6, 2, Manner(0.8, top_k=20)))
     reader = Reader()
-    reader.feed(page('Alice <was> "so"', steps, "seed 2"))
+    reader.feed(page('Alice <was> "so"', steps, "seed 2", pieces()))
     assert reader.links == reader.places == [f"step-{n}" for n in range(1, 7)]
     assert 'Alice <was> "so"' in reader.said
     for step in steps:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from refimpl.models.gpt1 import Gpt1, gpt1
 from refimpl.models.mistakes_post_norm import of_encoder
 from refimpl.models.model import Choice, Model
 from refimpl.models.names import Layout
-from refimpl.models.spec.gpt2 import BLOCKS
+from refimpl.models.settings import need, one_of, only
+from refimpl.models.spec.gpt2 import BLOCKS, SIZES
 from refimpl.op import Edit
 
 LENGTH = 16  # words of a text, if the context allows
@@ -51,6 +55,20 @@ def inputs(config: Gpt1, rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {"ids": rng.integers(0, config.vocabulary, (2, length))}
 
 
+ACTIVATIONS = {"gelu": "gelu_tanh", "gelu_new": "gelu_tanh", "relu": "relu"}  # their names
+
+
+def described(told: Mapping[str, Any]) -> Gpt1:
+    """The configuration that a config.json tells.
+
+    Raises WeightsError for what is missing, and for a head that is not the table of words.
+    """
+    sizes = need(told, SIZES)
+    only(told, tie_word_embeddings=True)
+    width, activation = sizes["width"], one_of(told, "afn", ACTIVATIONS, "gelu")
+    return Gpt1(**sizes, hidden=4 * width, inner=width, activation=activation)
+
+
 MODEL = Model(
     name="gpt1",
     text=gpt1,
@@ -72,5 +90,6 @@ MODEL = Model(
         (r"\.ln_([12])$", r".added_\1"),
     ),
     sign="tokens_embed.weight",
+    described={"openai-gpt": described},
     says="GPT-1",
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from refimpl.models.gpt2 import Gpt2, gpt2
 from refimpl.models.mistakes import BLOCK, elsewhere
 from refimpl.models.model import Model
 from refimpl.models.names import Layout, Params, shape_of
+from refimpl.models.settings import need, one_of, only
 from refimpl.models.spec.vit import CHOICES, heads, infer_blocks
 from refimpl.op import Edit
 
@@ -76,6 +80,28 @@ def infer(params: Params) -> Gpt2:
     return Gpt2(width, layers, heads(width), context, vocabulary)
 
 
+SIZES = {  # of GPT-1 as well
+    "width": "n_embd",
+    "layers": "n_layer",
+    "heads": "n_head",
+    "context": "n_positions",
+    "vocabulary": "vocab_size",
+    "eps": "layer_norm_epsilon",
+}
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+
+
+def described(told: Mapping[str, Any]) -> Gpt2:
+    """The configuration that a config.json tells.
+
+    Raises WeightsError for what is missing, another width of perceptrons, scaled or tied otherwise.
+    """
+    sizes = need(told, SIZES)
+    only(told, n_inner=4 * sizes["width"], scale_attn_weights=True, add_cross_attention=False)
+    only(told, scale_attn_by_inverse_layer_idx=False, tie_word_embeddings=True)
+    return Gpt2(**sizes, activation=one_of(told, "activation_function", ACTIVATIONS, "gelu_new"))
+
+
 MODEL = Model(
     name="gpt2",
     text=gpt2,
@@ -95,5 +121,6 @@ MODEL = Model(
     entering=((r"\.ln_2$", ".middle"), (r"^transformer\.resblocks\.0\.ln_1$", "tokens")),
     sign="wte.weight",
     infer=infer,
+    described={"gpt2": described},
     says="GPT-2",
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from refimpl.models.llama import GLASSLLM, Llama, llama
 from refimpl.models.mistakes_llama import LLAMA
 from refimpl.models.model import Choice, Model
 from refimpl.models.names import Layout
+from refimpl.models.settings import need, one_of, only
 
 LENGTH = 16  # words of a text, if the context allows
 TRANSFORMERS = (
@@ -30,6 +33,38 @@ def inputs(config: Llama, rng: np.random.Generator) -> dict[str, np.ndarray]:
     length = min(config.context - 1, LENGTH)
     ids = rng.integers(0, config.vocabulary, (2, length))
     return {"ids": ids, "positions": np.arange(length, dtype=np.float32)}
+
+
+SIZES = {
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "hidden": "intermediate_size",
+    "context": "max_position_embeddings",
+    "vocabulary": "vocab_size",
+    "eps": "rms_norm_eps",
+}
+GATES = {"silu": "swiglu", "gelu": "geglu", "gelu_pytorch_tanh": "geglu_tanh"}
+
+
+def described(told: Mapping[str, Any], bias: bool = False) -> Llama:
+    """The configuration that a config.json tells, of Llama or, with a bias, of Qwen2.
+
+    Raises WeightsError for what is missing, stretched angles, heads of another width, a window.
+    """
+    sizes = need(told, SIZES)
+    rope = told.get("rope_parameters") or told.get("rope_scaling") or {}
+    only({"rope_type": rope.get("rope_type", rope.get("type"))}, rope_type="default")
+    only(told, attention_bias=bias, mlp_bias=False, use_sliding_window=False)
+    only(told, head_dim=sizes["width"] // sizes["heads"])
+    return Llama(
+        **sizes,
+        groups=told.get("num_key_value_heads") or sizes["heads"],
+        base=float(rope.get("rope_theta", told.get("rope_theta", 10000.0))),
+        gate=one_of(told, "hidden_act", GATES, "silu"),
+        tied=bool(told.get("tie_word_embeddings", False)),
+        qkv_bias=bias,
+    )
 
 
 QWEN = Llama(896, 24, 14, 2, 4864, 32768, 151936, 1e6, 1e-6, tied=True, qkv_bias=True)
@@ -63,5 +98,6 @@ MODEL = Model(
         (r"\.mlp\.down$", ".mlp.gated"),
     ),
     sign="layers.0.attn.q_proj.weight",
+    described={"llama": described, "qwen2": lambda told: described(told, bias=True)},
     says="Llama and Qwen2",
 )
