@@ -21,7 +21,8 @@ from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import explanations
 from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.judging.judge import expect
-from refimpl.oracle.runs.op_run import OpRun, Target
+from refimpl.oracle.runs.calls import Target
+from refimpl.oracle.runs.op_run import OpRun
 from refimpl.oracle.runs.verify import PROFILES
 from refimpl.oracle.targets.sessions import Outcome
 from refimpl.registry import OPS

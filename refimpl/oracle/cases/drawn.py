@@ -111,6 +111,11 @@ class Case:
     def id(self) -> str:
         return f"{self.op}/{self.precision}/{self.key}"
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its arrays."""
+        return sum(x.nbytes for x in self.inputs.values() if isinstance(x, np.ndarray))
+
     def typed(self, op: Op) -> dict[str, Any]:
         """The inputs as a target receives them: storage dtype, memory layout, read-only."""
         return {

@@ -32,9 +32,9 @@ from refimpl.oracle.cases.sizes import of_key, profile_cases
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.calls import Failure, failure_of
+from refimpl.oracle.runs.calls import Failure, failure_of, try_once
 from refimpl.oracle.runs.judges import op_run_of
-from refimpl.oracle.runs.op_run import PROFILES, OpRun, try_once
+from refimpl.oracle.runs.op_run import PROFILES, OpRun
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError, installed
 from refimpl.registry import OPS
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +27,20 @@ from refimpl.oracle.diagnosis.facts import facts
 from refimpl.oracle.diagnosis.shrink import OutOfTime, SameCause, computing, numbers, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
 from refimpl.oracle.findings import Finding, Smallest, enough
-from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect, judge
+from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect
 from refimpl.oracle.judging.twice import apart, same
 from refimpl.oracle.numbers.precisions import PRECISIONS
-from refimpl.oracle.runs.calls import DIFFERS, KEPT, Failure, failure_of
+from refimpl.oracle.runs.calls import (
+    DIFFERS,
+    KEPT,
+    Failure,
+    Target,
+    answer_of,
+    answers_of,
+    failure_of,
+    judge_outputs,
+    try_once,
+)
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError
 from refimpl.oracle.vectors import failing_cases
 from refimpl.registry import OPS
@@ -45,22 +55,6 @@ REPEATING = 0.5  # seconds for them
 DEATHS = 2  # after which a target that dies or hangs is not called any more
 REPLACED = 5  # times the random cases that are drawn anew where a target leaves some out
 KINDS = 3  # of failing calls that are told apart in one operation
-
-
-class Target(Protocol):
-    """What answers calls: a target's process, or outputs recorded elsewhere."""
-
-    @property
-    def ops(self) -> list[str]:
-        """The operations that can be asked for."""
-
-    def call(
-        self, op: Op, case: Case, answer_bytes: int, limit: float = np.inf, steps: bool = False
-    ) -> Outcome:
-        """What one call comes to, within a time limit; with its intermediate values if asked."""
-
-    def replay(self, case: Case) -> str:
-        """The command that makes this call again."""
 
 
 @dataclass(frozen=True)
@@ -177,18 +171,32 @@ class OpRun:
         """Call again with earlier inputs, in another order: late, and between other calls."""
         self._exchange()
         seen = self.evidence.seen
-        rng, end = np.random.default_rng(len(seen)), time.monotonic() + REPEATING
-        first = self.deviating[:CALLED_TWICE]
+        rng, first = np.random.default_rng(len(seen)), self.deviating[:CALLED_TWICE]
         order = [*first, *(seen[i] for i in rng.permutation(len(seen)))]
-        for number in range(REPEATS if order else 0):
-            if self.over or time.monotonic() > end:
+        for (case, before), outcome in self._again(order, len(first)):
+            self._compare(case, before, outcome, "on a later call: ")
+            if self.over or self.differing:
                 return
-            if self.deviating and number >= len(first):
-                return  # wrong, and the same each time
-            case, outputs = order[number % len(order)]
-            self._call_again(case, outputs, "on a later call: ")
-            if self.differing:
-                return
+
+    def _again(
+        self, order: list[tuple[Case, list[np.ndarray]]], first: int
+    ) -> Iterator[tuple[tuple[Case, list[np.ndarray]], Outcome]]:
+        """Earlier inputs in turn, with their answers then and now, as long as there is time."""
+        end, taken = time.monotonic() + REPEATING, []
+
+        def asked() -> Iterator[tuple[Case, int]]:
+            for number in range(REPEATS if order else 0):
+                if self.over or time.monotonic() > end:
+                    return
+                if self.deviating and number >= first:
+                    return  # wrong, and the same each time
+                case, before = order[number % len(order)]
+                taken.append((case, before))
+                yield case, sum(8 * x.size for x in before)
+
+        answers = answers_of(self.op, self.session, asked())
+        for number, outcome in enumerate(answers):
+            yield taken[number], outcome
 
     def _exchange(self) -> None:
         """Call with two numbers of an earlier input exchanged: what is kept by a glance shows."""
@@ -214,8 +222,19 @@ class OpRun:
         expected: list[Expected] | None = None,
     ) -> None:
         """Make a call once more, and judge its answer if it is another."""
-        self.asked_again += 1
         outcome = answer_of(self.op, self.session, case, sum(8 * x.size for x in before))
+        self._compare(case, before, outcome, when, expected)
+
+    def _compare(
+        self,
+        case: Case,
+        before: list[np.ndarray],
+        outcome: Outcome,
+        when: str,
+        expected: list[Expected] | None = None,
+    ) -> None:
+        """Judge what a call made again comes to, if it is another answer."""
+        self.asked_again += 1
         if outcome.status != "returned":
             self._failed(case, outcome, when)
             return
@@ -467,31 +486,3 @@ def _draw_others(op_run: OpRun, count: int, seed: int) -> None:
         case = random_case(op_run.op, op_run.finding.precision, seed, i)
         if not op_run.leaves_out(case):
             op_run.add(case, expect(op_run.op, case.inputs, case.precision))
-
-
-def answer_of(
-    op: Op, session: Target, case: Case, answer_bytes: int, limit: float = np.inf
-) -> Outcome:
-    """What a call comes to, also where the target has died and cannot be loaded again."""
-    try:
-        return session.call(op, case, answer_bytes, limit)
-    except TargetError as error:
-        return Outcome("died", says=str(error))
-
-
-def try_once(
-    op: Op, session: Target, case: Case, expected: list[Expected], storage: np.dtype
-) -> tuple[Outcome, Verdict]:
-    """Call a target on one case and judge what comes back."""
-    outcome = answer_of(op, session, case, sum(8 * want.value.size for want in expected))
-    if outcome.status != "returned":
-        return outcome, Verdict(np.inf, op.outputs[0], reason=f"{op.name}: {outcome.says}")
-    return outcome, judge_outputs(op, expected, outcome.outputs, storage)
-
-
-def judge_outputs(
-    op: Op, expected: list[Expected], outputs: list[np.ndarray], storage: np.dtype
-) -> Verdict:
-    """The verdict on all outputs of a call."""
-    actual: Any = outputs[0] if len(outputs) == 1 else outputs
-    return judge(op, expected, actual, storage)

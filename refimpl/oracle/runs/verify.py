@@ -18,8 +18,9 @@ from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.runs.calls import try_once
 from refimpl.oracle.runs.judges import Judges, Plan
-from refimpl.oracle.runs.op_run import PROFILES, OpRun, try_once
+from refimpl.oracle.runs.op_run import PROFILES, OpRun
 from refimpl.oracle.runs.workers import side_by_side
 from refimpl.oracle.targets.sessions import Outcome, Session, TargetError, installed
 from refimpl.oracle.vectors import failing_cases, golden

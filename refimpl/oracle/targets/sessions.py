@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import shlex
 import signal
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,9 @@ LOAD_LIMIT = 180.0  # seconds to import a framework on a busy machine
 WORKER = "refimpl.oracle.targets.worker"
 ANSWERS = ("returned", "refused", "raised")
 LONGEST_VERSION = 200  # characters
+TOGETHER = 16  # calls that are sent at once, at most
+HEADER = 1 << 10  # bytes of a call beside its arrays, about
+LARGEST_LEFT = 1 << 24  # bytes of an answer that nobody asks for any more
 
 
 class TargetError(RefimplError, RuntimeError):
@@ -131,7 +136,7 @@ class Session:
 
     def _start(self) -> None:
         there, back = os.pipe(), os.pipe()
-        self.to, self.back = there[1], back[0]
+        self.to, self.back = there[1], wire.Reader(back[0])
         try:
             self.child = Child(
                 *(WORKER, self.target, str(there[0]), str(back[1])),
@@ -142,8 +147,9 @@ class Session:
             os.close(there[0])
             os.close(back[1])
         os.set_blocking(self.to, False)
+        self.room = wire.capacity(self.to) // 2
         try:
-            about, _ = wire.receive(self.back, time.monotonic() + LOAD_LIMIT, 0)
+            about, _ = self.back.receive(time.monotonic() + LOAD_LIMIT, 0)
             self.about = _read_about(about)
         except (wire.Closed, wire.Garbled) as error:
             says = str(error) if isinstance(error, wire.Garbled) else self._epitaph()[1]
@@ -163,24 +169,72 @@ class Session:
 
         `limit` may shorten the time for a call; `steps` asks for intermediate values as well.
         """
-        limit = min(limit, self.limit)
-        outcome = self._call(op, case, answer_bytes, limit, steps)
-        if outcome.status == "died" and outcome.code == -signal.SIGKILL:
-            # the system takes memory from whom it likes: the next call may be spared
-            again = self._call(op, case, answer_bytes, limit, steps)
-            return replace(again, says=f"{again.says}, twice") if again.code else again
-        return outcome
+        asked = op, case, answer_bytes, min(limit, self.limit), steps
+        return self._spared(self._call(*asked), *asked)
 
-    def _call(self, op: Op, case: Case, answer_bytes: int, limit: float, steps: bool) -> Outcome:
+    def in_a_row(self, op: Op, asked: Iterable[tuple[Case, int]]) -> Iterator[Outcome]:
+        """What many calls come to: ever more of them are sent before their answers are read."""
+        waiting, together = iter(asked), 1
+        while group := list(itertools.islice(waiting, together)):
+            small = sum(case.nbytes + HEADER for case, _ in group) <= self.room
+            if small and len(group) > 1:
+                yield from self._together(op, group)
+            else:
+                yield from (self.call(op, *each) for each in group)
+            together = min(2 * together, TOGETHER)
+
+    def _together(self, op: Op, group: list[tuple[Case, int]]) -> Iterator[Outcome]:
+        """Calls that are sent at once, which a pipe must hold: nobody reads it meanwhile."""
+        failed, first = self._begin(), self.calls + 1
+        frames = [self._frame(op, case) for case, _ in group]
+        sent = [b"".join(itertools.chain.from_iterable(frames))]
+        failed = failed or self._attempt(self.limit, lambda end: wire.write(self.to, sent, end))
+        asked, unread = self.child, list(range(first, first + len(group)))
+        try:
+            for case, most in group:
+                number = unread.pop(0)
+                if failed is not None:
+                    outcome, failed = failed, None
+                elif self.child is None or self.child is not asked:  # these went with another
+                    outcome = self._call(op, case, most, self.limit)
+                else:
+                    outcome = self._awaited(number, most, self.limit)
+                yield self._spared(outcome, op, case, most, self.limit, False)
+        finally:  # whoever stops early leaves no answer that would be taken for another's
+            for number in unread:
+                if self.child is not None and self.child is asked:
+                    self._awaited(number, LARGEST_LEFT, self.limit)
+
+    def _spared(self, outcome: Outcome, *asked: Any) -> Outcome:
+        """The outcome; of another call where the system took the memory: it does from anybody."""
+        if outcome.status != "died" or outcome.code != -signal.SIGKILL:
+            return outcome
+        again = self._call(*asked)
+        return replace(again, says=f"{again.says}, twice") if again.code else again
+
+    def _call(
+        self, op: Op, case: Case, answer_bytes: int, limit: float, steps: bool = False
+    ) -> Outcome:
+        failed, frame = self._begin(), self._frame(op, case, steps)
+        number = self.calls
+        failed = failed or self._attempt(limit, lambda end: wire.write(self.to, frame, end))
+        return failed or self._awaited(number, answer_bytes, limit)
+
+    def _begin(self) -> Outcome | None:
+        """Have a process to call; how the last one ended, where nothing was asked."""
         if self.interrupted:
             raise KeyboardInterrupt
-        if self.child is not None and wire.ready(self.back):  # nothing was asked
+        if self.child is not None and self.back.ready():
             code, says = self._epitaph(0.5)
             self.close()
             if code:
                 return Outcome("died", says=f"{says}, after its last answer", code=code)
         if self.child is None:
             self._start()
+        return None
+
+    def _frame(self, op: Op, case: Case, steps: bool = False) -> list[bytes]:
+        """The next call as it is sent."""
         inputs = case.typed(op)
         arrays = {name: x for name, x in inputs.items() if isinstance(x, np.ndarray)}
         self.calls += 1
@@ -192,11 +246,23 @@ class Session:
             "layout": case.layout,
             "scalars": {name: x for name, x in inputs.items() if name not in arrays},
         }
-        deadline = time.monotonic() + limit
+        return wire.frame(header, list(arrays.values()))
+
+    def _awaited(self, number: int, answer_bytes: int, limit: float) -> Outcome:
+        """The answer to a call that was sent."""
+
+        def read(end: float) -> Outcome:
+            reply, outputs = self.back.receive(end, 16 * answer_bytes + (1 << 20))
+            return _read_reply(reply, outputs, number)
+
+        outcome = self._attempt(limit, read)
+        assert outcome is not None
+        return outcome
+
+    def _attempt(self, limit: float, step: Callable[[float], Outcome | None]) -> Outcome | None:
+        """What a step of a call comes to, within its time."""
         try:
-            wire.send(self.to, header, list(arrays.values()), deadline)
-            reply, outputs = wire.receive(self.back, deadline, 16 * answer_bytes + (1 << 20))
-            return _read_reply(reply, outputs, self.calls)
+            return step(time.monotonic() + limit)
         except wire.Late:
             self.close()
             return Outcome("hung", says=f"did not answer within {limit:g} s")
@@ -236,7 +302,7 @@ class Session:
             return
         child, self.child = self.child, None
         os.close(self.to)
-        os.close(self.back)
+        os.close(self.back.fd)
         child.close()
 
     def __enter__(self) -> Session:

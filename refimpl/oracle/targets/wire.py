@@ -6,6 +6,7 @@ may be hostile or broken.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from refimpl.exceptions import RefimplError
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 HEADER_LIMIT = 1 << 20
+AT_ONCE = 1 << 16  # bytes that a pipe holds, which one call of the system reads or writes
 MOST_AXES = 64  # that NumPy has
 READABLE = {"b", "i", "u", "f"}
 
@@ -35,6 +37,7 @@ class Garbled(RefimplError, ValueError):
     """The other side sent something that is not a frame."""
 
 
+@functools.lru_cache(64)
 def named_dtype(name: str) -> np.dtype:
     """A dtype by name, bfloat16 included; anything but plain numbers is refused.
 
@@ -52,16 +55,36 @@ def named_dtype(name: str) -> np.dtype:
     return dtype
 
 
+def frame(header: dict[str, Any], arrays: list[np.ndarray]) -> list[bytes]:
+    """A frame in as few pieces as fit into a pipe, its numbers in this machine's byte order."""
+    described = [{"dtype": _name(a.dtype), "shape": list(a.shape)} for a in arrays]
+    text = json.dumps({**header, "arrays": described}).encode()
+    pieces = [len(text).to_bytes(8, "little") + text]
+    for array in arrays:
+        data = native(array).tobytes()
+        if len(pieces[-1]) + len(data) <= AT_ONCE:
+            pieces[-1] += data
+        else:
+            pieces.append(data)
+    return pieces
+
+
 def send(
     fd: int, header: dict[str, Any], arrays: list[np.ndarray], deadline: float | None = None
 ) -> None:
-    """Write one frame, its numbers in this machine's byte order; a deadline needs a pipe that
-    does not block."""
-    described = [{"dtype": a.dtype.name, "shape": list(a.shape)} for a in arrays]
-    text = json.dumps({**header, "arrays": described}).encode()
-    _write(fd, len(text).to_bytes(8, "little") + text, deadline)
-    for array in arrays:
-        _write(fd, native(array).tobytes(), deadline)
+    """Write one frame; a deadline needs a pipe that does not block."""
+    write(fd, frame(header, arrays), deadline)
+
+
+def write(fd: int, pieces: list[bytes], deadline: float | None = None) -> None:
+    """Write the pieces of a frame."""
+    for piece in pieces:
+        _write(fd, piece, deadline)
+
+
+@functools.cache
+def _name(dtype: np.dtype) -> str:
+    return dtype.name
 
 
 def native(array: np.ndarray) -> np.ndarray:
@@ -71,13 +94,53 @@ def native(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def receive(fd: int, deadline: float | None, limit: int) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Read one frame whose arrays hold at most `limit` bytes together."""
-    length = int.from_bytes(_read(fd, 8, deadline), "little")
-    if length > HEADER_LIMIT:
-        raise Garbled("the header is too long")
+class Reader:
+    """The end of a pipe that frames come out of; what was read beyond one belongs to the next."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._ahead = b""
+
+    def ready(self) -> bool:
+        """Whether there is something to read, or the other side has gone."""
+        return bool(self._ahead or select.select([self.fd], [], [], 0)[0])
+
+    def receive(
+        self, deadline: float | None, limit: int
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Read one frame whose arrays hold at most `limit` bytes together."""
+        length = int.from_bytes(self._take(8, deadline), "little")
+        if length > HEADER_LIMIT:
+            raise Garbled("the header is too long")
+        header, described = _read_header(self._take(length, deadline), limit)
+        arrays = [
+            np.frombuffer(self._take(size, deadline), dtype=dtype).reshape(shape)
+            for size, dtype, shape in described
+        ]
+        return header, arrays
+
+    def _take(self, count: int, deadline: float | None) -> bytes:
+        chunks = [self._ahead]
+        missing = count - len(self._ahead)
+        while missing > 0:
+            if deadline is not None:
+                _until(deadline, [self.fd], [])
+            chunk = os.read(self.fd, min(max(missing, AT_ONCE), 1 << 20))
+            if not chunk:
+                raise Closed("end of file")
+            chunks.append(chunk)
+            missing -= len(chunk)
+        data = b"".join(chunks) if len(chunks) > 1 else self._ahead
+        self._ahead = data[count:]
+        return data[:count]
+
+
+def _read_header(
+    text: bytes, limit: int
+) -> tuple[dict[str, Any], list[tuple[int, np.dtype, tuple[int, ...]]]]:
+    """A header, and bytes, dtype and shape of each array, all of them checked."""
     try:
-        header = json.loads(_read(fd, length, deadline))
+        header = json.loads(text)
         described = [
             (named_dtype(a["dtype"]), tuple(int(n) for n in a["shape"])) for a in header["arrays"]
         ]
@@ -93,11 +156,7 @@ def receive(fd: int, deadline: float | None, limit: int) -> tuple[dict[str, Any]
     if sum(sizes) > limit:
         shapes = ", ".join(str(shape) for _, shape in described)[:200]
         raise Garbled(f"arrays of shape {shapes} are larger than anything expected here")
-    arrays = [
-        np.frombuffer(_read(fd, size, deadline), dtype=dtype).reshape(shape)
-        for size, (dtype, shape) in zip(sizes, described, strict=True)
-    ]
-    return header, arrays
+    return header, [(size, *each) for size, each in zip(sizes, described, strict=True)]
 
 
 def detached(tensor: Any) -> Any:
@@ -109,9 +168,14 @@ def detached(tensor: Any) -> Any:
     return tensor
 
 
-def ready(fd: int) -> bool:
-    """Whether there is something to read, or the other side has gone."""
-    return bool(select.select([fd], [], [], 0)[0])
+def capacity(fd: int) -> int:
+    """The bytes that a pipe holds; none where the system does not tell."""
+    try:
+        import fcntl
+
+        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    except (ImportError, AttributeError, OSError):
+        return 0
 
 
 def _write(fd: int, data: bytes, deadline: float | None) -> None:
@@ -132,16 +196,3 @@ def _until(deadline: float | None, reading: list[int], writing: list[int]) -> No
         raise Late
     if left is None:
         select.select(reading, writing, [])
-
-
-def _read(fd: int, count: int, deadline: float | None) -> bytes:
-    chunks, missing = [], count
-    while missing:
-        if deadline is not None:
-            _until(deadline, [fd], [])
-        chunk = os.read(fd, min(missing, 1 << 20))
-        if not chunk:
-            raise Closed("end of file")
-        chunks.append(chunk)
-        missing -= len(chunk)
-    return b"".join(chunks)

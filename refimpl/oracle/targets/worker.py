@@ -190,10 +190,10 @@ def main(target: str, read_fd: int, write_fd: int) -> None:
         says = f"{type(error).__name__}: {words(error)}"
         wire.send(write_fd, {"status": "unloadable", "says": says}, [])
         return
-    process = os.getpid()
+    process, calls = os.getpid(), wire.Reader(read_fd)
     while True:
         try:
-            header, arrays = wire.receive(read_fd, None, 1 << 40)
+            header, arrays = calls.receive(None, 1 << 40)
         except wire.Closed:
             return
         with np.errstate(all="ignore"):
