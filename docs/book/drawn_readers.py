@@ -38,7 +38,8 @@ def captions(fig: Any) -> None:
 @figure(
     (9, 2.6),
     "A white three on black, and beside it two rows of eight heat maps of 4 by 4 patches, one for "
-    "each query. In each row the queries look at different patches, most of them on the strokes.",
+    "each query. In the upper row the queries look at different patches; in the lower row most of "
+    "them look at the same two in the middle.",
 )
 def asking(fig: Any) -> None:
     """Where the eight queries of the small reader look on a three, in the two layers that ask: the

@@ -7,7 +7,7 @@ PyTorch, which cuts the digits.
 from __future__ import annotations
 
 import numpy as np
-from reader_texts import caption, questions, spoken
+from reader_texts import caption, questions
 from train import NAMES, split
 
 from refimpl import fast
@@ -39,7 +39,7 @@ def main() -> None:
     print(f"captions right: {np.mean(right):.3f} of {len(right)}")
     for label, name in enumerate(NAMES):
         chosen = [x for x, y in zip(right, labels.tolist(), strict=True) if y == label]
-        print(f"  {spoken('a {}', name)}: {np.mean(chosen):.3f}")
+        print(f"  {name}: {np.mean(chosen):.3f}")
     print("| question | forms | score | worst form |\n|---|---|---|---|")
     for kind, found in scores(prompt, labels.numpy()).items():
         print(f"| {kind} | {len(found)} | {np.mean(found):.3f} | {min(found):.3f} |", flush=True)

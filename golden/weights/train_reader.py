@@ -60,8 +60,10 @@ class Texts:
         kind = random.choices([*shares], [*shares.values()])[0]
         if kind != "caption":
             forms = self.asked[label][kind]
-            answer = random.choice(sorted({tuple(answer) for _, answer in forms}))
-            return random.choice([f for f in forms if tuple(f[1]) == answer or not evenly])
+            if evenly:
+                answer = random.choice(sorted({tuple(answer) for _, answer in forms}))
+                forms = [form for form in forms if tuple(form[1]) == answer]
+            return random.choice(forms)
         other = random.choice(self.said[label])
         return [], random.choice((self.usual[label], other))
 

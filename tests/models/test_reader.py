@@ -202,6 +202,7 @@ ASKED = {
     "is it odd?": "yes",
     "is it larger than four?": "yes",
     "is it smaller than four?": "no",
+    "is it a seven?": "yes",
     "Is it an eight?": "no",
     "which number comes next?": "eight",
 }
