@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from docutils.parsers.rst import Directive
+from docutils.parsers.rst import Directive, directives
 from docutils.statemachine import StringList
 
 from docs.book import exercises, figures, moving, pictures
@@ -62,9 +62,10 @@ class Drawing(Directive):
     """A figure of `figures.py`, for light and for dark pages, with its words."""
 
     required_arguments = 1
+    option_spec = {"plain": directives.flag}  # noqa: RUF012
 
     def run(self) -> list[nodes.Node]:
-        """Two images, one of which is shown, and a caption."""
+        """Two images, one of which is shown, and a caption, unless it is plain."""
         drawn = figures.FIGURES[self.arguments[0]]
         figure = nodes.figure(classes=["drawing", "wide" if drawn.size[0] > 6 else "narrow"])
         for theme in figures.THEMES:
@@ -72,8 +73,9 @@ class Drawing(Directive):
             image = nodes.image(uri=uri, alt=drawn.alt, classes=[f"only-{theme}"])
             image["candidates"] = {}
             figure += image
-        (words,) = parse(self, [drawn.caption])
-        figure += nodes.caption("", "", *words.children)
+        if "plain" not in self.options:
+            (words,) = parse(self, [drawn.caption])
+            figure += nodes.caption("", "", *words.children)
         return [figure]
 
 

@@ -164,6 +164,9 @@ def lecture_row(row: dict[str, Any], language: str, up: str = "") -> list[str]:
         lines += [f"**{words['claim']}**:", "", f"$${row['tex']}$$", ""]
     if "compute" in row:
         lines += result_of(row, language)
+    if "drawing" in row:  # captions of figures are English
+        plainly = [] if language == "en" else [":plain:"]
+        lines += [f"```{{drawing}} {row['drawing']}", *plainly, "```", ""]
     kind = "correction" if "erratum" in row else "note"
     note = [f"**{words[kind]}**: {plain(row[f'note_{language}'])}", ""]
     right = [f"$${row['right']}$$", ""] if "right" in row else []

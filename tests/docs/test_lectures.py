@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from refimpl.registry import OPS
-from tests.textbook import DOCS, lecture_numbers, lectures, operations
+from tests.textbook import DOCS, figures, lecture_numbers, lectures, operations
 
 DATA = lectures.lectures()
 ROWS = [pytest.param(row, id=row["id"]) for row in DATA["row"]]
@@ -73,6 +73,14 @@ def test_a_row_shows_the_formula_of_the_slide_and_the_right_one_apart():
     assert f"**On the slide**:\n\n$${row['tex']}$$" in claim
     correction = rest.partition("remark correction")[2]
     assert f"$${row['right']}$$" in correction
+
+
+def test_a_row_shows_a_figure_with_words_in_one_language():
+    (row,) = (row for row in DATA["row"] if row["id"] == "E5")
+    shown = {name: "\n".join(lectures.lecture_row(row, name)) for name in ("en", "es")}
+    assert "```{drawing} captions\n```" in shown["en"]
+    assert "```{drawing} captions\n:plain:\n```" in shown["es"]
+    assert {row["drawing"] for row in DATA["row"] if "drawing" in row} <= set(figures.FIGURES)
 
 
 def test_formulas_within_a_note_stay_formulas():
