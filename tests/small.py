@@ -41,6 +41,8 @@ def random_params(config: Config, seed: int = 0, dtype: type = np.float32) -> di
             value = 0.5 + np.abs(noise)
         elif name.endswith((".weight", ".gamma")) and len(shape) == 1:
             value = 1 + 0.1 * noise
+        elif ".alpha_" in name:
+            value = 0.8 + 0.3 * noise  # gates that are open
         elif name == "logit_scale":
             value = np.log(1 / 0.07)
         elif len(shape) == 1 or "embedding" in name:

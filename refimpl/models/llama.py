@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,9 +149,14 @@ def llama_blocks(
     ops: Any = TEXT,
     tap: Tap = untouched,
     past: Past = None,
+    before: Callable[[Any, int], Any] | None = None,
 ) -> Any:
-    """All blocks on tokens, whatever they stand for, and the scores of words: B N D -> B N V."""
+    """All blocks on tokens, whatever they stand for, and the scores of words: B N D -> B N V.
+
+    `before` is what becomes of the tokens before the block of a number.
+    """
     for i in range(config.layers):
+        x = before(x, i) if before else x
         x = llama_block(x, angles, params, f"layers.{i}", config, ops, tap, past)
     x = tap("norm", ops.rms_norm(x, params["norm.weight"], config.eps))  # B N D
     head = params["words.weight" if config.tied else "head.weight"]

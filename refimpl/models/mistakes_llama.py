@@ -193,7 +193,11 @@ AMONG_HEADS = tuple(e for e in WITHIN_ATTENTION if e.where in HEADS and "width" 
 LLAMA = (*OWN, *(elsewhere(edit, "llama") for edit in AMONG_HEADS))
 
 
-def of_llama(family: str) -> tuple[Edit, ...]:
-    """The mistakes of blocks of a Llama and of its heads, for a family that ends in one."""
-    blocks = (elsewhere(e, family, MODULE) for e in OWN if e.where != "llama")
+def of_llama(family: str, but: tuple[str, ...] = ()) -> tuple[Edit, ...]:
+    """The mistakes of blocks of a Llama and of its heads, but some, for a family that ends in one.
+
+    Those are named that no model of the family shows: it has no biases, or no groups.
+    """
+    own = (e for e in OWN if e.where != "llama" and not e.id.endswith(but or "/"))
+    blocks = (elsewhere(edit, family, MODULE) for edit in own)
     return (*blocks, *(elsewhere(edit, family) for edit in AMONG_HEADS))

@@ -12,6 +12,8 @@ import pytest
 from refimpl.models import TEXT, untouched
 from refimpl.models.blip2 import blip2
 from refimpl.models.configs import count
+from refimpl.models.flamingo import flamingo
+from refimpl.models.llama import llama
 from refimpl.models.qwen_vl import qwen_tower, words_around
 from refimpl.models.registry import family, find_model
 from refimpl.models.weights import check
@@ -23,17 +25,26 @@ from tests.small import random_params
 
 PUBLISHED = {
     "blip2-itm-vit-g": 1_172_032_258,
+    "llava-1.5-7b": 7_063_427_072,
+    "idefics-9b": 8_929_679_632,
     "qwen2.5-vl-3b": 3_754_622_976,
     "qwen2.5-vl-7b": 8_292_166_656,
     "qwen2.5-vl-72b": 73_410_777_344,
 }
 TOWERS = {  # that are a part of these
     "blip2-itm-vit-g": 985_952_256,
+    "llava-1.5-7b": 303_507_456,
     "qwen2.5-vl-3b": 668_684_288,
     "qwen2.5-vl-7b": 676_550_144,
     "qwen2.5-vl-72b": 704_573_696,
 }
-SMALL = ("qwen2.5-vl-testing", "blip2-testing")
+SMALL = (
+    "qwen2.5-vl-testing",
+    "blip2-testing",
+    "llava-testing",
+    "flamingo-testing",
+    "open-flamingo-testing",
+)
 WRONG = ("qwen2.5-vl-testing qwen-vl/frames-not-separated",)
 FAMILIES = {name: family(find_model(name)) for name in SMALL}
 MISTAKES = {edit.id: (model, edit) for model in FAMILIES.values() for edit in model.mistakes}
@@ -102,6 +113,27 @@ def test_the_queries_of_a_qformer_have_no_order_among_them():
     found = blip2(**given, params=other, config=config)
     assert (np.abs(found - whole.value) <= 2 * whole.error).all()
     assert (whole.error < np.abs(whole.value) / 100).all()
+
+
+def test_shut_gates_leave_the_language_model_bit_for_bit():
+    config = find_model("flamingo-testing")
+    params, given = random_params(config, dtype=np.float64), inputs_for(config, 0)
+    shut = {n: 0 * x if ".alpha_" in n else x for n, x in params.items()}
+    positions = np.arange(given["ids"].shape[1], dtype=np.float64)
+    alone = llama(given["ids"], positions, params, config.text)
+    assert np.array_equal(flamingo(**given, params=shut, config=config), alone)
+    assert not np.array_equal(flamingo(**given, params=params, config=config), alone)
+
+
+def test_a_word_sees_the_image_before_it_and_no_other():
+    config = find_model("open-flamingo-testing")  # one layer: words tell each other nothing yet
+    params, given = random_params(config, dtype=np.float64), inputs_for(config, 0)
+    params = {n: 0 * x if n == "layers.0.attn.out_proj.weight" else x for n, x in params.items()}
+    other = given | {"images": given["images"].copy()}
+    other["images"][0, 1] += 1  # the second image of the first text, its seventh token
+    first, second = (flamingo(**x, params=params, config=config) for x in (given, other))
+    assert set(np.flatnonzero((first[0] != second[0]).any(axis=1))) == {6, 7}
+    assert np.array_equal(first[1], second[1])
 
 
 def test_words_are_counted_around_images_and_videos():

@@ -6,8 +6,12 @@ import torch
 
 from refimpl.backends import hooks
 from refimpl.models.blip2 import Blip2
+from refimpl.models.flamingo import Flamingo
+from refimpl.models.llava import Llava
 from refimpl.models.qwen_vl import QwenTower, QwenVl
 from refimpl.models.spec import blip2 as blip2_names
+from refimpl.models.spec import flamingo as flamingo_names
+from refimpl.models.spec import llava as llava_names
 from refimpl.models.spec import qwen_vl as qwen_vl_names
 
 hooks.allow_broken_torchvision()
@@ -91,6 +95,67 @@ def _blip2(config, seed):
     return hooks.record(model, config, names, run, seed, VERSION, turns=turns)
 
 
+def _llava(config, seed):
+    vision, text = config.vision, config.text
+    if not vision.pre_norm or vision.patch_bias or not vision.class_token or config.unused < 1:
+        raise NotImplementedError("has no LLaVA with such an image tower")
+    of = transformers.LlavaConfig(
+        vision_config=transformers.CLIPVisionConfig(
+            **_blocks(vision), image_size=vision.image, patch_size=vision.patch
+        ),
+        text_config=transformers.LlamaConfig(**_llama(text), rope_theta=text.base),
+        image_token_index=config.image_id,
+        vision_feature_layer=-1 - config.unused,
+        tie_word_embeddings=text.tied,
+    )
+    model = transformers.LlavaForConditionalGeneration(of)
+
+    def run(images, ids):
+        return {"logits": model(input_ids=ids, pixel_values=images).logits}
+
+    names = (*llava_names.TRANSFORMERS, *_tied(text))
+    return hooks.record(model, config, names, run, seed, VERSION)
+
+
+def _flamingo(config, seed):
+    vision, text, own = config.vision, config.text, config.resampler
+    if config.resampler_activation != "relu" or text.groups != text.heads or text.base != 1e4:
+        raise NotImplementedError("has no Idefics with another activation, groups or base")
+    of = transformers.IdeficsConfig(
+        vision_config={
+            **_blocks(vision),
+            "embed_dim": vision.width,
+            "image_size": vision.image,
+            "patch_size": vision.patch,
+            "hidden_act": vision.activation,
+        },
+        perceiver_config={
+            "resampler_n_latents": own.latents,
+            "resampler_depth": own.layers,
+            "resampler_n_heads": own.heads,
+            "resampler_head_dim": own.head,
+            "qk_layer_norms_perceiver": config.normed,
+        },
+        **{**_llama(text), "vocab_size": text.vocabulary - 1, "additional_vocab_size": 1},
+        use_resampler=True,
+        cross_layer_interval=config.every,
+        qk_layer_norms=config.normed,
+    )
+    model = transformers.IdeficsForVisionText2Text(of)
+    for name, gate in model.named_parameters():
+        if ".alpha_" in name:
+            torch.nn.init.normal_(gate, mean=0.5)  # or a shut gate would hide what is behind it
+
+    def run(images, ids):
+        shown = (ids == config.media_id).cumsum(dim=1)[..., None]  # B N 1
+        seen = shown == torch.arange(1, images.shape[1] + 1)
+        output = model(input_ids=ids, pixel_values=images, image_attention_mask=seen.long())
+        return {"logits": output.logits}
+
+    names = (*flamingo_names.TRANSFORMERS, *_tied(text))
+    return hooks.record(model, config, names, run, seed, VERSION, flamingo_names.as_one)
+
+
 def _blocks(tower):
     """Sizes of the blocks of an encoder."""
     return {
@@ -122,4 +187,4 @@ def _tied(text):
     return ((r"^head\.weight$", "|drop"),) if text.tied else ()
 
 
-BUILDERS = {QwenVl: _qwen_vl, Blip2: _blip2}
+BUILDERS = {QwenVl: _qwen_vl, Blip2: _blip2, Llava: _llava, Flamingo: _flamingo}

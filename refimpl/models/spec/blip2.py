@@ -71,7 +71,7 @@ MODEL = Model(
         Choice("qformer_eps", (1e-12, 1e-5), "in the Q-Former an epsilon of "),
     ),
     mistakes=BLIP2,
-    layouts=(Layout(r"vision_model\.|qformer\.", TRANSFORMERS),),
+    layouts=(Layout(r"qformer\.|query_tokens$", TRANSFORMERS),),
     modules=(
         (r"^visual\.conv1$", "visual.patches|grid"),
         (r"^visual$", "memory"),
