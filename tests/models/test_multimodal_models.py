@@ -14,6 +14,7 @@ from refimpl.models.blip2 import blip2
 from refimpl.models.configs import count
 from refimpl.models.flamingo import flamingo
 from refimpl.models.llama import llama
+from refimpl.models.prior import prior
 from refimpl.models.qwen_vl import qwen_tower, words_around
 from refimpl.models.registry import family, find_model
 from refimpl.models.weights import check
@@ -27,6 +28,8 @@ PUBLISHED = {
     "blip2-itm-vit-g": 1_172_032_258,
     "llava-1.5-7b": 7_063_427_072,
     "idefics-9b": 8_929_679_632,
+    "karlo-prior": 1_022_030_080,
+    "kandinsky-2.2-prior": 1_026_225_920,
     "qwen2.5-vl-3b": 3_754_622_976,
     "qwen2.5-vl-7b": 8_292_166_656,
     "qwen2.5-vl-72b": 73_410_777_344,
@@ -44,7 +47,9 @@ SMALL = (
     "llava-testing",
     "flamingo-testing",
     "open-flamingo-testing",
+    "prior-testing",
 )
+OF_DIFFUSERS = ("prior-testing",)
 WRONG = ("qwen2.5-vl-testing qwen-vl/frames-not-separated",)
 FAMILIES = {name: family(find_model(name)) for name in SMALL}
 MISTAKES = {edit.id: (model, edit) for model in FAMILIES.values() for edit in model.mistakes}
@@ -80,8 +85,9 @@ def test_a_wrong_structure_is_named_and_nothing_else(wrong):
 @pytest.mark.parametrize("name", SMALL)
 def test_a_library_computes_every_layer_of_it(name):
     pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    library = importlib.import_module("refimpl.backends.transformers")
+    where = "diffusers" if name in OF_DIFFUSERS else "transformers"
+    pytest.importorskip(where)
+    library = importlib.import_module(f"refimpl.backends.{where}")
     recording = library.record(find_model(name), seed=1)
     check(recording.params, recording.config)
     judgement = judge_layers(recording)
@@ -134,6 +140,17 @@ def test_a_word_sees_the_image_before_it_and_no_other():
     first, second = (flamingo(**x, params=params, config=config) for x in (given, other))
     assert set(np.flatnonzero((first[0] != second[0]).any(axis=1))) == {6, 7}
     assert np.array_equal(first[1], second[1])
+
+
+def test_the_padding_of_a_text_changes_no_prediction():
+    config = find_model("prior-testing")
+    params, given = random_params(config, dtype=np.float64), inputs_for(config, 0)
+    other = given | {"words": given["words"].copy()}
+    other["words"][1, -1] += 1  # behind the second text
+    first, second = (prior(**x, params=params, config=config) for x in (given, other))
+    assert np.array_equal(first, second)
+    other["words"][1, 0] += 1
+    assert not np.array_equal(first, prior(**other, params=params, config=config))
 
 
 def test_words_are_counted_around_images_and_videos():

@@ -10,7 +10,9 @@ from refimpl.backends import hooks
 from refimpl.models.adm import Adm
 from refimpl.models.autoencoder import Autoencoder
 from refimpl.models.ddpm_unet import DdpmUnet
+from refimpl.models.prior import Prior
 from refimpl.models.sd_unet import SdUnet
+from refimpl.models.spec import prior as prior_names
 from refimpl.models.vqgan import Vqgan
 
 hooks.allow_broken_torchvision()
@@ -219,6 +221,22 @@ ADM_PARTS = (
 )
 
 
+def _prior(config, seed):
+    model = diffusers.PriorTransformer(
+        num_attention_heads=config.heads,
+        attention_head_dim=config.width // config.heads,
+        num_layers=config.layers,
+        embedding_dim=config.clip,
+        num_embeddings=config.context,
+    )
+
+    def run(noised, t, text_embedding, words, keep):
+        found = model(noised, t, text_embedding, words, keep.bool()).predicted_image_embedding
+        return {"image_embedding": model.post_process_latents(found)}
+
+    return hooks.record(model, config, prior_names.DIFFUSERS, run, seed, VERSION)
+
+
 def _said(output):
     return {"conv_out": output.sample}
 
@@ -230,4 +248,5 @@ BUILDERS = {
     DdpmUnet: _ddpm_unet,
     SdUnet: _sd_unet,
     Adm: _adm,
+    Prior: _prior,
 }
