@@ -94,8 +94,8 @@ def as_tables(sizes: dict[str, int] | None = None, says: str = "", **given: Any)
         panels += [arrow_between(), *(titled(name, value) for name, value in found.items())]
         ranks = {name: np.ndim(value) for name, value in (shown | found).items()}
         told = f", with {', '.join(scalars)}" if scalars else ""
-        made = f"`{op.name}` on one small case{told}: the arguments, and right of the arrow what "
-        made += f"it returns. {sides(op, list(ranks), ranks)}"
+        made = f"`{op.name}` on one small case{told}: the arguments, and to the right of the arrow "
+        made += f"the result. {sides(op, list(ranks), ranks)}"
         if left_out:
             made += f" Not shown: {len(left_out)} arguments that all samples share."
         return Picture(tuple(panels), says or made)
@@ -252,8 +252,8 @@ def slope(op: Op) -> Picture:
     ]
     what = "the result" if np.ndim(grad) == 0 else "the sum of `grad` times the result"
     told = "; ".join(f"`{name}{GRADIENT}` {slopes}" for name, (_, slopes) in zip(names, drawn))
-    says = f"Curve: {what} of `{forward.name}` as one number of an argument changes. Lines that "
-    says += f"touch it: the slopes that `{op.name}` gives at three places, {told}."
+    says = f"Curve: {what} of `{forward.name}` as one number of an argument changes. The "
+    says += f"tangents have the slopes that `{op.name}` gives at three places, {told}."
     return Picture(tuple(panel for panel, _ in drawn), says)
 
 

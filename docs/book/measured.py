@@ -102,8 +102,8 @@ def pictured(table: nodes.table) -> nodes.figure | None:
     beyond = {row: None for values in found.values() for _, ink, row in values if ink == 1}
     raw = nodes.raw("", f'<div class="panels">{strips(found)}</div>', format="html")
     figure = nodes.figure("", raw, classes=["drawing"])
-    says = "Each number of the table is a dot. Right of the line is more than may be; green is a "
-    says += "known convention. Zero and infinity stand at the edges. "
+    says = "Each number of the table is a dot. A dot right of the line exceeds the allowed error; "
+    says += "green is a known convention. Zero and infinity are at the edges. "
     told = f"What deviates, in orange: {', '.join(beyond)}." if beyond else "Nothing deviates."
     figure += nodes.caption("", says + told)
     return figure
@@ -132,7 +132,7 @@ def found_by_library(tree: nodes.document) -> nodes.figure:
             counts[name if colon and "," in home else home] += 1
     raw = nodes.raw("", f'<div class="panels">{tally(counts)}</div>', format="html")
     figure = nodes.figure("", raw, classes=["drawing"], ids=["picture-found"])
-    figure += nodes.caption("", "What is described below, a square each, by library.")
+    figure += nodes.caption("", "The findings described below, by library: one square for each.")
     return figure
 
 

@@ -217,8 +217,8 @@ def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
         row = audit[op.name]
         if row["worst honest"] == "exact":
             lines.append(
-                f"Here nothing is computed, so nothing is allowed: {row['trials']} honest "
-                "results were all exact."
+                "This operation rounds nothing, so the allowed error is zero: all "
+                f"{row['trials']} honest results were exact."
             )
         else:
             lines.append(
@@ -228,7 +228,9 @@ def bound(op: Op, audit: dict[str, dict[str, str]]) -> list[str]:
                 f"has an input on which its error is at least {row['least']} times what is allowed."
             )
     else:
-        lines.append("How sharp it is here has not been measured; `make audit` does that.")
+        lines.append(
+            "The bound of this operation has not been measured yet; `make audit` does that."
+        )
     probe = next(iter(op.probes), None)
     if probe is None:
         return lines

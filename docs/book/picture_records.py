@@ -103,9 +103,7 @@ def filled(op: Op) -> Picture:
     (found,) = results(op, op.read(sample, known, mask))
     shown = {"sample": sample, "known": known, "mask": mask}
     panels = [photo(name, image[0, 0], 110) for name, image in shown.items()]
-    says = (
-        "A sample, here the portrait the other way round, inside the mask; outside what is known."
-    )
+    says = "Inside the mask the sample, here the mirrored portrait; outside it the known picture."
     return Picture((*panels, arrow_between(), photo(op.name, found[0, 0], 110)), says)
 
 
@@ -130,8 +128,8 @@ def turned(op: Op) -> Picture:
     marks = [Mark(f"position {k}", tuple(p), (0.0, 0.0), k > 0) for k, p in enumerate(found[0, 0])]
     return Picture(
         (plane(op.name, marks, side=320),),
-        "The same pair of numbers at six positions: each turns it by half a radian more. The "
-        "product of two of these arrows depends on the distance of their positions alone.",
+        "The same pair of numbers at six positions: each rotates it by half a radian more. The "
+        "product of two of these arrows depends only on the distance of their positions.",
     )
 
 
@@ -167,17 +165,17 @@ UP = np.ones(4)
 EDGES = np.array([[[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]]]) / 4
 RECORDS: dict[str, Drawing] = {
     "conv2d": repainted(
-        "A filter of three by three numbers, negative on the left and positive on the right, "
-        "answers to edges: bright to the left of what is light, dark to its right.",
+        "An edge filter of 3 × 3 numbers, negative on the left and positive on the right: left "
+        "edges of light areas become bright, right edges dark.",
         *(EDGES, None, 1, 1, 1, 1, 1),
     ),
     "conv_transpose2d": repainted(
-        "Each pixel paints a square of three by three, two pixels from its neighbour's: where the "
-        "squares overlap the sum is two or four times as bright, the known chequerboard.",
+        "Each pixel adds a square of 3 × 3, two pixels from its neighbour's. Where squares overlap "
+        "the sum is two or four times as bright: the known checkerboard pattern.",
         *(np.full((1, 1, 3, 3), 0.25), None, 2, 1, 1, 1, 1),
     ),
     "resize_nearest": repainted(
-        "Of every four rows and columns of a portrait one is left.", 28, 28
+        "A portrait at a quarter of its size: one of every four rows and columns is kept.", 28, 28
     ),
     "avg_pool2d": repainted("The mean of each square of eight by eight pixels.", 8),
     "adaptive_avg_pool2d": repainted(
@@ -189,8 +187,8 @@ RECORDS: dict[str, Drawing] = {
         "t",
         at=np.arange(20),
         gamma=5.0,
-        says="The weights of a loss over time: noise, velocity and clean sample are weighed "
-        "differently for the same loss.",
+        says="The weights over time: the same loss has different weights for errors of the noise, "
+        "the velocity and the clean sample.",
     ),
     "layer_norm": before_and_after(
         "x",
@@ -259,11 +257,11 @@ RECORDS: dict[str, Drawing] = {
         at=np.linspace(1, 3, 30),
         logits=np.array([[2.0, 1.0, -1.0, 0.5]]),
         seen=np.array([[1, 0, 1, 0]]),
-        says="Scores of four words over the penalty; the first and third were said before.",
+        says="Scores of four words over the penalty; the first and third occurred before.",
     ),
-    "keep_top_k": kept("k", 3, "Eight words: only the three with the highest scores are left."),
-    "keep_top_p": kept("mass", 0.8, "Eight words: the fewest that make up 80 % are left."),
-    "keep_min_p": kept("share", 0.2, "Eight words: those with a fifth of the best share are left."),
+    "keep_top_k": kept("k", 3, "Eight words: the three with the highest scores are kept."),
+    "keep_top_p": kept("mass", 0.8, "Eight words: the fewest that make up 80 % are kept."),
+    "keep_min_p": kept("share", 0.2, "Eight words: those with a fifth of the best share are kept."),
     "sample_index": slices(
         "uniforms",
         at=np.linspace(0, 0.999, 200),
@@ -281,8 +279,8 @@ RECORDS: dict[str, Drawing] = {
         bootstrap=np.array([0.0]),
         discount=1.0,
         done=np.array([[0, 0, 0, 1]]),
-        says="Advantages of four steps, the last of which is rewarded, over the trace: at 0 each "
-        "step compares itself with the next, at 1 with the end.",
+        says="Advantages of four steps, the last of which is rewarded, over λ: at 0 only the next "
+        "value counts, at 1 all later rewards.",
     ),
     "recall_at_k": slices(
         "k",

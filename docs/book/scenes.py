@@ -132,11 +132,10 @@ def in_the_plane(says: str = "", **given: Any) -> Drawing:
 
 def told(op: Op, pointed: bool) -> str:
     """What the picture of a step shows."""
-    what = "the direction that comes out of" if pointed else "the step of"
+    what = "the direction that results from" if pointed else "the step of"
     return (
-        f"Samples in the plane; in grey, the five bumps of which clean ones are drawn. The thick "
-        f"arrow is {what} `{op.name}`, from the predictions of a network that knows the bumps "
-        "(thin arrows and dots)."
+        "Samples in the plane. Clean samples come from the five grey bumps. The thick arrow is "
+        f"{what} `{op.name}`, computed from exact predictions (thin arrows and dots)."
     )
 
 
