@@ -18,7 +18,7 @@ Steps = list[tuple[str, int, int]]  # what a block consists of: its kind, channe
 
 @dataclass(frozen=True)
 class Adm:
-    """Sizes of an ADM: a width, by how much each level multiplies it, the finest first.
+    """Sizes of an ADM: a width, and the multiplier of each level, the finest first.
 
     `attention` are the levels that have it, with heads of `head` channels, or `heads` heads where
     that is 0; with `by_heads` the joint matrix has the queries, keys and values of each head in
@@ -209,7 +209,7 @@ def packed_attention(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """What tokens tell each other, asked by one matrix that has the name: B N D -> B N D."""
+    """Self-attention with a packed matrix of this name: B N D -> B N D."""
     weight = params[f"{name}.weight"]
     weight = np.reshape(weight, weight.shape[:2])  # 3*D D
     joint = ops.linear(tokens, weight, params[f"{name}.bias"])  # B N 3*D
@@ -229,7 +229,7 @@ def packed_attention(
 def map_attention(
     x: Any, params: Params, name: str, config: Adm, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    """Every pixel asks all pixels of its map, and what they say is added: B C rows cols."""
+    """Self-attention between the pixels of a map, added to the map: B C rows cols."""
     C, rows, cols = x.shape[1:]
     y = pixels(group_norm(x, params, f"{name}.norm", config, ops))  # B N C
     heads = C // config.head if config.head else config.heads
@@ -269,7 +269,7 @@ def go(
 
 
 def told_time(t: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = untouched) -> Any:
-    """What every block is told of the time: B -> B D."""
+    """The time embedding that every block receives: B -> B D."""
     waves = tap("waves", ops.timestep_embedding(t, config.width // 2))  # B width
     emb = tap("time_embed.0", dense(waves, params, "time_embed.0", ops))
     return tap("time_embed.2", dense(ops.silu(emb), params, "time_embed.2", ops))  # B D
@@ -278,7 +278,7 @@ def told_time(t: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = u
 def descend(
     x: Any, emb: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = untouched
 ) -> tuple[Any, list]:
-    """The way down and the middle: a map, and those that are kept."""
+    """The way down and the middle: the last map, and the maps kept as skip connections."""
     config.accept(x)
     kept = []
     for i, steps in enumerate(config.down()):
@@ -309,7 +309,7 @@ def adm(
     tap: Tap = untouched,
     labels: Any = None,
 ) -> Any:
-    r"""Predict the noise in noisy images, and where its variance lies between two bounds.
+    r"""Predict the noise in noisy images, and the variance within its range.
 
     $$e = W_2\, \mathrm{silu}(W_1\, \mathrm{TE}_t + b_1) + b_2 + E_y, \qquad
     [\hat\epsilon;\; v] = \mathrm{U}(x_t, e)$$

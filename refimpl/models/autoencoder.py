@@ -119,7 +119,7 @@ def middle(
 def last(
     x: Any, params: Params, at: str, config: Coder, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    """The last convolution, behind a norm and an activation."""
+    """The last convolution, after a norm and an activation."""
     x = tap(f"{at}.conv_norm_out", group_norm(x, params, f"{at}.conv_norm_out", config, ops))
     x = tap(f"{at}.conv_act", ops.silu(x))
     return tap(f"{at}.conv_out", convolve(x, params, f"{at}.conv_out", ops))
@@ -128,7 +128,7 @@ def last(
 def encode(
     images: Any, params: Params, config: Coder, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    """What the encoder makes of images: B channels height width -> B C rows cols."""
+    """The encoder: B channels height width -> B C rows cols."""
     x = tap("encoder.conv_in", convolve(images, params, "encoder.conv_in", ops))
     for i in range(len(config.widths)):
         at = f"encoder.down_blocks.{i}"
@@ -143,7 +143,7 @@ def encode(
 
 
 def decode(z: Any, params: Params, config: Coder, ops: Any = TEXT, tap: Tap = untouched) -> Any:
-    """The images that latents stand for: B C rows cols -> B channels height width."""
+    """The decoder: B C rows cols -> B channels height width."""
     x = tap("decoder.conv_in", convolve(z, params, "decoder.conv_in", ops))
     x = middle(x, params, "decoder.mid_block", config, ops, tap)
     for i in range(len(config.widths)):

@@ -53,7 +53,7 @@ def bart(
     tap: Tap = untouched,
     past: Past = None,
 ) -> Any:
-    r"""Read a text, and score every word as the next one of what is written about it.
+    r"""Read a text, and score every word as the next one of the output.
 
     $$m = \mathrm{Encoder}(s), \qquad z = \mathrm{Decoder}(x, m), \qquad
     \ell = z\, W_e^\top + b$$

@@ -1,4 +1,4 @@
-"""BERT: an encoder that reads whole texts, guesses hidden words and whether sentences follow."""
+"""BERT: an encoder of whole texts that predicts masked words and whether sentences follow."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def bert(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Read texts, every word seeing all others, and score what the heads are there for.
+    r"""Read texts, every word seeing all others, and return the scores of the heads.
 
     $$z_0 = \mathrm{LN}(W_e[x] + W_s[s] + W_p[:N]), \qquad z_l = \mathrm{Block}_l(z_{l-1}), \qquad
     p = \tanh(W z_{L,0} + b)$$
@@ -126,7 +126,7 @@ def encode(
 
 
 def guess(x: Any, params: Params, config: Bert, ops: Any = TEXT, tap: Tap = untouched) -> Any:
-    """Scores of all words at every place, by the table that turns words into vectors."""
+    """Scores of all words at every place, with the embedding table as output layer."""
     y = tap("guess.dense", dense(x, params, "guess.dense", ops))  # B N D
     y = tap("guess.activation", getattr(ops, config.activation)(y))
     y = tap("guess.ln", norm(y, params, "guess.ln", config.eps, ops))

@@ -23,7 +23,7 @@ HALF = np.array([0.5])  # mean and deviation that take [0, 1] to [-1, 1]
 def zero_shot(
     image: str | Path, texts: Sequence[str], checkpoint: str | Path | None = None
 ) -> np.ndarray:
-    """How probable each text is for a picture, given that one of them is right.
+    """The probability of each text for a picture, given that one of them is right.
 
     image: a file that Pillow reads; the small model sees it in grey, resized to 28 by 28, and knows
         white digits on black.

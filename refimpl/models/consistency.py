@@ -16,7 +16,7 @@ from refimpl.models.vit import dense
 
 @dataclass(frozen=True)
 class ConsistencyAdm(Adm):
-    """Sizes of an ADM that gives clean images, told a level of noise and one number more.
+    """Sizes of an ADM that predicts clean images from a noise level and one more condition.
 
     `sigma_data` is the deviation of the data, `sigma_min` the level at which an image is left as
     it is, `noise_scale` by what the logarithm of a level becomes a time; images end at -1 and 1 and

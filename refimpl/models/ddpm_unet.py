@@ -1,4 +1,4 @@
-"""The U-Net of denoising diffusion: residual blocks told the time, attention on a coarse map."""
+"""The U-Net of denoising diffusion: residual blocks with the time, attention on a coarse map."""
 
 from __future__ import annotations
 

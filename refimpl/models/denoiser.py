@@ -1,4 +1,4 @@
-"""A diffusion Transformer: what a noisy image was before, given a label, a text, or nothing."""
+"""A diffusion Transformer: it predicts the clean image, given a label, a text, or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the small reader says of a picture, and how its answers are scored."""
+"""Captions and answers of the small reader about a picture, and how they are scored."""
 
 from __future__ import annotations
 

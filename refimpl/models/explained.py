@@ -1,4 +1,4 @@
-"""A page on how a text came about: shares, what was likely instead, what was looked at."""
+"""A page on how a text was generated: probabilities, alternatives, attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What U-Nets and autoencoders of images are built of: maps of features, and pixels as tokens."""
+"""The building blocks of U-Nets and autoencoders: feature maps, and pixels as tokens."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def residual(
     tap: Tap = untouched,
     emb: Any = None,
 ) -> Any:
-    r"""Two convolutions beside a shortcut, each behind a norm; time is added between them.
+    r"""A residual block: two convolutions, each after a norm, with the time added between them.
 
     $$h = W_1 * \mathrm{silu}(\mathrm{GN}_1\, x) + W_t\, \mathrm{silu}(e), \qquad
     y = S x + W_2 * \mathrm{silu}(\mathrm{GN}_2\, h)$$
@@ -127,7 +127,7 @@ def pixel_attention(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Every pixel asks all pixels of its map, and what they say is added: B C rows cols.
+    r"""Self-attention between the pixels of a map, added to the map: B C rows cols.
 
     $$y = x + W_o\, \mathrm{Attn}(W_q\, h, W_k\, h, W_v\, h), \qquad h = \mathrm{GN}\, x$$
 
@@ -155,7 +155,7 @@ def halved(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """A map of half the side, by a convolution that moves by two pixels."""
+    """A map of half the side, by a convolution of stride two."""
     at = f"{name}.downsamplers.0.conv"
     return tap(at, convolve(x, params, at, ops, 2, around))
 

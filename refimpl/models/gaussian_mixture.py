@@ -125,7 +125,7 @@ def score(mixture: Mixture, x: np.ndarray, share: float | np.ndarray) -> np.ndar
 
 
 def predicted_noise(mixture: Mixture, x: np.ndarray, share: float | np.ndarray) -> np.ndarray:
-    r"""What a perfect network predicts: the mean of the noise, given the noised sample.
+    r"""The prediction of a perfect network: the mean of the noise, given the noised sample.
 
     $$E[\epsilon \mid x_t] = -\sqrt{1 - \bar\alpha}\,\nabla \log p(x_t)$$
 
@@ -159,7 +159,7 @@ def posterior_mean(mixture: Mixture, x: np.ndarray, share: float | np.ndarray) -
 def label_log_probability(
     mixture: Mixture, x: np.ndarray, share: float | np.ndarray, label: np.ndarray
 ) -> np.ndarray:
-    r"""What a perfect classifier of noised samples says: the log probability of a label.
+    r"""The output of a perfect classifier of noised samples: the log probability of a label.
 
     $$\log p(y \mid x) = \log \sum_{k \in y} p(k \mid x)$$
 

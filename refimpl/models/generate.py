@@ -126,13 +126,13 @@ def predicts(condition: Callable[[int], np.ndarray]) -> sampling.Denoiser:
 
 
 def without_condition() -> sampling.Denoiser:
-    """The denoiser that is told nothing."""
+    """The denoiser without a condition."""
     config, params = small_denoiser()
     return predicts(lambda B: label_condition(np.full(B, config.labels), params))
 
 
 def told(text: str) -> sampling.Denoiser:
-    """The denoiser that is told a text."""
+    """The denoiser with a text as condition."""
     _, params = small_denoiser()
     said = text_condition(small_clip().text_features([text], fast), params, fast)  # 1 D
     return predicts(lambda B: np.broadcast_to(said, (B, said.shape[1])))
@@ -162,12 +162,12 @@ def gradient_of(
 
 
 def towards(text: str) -> sampling.Gradient:
-    r"""How the logit of noisy images and a text grows, $\nabla_{x_t} e^s \cos(I(x_t), T)$."""
+    r"""The gradient of the logit of noisy images and a text, $\nabla_{x_t} e^s \cos(I(x_t), T)$."""
     return gradient_of([text], np.ones_like)
 
 
 def towards_digit(text: str) -> sampling.Gradient:
-    """How the log probability of the digit in a text grows, among prompts for all ten.
+    """The gradient of the log probability of the digit in a text, among prompts for all ten.
 
     Raises DomainError for a text without a digit, or with two.
     """

@@ -1,4 +1,4 @@
-"""GPT-1 and the GPT of a notebook: causal Transformers that normalise what they have added."""
+"""GPT-1 and the GPT of a notebook: causal Transformers with post-norm."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def self_attention_vjp(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """Back through the attention of tokens among themselves: the sum of what asks and answers."""
+    """Back through self-attention: the sum of the gradients of both arguments."""
     heads = config.heads
     g = tap(f"{name}.mixed.grad", dense_vjp(params, f"{name}.out_proj", grad, ops))
     query, key, value = (split(kept[f"{name}.{part}"], heads) for part in PARTS)  # B H N E

@@ -1,4 +1,4 @@
-"""Words about a picture: queries ask an image tower, and a decoder reads what they were told.
+"""Words about a picture: queries attend to an image tower, and a decoder reads their outputs.
 
 The tower is that of the small CLIP, the decoder knows the words of `reader_words`, and both are
 frozen: a Q-Former between them puts a picture in the place of the first words of a text.
@@ -24,7 +24,7 @@ HEAD = 64  # width of an attention head, as in CLIP
 
 @dataclass(frozen=True)
 class Queries:
-    """Sizes of a Q-Former; every `every`-th layer asks the picture, the first one among them."""
+    """Sizes of a Q-Former; each `every`-th layer attends to the picture, from the first on."""
 
     width: int
     layers: int
@@ -89,7 +89,7 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Reader:
-    """A Q-Former and the decoder that it speaks to."""
+    """A Q-Former and its decoder."""
 
     queries: Queries
     decoder: Decoder
@@ -113,7 +113,7 @@ def infer(params: Params) -> Reader:
 
 
 def image_tokens(images: Any, params: Params, config: Vit, ops: Any = TEXT) -> Any:
-    """What the last block but one of a CLIP's image tower gives: B channels image image -> B M D.
+    """The output of the last block but one of CLIP's image tower: B channels image image -> B M D.
 
     BLIP-2 asks the same tokens: the last block is there for the class token alone.
     """
@@ -125,7 +125,7 @@ def image_tokens(images: Any, params: Params, config: Vit, ops: Any = TEXT) -> A
 def soft_prompt(
     image: Any, params: Params, config: Queries, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    r"""What learned queries say of a picture, as vectors that stand in a text like words.
+    r"""The outputs of the learned queries, as vectors that are inserted in a text like words.
 
     $$z_0 = \mathrm{LN}(q), \qquad z_l = \mathrm{Block}_l(z_{l-1}, \mathrm{LN}(x)), \qquad
     y = W z_L + b$$
@@ -152,7 +152,7 @@ def soft_prompt(
 def read(
     ids: Any, prompt: Any, params: Params, config: Decoder, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    r"""Score every word as the next one, in a text that keeps room for a picture.
+    r"""Score every word as the next one, in a text with placeholders for a picture.
 
     ids: B N, words; where `IMAGE` stands, the vectors of the picture are put.
     prompt: B latents D, from `soft_prompt`.
@@ -182,7 +182,7 @@ def room(config: Reader) -> int:
 def answers(
     prompt: Any, question: Sequence[int], params: Params, config: Reader, ops: Any = TEXT
 ) -> list[list[int]]:
-    """The likeliest words behind a picture and a question, up to the end: B lists of words.
+    """The likeliest words after a picture and a question, up to the end: B lists of words.
 
     prompt: B latents D, from `soft_prompt`.
     question: words; none asks for a caption.
@@ -197,7 +197,7 @@ def answers(
 
 
 def looked_at(told: Mapping[str, Any], config: Queries) -> np.ndarray:
-    """How much each query looks at each token of the picture.
+    """The attention of each query to each token of the picture.
 
     told: what `soft_prompt` told its tap.
 

@@ -87,7 +87,7 @@ def bottleneck(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """Three convolutions beside a shortcut; the stride is a mean over squares on both ways.
+    """Three convolutions and a shortcut; a stride is average pooling on both.
 
     Paper: He et al. 2016, "Deep residual learning for image recognition", figure 5; with means in
     place of strided convolutions as in Radford et al. 2021, section 2.4.
@@ -109,7 +109,7 @@ def bottleneck(
 def attention_pool(
     x: Any, params: Params, at: str, heads: int, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    """Ask with the mean of all pixels what the pixels say: B D rows cols -> B embed.
+    """Attention with the mean of all pixels as query: B D rows cols -> B embed.
 
     Paper: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
     Supervision", section 2.4.

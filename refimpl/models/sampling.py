@@ -50,7 +50,7 @@ def ddpm(
     steer: Steer | None = None,
     ops: Any = refimpl,
 ) -> Iterator[Step]:
-    r"""Walk the reverse chain with random steps.
+    r"""The sampler of DDPM: the reverse chain with random steps.
 
     $$x_{k-1} = \tilde\mu_k(\hat x_0, x_k) + [k > 0]\,e^{\frac12 \log \Sigma_k}\,z, \quad
     \hat x_0 = \min(\max(x_0(x_k, \epsilon), -c), c)$$
@@ -107,7 +107,7 @@ def ddim(
     eta: float,
     ops: Any = refimpl,
 ) -> Iterator[Step]:
-    r"""Walk to the clean samples by way of the kept times, deterministically if eta is 0.
+    r"""The sampler of DDIM over kept times, deterministic if eta is 0.
 
     $$x_p = \sqrt{\bar\alpha_p}\,\hat x_0 + \sqrt{1 - \bar\alpha_p - \sigma^2}\,\epsilon
     + \sigma z, \quad p = \tau_{k-1},\ \tau_{-1} = -1$$

@@ -1,4 +1,4 @@
-"""The U-Net of Stable Diffusion 1, 2 and XL: noise in latents, predicted by reading words."""
+"""The U-Net of Stable Diffusion 1, 2 and XL: it predicts the noise in latents from words."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def reading_block(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Pixels ask each other, then the words, then go through a gate, each added: B N D.
+    r"""Self-attention, cross-attention to the words, and a gated feed-forward, each added: B N D.
 
     $$x' = x + \mathrm{Attn}(\mathrm{LN}_1\, x), \qquad
     x'' = x' + \mathrm{Attn}(\mathrm{LN}_2\, x', c), \qquad
@@ -139,7 +139,7 @@ def read_words(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """Pixels as tokens go through blocks that read words; a map again, it is added to the map."""
+    """A Transformer over the pixels of a map, with cross-attention to words, added to the map."""
     rows, cols = x.shape[2:]
     gain, bias = params[f"{name}.norm.weight"], params[f"{name}.norm.bias"]
     y = tap(
@@ -156,7 +156,7 @@ def read_words(
 def told_sizes(
     pooled: Any, sizes: Any, params: Params, config: SdUnet, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    """What blocks of XL are told of the text as a whole, and of sizes: B D."""
+    """The embedding of pooled text and sizes in XL: B D."""
     B, many = sizes.shape
     waves = ops.timestep_embedding(np.reshape(sizes, (B * many,)), config.waves // 2)
     waves = np.reshape(tap("add_time_proj", waves), (B, many * config.waves))  # B S*waves

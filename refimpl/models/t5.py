@@ -1,4 +1,4 @@
-"""T5: an encoder and a decoder whose positions are numbers added to the scores of attention."""
+"""T5: an encoder and a decoder with relative positions, added to the scores of attention."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def unscaled_attention(
     tap: Tap = untouched,
     past: Past = None,
 ) -> Any:
-    """Attention of tokens to a memory, or to themselves, whose scores are divided by nothing."""
+    """Attention to a memory, or self-attention, without scaling of the scores."""
     weight, inner = params[f"{name}.in_proj_weight"], config.heads * config.head
     given = {"query": x, "key": memory, "value": memory}
     whole = []
@@ -115,7 +115,7 @@ def t5_block(
     memory_bias: Any = None,
     past: Past = None,
 ) -> Any:
-    r"""One block: attention, what the memory says, and a perceptron, each added to the tokens.
+    r"""One block: self-attention, cross-attention and a perceptron, each added to the tokens.
 
     $$x' = x + \mathrm{Attn}(\mathrm{RMS}_1\, x), \qquad
     x'' = x' + \mathrm{Attn}(\mathrm{RMS}\, x', m), \qquad
@@ -139,7 +139,7 @@ def t5_block(
 def encode(
     source: Any, seen: Any, params: Params, config: T5, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    """What a text says to the decoder: B M -> B M D."""
+    """The encoder of T5: B M -> B M D."""
     places = np.arange(np.shape(source)[1])  # M
     buckets = ops.relative_buckets(places, places, config.buckets, config.max_distance)  # M M
     bias = ops.relative_bias(params["encoder.relative.weight"], buckets) + seen  # B H M M
@@ -159,7 +159,7 @@ def t5(
     tap: Tap = untouched,
     past: Past = None,
 ) -> Any:
-    r"""Read a text, and score every word as the next one of what is written about it.
+    r"""Read a text, and score every word as the next one of the output.
 
     $$m = \mathrm{Encoder}(s), \qquad z = \mathrm{Decoder}(x, m), \qquad
     \ell = D^{-1/2}\, z\, W_e^\top \quad\text{or}\quad \ell = z\, W^\top$$

@@ -66,13 +66,13 @@ def embed(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """Words, made as large as positions, and those: B N -> B N D."""
+    """Scaled word embeddings plus positions: B N -> B N D."""
     words = np.sqrt(config.width) * params["words.weight"][ids]  # B N D
     return tap(f"{side}.tokens", words + sinusoids(positions, config.width, ops))
 
 
 def last(x: Any, params: Params, side: str, config: Translator, ops: Any, tap: Tap) -> Any:
-    """The norm behind a stack, if there is one."""
+    """The norm after a stack, if there is one."""
     if not config.last_norms:
         return x
     return tap(f"{side}.ln", norm(x, params, f"{side}.ln", config.eps, ops))

@@ -1,4 +1,4 @@
-"""The U of a U-Net: down level by level, and up again beside what was kept on the way."""
+"""The U of a U-Net: down level by level, and up again with skip connections."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def told_shapes(name: str, before: int, width: int) -> Shapes:
 
 
 def told(waves: Any, params: Params, name: str, ops: Any = TEXT, tap: Tap = untouched) -> Any:
-    """What every block is told of a time, or of a size: two layers behind its waves."""
+    """The embedding of a time or a size for the blocks: two layers after its sines and cosines."""
     y = tap(f"{name}.linear_1", dense(waves, params, f"{name}.linear_1", ops))  # B D
     y = tap(f"{name}.act", ops.silu(y))
     return tap(f"{name}.linear_2", dense(y, params, f"{name}.linear_2", ops))  # B D
@@ -115,7 +115,7 @@ def u_turn(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Down level by level, and up again, each map beside the one that was kept on the way down.
+    r"""Down level by level, and up again, each map joined with the one kept on the way down.
 
     x: B channels rows cols, what is noisy.
     emb: B D, what every block is told.

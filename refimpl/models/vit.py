@@ -50,7 +50,7 @@ def self_attention(
 
 
 def thirds(x: Any) -> list:
-    """Queries, keys and values side by side, taken apart: B N 3*D -> B N D each."""
+    """Packed queries, keys and values, split: B N 3*D -> B N D each."""
     D = x.shape[-1] // 3
     return [x[..., i * D : (i + 1) * D] for i in range(3)]
 

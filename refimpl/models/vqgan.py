@@ -1,4 +1,4 @@
-"""VQGAN: images as a small map of codes from a book, and back."""
+"""VQGAN: images as a small map of codes from a codebook, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from refimpl.models.feature_maps import affine, convolve, pixels, placed
 
 @dataclass(frozen=True)
 class Vqgan(Coder):
-    """Sizes of a VQGAN: `codes` in the book, each `code` numbers wide."""
+    """Sizes of a VQGAN: `codes` in the codebook, each `code` numbers wide."""
 
     codes: int = 1024
     code: int = 256
@@ -41,7 +41,7 @@ def quantized(z: Any, book: Any, ops: Any) -> Any:
 
 
 def vqgan(images: Any, params: Params, config: Vqgan, ops: Any = TEXT, tap: Tap = untouched) -> Any:
-    r"""Encode images, take the nearest code of the book for every latent, and decode the codes.
+    r"""Encode images, take the nearest code for every latent, and decode the codes.
 
     $$z = E(x), \qquad q_{uv} = e_k, \quad
     k = \operatorname*{arg\,min}_k \lVert z_{uv} - e_k \rVert, \qquad y = D(q)$$

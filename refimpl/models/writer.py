@@ -1,4 +1,4 @@
-"""Text from a prompt: what a decoder's logits are made of, word by word, every step visible."""
+"""Text from a prompt: from a decoder's logits to words, one by one, every step visible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from refimpl.op import DomainError
 
 @dataclass(frozen=True)
 class Manner:
-    """How the next word is chosen: what is done to the logits, in this order.
+    """How the next word is chosen: the steps applied to the logits, in this order.
 
     A penalty of 1, a temperature of 1, k of 0, p of 1 and a least share of 0 change nothing. At a
     temperature of 0 the likeliest word is taken.
@@ -55,7 +55,7 @@ class Shares(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How one word came about."""
+    """How one word was chosen."""
 
     word: int
     seen: tuple[int, ...]  # the words that the model looked at, N of them
@@ -161,7 +161,7 @@ def next_logits(
 
 
 def last_attention(told: dict[str, Any], config: Any) -> np.ndarray:
-    """How much each head's last word looks at each word: layers H N, rows that sum to one.
+    """The attention of the last word to each word, by head: layers H N, rows that sum to one.
 
     told: what the model told its tap.
     """

@@ -1,4 +1,4 @@
-"""What is done with embeddings: zero-shot classes, retrieval, principal components.
+"""Uses of embeddings: zero-shot classes, retrieval, principal components.
 
 Scores are similarities, larger is better. Ranks are zero-based: 0 is the best place.
 """
