@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from docs.book.plots import INKS, Line, Picture, chart, heat, number
+from docs.book.plots import BECOMES, INKS, Line, Picture, chart, heat, number
 from docs.book.readings import courses, sides
 from refimpl.gradients import GRADIENT, base, differentiated
 from refimpl.op import Op
@@ -91,10 +91,10 @@ def as_tables(sizes: dict[str, int] | None = None, says: str = "", **given: Any)
         panels = [titled(name, value) for name, value in shown.items()]
         scalars = [f"{n} = {inputs[n]:g}" for n, spec in op.specs.items() if spec.scalar]
         found = dict(zip(op.outputs, results(op, inputs), strict=True))
-        panels += [arrow_between(), *(titled(name, value) for name, value in found.items())]
+        panels += [BECOMES, *(titled(name, value) for name, value in found.items())]
         ranks = {name: np.ndim(value) for name, value in (shown | found).items()}
         told = f", with {', '.join(scalars)}" if scalars else ""
-        made = f"`{op.name}` on one small case{told}: the arguments, and to the right of the arrow "
+        made = f"`{op.name}` on one small case{told}: the arguments, and after the arrow "
         made += f"the result. {sides(op, list(ranks), ranks)}"
         if left_out:
             made += f" Not shown: {len(left_out)} arguments that all samples share."
@@ -113,11 +113,6 @@ def titled(name: str, value: Any) -> str:
     """One array under its name."""
     table, where = slice_of(value)
     return heat(name + where, table)
-
-
-def arrow_between() -> str:
-    """What stands between arguments and results."""
-    return '<span class="becomes" aria-hidden="true">→</span>'
 
 
 def over(values: np.ndarray | None = None, log: str = "", says: str = "", **given: Any) -> Drawing:

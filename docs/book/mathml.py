@@ -25,9 +25,26 @@ def inline(translator: Any, node: Any) -> None:
     raise nodes.SkipNode
 
 
+def pieces(formula: str) -> list[str]:
+    r"""A formula cut at wide spaces that are in no brace and no environment.
+
+    >>> pieces(r"y = \frac{a \quad b}{c}, \qquad a = 1")
+    ['y = \\frac{a \\quad b}{c},', 'a = 1']
+    """
+    found, depth = [""], 0
+    for part in re.split(r"(\\begin\b|\\end\b|\\q?quad\b|\\.|[{}])", formula, flags=re.DOTALL):
+        depth += (part in ("{", "\\begin")) - (part in ("}", "\\end"))
+        if depth == 0 and part in ("\\quad", "\\qquad"):
+            found.append("")
+        else:
+            found[-1] += part
+    return [piece.strip() for piece in found if piece.strip()]
+
+
 def block(translator: Any, node: Any) -> None:
-    """A formula on lines of its own; one that is too wide for the page scrolls by itself."""
-    translator.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>')
+    """A formula on lines of its own: its pieces wrap, and what is too wide for the page scrolls."""
+    shown = "".join(mathml(piece, "block") for piece in pieces(node.astext()))
+    translator.body.append(f'<div class="formula">{shown}</div>')
     raise nodes.SkipNode
 
 

@@ -10,14 +10,13 @@ import refimpl
 from docs.book.drawing import photograph
 from docs.book.kinds import (
     Drawing,
-    arrow_between,
     as_tables,
     drawn_case,
     over,
     results,
     slices,
 )
-from docs.book.plots import Line, Mark, Picture, chart, heat, photo, plane
+from docs.book.plots import BECOMES, Line, Mark, Picture, chart, heat, photo, plane
 from docs.book.scenes import BEFORE, NOW, in_the_plane
 from refimpl.op import Op
 
@@ -36,7 +35,7 @@ def before_and_after(name: str, says: str, **given: Any) -> Drawing:
             lines = [Line(f"row {i}", x, np.full(len(x), -i), "dots") for i, x in enumerate(rows)]
             around = (None, (-len(lines) + 0.4, 0.6))
             panels.append(chart(title, lines, "value", around=around, rows=True))
-        return Picture((panels[0], arrow_between(), panels[1]), says)
+        return Picture((panels[0], BECOMES, panels[1]), says)
 
     return draw
 
@@ -58,7 +57,7 @@ def kept(name: str, value: float, says: str) -> Drawing:
                     around=((-0.6, 7.6), (0.0, 1.0)),
                 )
             )
-        return Picture((panels[0], arrow_between(), panels[1]), says)
+        return Picture((panels[0], BECOMES, panels[1]), says)
 
     return draw
 
@@ -71,7 +70,7 @@ def cut(op: Op) -> Picture:
         op.read(image, np.array([4, 30, 10]), np.array([20, 44, 5]), np.array([60, 40, 100]), 28),
     )
     panels = [photo("images", image[0].transpose(1, 2, 0))]
-    panels += [arrow_between()]
+    panels += [BECOMES]
     panels += [photo(f"cutout {i}", x.transpose(1, 2, 0), 84) for i, x in enumerate(found)]
     says = "Three squares of a portrait, of 60, 40 and 100 pixels, each pooled to 28 by 28."
     return Picture(tuple(panels), says)
@@ -90,7 +89,7 @@ def repainted(says: str, *others: Any, **named: Any) -> Drawing:
         (found,) = results(op, op.read(image, *others, **named))
         shown = found[0, 0] if found.min() >= 0 else found[0, 0] / 2 + 0.5
         before, after = photo(next(iter(op.specs)), image[0, 0]), photo(op.name, shown)
-        return Picture((before, arrow_between(), after), says)
+        return Picture((before, BECOMES, after), says)
 
     return draw
 
@@ -104,7 +103,7 @@ def filled(op: Op) -> Picture:
     shown = {"sample": sample, "known": known, "mask": mask}
     panels = [photo(name, image[0, 0], 110) for name, image in shown.items()]
     says = "Inside the mask the sample, here the mirrored portrait; outside it the known picture."
-    return Picture((*panels, arrow_between(), photo(op.name, found[0, 0], 110)), says)
+    return Picture((*panels, BECOMES, photo(op.name, found[0, 0], 110)), says)
 
 
 def joined(op: Op) -> Picture:
@@ -116,7 +115,7 @@ def joined(op: Op) -> Picture:
     gap = np.full((16, 32, 32, 3), 1.0)
     gap[:, 2:30, 2:30] = squares
     sheet = gap.reshape(4, 4, 32, 32, 3).transpose(0, 2, 1, 3, 4).reshape(128, 128, 3)
-    panels = (photo("patches", sheet), arrow_between(), photo("image", found[0].transpose(1, 2, 0)))
+    panels = (photo("patches", sheet), BECOMES, photo("image", found[0].transpose(1, 2, 0)))
     return Picture(panels, "Sixteen patches of 28 by 28 pixels, and the image that they make.")
 
 
@@ -151,10 +150,22 @@ def answered(op: Op) -> Picture:
     panels = (
         heat("logits[0]", logits[0], "word"),
         heat("labels", labels.T),
-        arrow_between(),
+        BECOMES,
         heat("result", found.T),
     )
     return Picture(panels, "Four positions and five words: the log share of each labelled word.")
+
+
+def walked(says: str, **given: Any) -> Drawing:
+    """A line through the places of a grid, in the order that an operation puts them."""
+
+    def draw(op: Op) -> Picture:
+        order = results(op, drawn_case(op, **given))[0]
+        x, y = order % given["cols"], -(order // given["cols"])
+        lines = [Line("", x, y), Line("", x, y, "dots")]
+        return Picture((chart(op.name, lines, "column", rows=True),), says)
+
+    return draw
 
 
 SIZE_AXIS = np.geomspace(1e7, 1e11, 60)
@@ -162,6 +173,7 @@ SHARES = np.array([[0.5, 0.25, 0.15, 0.1]])
 FAR = np.arange(-12, 13)
 NEAR = np.arange(8.0)
 UP = np.ones(4)
+TIMES = np.array([[0, 1, 1, 1, 2, 2, 3, 3]])
 EDGES = np.array([[[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]]]) / 4
 RECORDS: dict[str, Drawing] = {
     "conv2d": repainted(
@@ -312,6 +324,44 @@ RECORDS: dict[str, Drawing] = {
     ),
     "edm_coefficients": over(
         np.geomspace(0.01, 100, 60), "x", "Four factors over the noise level.", sigma_data=0.5
+    ),
+    "smart_resize": slices(
+        "width",
+        at=np.arange(28, 1600, 9),
+        height=480,
+        factor=28,
+        low=56 * 56,
+        high=1280 * 28 * 28 // 4,
+        says="Both sides of the result over the width of an image of 480 rows: whole units of 28 "
+        "pixels, smaller once the area would be too large.",
+    ),
+    "merge_order": walked(
+        "The order of four by six patches: the four of a square come one after another.",
+        rows=4,
+        cols=6,
+        merge=2,
+    ),
+    "window_order": walked(
+        "The order of five by seven tokens in windows of three by three; those at the right and "
+        "at the bottom are cut off.",
+        frames=1,
+        rows=5,
+        cols=7,
+        window=3,
+    ),
+    "media_bias": as_tables(
+        says="A text of eight tokens with three images of two tokens each: each token sees the "
+        "last image so far, the first one none.",
+        times=TIMES,
+        media=3,
+        latents=2,
+    ),
+    "media_bias_all": as_tables(
+        says="A text of eight tokens with three images of two tokens each: each token sees all "
+        "images so far, the first one none.",
+        times=TIMES,
+        media=3,
+        latents=2,
     ),
     "cutouts": cut,
     "unpatchify": joined,

@@ -20,6 +20,8 @@ import numpy as np
 
 SHADES = matplotlib.colormaps["cividis"]
 LETTER = 6.4  # width of a letter, in pixels
+WIDEST = 300  # pixels of a table, so that a telephone shows it whole
+BECOMES = '<span class="becomes" aria-hidden="true">→</span>'
 INKS = 4  # lines that a reader can tell apart; `book.css` has a colour and a dash for each
 
 
@@ -32,8 +34,10 @@ class Picture:
 
     @property
     def html(self) -> str:
-        """The panels as they stand in a page."""
-        return f'<div class="panels">{"".join(self.panels)}</div>'
+        """The panels as they stand in a page; an arrow stays beside what it points to."""
+        before, arrow, after = "".join(self.panels).partition(BECOMES)
+        led = f'<span class="panels">{arrow}{after}</span>' if arrow else ""
+        return f'<div class="panels">{before}{led}</div>'
 
 
 def number(value: float) -> str:
@@ -121,9 +125,11 @@ def heat(title: str, values: Any, cols: str = "") -> str:
     """A table of numbers by colour, with digits or else its range; infinite ones are empty."""
     table = np.atleast_2d(np.asarray(values, float))
     rows, columns = table.shape
-    small = columns <= 8 and rows <= 12
     longest = max((len(number(x)) for x in table.ravel()), default=1)
-    wide, tall = (max(24, LETTER * longest + 6), 22) if small else (9, 9)
+    wide, tall = max(24, LETTER * longest + 6), 22.0
+    small = rows <= 12 and columns * wide <= WIDEST
+    if not small:
+        wide = tall = min(max(WIDEST // max(rows, columns, 1), 9), 20)
     share = scaled(table)
     body = [
         cell(table[i, j], share[i, j], (4 + wide * j, 20 + tall * i, wide, tall), small)
@@ -209,22 +215,34 @@ def ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     return [step * k + 0.0 for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def labels(values: Sequence[float]) -> list[str]:
+    """Numbers in few letters, but enough to tell them apart.
+
+    >>> labels([0.5, 1.0]), labels([1.31, 1.33])
+    (['0.5', '1'], ['1.31', '1.33'])
+    """
+    found = [number(value) for value in values]
+    for digits in range(3, 7):
+        if len(set(found)) == len(found):
+            break
+        found = [f"{value:.{digits}g}".replace("-", "−") for value in values]
+    return found
+
+
 def box_of(frame: Frame, xlabel: str, ylabel: str, rows: bool, named: Sequence[str]) -> list[str]:
     """The two axes with their ticks and names; `rows` and places may have names of their own."""
     left, top, right, bottom = frame.box
     body = [f'<path class="axis" d="M{left} {top}V{bottom}H{right}"/>']
     places = [float(k) for k in range(len(named))] or ticks(*frame.x, frame.log_x)
-    for k, value in enumerate(places):
+    for value, name in zip(places, named or labels(places), strict=True):
         x = float(frame.at(value, frame.y[0])[0])
-        body += [
-            f'<path class="axis" d="M{x:.1f} {bottom}v4"/>',
-            words(x, bottom + 16, named[k] if named else number(value)),
-        ]
-    for value in () if rows else ticks(*frame.y, frame.log_y):
+        body += [f'<path class="axis" d="M{x:.1f} {bottom}v4"/>', words(x, bottom + 16, name)]
+    heights = [] if rows else ticks(*frame.y, frame.log_y)
+    for value, name in zip(heights, labels(heights), strict=True):
         y = float(frame.at(frame.x[0], value)[1])
         body += [
             f'<path class="axis" d="M{left} {y:.1f}h-4"/>',
-            words(left - 6, y + 4, number(value), "end"),
+            words(left - 6, y + 4, name, "end"),
         ]
     body.append(words((left + right) / 2, bottom + 31, xlabel))
     if ylabel:
