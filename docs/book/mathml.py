@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 from docutils import nodes
 from latex2mathml.converter import convert
 
 NAMES = "cos|exp|log|max|min|sin|tanh"
+COLUMN = 28  # letters that fit beside the code
+SMALLEST = 0.6  # of the usual size, still legible
 SPACED = 'form="prefix" lspace="0.15em" rspace="0.1em"'
 
 
@@ -41,10 +44,32 @@ def pieces(formula: str) -> list[str]:
     return [piece.strip() for piece in found if piece.strip()]
 
 
+def letters(tree: ElementTree.Element) -> float:
+    """About how wide a formula is, in letters: a fraction as its longer part, an index smaller.
+
+    >>> letters(ElementTree.fromstring("<mfrac><mi>a</mi><mn>12</mn></mfrac>"))
+    2.0
+    """
+    kind, parts = tree.tag.rpartition("}")[2], [letters(part) for part in tree]
+    if kind in ("mfrac", "munder", "mover", "munderover", "mtable"):
+        return max(parts, default=0.0)
+    if kind in ("msub", "msup", "msubsup"):
+        return parts[0] + 0.7 * max(parts[1:])
+    wide = 1.9 if kind == "mo" and (tree.text or "") in "=+−-≤≥<>→∈" else 1.0
+    return wide * len((tree.text or "").strip()) + sum(parts)
+
+
+def shown(formula: str) -> str:
+    """The pieces of a formula, and how much they shrink in a narrow column."""
+    drawn = [mathml(piece, "block") for piece in pieces(formula)]
+    widest = max(letters(ElementTree.fromstring(piece)) for piece in drawn)
+    fit = max(min(COLUMN / widest, 1.0), SMALLEST)
+    return f'<div class="formula" style="--fit: {fit:.2f}">{"".join(drawn)}</div>'
+
+
 def block(translator: Any, node: Any) -> None:
-    """A formula on lines of its own: its pieces wrap, and what is too wide for the page scrolls."""
-    shown = "".join(mathml(piece, "block") for piece in pieces(node.astext()))
-    translator.body.append(f'<div class="formula">{shown}</div>')
+    """A formula on lines of its own; what is too wide even when it has shrunk scrolls."""
+    translator.body.append(shown(node.astext()))
     raise nodes.SkipNode
 
 

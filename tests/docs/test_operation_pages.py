@@ -49,6 +49,17 @@ def test_a_heading_is_linked_to_by_its_words_alone():
     assert doctest.testmod(operations).failed == 0
 
 
+def test_a_formula_wraps_at_its_wide_spaces_and_shrinks_only_where_it_is_wide():
+    pytest.importorskip("latex2mathml")
+    from docs.book import mathml
+
+    assert doctest.testmod(mathml).failed == 0
+    short, long = mathml.shown("a = b"), mathml.shown("a = " + "b" * 40)
+    assert 'style="--fit: 1.00"' in short
+    assert f'style="--fit: {mathml.COLUMN / 42.9:.2f}"' in long
+    assert mathml.shown(r"a = b, \qquad c = d").count("<math") == 2
+
+
 def test_every_gradient_is_derived_somewhere():
     for name in OPS:
         if name.endswith("_vjp"):

@@ -68,12 +68,10 @@ def attention_vjp(
 ]:
     r"""The gradients of a loss that follows an attention, from the gradient of what it returns.
 
-    $$\begin{aligned}
-    \bar V &= P^\top \bar O, \qquad \bar P = \bar O V^\top, \qquad
-    \bar A_{nm} = P_{nm} \left(\bar P_{nm} - \textstyle\sum_f \bar O_{nf} O_{nf}\right) \\
-    \bar Q &= \frac{\bar A K}{\sqrt E}, \qquad \bar K = \frac{\bar A^\top Q}{\sqrt E}, \qquad
-    P = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt{E}} + A\right), \quad O = P V
-    \end{aligned}$$
+    $$\bar V = P^\top \bar O, \qquad \bar P = \bar O V^\top, \qquad
+    \bar A_{nm} = P_{nm} \left(\bar P_{nm} - \textstyle\sum_f \bar O_{nf} O_{nf}\right), \qquad
+    \bar Q = \frac{\bar A K}{\sqrt E}, \qquad \bar K = \frac{\bar A^\top Q}{\sqrt E}, \qquad
+    P = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt{E}} + A\right), \qquad O = P V$$
 
     where a bar over an array is its gradient, and those of K and V are summed over the R query
     heads that share them.

@@ -358,8 +358,8 @@ def value_loss(
 ) -> Float[Array, ""]:
     r"""Half the squared error of values, or of values clipped near the old ones if that is larger.
 
-    $$L = \frac{1}{2 \sum k} \sum k \max\left((V - R)^2,\;
-      (V_\text{old} + \min(\max(V - V_\text{old}, -\epsilon), \epsilon) - R)^2\right)$$
+    $$L = \frac{1}{2 \sum k} \sum k \max\left((V - R)^2,\; (\tilde V - R)^2\right), \qquad
+      \tilde V = V_\text{old} + \min(\max(V - V_\text{old}, -\epsilon), \epsilon)$$
 
     values: texts N, as they are now.
     old: texts N, as they were when the advantages were computed.
