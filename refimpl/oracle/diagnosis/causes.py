@@ -16,6 +16,7 @@ from refimpl.oracle.diagnosis.ask_back import (
 )
 from refimpl.oracle.diagnosis.cause import UNKNOWN, Cause
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
+from refimpl.oracle.diagnosis.memory import as_it_lies
 from refimpl.oracle.diagnosis.outputs import one_number
 from refimpl.registry import generations
 
@@ -43,6 +44,9 @@ def explanations(evidence: Evidence) -> list[Cause]:
     if not evidence or _one_number(evidence):
         return []
 
+    lies = as_it_lies(evidence)
+    if lies:
+        return lies
     halves = inside(evidence)
     if halves and not _speaks_exactly(evidence):
         return halves

@@ -25,7 +25,7 @@ from refimpl.registry import generations
 
 ANYWHERE = (  # what is done to whatever stands there
     *("tiled, not repeated", "the sample variance", "another base", "alone, not all"),
-    *("along the samples", "of memory"),
+    *("along the samples", "of memory", "assigned, not added up"),
 )
 
 
@@ -127,7 +127,7 @@ USUAL = {  # numbers that stand in many programs in the place of an argument
     "LogScale": (0.0, math.log(100), math.log(1 / 0.07), math.log(10)),
     "Positive": (1.0, 0.5, 7.0, 0.002, 80.0),
     "Deviation": (1.0, 0.5, 0.1, 0.2, 0.7, 1.2),
-    "Level": (0.0, 1.0),
+    "Level": (0.0, 1.0, 0.05, 50.0),
     "Base": (10000.0, 100000.0, 500000.0),
     "Limit": (1.0, math.inf, 2.0, 3.0, 5.0),
 }

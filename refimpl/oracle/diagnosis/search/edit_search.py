@@ -38,13 +38,14 @@ from refimpl.oracle.diagnosis.search.comparison import Comparison
 from refimpl.oracle.diagnosis.search.conditioned import Conditioned, InSamples
 from refimpl.oracle.diagnosis.search.formats import shorter
 from refimpl.oracle.diagnosis.search.looked_at import is_small, order, ordered
-from refimpl.oracle.diagnosis.search.one_use import in_one_use
+from refimpl.oracle.diagnosis.search.one_use import in_one_line, in_one_use
 from refimpl.oracle.diagnosis.search.pages import Candidate
 from refimpl.oracle.judging.judge import Expected, judge
 from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 SINGLES = 0.55  # of the time goes to the plain comparison of single edits, at most
+SORTING = 0.4  # of the time that is left then goes to what they do on other cases
 ENOUGH = 24  # cases, to begin with, in which a dialect is taken for the right text
 SPOKEN = 3  # dialects on whose texts the search begins again
 OF_THE_REST = 0.5  # of the time that is left goes to one of them
@@ -111,6 +112,7 @@ class EditSearch(Comparison):
         self.deadline = deadline
         self.base = base
         self.kept: list[tuple[Candidate, list[list[Expected]]]] = []
+        self.others: list[tuple[Candidate, Callable, list[np.ndarray]]] = []  # that do not fit
         self.viable: list[tuple[Candidate, float]] = []  # that change something, with their gain
         self.partly: list[Candidate] = []  # right where the first case is wrong
         self.giving: dict[int, list[Candidate]] = {}  # that put one output of several right
@@ -121,9 +123,11 @@ class EditSearch(Comparison):
     def run(self, most: int) -> list[Candidate]:
         """Single edits first, then one in a format, a number, a dialect below; then pairs."""
         self._keep(self._singles(), most)
+        if not self.kept:
+            self._sort_others()
         sources: tuple[Callable[[], Iterable[Candidate]], ...] = (
             *(self._shortened, self._constants, self._by_output, self._conditioned),
-            *(self._in_samples, self._in_one_use, self._numbers),
+            *(self._in_samples, self._in_one_use, self._in_one_line, self._numbers),
         )
         for source in sources:
             if not self.kept:
@@ -142,7 +146,7 @@ class EditSearch(Comparison):
         return [candidate for candidate, _ in self.kept]
 
     def _singles(self) -> list[Candidate]:
-        """The single edits that give every output; the others are sorted by what they do."""
+        """The single edits that give every output; the others wait to be sorted."""
         survivors = []
         start = time.process_time()
         listed = of_catalogue(self.op, ("mistakes",), self.base)
@@ -157,8 +161,16 @@ class EditSearch(Comparison):
             if not tried and self._passes(text, values, _overflows(candidate)):
                 survivors.append(candidate)
             else:
-                self._sort(candidate, text, values)
+                self.others.append((candidate, text, values))
         return survivors
+
+    def _sort_others(self) -> None:
+        """Sort the single edits that do not fit alone by what they do on some cases more."""
+        start = time.process_time()
+        for candidate, text, values in self.others:
+            if time.process_time() - start > SORTING * (self.deadline - start):
+                return
+            self._sort(candidate, text, values)
 
     def _sort(self, candidate: Candidate, text: Callable, values: list) -> None:
         """Remember an edit that does not fit alone, if it does something that none other does."""
@@ -212,6 +224,10 @@ class EditSearch(Comparison):
     def _in_one_use(self) -> Iterator[Candidate]:
         """A value written out where it is used, or a function in one of its calls, edited there."""
         return self._fitting(in_one_use(self.op.text, self.base), NUMBERS_S)
+
+    def _in_one_line(self) -> Iterator[Candidate]:
+        """A line written out with all that it is made of, and one of that edited."""
+        return self._fitting(in_one_line(self.op.text, self.base), NUMBERS_S)
 
     def _shortened(self) -> Iterator[Candidate]:
         """One value, function or product in a format that holds fewer digits.

@@ -27,6 +27,7 @@ ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
     "padding takes part": 5,
     "neighbours take part": 5,
     "padding counted": 4,
+    "padding adds its share": 5,
     "rounded up to whole blocks": 4,
     "a mask reduced to a length": 4,
     "along two axes together": 4,
@@ -42,14 +43,18 @@ ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
     "one maximum for several rows": 4,
     "a maximum that begins at a number": 4,
     "reduced along another axis throughout": 4,
+    "reduced along another axis": 4,
     "cut off at a limit": 3,
     "scaled by a size": 3,
+}
+GROUPED = ("groups ", "normalised by its ")  # one slip, however it is written
+ENDINGS = {
+    "alone, not all": 4,
+    "serves all": 4,
+    "stands for all": 5,
+    "not for others": 5,
     "assigned, not added up": 3,
 }
-GROUPED, ONE_OF_ALL = (
-    ("groups ", "normalised by its "),
-    "alone, not all",
-)  # one slip, however it is written
 AS_OTHERS = 4
 TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")
 
@@ -72,8 +77,11 @@ class Change:
     @functools.cached_property
     def size(self) -> int:
         """How many words and signs are added, twice, or taken away: leaving out is easy."""
-        if self.what.startswith(GROUPED) or self.what.endswith(ONE_OF_ALL):
+        if self.what.startswith(GROUPED):
             return AS_OTHERS
+        for ending, size in ENDINGS.items():
+            if self.what.endswith(ending):
+                return size
         if self.what in ONE_SLIP:
             return ONE_SLIP[self.what]
         old, new = TOKEN.findall(self.old), TOKEN.findall(self.new)

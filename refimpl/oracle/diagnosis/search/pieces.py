@@ -77,7 +77,84 @@ def last_given(x: Any, axis: int) -> Any:
     return kept
 
 
+def one_a_column(x: Any, place: int) -> Any:
+    """The first or the last row that each column is true in, as where rows overwrite.
+
+    >>> one_a_column(np.array([[True, False], [True, True]]), -1)
+    array([[False, False],
+           [ True,  True]])
+    """
+    rows = x if place == 0 else x[::-1]
+    alone = rows & (np.cumsum(rows, axis=0) == 1)
+    return alone if place == 0 else alone[::-1]
+
+
+def one_for_all(x: Any, axis: int, place: int) -> Any:
+    """One entry along an axis in the place of each; what is not given stays so.
+
+    >>> one_for_all(np.array([[1.0, 2.0], [3.0, 4.0]]), 0, -1)
+    array([[3., 4.],
+           [3., 4.]])
+    """
+    if x is None:
+        return None
+    entry = slice(place, place + 1 or None)
+    return np.broadcast_to(x[(slice(None),) * axis + (entry,)], x.shape)
+
+
+def first_of(x: Any, axis: int, count: int) -> Any:
+    """The first entries along an axis; with a negative count, all but so many of the last."""
+    return x[_along(x, axis, slice(count))]
+
+
+def last_of(x: Any, axis: int, count: int) -> Any:
+    """The last entries along an axis; with a negative count, all but so many of the first."""
+    return x[_along(x, axis, slice(-count, None))]
+
+
+def whole_blocks(x: Any, axis: int, block: int, least: int) -> Any:
+    """The entries in whole blocks; those of a shorter axis than `least` are there all.
+
+    >>> whole_blocks(np.arange(7.0), 0, 3, 0), whole_blocks(np.arange(2.0), 0, 3, 3)
+    (array([0., 1., 2., 3., 4., 5.]), array([0., 1.]))
+    """
+    length = x.shape[axis]
+    return first_of(x, axis, length if length < least else length // block * block)
+
+
+def zeros_after(part: Any, whole: Any, axis: int) -> Any:
+    """Some of the entries along an axis, and zeros where the rest has been."""
+    return filled_up(part, axis, whole.shape[axis])
+
+
+def part_alone(made: Any, other: Any, axis: int, part: str) -> Any:
+    """What was made for a part of the entries along an axis, another value for the rest.
+
+    >>> part_alone(np.ones(4), 0, 0, "first half")
+    array([1., 1., 0., 0.])
+    """
+    length = made.shape[axis]
+    place = np.arange(length)
+    inside = {
+        "first": place == 0,
+        "last": place == length - 1,
+        "all but the first": place > 0,
+        "all but the last": place < length - 1,
+        "first half": place < length // 2,
+        "last half": place >= length // 2,
+    }[part]
+    return np.where(np.reshape(inside, (-1,) + (1,) * (made.ndim - axis - 1)), made, other)
+
+
+def _along(x: Any, axis: int, section: slice) -> tuple[slice, ...]:
+    """A section of one axis, all of the others."""
+    return (slice(None),) * (axis % x.ndim) + (section,)
+
+
 FUNCTIONS = {
     function.__name__: function
-    for function in (running_on, filled_up, mean_of_pieces, mean_of_samples, last_given)
+    for function in (
+        *(running_on, filled_up, mean_of_pieces, mean_of_samples, last_given, one_for_all),
+        *(first_of, last_of, whole_blocks, zeros_after, part_alone, one_a_column),
+    )
 }

@@ -57,7 +57,7 @@ def written(steps: str, arguments: str) -> FunctionText:
         steps = f"return {steps}"
     given = [a if ":" in a else f"{a}: Float[Array, 'B D']" for a in arguments.split("; ")]
     body = steps.replace("\n", "\n    ")
-    source = f"def example({', '.join(given)}):\n    {body}\n"
+    source = f"def example({', '.join(given)}) -> Float[Array, 'B D']:\n    {body}\n"
     names = {**vars(axes), **vars(chapter), "np": np}
     return function_text(defined("example", source, names), source)
 

@@ -200,6 +200,10 @@ class Writer:
         """Whether a node is the first step of the function, refusals aside."""
         return node is next((s for s in self.tree.body if s in self.parents), None)
 
+    def is_last(self, node: ast.AST) -> bool:
+        """Whether a node is the last step of the function."""
+        return node is self.tree.body[-1]
+
     def with_prologue(self, node: ast.stmt, line: str) -> str:
         """A step with another line before it."""
         start = self.lines[node.lineno - 1] + node.col_offset
@@ -215,8 +219,7 @@ class Writer:
         """Whether a name was given the length of an axis."""
         return any(
             isinstance(step, ast.Assign)
-            and ".shape" in ast.unparse(step.value)
-            and "reshape" not in ast.unparse(step.value)
+            and _measures(step.value)
             and any(isinstance(n, ast.Name) and n.id == node.id for n in ast.walk(step.targets[0]))
             for step in self.tree.body
         )
@@ -264,3 +267,9 @@ class Writer:
             return False
         parameters = list(inspect.signature(called).parameters.values())
         return place < len(parameters) and getattr(parameters[place].annotation, "optional", False)
+
+
+def _measures(value: ast.expr) -> bool:
+    """Whether an expression is made of the lengths of axes."""
+    text = ast.unparse(value)
+    return (".shape" in text or text.startswith("len(")) and "reshape" not in text

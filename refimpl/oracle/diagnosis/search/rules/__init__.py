@@ -6,6 +6,7 @@ Their order is that in which equal edits are kept: the first name of an edit sta
 from refimpl.oracle.diagnosis.search.registry import gathered
 from refimpl.oracle.diagnosis.search.rules import (
     arguments,
+    blocks,
     branches,
     calls,
     groups,
@@ -14,6 +15,7 @@ from refimpl.oracle.diagnosis.search.rules import (
     operators,
     overflow,
     padding,
+    parts,
     quantities,
     reductions,
     sections,
@@ -26,6 +28,7 @@ from refimpl.oracle.diagnosis.search.rules import (
 FAMILIES = (
     *(numbers, operators, sections, names, calls, branches, statements, quantities),
     *(tables, arguments, shared, padding, groups, overflow, reductions),
+    *(parts, blocks),
 )
 RULES = gathered(FAMILIES)
 FORMATS = [shortened.held_shorter, shortened.operands_shorter, shortened.function_shorter]

@@ -189,6 +189,8 @@ def sample_variance(at: Writer, node: ast.Call) -> Edits:
     ['np.sum(x, axis=-1) / (x.shape[-1] - 1)']
     """
     axis = axis_of(node)
+    if numpy_name(node.func) == "mean" and not node.keywords:
+        yield node, make("np.sum(A) / (A.size - 1)", A=node.args[0]), "the sample variance"
     if numpy_name(node.func) == "mean" and axis is not None:
         total = ast.Call(make("np.sum"), node.args, node.keywords)
         last = number(axis.value)

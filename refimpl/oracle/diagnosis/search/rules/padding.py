@@ -18,7 +18,7 @@ from refimpl.oracle.diagnosis.search.writer import Writer
 
 BLOCKS = (
     "(1 << max(A - 1, 0).bit_length())",
-    *(f"(-(-A // {n}) * {n})" for n in (16, 8, 32, 64, 128)),
+    *(f"(-(-A // {n}) * {n})" for n in (16, 8, 32, 64, 128, 4)),
 )
 REDUCTIONS = ("sum", "mean", "max")
 MOST = 3  # reductions in one function
@@ -121,9 +121,10 @@ def padding_counted(at: Writer, node: ast.Call) -> Edits:
         for block in BLOCKS:
             counted = make(block, A=make("A.size", A=node.args[0]))
             yield node, make("B / C", B=total, C=counted), "padding counted"
-    if axis is None or not isinstance(axis.value, ast.Tuple):
+    if axis is None:
         return
-    axes = [number(e) for e in axis.value.elts]
+    several = axis.value.elts if isinstance(axis.value, ast.Tuple) else [axis.value]
+    axes = [number(e) for e in several]
     for block in BLOCKS:
         for rounded_up in axes:
             sizes = [make(f"A.shape[{a}]", A=node.args[0]) for a in axes]
@@ -135,6 +136,39 @@ def padding_counted(at: Writer, node: ast.Call) -> Edits:
         product = " * ".join(ast.unparse(make(f"A.shape[{a}]", A=node.args[0])) for a in axes)
         counted = make(block, A=make(product))
         yield node, make("B / C", B=total, C=counted), "padding counted"
+
+
+@rule(ast.Call)
+def padding_adds_its_share(at: Writer, node: ast.Call) -> Edits:
+    """A sum to which each entry of the padding adds one, or takes it away.
+
+    >>> padding_adds_its_share.tried("np.sum(np.exp(x), axis=-1)", "x", most=1)
+    ['np.sum(np.exp(x), axis=-1) + ((1 << max(x.shape[-1] - 1, 0).bit_length()) - x.shape[-1])']
+    """
+    axis = next((k for k in node.keywords if k.arg == "axis"), None)
+    place = number(axis.value) if axis is not None else None
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id != "np"]
+    if numpy_name(node.func) != "sum" or not isinstance(place, int) or not names:
+        return
+    length = make(f"A.shape[{place}]", A=names[0])
+    for block in BLOCKS:
+        more = make(f"{block} - A", A=length)
+        for sign in ("+", "-"):
+            yield node, make(f"B {sign} (C)", B=node, C=more), "padding adds its share"
+
+
+@rule(ast.Call, ast.Subscript)
+def length_rounded_up(at: Writer, node: ast.Call | ast.Subscript) -> Edits:
+    """The length of an axis where it is asked for, rounded up to whole blocks.
+
+    >>> length_rounded_up.tried("x / len(x)", "x", most=1)
+    ['(1 << max(len(x) - 1, 0).bit_length())']
+    """
+    text = ast.unparse(node)
+    is_length = text.startswith("len(") if isinstance(node, ast.Call) else ".shape[" in text
+    if is_length and isinstance(at.parents[node], ast.BinOp):
+        for block in BLOCKS:
+            yield node, make(block, A=node), ROUNDED_UP
 
 
 @loaded

@@ -100,6 +100,19 @@ def one_of_several(at: Writer, node: ast.Call) -> Edits:
         yield node, overwritten, "assigned, not added up"
 
 
+@rule(ast.Compare)
+def one_of_several_places(at: Writer, node: ast.Compare) -> Edits:
+    """Of the places that a number belongs to by a table of ones and zeros, one for each column.
+
+    >>> one_of_several_places.tried("x[:, None] == y", most=1)
+    ['np.one_a_column(x[:, None] == y, -1)']
+    """
+    if isinstance(node.ops[0], ast.Eq) and "None]" in ast.unparse(node.left):
+        for place, which in ((-1, "last"), (0, "first")):
+            new = make(f"np.one_a_column(A, {place})", A=node)
+            yield node, new, f"the {which} assigned, not added up"
+
+
 @rule(ast.FunctionDef, ast.Assign, ast.Return)
 def summed_where_shared(at: Writer, node: ast.stmt) -> Edits:
     """The query heads that share a key head added up, or averaged, before anything else.

@@ -106,6 +106,18 @@ def another_result(at: Writer, node: ast.Return) -> Edits:
             yield node.value, added, "an addend too many"
 
 
+@rule(ast.Return)
+def result_backwards(at: Writer, node: ast.Return) -> Edits:
+    """A result whose entries are backwards along one of its axes.
+
+    >>> result_backwards.tried("2 * x", "x")
+    ['(2 * x)[..., ::-1]', '(2 * x)[..., ::-1, :]']
+    """
+    if node.value is not None and not isinstance(node.value, ast.Tuple):
+        for section in ("..., ::-1", "..., ::-1, :", "::-1"):
+            yield node.value, make(f"(A)[{section}]", A=node.value), "the result backwards"
+
+
 @rule(ast.Assign)
 def step_left_out(at: Writer, node: ast.Assign) -> Edits:
     r"""A step that renews a value, left out.

@@ -1,0 +1,212 @@
+"""Kernels that lose, repeat or misread a part of an argument: each kind planted, and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+
+from refimpl.op import Op
+from refimpl.oracle.cases.drawn import Case
+from refimpl.oracle.cases.sizes import profile_cases
+from refimpl.oracle.diagnosis.causes import causes
+from refimpl.oracle.diagnosis.evidence import Evidence
+from refimpl.oracle.diagnosis.search import plain, single_edits
+from refimpl.oracle.diagnosis.search.one_use import in_one_line
+from refimpl.oracle.diagnosis.search.pages import Candidate
+from refimpl.registry import OPS
+
+Seen = tuple[Case, list[np.ndarray]]
+PLANTED: dict[str, tuple[Callable, str]] = {}  # what the first edit that fits has to speak of
+
+
+def speaks(words: str) -> Callable:
+    def keep(function: Callable) -> Callable:
+        PLANTED[function.__name__] = (function, words)
+        return function
+
+    return keep
+
+
+def stored(target: Callable, case: Case) -> list[np.ndarray]:
+    with np.errstate(all="ignore"):
+        result = target(**case.typed(OPS[case.op]))
+    outputs = result if isinstance(result, tuple) else (result,)
+    return [np.asarray(x).astype(np.float32) for x in outputs]
+
+
+def wide(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64)
+
+
+@speaks("the first of texts serves all")
+def mean_pool__mask_of_the_first_text(x, keep):
+    seen = wide(keep[:1])
+    return np.einsum("bnd,bn->bd", wide(x), np.repeat(seen, len(x), 0)) / seen.sum(1)[:, None]
+
+
+@speaks("a mask reduced to a length")
+def perplexity__mask_as_a_length(nats, keep):
+    count = keep.astype(int).sum(1)
+    told = [row[:n] for row, n in zip(wide(nats), count)]
+    return np.exp(np.concatenate(told).sum() / count.sum())
+
+
+@speaks("done for the first along H, not for others")
+def rotary_embedding__first_head_alone(x, angles):
+    half, out = angles.shape[-1], wide(x).copy()
+    turn = wide(x[:, 0, :, :half]) + 1j * wide(x[:, 0, :, half:])
+    turn = turn * np.exp(1j * wide(angles))
+    out[:, 0] = np.concatenate((turn.real, turn.imag), -1)
+    return out
+
+
+@speaks("whole blocks of 4 of the terms alone")
+def linear__loses_the_rest_of_an_unrolled_loop(x, weight, bias):
+    there = x.shape[-1] - x.shape[-1] % 4
+    made = np.einsum("...d,od->...o", wide(x[..., :there]), wide(weight[:, :there]))
+    return made if bias is None else made + bias
+
+
+@speaks("the first 64 along axis -1 alone")
+def vq_loss__the_first_64(z, codebook, codes, beta):
+    apart = (wide(z) - codebook[codes])[:, :64]
+    return (1 + beta) * (apart**2).sum() / z.size
+
+
+@speaks("reduced along another axis")
+def group_advantage__deviation_of_other_groups(rewards, eps):
+    apart = wide(rewards) - wide(rewards).mean(1, keepdims=True)
+    square = (apart**2).sum(0) / max(len(rewards) - 1, 1)
+    return apart / (np.sqrt(square) + eps)
+
+
+@speaks("the last assigned, not added up")
+def resize_nearest_vjp__the_last_one_stays(images, tall, wide, grad):
+    height, width = images.shape[2:]
+    out = np.zeros(images.shape)
+    for i in range(tall):
+        for j in range(wide):
+            out[:, :, i * height // tall, j * width // wide] = grad[:, :, i, j]
+    return out
+
+
+@speaks("rounded up to whole blocks")
+def itc_loss__divided_by_whole_blocks(similarity, temperature, smoothing):
+    count = len(similarity)
+    z = wide(similarity) / temperature
+    told = (1 - smoothing) * np.eye(count) + smoothing / count
+    rows = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+    columns = z - np.logaddexp.reduce(z, axis=0, keepdims=True)
+    return -(told * (rows + columns)).sum() / (2 * (-(-count // 4) * 4))
+
+
+@speaks("padding adds its share")
+def posterior_kl__ones_of_the_padding(mean, log_variance):
+    count = -(-mean.shape[1] // 16) * 16
+    terms = wide(mean) ** 2 + np.exp(wide(log_variance)) - log_variance
+    return (terms.sum(1) - count) / 2
+
+
+@speaks("the sample variance")
+def ipo_loss__one_pair_less(chosen, rejected, chosen_reference, rejected_reference, beta):
+    margin = (wide(chosen) - chosen_reference) - (wide(rejected) - rejected_reference)
+    square = (margin - 1 / (2 * beta)) ** 2
+    return square.sum() / (len(square) - 1)
+
+
+def fitting(name: str) -> list[str]:
+    """The single edits that give all that a planted target returns, the smallest first."""
+    op, target = OPS[name.partition("__")[0]], PLANTED[name][0]
+    seen = [(case, stored(target, case)) for case in profile_cases(op, "float32", "quick", 6)]
+    return fitting_all(op, single_edits(op), seen)
+
+
+def fitting_all(op: Op, edits: Iterable[Candidate], seen: list[Seen]) -> list[str]:
+    """Those of some edits that give all that was returned; what deviates and is small, first."""
+    seen = sorted(seen, key=lambda one: (gives(op.text, *one), size(one[0])))
+    return [e.id for e in edits if all(gives(plain.text_of(e), *one) for one in seen)]
+
+
+def size(case: Case) -> int:
+    return sum(np.size(x) for x in case.inputs.values())
+
+
+def gives(text: Callable, case: Case, outputs: list[np.ndarray]) -> bool:
+    with np.errstate(all="ignore"):
+        values = plain.values(text, case)
+        return values is not None and all(
+            a.shape == b.shape
+            and bool(np.all((a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= near(b))))
+            for a, b in zip(values, outputs)
+        )
+
+
+def near(x: np.ndarray) -> float:
+    """Half of float32's digits of the largest number."""
+    return 2.0**-12 * float(np.max(np.abs(x), where=np.isfinite(x), initial=0))
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_single_edit_gives_what_such_a_kernel_returns(name):
+    found = fitting(name)
+    assert found
+    assert PLANTED[name][1] in found[0], found
+
+
+def a_margin_without_its_factor(**x):
+    """Written out: one of two terms is of the margin itself."""
+    margin = (wide(x["chosen"]) - x["chosen_reference"]) - (
+        wide(x["rejected"]) - x["rejected_reference"]
+    )
+    right = np.logaddexp(0, -x["beta"] * margin)
+    wrong = np.logaddexp(0, margin)
+    return ((1 - x["smoothing"]) * right + x["smoothing"] * wrong).mean()
+
+
+def test_an_edit_in_one_line_alone_reaches_what_the_line_is_made_of():
+    op = OPS["dpo_loss"]
+    drawn = profile_cases(op, "float32", "quick", 6)
+    seen = [(case, stored(a_margin_without_its_factor, case)) for case in drawn]
+    found = fitting_all(op, in_one_line(op.text), seen)
+    assert found
+    assert "in one line alone" in found[0]
+
+
+def of_memory(x: np.ndarray) -> np.ndarray:
+    return wide(x.ravel("K")).reshape(x.shape)
+
+
+def from_its_start(x: np.ndarray) -> np.ndarray:
+    whole = x if x.base is None else x.base
+    return wide(whole.ravel("K")[: x.size]).reshape(x.shape)
+
+
+def in_place(x: np.ndarray, result: np.ndarray) -> np.ndarray:
+    out = np.empty_like(x, dtype=np.float64)
+    if out.flags.f_contiguous and not out.flags.c_contiguous:
+        return result.ravel().reshape(x.shape, order="F")
+    return result
+
+
+MEMORY = {
+    "swiglu": (lambda gate, up: OPS["swiglu"].text(of_memory(gate), of_memory(up)), "gate, up in"),
+    "l2_normalize": (lambda x: OPS["l2_normalize"].text(from_its_start(x)), "from the start"),
+    "softmax_vjp": (
+        lambda z, grad: OPS["softmax_vjp"].text(wide(z), of_memory(grad)),
+        "reads grad",
+    ),
+    "softmax": (lambda z: in_place(z, OPS["softmax"].text(wide(z))), "writes the result"),
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_what_is_read_as_it_lies_in_memory_is_a_cause(name):
+    op, (target, words) = OPS[name], MEMORY[name]
+    seen = [(case, stored(target, case)) for case in profile_cases(op, "float32", "quick", 16)]
+    evidence = Evidence(op, "float32", seen, lambda case: stored(target, case))
+    with np.errstate(all="ignore"):
+        (cause,) = causes(evidence)
+    assert words in cause.says, cause
+    assert cause.confirmed
