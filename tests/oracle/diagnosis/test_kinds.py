@@ -67,7 +67,7 @@ def log_softmax__block_of_eight(z):
     return ((x - top) - np.log(np.exp(x - top).sum(-1, keepdims=True)))[..., :n]
 
 
-@kind("padding takes part")
+@kind("padding counted")
 def rms_norm__counts_the_block(x, gain, eps):
     count = -(-x.shape[-1] // 16) * 16
     square = (x.astype(np.float64) ** 2).sum(-1, keepdims=True) / count
@@ -166,7 +166,7 @@ def softmax__the_maximum_begins_at_zero(z):
     return e / np.where(total > 0, total, 1)
 
 
-@kind("the first for all: `labels` became `(0 * labels + labels[:1])`")
+@kind("the first of B serves all")
 def token_log_probs__labels_of_the_first_text(logits, labels):
     z = logits.astype(np.float64)
     z -= z.max(-1, keepdims=True)
