@@ -13,6 +13,7 @@ from docs.book.drawing import bare, figure
 from docs.book.drawn_models import drawn_digits
 from refimpl import fast
 from refimpl.models import described
+from refimpl.models.reader_words import WORDS
 
 ASKED = ("which digit?", "is it even?", "is it larger than four?", "which number comes next?")
 
@@ -55,3 +56,21 @@ def asking(fig: Any) -> None:
         for query, (axes, row) in enumerate(zip(line, layer[:, 1:], strict=True)):
             shown = bare(axes, f"query {query}").imshow(row.reshape(side, side), cmap="cividis")
             shown.set_clim(0, layer[:, 1:].max())
+
+
+@figure(
+    (9, 4.2),
+    "Three rows of three small pictures of digits. The first two of each row have a word written "
+    "above them, the third has the word that the model wrote and its share.",
+)
+def shots(fig: Any) -> None:
+    """By examples: two generated digits with a word each, then a third one, for which the small
+    model writes the word. Nothing but the examples says what is asked for."""
+    pictures = drawn_digits()
+    rows = (("one", "seven", (1, 7, 4)), ("5", "2", (5, 2, 8)), ("odd", "even", (3, 6, 9)))
+    for line, (*words, places) in zip(fig.subplots(3, 3), rows, strict=True):
+        given = np.array([[WORDS.index(word) for word in words]])
+        shares = described.next_words(pictures[None, list(places)], given)[0]
+        said = f"→ {WORDS[np.argmax(shares)]}  ({np.max(shares):.2f})"
+        for axes, place, word in zip(line, places, (*words, said), strict=True):
+            bare(axes, word).imshow(pictures[place, 0], cmap="gray", vmin=-1, vmax=1)

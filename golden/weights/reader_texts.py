@@ -59,13 +59,10 @@ def caption(label: int) -> str:
 
 
 def tasks(label: int) -> dict[str, str]:
-    """What examples may show: a word for each digit, from which the task has to be guessed."""
+    """What examples may show: a word for each digit, from whose kind the task can be guessed."""
     return {
         "name": NAMES[label],
         "sign": str(label),
-        "parity": ("even", "odd")[label % 2],
+        "odd or even": ("even", "odd")[label % 2],
         "larger than four": YES[label > 4],
-        "smaller than five": YES[label < 5],
-        "next": [*NAMES, "ten"][label + 1],
-        "before": ["none", *NAMES][label],
     }

@@ -1,4 +1,4 @@
-"""The commands that say what they see: `refimpl describe` and `refimpl ask`."""
+"""The commands that say what they see: `refimpl describe`, `refimpl ask`, `refimpl few-shot`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refimpl.commands.models import picture_to_write, said_in_a_line
 
 
 def add(commands: Any) -> None:
-    """The two commands and their options."""
+    """The commands and their options."""
     caption = commands.add_parser("describe", help="a picture of a digit in words")
     caption.add_argument("image", type=Path, metavar="IMAGE")
     caption.set_defaults(run=run_describe)
@@ -32,6 +32,15 @@ def add(commands: Any) -> None:
         command.add_argument(
             "--explain", type=Path, metavar="PNG", help="what each query looks at in the picture"
         )
+
+    shots = commands.add_parser("few-shot", help="a word for a picture, by examples")
+    shots.add_argument(
+        "given",
+        nargs="+",
+        metavar="IMAGE WORD",
+        help="pictures, each but the last with a word: 3.png odd 4.png even 7.png",
+    )
+    shots.set_defaults(run=run_few_shot)
 
 
 @said_in_a_line
@@ -59,6 +68,16 @@ def run_ask(options: argparse.Namespace) -> int:
         same = sum(described.alike(answer) == described.alike(other) for other in options.people)
         print(f"score {score:.4g}: {same} of {len(options.people)} people gave this answer")
     _explain(options, seen)
+    return 0
+
+
+@said_in_a_line
+def run_few_shot(options: argparse.Namespace) -> int:
+    """Print the word for the last picture, and its share."""
+    from refimpl.models import described
+
+    word, share = described.by_examples(options.given[::2], options.given[1::2])
+    print(f"{share:.4f}  {word}")
     return 0
 
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import refimpl
-from refimpl.models import TEXT, reader, recorder
+from refimpl.models import TEXT, few_shots, reader, recorder
 from refimpl.models.classify import pixels
 from refimpl.models.configs import Vit
 from refimpl.models.preprocess import load_image
-from refimpl.models.reader_words import text_of, words_of
-from refimpl.models.shipped import DIGITS, small_clip, small_reader
+from refimpl.models.reader_words import WORDS, text_of, words_of
+from refimpl.models.shipped import DIGITS, small_clip, small_gates, small_reader
 from refimpl.models.tokenizer import TextError
 from refimpl.op import DomainError
 
@@ -92,6 +92,50 @@ def say(prompt: np.ndarray, question: str | None = None, ops: Any = TEXT) -> lis
     config, params = small_reader()
     words = [] if question is None else asked(question)
     return [text_of(found) for found in reader.answers(prompt, words, params, config, ops)]
+
+
+def by_examples(
+    pictures: Sequence[str | Path], answers: Sequence[str], ops: Any = TEXT
+) -> tuple[str, float]:
+    """The word for the last picture, by the pictures before it and the word for each of them.
+
+    Returns the likeliest word and its share.
+
+    Raises TextError for an answer that is not one word of the reader, DomainError for another
+    number of answers than pictures but one, or too many.
+    """
+    if len(answers) != len(pictures) - 1:
+        raise DomainError(
+            f"few-shot: {len(answers)} answers for {len(pictures)} pictures, expected one for each "
+            "but the last"
+        )
+    most = small_reader()[0].decoder.context // 4 - 2
+    if len(answers) > most:
+        raise DomainError(f"few-shot: {len(answers)} examples, expected at most {most}")
+    said = [words_of(answer) for answer in answers]
+    for answer, words in zip(answers, said, strict=True):
+        if len(words) != 1:
+            raise TextError(f"few-shot: the answer {answer!r} has {len(words)} words, expected one")
+    config = small_clip().config
+    images = np.stack([pixels(load_image(path), config) for path in pictures]).astype(np.float32)
+    shares = next_words(images[None], np.array(said, int).reshape(1, -1), ops)[0]
+    return WORDS[np.argmax(shares)], float(np.max(shares))
+
+
+def next_words(images: Any, answers: Any, ops: Any = TEXT) -> np.ndarray:
+    """The shares of all words behind pictures with a word each, and one more picture: B V.
+
+    images: B pictures 1 28 28, in [-1, 1].
+    answers: B pictures-1, words.
+    """
+    (config, gates), (whole, words) = small_gates(), small_reader()
+    B, pictures = images.shape[:2]
+    tokens = _tokens(images.reshape(B * pictures, *images.shape[2:]), ops)
+    latents = few_shots.resample(tokens, gates, config, ops)  # B*pictures latents D
+    latents = latents.reshape(B, pictures, *latents.shape[1:])
+    ids = few_shots.example_ids(answers)
+    logits = few_shots.interleaved(ids, latents, gates, words, config, whole.decoder, ops)
+    return ops.softmax(logits[:, -1])
 
 
 def alike(answer: str) -> str:

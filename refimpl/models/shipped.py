@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import refimpl
-from refimpl.models import denoiser, reader, weights
+from refimpl.models import denoiser, few_shots, reader, weights
 from refimpl.models.clip import clip_text
 from refimpl.models.configs import Clip
 from refimpl.models.llama import GLASSLLM, Llama
@@ -90,6 +90,15 @@ def small_reader() -> tuple[reader.Reader, dict[str, np.ndarray]]:
     """The Q-Former and the decoder that describe a picture: their sizes and their arrays."""
     params = weights.load(folder() / "reader.safetensors")
     config = reader.infer(params)
+    weights.check(params, config)
+    return config, params
+
+
+@functools.cache
+def small_gates() -> tuple[few_shots.Gates, dict[str, np.ndarray]]:
+    """The layers that show the reader's decoder several pictures: their sizes and their arrays."""
+    params = weights.load(folder() / "few_shots.safetensors")
+    config = few_shots.infer(params)
     weights.check(params, config)
     return config, params
 
