@@ -59,7 +59,7 @@ def asking(fig: Any) -> None:
 
 
 @figure(
-    (9, 4.2),
+    (5, 4.4),
     "Three rows of three small pictures of digits. The first two of each row have a word written "
     "above them, the third has the word that the model wrote and its share.",
 )

@@ -50,7 +50,7 @@ def by_examples(logits: Tensor, wanted: Tensor) -> list[float]:
     return [round(share, 3) for share in right.tolist()]
 
 
-def train(place: Path, steps: int) -> None:
+def train(place: Path, steps: int, again: bool) -> None:
     """The resampler and the gated layers, between the frozen tower and the frozen decoder."""
     weights = load_file(HERE / "clip.safetensors")
     clip = frozen("clip", HERE, new_clip(len(weights["token_ids"]), layers=4))
@@ -62,6 +62,9 @@ def train(place: Path, steps: int) -> None:
     known = torch.cat([image_tokens(clip, part) for part in turned])
     held, labels = image_tokens(clip, data["held out"][0]), labels.repeat(4)
     model = Flamingo(LATENTS, WIDTH, DECODER_LAYERS)
+    if again:
+        kept = load_file(place / "few_shots.safetensors")
+        model.load_state_dict({k: v.float() for k, v in kept.items()})
     training = Training(model, steps, rate=1e-3, decay=0.05)
     while training.step < steps:
         chosen = torch.randint(len(known), (BATCH, SHOTS + 1))
@@ -83,12 +86,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--to", type=Path, default=HERE)
     options.add_argument("--steps", type=int, default=800)
+    options.add_argument("--again", action="store_true", help="a round more, from its own weights")
     options.add_argument("--threads", type=int, default=1)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    torch.manual_seed(30)
-    random.seed(30)
-    train(chosen.to, chosen.steps)
+    torch.manual_seed(31 if chosen.again else 30)
+    random.seed(31 if chosen.again else 30)
+    train(chosen.to, chosen.steps, chosen.again)
 
 
 if __name__ == "__main__":
