@@ -1,4 +1,4 @@
-"""BLIP-2 and its Q-Former: learned queries that ask an image, alone or beside a text about it."""
+"""BLIP-2 and its Q-Former: learned queries attend to an image, alone or together with a text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from refimpl.models.vit import dense, join, norm, split, vit_features
 
 @dataclass(frozen=True)
 class QFormer:
-    """Sizes of a Q-Former that asks an image in every `every`-th layer, the first among them.
+    """Sizes of a Q-Former that attends to an image in every `every`-th layer, from the first on.
 
     Without `words` it has queries alone, and no perceptron for words.
     """
@@ -64,7 +64,7 @@ class QFormer:
 
 @dataclass(frozen=True)
 class Blip2:
-    """An image tower and a Q-Former, compared in a space of `embed` numbers."""
+    """An image tower and a Q-Former, with a shared space of `embed` numbers."""
 
     vision: Vit
     qformer: QFormer
@@ -88,7 +88,7 @@ def asked(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """Attention of tokens to a memory, or to themselves: B N D, B M F -> B N D."""
+    """Cross-attention to a memory, or self-attention: B N D, B M F -> B N D."""
     given = {"query": x, "key": memory, "value": memory}
     query, key, value = (
         tap(f"{name}.{part}", dense(y, params, f"{name}.{part}", ops)) for part, y in given.items()
@@ -117,7 +117,7 @@ def qformer_block(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""One block: queries and words see each other, queries see the image, each has a perceptron.
+    r"""One block: joint self-attention, attention of the queries to the image, two perceptrons.
 
     $$x' = \mathrm{LN}_1(x + \mathrm{MHA}(x, x)), \qquad
     q'' = \mathrm{LN}(q' + \mathrm{MHA}(q', m)), \qquad
@@ -152,7 +152,7 @@ def qformer(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """What queries and words say behind the last block; there may be none of either: B N D."""
+    """The outputs of queries and words after the last block; either may be absent: B N D."""
     many, length = queries.shape[0], words.shape[1]
     gain, shift = params["qformer.ln.weight"], params["qformer.ln.bias"]
     places = params["positions.weight"][:length]
@@ -174,7 +174,7 @@ def blip2(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""How alike images and texts are, each read alone, and whether pairs match, read together.
+    r"""The similarity of images and texts, read separately, and whether pairs match, read together.
 
     $$s_{nm} = \max_q \cos\left(P_i\, Q_n^q,\, P_t\, w_m\right), \qquad
     \ell_n = \frac1L \sum_q W\, \mathrm{QF}(q, x_n, m_n)_q$$

@@ -1,4 +1,4 @@
-"""Flamingo: images among words, of which gated layers tell a language model that stays as it is."""
+"""Flamingo: gated cross-attention to images in a frozen language model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESAMPLER_EPS = 1e-5
 
 @dataclass(frozen=True)
 class Resampler:
-    """Sizes of what turns an image of any size into `latents` tokens."""
+    """Sizes of the resampler that turns an image of any size into `latents` tokens."""
 
     latents: int = 64
     layers: int = 6
@@ -92,7 +92,7 @@ def resampling(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """Latents ask all tokens of an image, and each other: B M D, B N D -> B N D."""
+    """Latents attend to all tokens of an image, and to each other: B M D, B N D -> B N D."""
     told = tap(f"{name}.ln_media", norm(media, params, f"{name}.ln_media", RESAMPLER_EPS, ops))
     asking = norm(latents, params, f"{name}.ln_latents", RESAMPLER_EPS, ops)
     asking = tap(f"{name}.ln_latents", asking)  # B N D
@@ -139,7 +139,7 @@ def gated_layer(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""What words read in images, and a perceptron behind it, each through a gate: B N D.
+    r"""Cross-attention of words to images and a perceptron, each through a gate: B N D.
 
     $$x' = x + \tanh(\alpha)\, \mathrm{Attn}(\mathrm{RMS}_1\, x, m), \qquad
     y = x' + \tanh(\beta)\, \mathrm{FFN}(\mathrm{RMS}_2\, x')$$

@@ -1,4 +1,4 @@
-"""LLaVA: what a CLIP sees in each patch, projected into the language of a Llama."""
+"""LLaVA: the patch features of a CLIP, projected into the embedding space of a Llama."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refimpl.models.vit import dense, vit_features
 
 @dataclass(frozen=True)
 class Llava:
-    """An image tower, of whose blocks the last `unused` are, a perceptron, and a language model.
+    """An image tower without its last `unused` blocks, a perceptron, and a language model.
 
     `image_id` is the word that keeps room for a patch, `projector` the name of an operation.
     """
@@ -38,7 +38,7 @@ class Llava:
 def seen_patches(
     images: Any, params: Params, config: Llava, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    """Each patch behind the last block but one, as a word of the language: B P D."""
+    """The patch features of the last block but one, as vectors for the language model: B P D."""
     tower = replace(config.vision, layers=config.vision.layers - config.unused)
     x = vit_features(images, params, tower, ops, tap, "visual.")[:, 1:]  # B P F
     y = tap("projector.0", dense(x, params, "projector.0", ops))  # B P D
@@ -54,7 +54,7 @@ def llava(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Score every word as the next one, after a text that an image stands in.
+    r"""Score every word as the next one, in a text with an image.
 
     $$u = W_2\, \mathrm{gelu}(W_1\, z_{L-1,\,1:} + b_1) + b_2, \qquad
     \ell = \mathrm{Llama}(\mathrm{splice}(W_e[x],\, u))$$

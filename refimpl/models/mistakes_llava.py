@@ -14,7 +14,7 @@ BY_COLUMNS = f"np.reshape(np.swapaxes(np.reshape(patches, {GRID}), 1, 2), patche
 OWN = (
     Edit(
         "llava/last-block-used",
-        "takes patches behind the last block of the tower, not the last but one",
+        "takes the patches after the last block of the tower, not the last but one",
         TOWER,
         "config.vision.layers",
         "seen_patches",
@@ -28,7 +28,7 @@ OWN = (
     ),
     Edit(
         "llava/patches-normalised",
-        "normalises patches by the norm that belongs behind the last block",
+        "applies the tower's last norm to the patches",
         PATCHES,
         'ops.layer_norm(vit_features(images, params, tower, ops, tap, "visual."), '
         'params["visual.ln_post.weight"], params["visual.ln_post.bias"], tower.eps)[:, 1:]',
@@ -36,35 +36,35 @@ OWN = (
     ),
     Edit(
         "llava/class-token-for-the-last-patch",
-        "keeps the class token and loses the last patch",
+        "keeps the class token and drops the last patch",
         PATCHES,
         PATCHES.replace("[:, 1:]", "[:, :-1]"),
         "seen_patches",
     ),
     Edit(
         "llava/class-token-behind-the-patches",
-        "loses the first patch and takes the class token last",
+        "drops the first patch and appends the class token",
         PATCHES,
         f"np.roll({PATCHES.removesuffix('[:, 1:]')}, -2, axis=1)[:, :-1]",
         "seen_patches",
     ),
     Edit(
         "llava/projector-without-activation",
-        "has no activation in the projector",
+        "leaves out the activation of the projector",
         "getattr(ops, config.projector)(y)",
         "y",
         "seen_patches",
     ),
     Edit(
         "llava/image-not-spliced",
-        "leaves the words that keep room where patches belong",
+        "leaves the placeholders where patches belong",
         SPLICE,
         "words",
         "llava",
     ),
     Edit(
         "llava/patches-down-the-columns",
-        "puts patches into the text column by column",
+        "inserts the patches into the text column by column",
         SPLICE,
         SPLICE.replace("patches)", f"{BY_COLUMNS})"),
         "llava",
@@ -79,10 +79,10 @@ OWN = (
     ),
     Edit(
         "llava/positions-without-patches",
-        "counts positions over words alone",
+        "counts positions of words only",
         POSITIONS,
         f"constant(1, x) * (np.cumsum(~{ROOM}) - ~{ROOM})",
         "llava",
     ),
 )
-LLAVA = (*OWN, *of_llama("llava", ("bias-dropped",)), *of_tower("llava-tower"))
+LLAVA = (*OWN, *of_llama("llava", ("bias-dropped",)), *of_tower("llava-tower", ", in the tower"))

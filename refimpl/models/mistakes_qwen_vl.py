@@ -15,7 +15,7 @@ AROUND = "ops.multimodal_positions(around, grids, np.full(len(grids), config.tic
 WINDOWS = (
     Edit(
         "qwen-vl/windows-in-all-layers",
-        "never finds a layer in the list of those that see whole frames",
+        "attends within windows in all layers",
         SEEN,
         "seen[str(i) in config.whole]",
         "qwen_tower",
@@ -23,7 +23,7 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/whole-frames-in-all-layers",
-        "sees whole frames in all layers",
+        "attends to whole frames in all layers",
         SEEN,
         "seen[True]",
         "qwen_tower",
@@ -31,7 +31,7 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/windows-and-whole-frames-exchanged",
-        "has windows in the layers that see whole frames, and whole frames elsewhere",
+        "exchanges windows and whole frames between the layers",
         SEEN,
         "seen[i not in config.whole]",
         "qwen_tower",
@@ -39,14 +39,14 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/whole-frames-a-layer-late",
-        "counts the layers that see whole frames from one",
+        "counts the layers with whole frames from one",
         SEEN,
         "seen[i - 1 in config.whole]",
         "qwen_tower",
     ),
     Edit(
         "qwen-vl/frames-not-separated",
-        "lets the frames of a video see each other",
+        "attends across the frames of a video",
         "frames.extend([rows * cols] * time)",
         "frames.append(rows * cols * time)",
         "in_windows",
@@ -54,7 +54,7 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/media-not-separated",
-        "lets images and videos see each other",
+        "attends across images and videos",
         "frames.extend([rows * cols] * time)",
         "frames[:] = [sum(frames) + rows * cols * time]",
         "in_windows",
@@ -62,14 +62,14 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/lengths-in-tokens",
-        "counts windows and frames in tokens, where patches stand",
+        "counts the sizes of windows and frames in tokens instead of patches",
         "(np.arange(len(parts)), many * np.array(parts))",
         "(np.arange(len(parts) + 1), np.append(parts, (many - 1) * sum(parts)))",
         "qwen_tower",
     ),
     Edit(
         "qwen-vl/window-order-applied-twice",
-        "puts merged tokens in the order of windows once more, not back",
+        "applies the window order to the merged tokens again, not its inverse",
         "ops.inverse_order(order)",
         "order",
         "qwen_tower",
@@ -77,7 +77,7 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/window-order-kept",
-        "leaves merged tokens in the order of windows",
+        "leaves the merged tokens in window order",
         "[:, ops.inverse_order(order)]",
         "",
         "qwen_tower",
@@ -85,7 +85,7 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/patches-not-in-window-order",
-        "leaves the patches in reading order, and has windows of neighbours in it",
+        "leaves the patches in reading order, so that windows hold the wrong patches",
         "x = reordered(x, order, many)",
         "x = reordered(x, np.arange(len(order)), many)",
         "qwen_tower",
@@ -93,7 +93,7 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/angles-not-in-window-order",
-        "turns patches by the places that patches in reading order have",
+        "uses the angles of the reading order for patches in window order",
         "reordered(angles[None], order, many)[0]",
         "angles",
         "qwen_tower",
@@ -101,7 +101,7 @@ WINDOWS = (
     ),
     Edit(
         "qwen-vl/single-patches-reordered",
-        "moves patches one by one where squares have to move",
+        "reorders single patches instead of squares",
         "reordered(x, order, many)",
         "x[:, (order + len(order) * np.arange(many)[:, None]).ravel()]",
         "qwen_tower",
@@ -110,7 +110,7 @@ WINDOWS = (
 PLACES = (
     Edit(
         "qwen-vl/patches-not-turned",
-        "turns neither queries nor keys of patches",
+        "rotates neither queries nor keys of patches",
         TURNED_QUERY,
         "join(query)",
         "tower_attention",
@@ -118,14 +118,14 @@ PLACES = (
     ),
     Edit(
         "qwen-vl/keys-of-patches-not-turned",
-        "turns the queries of patches alone",
+        "rotates the queries of patches only",
         TURNED_KEY,
         "join(key)",
         "tower_attention",
     ),
     Edit(
         "qwen-vl/columns-before-rows",
-        "turns the first half of the pairs by the column",
+        "rotates the first half of the pairs by the column",
         PLACE,
         PLACE.replace(
             "order // (m * cols), order % (m * cols)", "order % (m * cols), order // (m * cols)"
@@ -134,21 +134,21 @@ PLACES = (
     ),
     Edit(
         "qwen-vl/places-in-reading-order",
-        "places patches row by row, where they stand square by square",
+        "uses the places of patches row by row, although they are ordered square by square",
         "ops.merge_order(m * rows, m * cols, m)",
         "np.arange(m * rows * m * cols)",
         "patch_places",
     ),
     Edit(
         "qwen-vl/places-of-tokens",
-        "gives the patches of a square the place of their token",
+        "gives all patches of a square the place of their token",
         "constant(1, x) * patch_places(grids, config, ops)",
         "constant(1, x) * (patch_places(grids, config, ops) // config.merge)",
         "qwen_tower",
     ),
     Edit(
         "qwen-vl/frequencies-of-whole-heads",
-        "takes the exponents of the angles over a whole head, not over its half",
+        "divides the exponents of the angles by the width of a head, not by its half",
         "config.heads // 4, config.turns)",
         "config.heads // 4, np.sqrt(config.turns))",
         "qwen_tower",
@@ -157,7 +157,7 @@ PLACES = (
 TOWER = (
     Edit(
         "qwen-vl/kernels-with-frames-first",
-        "multiplies pixels that stand frame by frame as if they stood channel by channel",
+        "flattens the kernels by frame before channel",
         "kernels = np.reshape(weight, (config.width, config.numbers))",
         "kernels = np.reshape(np.swapaxes(weight, 1, 2), (config.width, config.numbers))",
         "qwen_tower",
@@ -171,35 +171,35 @@ TOWER = (
     ),
     Edit(
         "qwen-vl/no-residual-of-attention-in-the-tower",
-        "does not add the patches to what attention gives",
+        "leaves out the residual connection of the tower's attention",
         'tap(f"{name}.middle", x + y)',
         'tap(f"{name}.middle", y)',
         "tower_block",
     ),
     Edit(
         "qwen-vl/no-residual-of-perceptron-in-the-tower",
-        "does not add the patches to what the perceptron gives",
+        "leaves out the residual connection of the tower's perceptron",
         "return tap(name, x + gated",
         "return tap(name, gated",
         "tower_block",
     ),
     Edit(
         "qwen-vl/thirds-within-heads",
-        "takes queries, keys and values from every third number of a head",
+        "interleaves queries, keys and values within a head",
         "(split(y, heads) for y in thirds(joint))",
         "(split(joint, heads)[..., np.arange(i, joint.shape[-1] // heads, 3)] for i in range(3))",
         "tower_attention",
     ),
     Edit(
         "qwen-vl/no-norm-before-the-merger",
-        "merges patches that are not normalised",
+        "leaves out the norm before the merger",
         'ops.rms_norm(x, params[f"{at}.ln_q.weight"], config.eps)',
         "x",
         "merged",
     ),
     Edit(
         "qwen-vl/features-merged-first",
-        "writes the patches of a square feature by feature",
+        "concatenates the patches of a square feature by feature",
         MERGED,
         "np.reshape(np.swapaxes(np.reshape(y, (y.shape[0], -1, many, y.shape[2])), 2, 3), "
         "(y.shape[0], y.shape[1] // many, many * y.shape[2]))",
@@ -207,7 +207,7 @@ TOWER = (
     ),
     Edit(
         "qwen-vl/merger-without-activation",
-        "has no activation in the merger",
+        "leaves out the activation of the merger",
         "getattr(ops, config.activation)(y)",
         "y",
         "merged",
@@ -216,14 +216,14 @@ TOWER = (
 TEXT = (
     Edit(
         "qwen-vl/image-as-text-positions",
-        "counts all tokens one by one, as words",
+        "counts positions of all tokens as of words",
         POSITIONS,
         "constant(1, x) * np.tile(np.arange(x.shape[1]), (3, 1))",
         "qwen_vl",
     ),
     Edit(
         "qwen-vl/words-behind-an-image-too-late",
-        "counts every token of an image before the words behind it",
+        "counts every token of an image in the positions of later words",
         POSITIONS,
         "constant(1, x) * np.where(ids == config.image_id, positions, np.arange(x.shape[1]))",
         "qwen_vl",
@@ -237,7 +237,7 @@ TEXT = (
     ),
     Edit(
         "qwen-vl/no-time-between-frames",
-        "gives frames no time: all of a video stand at its start",
+        "gives all frames of a video the time of its start",
         AROUND,
         AROUND.replace("config.tick)", "0)"),
         "qwen_vl",
@@ -245,7 +245,7 @@ TEXT = (
     ),
     Edit(
         "qwen-vl/positions-of-patches",
-        "counts rows and columns in patches, where tokens stand",
+        "counts rows and columns in patches instead of tokens",
         POSITIONS,
         "constant(1, x) * np.where((ids == config.image_id) & (np.arange(3)[:, None] > 0), "
         "config.tower.merge * positions, positions)",
@@ -253,14 +253,14 @@ TEXT = (
     ),
     Edit(
         "qwen-vl/sections-interleaved",
-        "turns pairs by time, row and column in turn, as Qwen3-VL does",
+        "interleaves time, row and column over the pairs, as Qwen3-VL does",
         "ops.mrope_angles(",
         "ops.mrope_angles_interleaved(",
         "qwen_vl",
     ),
     Edit(
         "qwen-vl/sections-in-another-order",
-        "gives the sections to column, row and time",
+        "assigns the sections to column, row and time",
         "np.array(config.sections)",
         "np.array(config.sections[::-1])",
         "qwen_vl",
@@ -268,7 +268,7 @@ TEXT = (
     ),
     Edit(
         "qwen-vl/image-not-spliced",
-        "leaves the words that keep room where tokens of an image belong",
+        "leaves the placeholders where tokens of an image belong",
         "ops.splice_tokens(words, ids, config.image_id, tokens)",
         "words",
         "qwen_vl",

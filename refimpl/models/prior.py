@@ -1,4 +1,4 @@
-"""The prior of unCLIP: noise in the vector of an image, removed by reading a text."""
+"""The prior of unCLIP: it denoises the embedding of an image, given a text."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def prior(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Predict the vector of an image, as CLIP would give it, from a noised one and a text.
+    r"""Predict the CLIP embedding of an image from a noised one and a text.
 
     $$z_0 = [W_w w_1, \dots, W_w w_N,\; W_e e,\; \mathrm{MLP}(\mathrm{TE}_t),\; W_x x_t,\; q]
     + E_{\mathrm{pos}}, \qquad \hat x_0 = \mu + \sigma\, W\, \mathrm{LN}(z_L)_{N+4}$$

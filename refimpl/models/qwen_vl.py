@@ -79,7 +79,7 @@ class QwenVl:
 
 
 def in_windows(grids: Any, config: QwenTower, ops: Any) -> tuple[Any, list[int], list[int]]:
-    """The order of tokens, window after window, and how many windows and frames have of them."""
+    """The order of tokens, window after window, and the sizes of windows and frames."""
     orders, windows, frames, start = [], [], [], 0
     for time, rows, cols in grids:
         order, lengths = ops.window_order(time, rows, cols, config.window)
@@ -116,7 +116,7 @@ def tower_attention(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    """Attention of patches that are turned by their rows and columns: B N D."""
+    """Attention of patches with rotary angles of their rows and columns: B N D."""
     joint = ops.linear(x, params[f"{name}.in_proj_weight"], params[f"{name}.in_proj_bias"])
     query, key, value = (split(y, heads) for y in thirds(joint))  # B H N E
     query = tap(f"{name}.query", join(ops.rotary_embedding(query, angles)))  # B N D
@@ -165,7 +165,7 @@ def qwen_tower(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Tokens of images and videos, which layers see window by window, some frame by frame.
+    r"""The tower: tokens of images and videos, with attention in windows or in whole frames.
 
     $$z_0 = E x_o, \qquad z_l = \mathrm{Block}_l(z_{l-1}), \qquad
     y_o = \mathrm{MLP}\left([\mathrm{RMS}\, z_{L,1};\; \dots;\; \mathrm{RMS}\, z_{L,m^2}]\right)$$
@@ -198,7 +198,7 @@ def qwen_tower(
 
 
 def words_around(ids: Any, grids: Any, image_id: int) -> Any:
-    """How many words stand before the first image or video, between them, and behind the last."""
+    """The numbers of words before, between and after images and videos."""
     lengths = np.prod(grids, axis=1)
     room = np.flatnonzero(ids[0] == image_id)
     starts = room[np.cumsum(lengths) - lengths]
@@ -214,7 +214,7 @@ def qwen_vl(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Score every word as the next one, after a text that images and videos stand in.
+    r"""Score every word as the next one, in a text with images and videos.
 
     $$z_0 = \mathrm{splice}(W_e[x],\, \mathrm{Tower}(v)), \qquad
     \ell = W\, \mathrm{RMS}\left(\mathrm{Blocks}(z_0, \theta)\right), \qquad

@@ -1,7 +1,7 @@
 """Words about a picture: queries attend to an image tower, and a decoder reads their outputs.
 
 The tower is that of the small CLIP, the decoder knows the words of `reader_words`, and both are
-frozen: a Q-Former between them puts a picture in the place of the first words of a text.
+frozen: the outputs of a Q-Former between them replace the first words of a text.
 """
 
 from __future__ import annotations

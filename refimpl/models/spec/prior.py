@@ -33,7 +33,7 @@ READ = "x[:, -1]"
 OWN = (
     Edit(
         "prior/not-causal",
-        "lets tokens see those behind them",
+        "does not mask later tokens",
         BIAS,
         "np.where(np.concatenate((keep, 0 * keep[:, :4] + 1), axis=1) == 1, 0.0, -np.inf)"
         "[:, None, None]",
@@ -42,7 +42,7 @@ OWN = (
     Edit("prior/no-mask", "hides nothing from any token", BIAS, "None", "prior"),
     Edit(
         "prior/padding-seen",
-        "lets tokens see the padding of texts",
+        "does not mask the padding of texts",
         BIAS,
         "ops.prior_bias(0 * keep + 1)",
         "prior",
@@ -50,21 +50,21 @@ OWN = (
     ),
     Edit(
         "prior/time-first",
-        "writes the time before the vector of the text",
+        "puts the time before the text embedding",
         TOKENS,
         TOKENS.replace("e, time", "time, e"),
         "prior",
     ),
     Edit(
         "prior/noised-before-the-time",
-        "writes the noised vector before the time",
+        "puts the noised embedding before the time",
         TOKENS,
         TOKENS.replace("time, z", "z, time"),
         "prior",
     ),
     Edit(
         "prior/vectors-before-words",
-        "writes the words of the text last but one, and not first",
+        "puts the words after the embeddings, not first",
         TOKENS,
         f"np.roll({TOKENS}, 3, axis=1)",
         "prior",
@@ -78,38 +78,42 @@ OWN = (
     ),
     Edit(
         "prior/read-at-the-noised",
-        "reads the vector where the noised one stood, not at the query",
+        "reads the result at the noised embedding, not at the query",
         READ,
         "x[:, -2]",
         "prior",
     ),
     Edit(
-        "prior/mean-of-tokens", "reads the mean of all tokens", READ, "np.mean(x, axis=1)", "prior"
+        "prior/mean-of-tokens",
+        "reads the result as the mean of all tokens",
+        READ,
+        "np.mean(x, axis=1)",
+        "prior",
     ),
     Edit(
         "prior/no-last-norm",
-        "reads tokens that are not normalised",
+        "leaves out the last norm",
         'norm(x, params, "norm_out", config.eps, ops)',
         "x",
         "prior",
     ),
     Edit(
         "prior/not-brought-back",
-        "leaves the vector standardised",
+        "does not undo the standardisation",
         'y * params["clip_std"] + params["clip_mean"]',
         "y",
         "prior",
     ),
     Edit(
         "prior/standardised-again",
-        "standardises the vector that has to be brought back",
+        "standardises the result again instead of undoing it",
         'y * params["clip_std"] + params["clip_mean"]',
         '(y - params["clip_mean"]) / params["clip_std"]',
         "prior",
     ),
     Edit(
         "prior/noise-predicted",
-        "takes what is predicted for noise, and subtracts it",
+        "treats the prediction as noise and subtracts it",
         'tap("predicted", dense(x[:, -1], params, "proj_to_clip_embeddings", ops))',
         'noised - tap("predicted", dense(x[:, -1], params, "proj_to_clip_embeddings", ops))',
         "prior",
