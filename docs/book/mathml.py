@@ -10,7 +10,7 @@ from docutils import nodes
 from latex2mathml.converter import convert
 
 NAMES = "cos|exp|log|max|min|sin|tanh"
-COLUMN = 28  # letters that fit beside the code
+COLUMN = 26  # letters that fit beside the code
 SMALLEST = 0.6  # of the usual size, still legible
 SPACED = 'form="prefix" lspace="0.15em" rspace="0.1em"'
 

@@ -45,9 +45,9 @@ def guidance_two(
 ) -> Float[Array, "..."]:
     r"""Guidance by an image and a text at once, each with its own scale.
 
-    $$\hat\epsilon = \epsilon(\varnothing, \varnothing)
-    + s_I\,\bigl(\epsilon(I, \varnothing) - \epsilon(\varnothing, \varnothing)\bigr)
-    + s_T\,\bigl(\epsilon(I, T) - \epsilon(I, \varnothing)\bigr)$$
+    $$\hat\epsilon = \epsilon(\varnothing, \varnothing) + s_I\,\Delta_I + s_T\,\Delta_T, \qquad
+    \Delta_I = \epsilon(I, \varnothing) - \epsilon(\varnothing, \varnothing), \qquad
+    \Delta_T = \epsilon(I, T) - \epsilon(I, \varnothing)$$
 
     eps_none: ..., predicted with neither.
     eps_image: ..., predicted with the picture alone.
