@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from refimpl.models.configs import Shapes
 from refimpl.models.feature_maps import affine, convolve, group_norm, pixels, placed
 from refimpl.models.vit import dense, join, split, thirds
 
+Attend = Callable[[Any, str], Any] | None
 Steps = list[tuple[str, int, int]]  # what a block consists of: its kind, channels before and after
 
 
@@ -24,7 +26,7 @@ class Adm:
     that is 0; with `by_heads` the joint matrix has the queries, keys and values of each head in
     turn, else all queries first. `resampling` has residual blocks that change the size of a map,
     and `scale_shift` lets the time scale and shift a norm, where it is added without. `classes` is
-    the number of labels that it is told.
+    the number of labels that it is told, and `act` the name of an operation.
     """
 
     width: int
@@ -41,6 +43,7 @@ class Adm:
     scale_shift: bool = True
     groups: int = 32
     eps: float = 1e-5
+    act: str = "silu"
 
     @property
     def emb(self) -> int:
@@ -172,19 +175,20 @@ def scaled_residual(
 
     Paper: Dhariwal and Nichol 2021, "Diffusion models beat GANs on image synthesis", section 3.
     """
+    act = getattr(ops, config.act)
     y = tap(f"{name}.in_layers.0", group_norm(x, params, f"{name}.in_layers.0", config, ops))
-    y = tap(f"{name}.entering", resized(ops.silu(y), resize, ops))
+    y = tap(f"{name}.entering", resized(act(y), resize, ops))
     x = resized(x, resize, ops)
     y = tap(f"{name}.in_layers.2", convolve(y, params, f"{name}.in_layers.2", ops))
 
-    said = dense(ops.silu(emb), params, f"{name}.emb_layers.1", ops)  # B 2*O
+    said = dense(act(emb), params, f"{name}.emb_layers.1", ops)  # B 2*O
     said = tap(f"{name}.emb_layers.1", said)[:, :, None, None]
     y = y if config.scale_shift else y + said
     y = tap(f"{name}.out_layers.0", group_norm(y, params, f"{name}.out_layers.0", config, ops))
     if config.scale_shift:
         scale, shift = np.split(said, 2, axis=1)  # B O 1 1
         y = y * (1 + scale) + shift
-    y = tap(f"{name}.told", ops.silu(y))
+    y = tap(f"{name}.told", act(y))
     y = tap(f"{name}.out_layers.3", convolve(y, params, f"{name}.out_layers.3", ops))
     if f"{name}.skip_connection.weight" in params:
         x = tap(f"{name}.skip_connection", convolve(x, params, f"{name}.skip_connection", ops))
@@ -250,6 +254,7 @@ def go(
     config: Adm,
     ops: Any = TEXT,
     tap: Tap = untouched,
+    attend: Attend = None,
 ) -> Any:
     """One block of a way: its steps one after the other."""
     for i, (kind, _, _) in enumerate(steps):
@@ -257,7 +262,8 @@ def go(
         if kind == "conv":
             x = tap(name, convolve(x, params, name, ops))
         elif kind == "attention":
-            x = map_attention(x, params, name, config, ops, tap)
+            asked = attend(x, name) if attend else None
+            x = map_attention(x, params, name, config, ops, tap) if asked is None else asked
         elif kind == "residual" or config.resampling:
             x = scaled_residual(x, emb, params, name, config, kind, ops, tap)
         elif kind == "halved":
@@ -270,33 +276,49 @@ def go(
 
 def told_time(t: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = untouched) -> Any:
     """The time embedding that every block receives: B -> B D."""
+    act = getattr(ops, config.act)
     waves = tap("waves", ops.timestep_embedding(t, config.width // 2))  # B width
     emb = tap("time_embed.0", dense(waves, params, "time_embed.0", ops))
-    return tap("time_embed.2", dense(ops.silu(emb), params, "time_embed.2", ops))  # B D
+    return tap("time_embed.2", dense(act(emb), params, "time_embed.2", ops))  # B D
 
 
 def descend(
-    x: Any, emb: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = untouched
+    x: Any,
+    emb: Any,
+    params: Params,
+    config: Adm,
+    ops: Any = TEXT,
+    tap: Tap = untouched,
+    attend: Attend = None,
 ) -> tuple[Any, list]:
     """The way down and the middle: the last map, and the maps kept as skip connections."""
     config.accept(x)
     kept = []
     for i, steps in enumerate(config.down()):
-        x = go(x, emb, params, f"input_blocks.{i}", steps, config, ops, tap)
+        x = go(x, emb, params, f"input_blocks.{i}", steps, config, ops, tap, attend)
         kept.append(x)
-    return go(x, emb, params, "middle_block", config.middle(), config, ops, tap), kept
+    return go(x, emb, params, "middle_block", config.middle(), config, ops, tap, attend), kept
 
 
 def through(
-    x: Any, emb: Any, params: Params, config: Adm, ops: Any = TEXT, tap: Tap = untouched
+    x: Any,
+    emb: Any,
+    params: Params,
+    config: Adm,
+    ops: Any = TEXT,
+    tap: Tap = untouched,
+    attend: Attend = None,
 ) -> Any:
-    """Down, through the middle and up again: B channels rows cols -> B outputs rows cols."""
-    x, kept = descend(x, emb, params, config, ops, tap)
+    """Down, through the middle and up again: B channels rows cols -> B outputs rows cols.
+
+    `attend` is what becomes of a map by an attention of this name, in the place of `map_attention`.
+    """
+    x, kept = descend(x, emb, params, config, ops, tap, attend)
     for i, steps in enumerate(config.up()):
         x = np.concatenate((x, kept.pop()), axis=1)  # the newest first
-        x = go(x, emb, params, f"output_blocks.{i}", steps, config, ops, tap)
+        x = go(x, emb, params, f"output_blocks.{i}", steps, config, ops, tap, attend)
     x = tap("out.0", group_norm(x, params, "out.0", config, ops))
-    x = tap("out.1", ops.silu(x))
+    x = tap("out.1", getattr(ops, config.act)(x))
     return tap("out.2", convolve(x, params, "out.2", ops))
 
 

@@ -45,7 +45,7 @@ BLOCK = (
     Edit(
         "adm/time-not-activated",
         "has no activation before the projection of the time",
-        "dense(ops.silu(emb), params",
+        "dense(act(emb), params",
         "dense(emb, params",
         "scaled_residual",
     ),
@@ -69,7 +69,7 @@ BLOCK = (
         'group_norm(x, params, f"{name}.in_layers.0", config, ops)',
         'group_norm(resized(x, resize, ops), params, f"{name}.in_layers.0", config, ops)',
         "scaled_residual",
-        also=(("scaled_residual", "resized(ops.silu(y), resize, ops)", "ops.silu(y)"),),
+        also=(("scaled_residual", "resized(act(y), resize, ops)", "act(y)"),),
     ),
     Edit(
         "adm/halved-by-leaving-out",
@@ -149,7 +149,7 @@ TIME = (
     Edit(
         "adm/time-not-activated-between",
         "leaves out the activation between the two layers of the time embedding",
-        "dense(ops.silu(emb), params",
+        "dense(act(emb), params",
         "dense(emb, params",
         "told_time",
     ),

@@ -30,6 +30,8 @@ PUBLISHED = {
     "idefics-9b": 8_929_679_632,
     "karlo-prior": 1_022_030_080,
     "kandinsky-2.2-prior": 1_026_225_920,
+    "if-i-xl": 4_304_695_110,
+    "kandinsky-2.2-decoder": 1_253_057_288,
     "qwen2.5-vl-3b": 3_754_622_976,
     "qwen2.5-vl-7b": 8_292_166_656,
     "qwen2.5-vl-72b": 73_410_777_344,
@@ -48,8 +50,11 @@ SMALL = (
     "flamingo-testing",
     "open-flamingo-testing",
     "prior-testing",
+    "imagen-testing",
+    "imagen-enlarging-testing",
+    "unclip-testing",
 )
-OF_DIFFUSERS = ("prior-testing",)
+OF_DIFFUSERS = ("prior-testing", "imagen-testing", "imagen-enlarging-testing", "unclip-testing")
 WRONG = ("qwen2.5-vl-testing qwen-vl/frames-not-separated",)
 FAMILIES = {name: family(find_model(name)) for name in SMALL}
 MISTAKES = {edit.id: (model, edit) for model in FAMILIES.values() for edit in model.mistakes}

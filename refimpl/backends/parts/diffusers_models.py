@@ -10,9 +10,13 @@ from refimpl.backends import hooks
 from refimpl.models.adm import Adm
 from refimpl.models.autoencoder import Autoencoder
 from refimpl.models.ddpm_unet import DdpmUnet
+from refimpl.models.imagen import Imagen
 from refimpl.models.prior import Prior
 from refimpl.models.sd_unet import SdUnet
+from refimpl.models.spec import imagen as imagen_names
 from refimpl.models.spec import prior as prior_names
+from refimpl.models.spec import unclip as unclip_names
+from refimpl.models.unclip import Unclip
 from refimpl.models.vqgan import Vqgan
 
 hooks.allow_broken_torchvision()
@@ -171,6 +175,73 @@ def _adm(config, seed):
     return hooks.record(model, config, names, run, seed, VERSION, _as_kernels)
 
 
+def _reading(config, **more):
+    """An ADM whose pixels read, as diffusers has it."""
+    if not config.resampling or not config.scale_shift or config.by_heads or not config.head:
+        raise NotImplementedError(
+            "has such networks with blocks that resample, and heads of a width"
+        )
+    kinds = ["SimpleCrossAttn" * (i in config.attention) for i in range(len(config.multiples))]
+    ends = {"": ("ResnetDownsample", "ResnetUpsample")}
+    down, up = zip(*(ends.get(kind, (f"{kind}Down", f"{kind}Up")) for kind in kinds), strict=True)
+    return diffusers.UNet2DConditionModel(
+        in_channels=config.channels,
+        out_channels=config.outputs,
+        down_block_types=[f"{kind}Block2D" for kind in down],
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=[f"{kind}Block2D" for kind in up[::-1]],
+        block_out_channels=[int(config.width * multiple) for multiple in config.multiples],
+        layers_per_block=config.layers,
+        norm_num_groups=config.groups,
+        norm_eps=config.eps,
+        act_fn=config.act,
+        attention_head_dim=config.head,
+        cross_attention_dim=config.memory,
+        resnet_time_scale_shift="scale_shift",
+        **more,
+    )
+
+
+def _imagen(config, seed):
+    model = _reading(
+        config,
+        cross_attention_norm="group_norm",
+        encoder_hid_dim=config.words,
+        encoder_hid_dim_type="text_proj",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=config.pool_heads,
+        class_embed_type="timestep" if config.enlarges else None,
+        resnet_skip_time_act=True,
+        time_embedding_act_fn=config.act,
+    )
+
+    def run(x_t, t, words, small=None, level=None):
+        x_t = torch.cat((x_t, small), dim=1) if config.enlarges else x_t
+        return {"out.2": model(x_t, t, words, class_labels=level).sample}
+
+    names = (*_places(config), *imagen_names.DIFFUSERS, *ADM_PARTS)
+    turns = {"waves": ("waves", "level_waves")} if config.enlarges else {}
+    return hooks.record(model, config, names, run, seed, VERSION, _as_kernels, turns)
+
+
+def _unclip(config, seed):
+    if config.tokens != KANDINSKY_TOKENS:
+        raise NotImplementedError(f"has an image as {KANDINSKY_TOKENS} tokens alone")
+    model = _reading(
+        config,
+        encoder_hid_dim=config.clip,
+        encoder_hid_dim_type="image_proj",
+        addition_embed_type="image",
+    )
+
+    def run(x_t, t, image_embedding):
+        told = {"image_embeds": image_embedding}
+        return {"out.2": model(x_t, t, None, added_cond_kwargs=told).sample}
+
+    names = (*_places(config), *unclip_names.DIFFUSERS, *ADM_PARTS)
+    return hooks.record(model, config, names, run, seed, VERSION, _as_kernels)
+
+
 def _as_kernels(params):
     """Matrices of attention as convolutions of one token, as guided diffusion has them."""
     of_one = (".qkv.weight", ".proj_out.weight")
@@ -241,6 +312,7 @@ def _said(output):
     return {"conv_out": output.sample}
 
 
+KANDINSKY_TOKENS = 32  # which the library does not let one choose
 PADDINGS = {(0, 1): 0, (1, 1): 1}
 BUILDERS = {
     Autoencoder: _autoencoder,
@@ -248,5 +320,7 @@ BUILDERS = {
     DdpmUnet: _ddpm_unet,
     SdUnet: _sd_unet,
     Adm: _adm,
+    Imagen: _imagen,
+    Unclip: _unclip,
     Prior: _prior,
 }
