@@ -210,3 +210,24 @@ def test_what_is_read_as_it_lies_in_memory_is_a_cause(name):
         (cause,) = causes(evidence)
     assert words in cause.says, cause
     assert cause.confirmed
+
+
+def test_a_dialect_is_settled_before_a_mistake_is_looked_for_elsewhere():
+    """A norm of zero is divided by, as CLIP does; and the sum is divided by whole blocks."""
+    op = OPS["siglip_loss"]
+
+    def target(image_features, text_features, log_scale, bias):
+        one, other = (
+            wide(x) / np.linalg.norm(wide(x), axis=1, keepdims=True)
+            for x in (image_features, text_features)
+        )
+        logits, count = np.exp(log_scale) * one @ other.T + bias, len(one)
+        signs = 2 * np.eye(count) - 1
+        return np.logaddexp(0, -signs * logits).sum() / (-(-count // 8) * 8)
+
+    seen = [(case, stored(target, case)) for case in profile_cases(op, "float32", "quick", 24)]
+    evidence = Evidence(op, "float32", seen, lambda case: stored(target, case))
+    with np.errstate(all="ignore"):
+        says = causes(evidence)[0].says
+    assert "rounded up to whole blocks" in says
+    assert "clip_logits/unguarded-norm" in says

@@ -122,7 +122,9 @@ class EditSearch(Comparison):
 
     def run(self, most: int) -> list[Candidate]:
         """Single edits first, then one in a format, a number, a dialect below; then pairs."""
-        self._keep(self._singles(), most)
+        self.run_singles(most)
+        if not self.kept and self.base is None:
+            self._on_dialects(most, EditSearch.run_singles, 1)
         if not self.kept:
             self._sort_others()
         sources: tuple[Callable[[], Iterable[Candidate]], ...] = (
@@ -133,9 +135,14 @@ class EditSearch(Comparison):
             if not self.kept:
                 self._keep(source(), 1)
         if not self.kept and self.base is None:
-            self._on_dialects(most)
+            self._on_dialects(most, EditSearch.run, SPOKEN)
         if not self.kept and self.base is None:
             self._pairs()
+        return [candidate for candidate, _ in self.kept]
+
+    def run_singles(self, most: int) -> list[Candidate]:
+        """Single edits alone."""
+        self._keep(self._singles(), most)
         return [candidate for candidate, _ in self.kept]
 
     def run_short(self, most: int) -> list[Candidate]:
@@ -333,18 +340,18 @@ class EditSearch(Comparison):
         )
         return self._fitting(found, NUMBERS_S)
 
-    def _on_dialects(self, most: int) -> None:
-        """The same search where a dialect is spoken that puts something right."""
+    def _on_dialects(self, most: int, search: Callable, spoken: int) -> None:
+        """A search where a dialect is spoken that puts something right."""
         some = [e for place, e in enumerate(self.seen) if place < ENOUGH or is_small(e)]
         others = [e for e in self.seen if e not in some]
-        for base in self._spoken()[:SPOKEN]:
+        for base in self._spoken()[:spoken]:
             share = time.process_time() + (self.deadline - time.process_time()) * OF_THE_REST
             text = base.text
             seen = sorted((self._seen_from(e, text) for e in some), key=order)
             if not any(e.fails for e in seen):
                 continue
             inner = EditSearch(self.op, self.precision, seen, share, base)
-            inner.run(most)
+            search(inner, most)
             self.kept = [kept for kept in inner.kept if self._holds(kept[0].text, others)]
             if self.kept:
                 return
