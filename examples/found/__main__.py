@@ -436,6 +436,7 @@ def rounded_root() -> Iterator[Pair]:
     yield "squares of 3600 to 7999 that go wrong", wrong, 0
 
 
+OTHERS = ("schedulers", "language")
 FOUND = {
     function.__name__: function
     for function in (
@@ -472,7 +473,9 @@ FOUND = {
         pallas_epsilon,
         splash_hidden_row,
     )
-} | runpy.run_path(str(Path(__file__).with_name("schedulers.py")))["FOUND"]
+}
+for _name in OTHERS:
+    FOUND |= runpy.run_path(str(Path(__file__).with_name(f"{_name}.py")))["FOUND"]
 
 
 def main(names: list[str]) -> None:

@@ -45,6 +45,11 @@ LIBRARY = {
     "splash_hidden_row": "jax",
     "video_positions": "transformers",
     "rounded_root": "transformers",
+    "whitened_mean": "torchtune",
+    "t5_head_tied": "transformers",
+    "top_p_of_equals": "transformers",
+    "top_p_precision": "transformers",
+    "double_norms": "transformers",
 }
 
 

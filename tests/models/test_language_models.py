@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from refimpl import fast
 from refimpl.axes import AxesError
 from refimpl.models import cache, recorder
 from refimpl.models.configs import count
 from refimpl.models.llama import llama
+from refimpl.models.names import Layout
 from refimpl.models.registry import family, find_model
+from refimpl.models.spec.translator import TORCH
 from refimpl.models.weights import check, infer
 from refimpl.oracle.diagnosis.structure import judge_layers
 from refimpl.oracle.judging.layers import bounded
@@ -48,6 +54,7 @@ PUBLISHED = {  # numbers that are trained, a table that serves twice counted onc
     "qwen2.5-3b": 3_085_938_688,
     "qwen2.5-7b": 7_615_616_512,
     "glassllm": 852_608,
+    "ruaccent": 7_488_736,
 }
 SMALL = (
     "transformer-testing",
@@ -127,6 +134,43 @@ def test_a_library_computes_every_layer_of_it(name):
     unseen = UNSEEN.get(FAMILIES[name].name, ())
     named = {layer for layer in walk(name) if layer.rpartition(".")[2] not in unseen}
     assert {layer.name for layer in judgement.layers} == named
+    assert all(layer.judged for layer in judgement.layers)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The weights of ruaccent-predictor under our names, and its table of signs."""
+    pytest.importorskip("torch")
+    spec = importlib.util.find_spec("ruaccent")
+    if spec is None:
+        pytest.skip("ruaccent-predictor is not installed")
+    library = importlib.import_module("refimpl.backends.parts.torch_translator")
+    state = {name: value.numpy() for name, value in library.trained().items()}
+    params = Layout("", TORCH).translate(state)
+    check(params, find_model("ruaccent"))
+    table = Path(spec.submodule_search_locations[0]) / "model" / "vocab.json"
+    return params, json.loads(table.read_text("utf-8"))
+
+
+def test_a_trained_encoder_and_decoder_write_what_their_own_library_writes(trained):
+    """Written down from ruaccent-predictor 1.2.0: greedy, padding seen, its odd end included."""
+    params, signs = trained
+    config = find_model("ruaccent")
+    read = [1, *(signs[sign] for sign in "мама мыла раму"), 2]
+    source = np.array([read + [0] * (config.context - len(read))])
+    written = np.array([[1, *(signs[sign] for sign in "ма'ма мы'ла ра'му Гно'лG"), 2]])
+    M, N = source.shape[1], written.shape[1] - 1
+    places = np.arange(M, dtype=np.float32)
+    given = (source, np.array([M]), places, written[:, :-1], places[:N])
+    logits = family(config).text(*given, params, config, fast)
+    assert np.array_equal(np.argmax(logits, axis=-1), written[:, 1:])
+
+
+def test_a_trained_encoder_and_decoder_have_the_layers_of_pytorch(trained):
+    library = importlib.import_module("refimpl.backends.parts.torch_whole")
+    judgement = judge_layers(library.record(find_model("ruaccent"), seed=1))
+    assert judgement.status == "conforms"
+    assert len(judgement.layers) == 129
     assert all(layer.judged for layer in judgement.layers)
 
 

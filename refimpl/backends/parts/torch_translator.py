@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from refimpl.backends import hooks
-from refimpl.models.spec.translator import TORCH
+from refimpl.models.names import rename
+from refimpl.models.spec.translator import RUACCENT, TORCH
 from refimpl.models.translator import BASE
 
 
@@ -63,4 +67,20 @@ def record(config, seed):
     if config.activation not in ("relu", "gelu"):
         raise NotImplementedError("has the first Transformer alone")
     names = (*TORCH, *(((r"^output\.weight$", "|drop"),) if config.tied else ()))
-    return hooks.record(Whole(config), config, names, seed=seed, version=torch.__version__)
+    module, says = Whole(config), torch.__version__
+    if config == RUACCENT:
+        module.load_state_dict(trained())
+        says = f"{says}, trained: ruaccent-predictor {version('ruaccent-predictor')}"
+    return hooks.record(module, config, names, seed=seed, version=says)
+
+
+def trained():
+    """The weights inside the package ruaccent-predictor, which itself need not be imported."""
+    spec = find_spec("ruaccent")
+    if spec is None or not spec.submodule_search_locations:
+        raise NotImplementedError("needs the package ruaccent-predictor")
+    place = Path(spec.submodule_search_locations[0]) / "model" / "acc_model.pt"
+    state = torch.load(place, map_location="cpu", weights_only=True)
+    ours = ((r"^embed\.char_embed\.", "words."), (r"^output_proj\.", "output."))
+    found = {rename(name, ours): value.float() for name, value in state.items()}
+    return {name: value for name, value in found.items() if name != "embed.pos_encoding"}

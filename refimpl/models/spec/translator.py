@@ -97,6 +97,7 @@ def inputs(config: Translator, rng: np.random.Generator) -> dict[str, np.ndarray
     }
 
 
+RUACCENT = Translator(256, 4, 8, 1024, 224, 256, tied=False, last_norms=True)  # trained
 MODEL = Model(
     name="translator",
     text=translator,
@@ -106,6 +107,7 @@ MODEL = Model(
         "transformer-testing": Translator(24, 2, 4, 40, 40, 20, tied=False, last_norms=True),
         "transformer-base": Translator(512, 6, 8, 2048, 37000),
         "transformer-big": Translator(1024, 6, 16, 4096, 37000),
+        "ruaccent": RUACCENT,
     },
     choices=(
         Choice("activation", ("relu", "gelu", "gelu_tanh")),
