@@ -49,6 +49,16 @@ def guided_ddim_step(
     return kernel(**prepare(guide.specs | step.specs, inputs))
 
 
+def group_norm_silu(x: Any, gain: Any, bias: Any, groups: int, eps: float) -> Any:
+    """`group_norm`, then `silu` of what it gives, in one pass over memory.
+
+    Raises what `group_norm` raises.
+    """
+    op = OPS["group_norm"]
+    inputs = op.read(x, gain, bias, groups, eps, keep_dtype=True)
+    return kernels("layers").group_norm_silu(**prepare(op.specs, inputs))
+
+
 def __getattr__(name: str) -> Callable[..., Any]:
     if name not in OPS:
         raise AttributeError(f"module 'refimpl.fast' has no attribute {name!r}")

@@ -133,6 +133,9 @@ def _torch_function(op: str, backend: Any) -> Callable[..., Any]:
         backward = torch.ops.aten.convolution_backward
         return backward(grad, images, weight, [len(weight)], *sides, [True] * 3)
 
+    def group_norm_silu(x: Any, gain: Any, bias: Any, groups: int, eps: float) -> Any:
+        return F.silu(F.group_norm(x, groups, gain, bias, eps))
+
     def nearest_code(z: Any, codebook: Any) -> Any:
         return torch.cdist(z, codebook).argmin(dim=-1)
 
@@ -140,6 +143,7 @@ def _torch_function(op: str, backend: Any) -> Callable[..., Any]:
         "attention_vjp": attention_vjp,
         "clip_loss_vjp": clip_loss_vjp,
         "conv2d_vjp": conv2d_vjp,
+        "group_norm_silu": group_norm_silu,
         "guided_ddim_step": _guided_by(backend),
         "nearest_code": nearest_code,
         "vit_b16": _torch_vit_b16,
@@ -214,6 +218,8 @@ def _jax(work: Work, inputs: Inputs) -> Call:
 
     if work.op in MODELS:
         raise Unavailable("this model is not written for it")
+    if work.op == "group_norm_silu":
+        raise Unavailable("no single function does this")
     arrays = {n: jax.numpy.asarray(x) for n, x in inputs.items() if _is_array(x)}
     constants = {n: x for n, x in inputs.items() if n not in arrays}
 

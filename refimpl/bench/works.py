@@ -147,6 +147,11 @@ def _rms_norm(rng: np.random.Generator) -> Inputs:
     return {"x": floats(rng, 512, 4096), "gain": floats(rng, 4096), "eps": 1e-6}
 
 
+def _group_norm(rng: np.random.Generator) -> Inputs:
+    given: Inputs = {"x": floats(rng, 1, 320, 64, 64), "gain": floats(rng, 320)}
+    return given | {"bias": floats(rng, 320), "groups": 32, "eps": 1e-5}
+
+
 def _codes(rng: np.random.Generator) -> Inputs:
     return {"z": floats(rng, 4096, 256), "codebook": floats(rng, 16384, 256)}
 
@@ -167,6 +172,8 @@ SCORES = 4 * 8 * 12 * 197 * 197
 BLOCK_MACS = 12 * 768**2 + 2 * 197 * 768  # multiplications that a token of ViT-B costs in a block
 LLAMA_HEADS, LLAMA_WIDE = 4 * 512 * 4096, 4 * 512 * 11008  # bytes of 512 tokens of Llama-7B
 LLAMA = {"torch.compile": 0.9}
+MAP = 4 * 320 * 64 * 64  # bytes of a map of Stable Diffusion's first level
+NORM_AND_GATE = {"torch": 0.4, "torch.compile": 1.0}
 SOFTMAX = {"torch": 0.8, "onnxruntime": 1.0}
 ONE_PASS = {"torch": 0.35, "torch.compile": 1.0, "jax": 1.0}
 STEP = {"t": None, "t_prev": None, "alpha_bar": None, "eta": 0.5}
@@ -204,7 +211,7 @@ WORKS = (
         near=1.4,
     ),
     Work("softmax", "8×12×197×197", _one("z", 8, 12, 197, 197), 2 * SCORES, targets=SOFTMAX),
-    Work("layer_norm", "8×197×768", _layer_norm, 2 * HIDDEN, targets={"torch": 0.8}),
+    Work("layer_norm", "8×197×768", _layer_norm, 2 * HIDDEN, targets={"torch": 0.75}),
     Work("gelu", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets={"torch": 0.8}),
     Work("gelu_tanh", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets={"torch": 0.8}),
     Work("quick_gelu", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets={"torch": 0.8}),
@@ -230,6 +237,7 @@ WORKS = (
     convolution(1, 320, 64, 320, taps=1),
     convolution(1, 320, 64, 320, grad=True),
     convolution(8, 64, 32, 64, grad=True),
+    Work("group_norm_silu", "1×320×64×64", _group_norm, 2 * MAP, targets=NORM_AND_GATE),
     Work("rotary_embedding", "1×32×512×128", _rotary, 2 * LLAMA_HEADS, targets=LLAMA),
     Work("swiglu", "512×11008", _swiglu, 3 * LLAMA_WIDE, targets=LLAMA),
     Work("rms_norm", "512×4096", _rms_norm, 2 * LLAMA_HEADS, targets=LLAMA),

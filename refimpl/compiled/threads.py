@@ -219,7 +219,8 @@ class OpenBlas:
     """An OpenBLAS that came with a package, asked through its C interface."""
 
     def __init__(self, package: str, path: Path) -> None:
-        library, suffix = ctypes.CDLL(str(path)), "64_" if "64_" in path.name else ""
+        library, self.wide = ctypes.CDLL(str(path)), "64_" in path.name
+        self.library, suffix = library, "64_" if self.wide else ""
         self.package, self.file = package, path.name
         self.get: Callable[[], int] = getattr(library, f"scipy_openblas_get_num_threads{suffix}")
         self.set: Callable[[int], None] = getattr(

@@ -26,8 +26,10 @@ from refimpl.bench.peers import SIDES, ours
 from refimpl.bench.works import WORKS, attention
 from refimpl.commands.main import main
 from refimpl.compiled import loading, memory, threads
+from refimpl.oracle.cases.drawn import generate
 from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.registry import OPS
+from refimpl.testing import bound
 from tests.harness import outputs
 
 
@@ -215,6 +217,30 @@ def test_a_step_gives_the_same_numbers_through_the_caches_and_past_them(work, mo
     assert np.isfinite(results[0]).all()
 
 
+def test_a_norm_of_groups_and_silu_in_one_pass_is_as_exact_as_both_in_turn():
+    rng = np.random.default_rng(0)
+    given = {"x": rng.normal(size=(2, 12, 5, 7)), "gain": rng.normal(size=12)}
+    given = {n: np.float32(x) for n, x in given.items()} | {"bias": np.float32(np.arange(12))}
+
+    def text(x, gain, bias):
+        return refimpl.silu(OPS["group_norm"].text(x, gain, bias, 3, 1e-5))
+
+    value, allowed = bound(text, precision="float32", **given)
+    found = fast.group_norm_silu(**given, groups=3, eps=1e-5)
+    assert found.dtype == np.float32
+    assert np.all(np.abs(found - value) <= allowed)
+
+
+@pytest.mark.parametrize("op", ["conv2d", "conv2d_vjp", "conv_transpose2d"])
+def test_a_convolution_is_right_with_products_that_add_and_without(op, monkeypatch):
+    kernels = fast.kernels("convolution")
+    for add in (kernels.adding, lambda dtype: None):
+        monkeypatch.setattr(kernels, "adding", add)
+        for case in generate(OPS[op], "float32", 8):
+            given = case.typed(OPS[op])
+            assert worst(op, given, getattr(fast, op)(**given)) <= 1
+
+
 @given(st.integers(0, 3 * memory.LARGE), st.sampled_from([np.float32, np.float64]))
 def test_memory_is_lent_to_one_array_at_a_time(size, dtype):
     first, second = memory.zeros((size,), dtype), memory.empty((1, size), dtype)
@@ -286,7 +312,7 @@ def test_bench_gives_a_row_for_each_work_and_peer(tmp_path, capsys):
     assert row["pairs"] >= bench.PAIRS
     assert 0 < row["quartiles"][0] <= row["ratio"] <= row["quartiles"][1]
     assert row["bytes"] == 2 * 4 * 8 * 197 * 768
-    assert row["target"] == 0.8
+    assert row["target"] == 0.75
 
 
 def test_without_frameworks_bench_measures_the_twins_and_says_what_is_missing(monkeypatch):

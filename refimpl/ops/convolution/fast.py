@@ -1,12 +1,16 @@
-"""Compiled twins of convolution: windows as a matrix, then a product for each image and group."""
+"""Compiled twins of convolution: a product for each tap, or one of windows laid out."""
 
 import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
+from refimpl.compiled.blas import adding
 from refimpl.compiled.memory import empty, zeros
-from refimpl.compiled.threads import multiply, share
+from refimpl.compiled.threads import count, multiply, one_blas_thread, share
 from refimpl.ops.images.fast import check_pixels
+
+PLACES = 2048  # whose sums stay in the caches until all taps are added
+BAND = 1 << 25  # bytes of the windows that are laid out at once, about what the last cache holds
 
 
 def _check_taps(op, side):
@@ -27,14 +31,19 @@ def _places(op, images, side, stride, around, dilation):
     return tuple((length + around - reach) // stride + 1 for length in images.shape[2:])
 
 
-def _columns(image, side, stride, before, dilation, tall, wide):
-    """The numbers that each tap meets, a row for each tap of each channel."""
-    C, height, width = image.shape
-    if side == stride == 1 and not before and (tall, wide) == (height, width):
-        return image.reshape(C, height * width)
+def _columns(image, side, stride, before, dilation, tall, wide, top=0):
+    """The numbers that each tap meets at the places from row `top`, a row for each tap."""
+    C, _height, width = image.shape
+    if side == stride == 1 and not before and wide == width:
+        return image[:, top : top + tall].reshape(C, tall * width)
     columns = empty((C * side * side, tall, wide), image.dtype)
-    share(_gather, len(columns), tall * wide, image, side, stride, before, dilation, columns)
+    share(_gather, len(columns), tall * wide, image, side, stride, before, dilation, top, columns)
     return columns.reshape(len(columns), tall * wide)
+
+
+def _band(C, side, tall, wide, itemsize):
+    """Rows of places whose columns come to no more than BAND bytes."""
+    return min(tall, max(BAND // (C * side * side * wide * itemsize), 1))
 
 
 @njit(cache=True, nogil=True)
@@ -46,12 +55,12 @@ def _inside(tap, stride, length, places):
 
 
 @njit(cache=True, nogil=True)
-def _gather(first, last, image, side, stride, before, dilation, columns):
+def _gather(first, last, image, side, stride, before, dilation, top, columns):
     _, height, width = image.shape
     _, tall, wide = columns.shape
     for k in range(first, last):
         channel, i, j = k // (side * side), k // side % side, k % side
-        row, column = i * dilation - before, j * dilation - before
+        row, column = i * dilation - before + top * stride, j * dilation - before
         u0, u1 = _inside(row, stride, height, tall)
         v0, v1 = _inside(column, stride, width, wide)
         for u in range(tall):
@@ -116,21 +125,73 @@ def _sum_of_channels(grad):
 
 
 def _convolved(images, weight, stride, before, dilation, groups, tall, wide):
+    side = weight.shape[2]
+    if stride == 1 < side and groups == 1 and (add := adding(images.dtype)):
+        return _by_taps(add, images, weight, before, dilation, tall, wide)
     outputs, C, side, _ = weight.shape
     each, kernels = outputs // groups, weight.reshape(outputs, C * side * side)
     sums = empty((len(images), outputs, tall * wide), images.dtype)
+    band = _band(C, side, tall, wide, images.itemsize)
     for image, into in zip(images, sums):
         for g in range(groups):
             channels, rows = slice(g * C, (g + 1) * C), slice(g * each, (g + 1) * each)
-            columns = _columns(image[channels], side, stride, before, dilation, tall, wide)
-            multiply(kernels[rows], columns, out=into[rows])
+            for top in range(0, tall, band):
+                lines = min(band, tall - top)
+                how = side, stride, before, dilation, lines, wide, top
+                places = slice(top * wide, (top + lines) * wide)
+                multiply(kernels[rows], _columns(image[channels], *how), out=into[rows, places])
     return sums
+
+
+def _by_taps(add, images, weight, before, dilation, tall, wide):
+    """A product for each tap, of its weights and the whole image moved: no window is laid out.
+
+    Zeros stand between the lines, so that an image moved is its memory read from another place on.
+    """
+    B, C, height, width = images.shape
+    outputs, side = len(weight), weight.shape[2]
+    reach = dilation * (side - 1)
+    framed = zeros((B, C, (tall + reach) * (wide + reach) + reach), images.dtype)
+    lines = framed[..., : (tall + reach) * (wide + reach)].reshape(B, C, tall + reach, wide + reach)
+    rows, cols = min(height, tall + reach - before), min(width, wide + reach - before)
+    lines[:, :, before : before + rows, before : before + cols] = images[:, :, :rows, :cols]
+    taps = np.ascontiguousarray(weight.transpose(2, 3, 0, 1)).reshape(side * side, outputs, C)
+    moves = [dilation * (i * (wide + reach) + j) for i in range(side) for j in range(side)]
+    sums = empty((B, outputs, tall, wide), images.dtype)
+    band = min(max(PLACES // (wide + reach), 1), -(-tall // max(-(-count() // B), 1)))
+    bands = -(-tall // band)
+    each = outputs * C * side * side * band * wide // 16
+    with one_blas_thread():
+        share(
+            _some_bands, B * bands, each, bands, band, wide + reach, add, framed, taps, moves, sums
+        )
+    return sums.reshape(B, outputs, tall * wide)
+
+
+def _some_bands(first, last, bands, band, apart, add, framed, taps, moves, sums):
+    _, outputs, tall, wide = sums.shape
+    room = empty((outputs, band * apart), sums.dtype)
+    for task in range(first, last):
+        b, top = task // bands, task % bands * band
+        lines = min(band, tall - top)
+        total = room[:, : lines * apart]
+        total[:] = 0
+        for tap, move in zip(taps, moves):
+            begin = top * apart + move
+            add(tap, framed[b, :, begin : begin + lines * apart], total)
+        whole = total.reshape(outputs, lines, apart)
+        sums[b, :, top : top + lines] = whole[:, :, :wide]
 
 
 def _spread(x, weight, stride, before, dilation, groups, height, width):
     """The transposed convolution, cropped by `before` to a height and a width."""
     B, outputs, tall, wide = x.shape
     _, C, side, _ = weight.shape
+    after = dilation * (side - 1) - before
+    if stride == 1 < side and groups == 1 and after >= 0 and (add := adding(x.dtype)):
+        turned = weight[:, :, ::-1, ::-1].swapaxes(0, 1)
+        spread = _by_taps(add, x, turned, after, dilation, height, width)
+        return spread.reshape(B, C, height, width)
     each, kernels = outputs // groups, weight.reshape(outputs, C * side * side)
     images = zeros((B, groups * C, height, width), x.dtype)
     for numbers, image in zip(x.reshape(B, outputs, tall * wide), images):

@@ -14,6 +14,7 @@ from refimpl.compiled.arithmetic import as_bits, dot, exponential, largest, sum_
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import multiply, one_blas_thread, parts, share
 from refimpl.ops.layers.fast_activations import (  # noqa: F401  found here by their names
+    _logistic,
     gelu,
     gelu_tanh,
     gelu_tanh_vjp,
@@ -190,35 +191,50 @@ def _rms_norm_vjp(x, gain, eps, grad, x_grad, gain_grad):
 
 
 def group_norm(x, gain, bias, groups, eps):
+    return _grouped(_group_norm, x, gain, bias, groups, eps)
+
+
+def group_norm_silu(x, gain, bias, groups, eps):
+    """`group_norm`, then `silu`: a group stays in the cache until both are done."""
+    return _grouped(_group_norm_silu, x, gain, bias, groups, eps)
+
+
+def _grouped(kernel, x, gain, bias, groups, eps):
     B, channels, height, width = x.shape
-    grouped = (B, groups, channels // groups, height * width)  # B G C pixels
-    y = empty(x.shape, x.dtype)
-    _group_norm(x.reshape(grouped), gain, bias, x.dtype.type(eps), y.reshape(grouped))
+    C, pixels = channels // groups, height * width
+    y, rows = empty(x.shape, x.dtype), (B * groups, C * pixels)
+    given = x.reshape(rows), gain, bias, groups, x.dtype.type(eps), y.reshape(rows)
+    share(kernel, B * groups, C * pixels, *given)
     return y
 
 
-@njit(cache=True)
-def _group_norm(x, gain, bias, eps, y):
-    B, G, C, pixels = x.shape
-    size = x.dtype.type(C * pixels)
-    for b in range(B):
-        for g in range(G):
-            mean = x.dtype.type(0)
-            for c in range(C):
-                for i in range(pixels):
-                    mean += x[b, g, c, i]
-            mean /= size
-            variance = x.dtype.type(0)
-            for c in range(C):
-                for i in range(pixels):
-                    centred = x[b, g, c, i] - mean
-                    variance += centred * centred
-            root = np.sqrt(variance / size + eps)
-            for c in range(C):
-                channel = g * C + c
-                for i in range(pixels):
-                    normal = (x[b, g, c, i] - mean) / root
-                    y[b, g, c, i] = gain[channel] * normal + bias[channel]
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _group_norm(first, last, x, gain, bias, groups, eps, y):
+    C, size = gain.size // groups, x.dtype.type(x.shape[1])
+    pixels = x.shape[1] // C
+    for row in range(first, last):
+        mean = sum_of(x[row]) / size
+        share = x.dtype.type(1) / np.sqrt(_sum_of_squares(x[row], mean) / size + eps)
+        for c in range(C):
+            channel = row % groups * C + c
+            numbers, normal = x[row, c * pixels :], y[row, c * pixels :]
+            for i in range(pixels):
+                normal[i] = gain[channel] * ((numbers[i] - mean) * share) + bias[channel]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _group_norm_silu(first, last, x, gain, bias, groups, eps, y):
+    C, one = gain.size // groups, x.dtype.type(1)
+    size, pixels = x.dtype.type(x.shape[1]), x.shape[1] // C
+    for row in range(first, last):
+        mean = sum_of(x[row]) / size
+        share = one / np.sqrt(_sum_of_squares(x[row], mean) / size + eps)
+        for c in range(C):
+            channel = row % groups * C + c
+            numbers, active = x[row, c * pixels :], y[row, c * pixels :]
+            for i in range(pixels):
+                normal = gain[channel] * ((numbers[i] - mean) * share) + bias[channel]
+                active[i] = normal * _logistic(normal, one)
 
 
 def group_norm_vjp(x, gain, groups, eps, grad):
