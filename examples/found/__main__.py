@@ -436,7 +436,7 @@ def rounded_root() -> Iterator[Pair]:
     yield "squares of 3600 to 7999 that go wrong", wrong, 0
 
 
-OTHERS = ("schedulers", "language")
+OTHERS = ("schedulers", "language", "media")
 FOUND = {
     function.__name__: function
     for function in (

@@ -50,6 +50,8 @@ LIBRARY = {
     "top_p_of_equals": "transformers",
     "top_p_precision": "transformers",
     "double_norms": "transformers",
+    "idefics_gates": "transformers",
+    "idefics_interval": "transformers",
 }
 
 
