@@ -1,7 +1,7 @@
-"""Pictures within a text: the small reader's decoder is shown some, each with a word, and goes on.
+"""Few-shot examples: pictures with a word each, then one more picture, for the small reader.
 
-The decoder is the one that `reader` has, and as frozen. Before each of its blocks stands a new
-layer in which words ask the last picture before them, through gates that began shut.
+The decoder is that of `reader`, and frozen as there. Before each of its blocks is a new layer in which
+words attend to the last picture before them, through gates that started at zero.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def infer(params: Params) -> Gates:
 def resample(
     media: Any, params: Params, config: Gates, ops: Any = TEXT, tap: Tap = untouched
 ) -> Any:
-    r"""The few vectors that stand for a picture: B M D -> B latents D.
+    r"""The resampler: the few vectors of a picture: B M D -> B latents D.
 
     $$z' = \mathrm{Perceiver}(x, z), \qquad y = \mathrm{LN}(z' + W_2\, \mathrm{GELU}(W_1\,
     \mathrm{LN}(z')))$$
@@ -106,7 +106,7 @@ def gated(
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
-    r"""Words ask pictures, then a perceptron; both are added through a gate.
+    r"""Cross-attention of words to pictures, then a perceptron; both are added through a gate.
 
     $$x' = x + \tanh(a)\, \mathrm{MHA}(\mathrm{LN}\, x, u), \qquad
     y = x' + \tanh(b)\, W_2\, \mathrm{GELU}(W_1\, \mathrm{LN}\, x')$$
