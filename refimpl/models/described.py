@@ -123,7 +123,7 @@ def by_examples(
 
 
 def next_words(images: Any, answers: Any, ops: Any = TEXT) -> np.ndarray:
-    """The probabilities of the next word after pictures with a word each, and one more picture: B V.
+    """The probabilities of the next word after pictures with a word each, and one more: B V.
 
     images: B pictures 1 28 28, in [-1, 1].
     answers: B pictures-1, words.

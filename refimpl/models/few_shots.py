@@ -1,7 +1,7 @@
 """Few-shot examples: pictures with a word each, then one more picture, for the small reader.
 
-The decoder is that of `reader`, and frozen as there. Before each of its blocks is a new layer in which
-words attend to the last picture before them, through gates that started at zero.
+The decoder is that of `reader`, and frozen as there. Before each of its blocks is a new layer in
+which words attend to the last picture before them, through gates that started at zero.
 """
 
 from __future__ import annotations
