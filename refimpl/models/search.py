@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 import refimpl
+from refimpl import fast
 from refimpl.models import compiled
 from refimpl.models.classify import pixels
 from refimpl.models.clip import clip_image
@@ -102,9 +103,10 @@ def ranked(query: np.ndarray, documents: np.ndarray, count: int) -> tuple[np.nda
     >>> ranked(np.array([1.0, 0.0]), np.array([[0.5, 0.5], [1.0, 0.0], [0.5, -0.5]]), 2)
     (array([1, 0]), array([1. , 0.5]))
     """
-    scores = documents @ query  # M
-    best = np.argsort(-scores, kind="stable")[:count]
-    return best, scores[best]
+    documents = np.ascontiguousarray(documents)
+    queries = np.ascontiguousarray(query[None], documents.dtype)  # 1 D
+    best, scores = fast.kernels("retrieval").best(queries, documents, count)  # 1 count
+    return best[0], scores[0]
 
 
 def search_texts(

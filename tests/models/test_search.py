@@ -231,3 +231,15 @@ def test_files_without_words_are_named_as_such(tmp_path, capsys):
     (tmp_path / "empty.txt").write_text(" \n")
     assert run("fox", tmp_path / "empty.txt") == 4
     assert "no words" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [3, 200, 300_001])
+def test_the_best_are_those_of_a_stable_sort_however_many_rows_there_are(rows):
+    rng = np.random.default_rng(rows)
+    documents = rng.integers(-2, 3, (rows, 4)).astype(np.float32)  # whole numbers: many equals
+    query = rng.integers(-2, 3, 4).astype(np.float32)
+    scores = documents @ query
+    wanted = np.argsort(-scores, kind="stable")[:10]
+    found, told = search.ranked(query, documents, 10)
+    assert np.array_equal(found, wanted)
+    assert np.array_equal(told, scores[wanted])

@@ -3,6 +3,11 @@
 import numpy as np
 from numba import njit
 
+from refimpl.compiled.memory import empty
+from refimpl.compiled.threads import multiply, share
+
+SCORES = 1 << 18  # that stay in the caches between the product and the choice
+
 
 def mean_pool(x, keep):
     y = np.empty((len(x), x.shape[2]), x.dtype)
@@ -98,3 +103,34 @@ def precision_at_k(relevance, k):
     if k < 1:
         raise ValueError("k is 0, expected at least 1")
     return relevance[:, :k].sum(axis=1) / relevance.dtype.type(k)
+
+
+def best(queries, documents, count):
+    """The best documents of each query and their inner products; of equals the first one first."""
+    (B, _), M = queries.shape, len(documents)
+    tops = np.full((B, min(count, M)), -np.inf, queries.dtype)
+    found = np.zeros(tops.shape, np.int64)
+    each = max(SCORES // max(B, 1), 1)
+    scores = empty((B, min(each, M)), queries.dtype)
+    for first in range(0, M if tops.size else 0, each):
+        some = documents[first : first + each]
+        part = multiply(queries, some.T, scores if len(some) == each else None)
+        share(_keep_best, B, len(some), part, first, tops, found)
+    return found, tops
+
+
+@njit(cache=True, nogil=True)
+def _keep_best(begin, end, scores, first, tops, found):
+    """Insert what is larger than the last of those kept; what is no number counts as -inf."""
+    count = tops.shape[1]
+    for b in range(begin, end):
+        for m in range(scores.shape[1]):
+            score = scores[b, m]
+            if first + m >= count and not score > tops[b, count - 1]:
+                continue
+            score = score if score == score else scores.dtype.type(-np.inf)
+            place = min(first + m, count - 1)
+            while place > 0 and score > tops[b, place - 1]:
+                tops[b, place], found[b, place] = tops[b, place - 1], found[b, place - 1]
+                place -= 1
+            tops[b, place], found[b, place] = score, first + m
