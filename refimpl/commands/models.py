@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-SYSTEMS = ("guided-diffusion",)
+SYSTEMS = ("guided-diffusion", "stable-diffusion", "vqgan-clip")
 GUIDANCE = ("clip", "classifier", "cfg", "none")
 STRIPS, MOMENTS = 3, 12  # samples whose way is shown, and how many moments of it
 
@@ -29,7 +29,9 @@ def add(commands: Any) -> None:
         "--sweep", type=float, nargs="+", metavar="SCALE", help="one picture, a row for each scale"
     )
     sample.add_argument("--steps", type=int, help="from 2 on; each system has its own default")
-    sample.add_argument("--sampler", help="ddim, ddpm; default: the system's first")
+    sample.add_argument(
+        "--sampler", help="ddim, ddpm, plms, euler, heun, dpm++, flow, adam; each system has some"
+    )
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--count", type=int, help="pictures, default 16, or 8 for each scale")
     sample.add_argument("--out", type=Path, default=Path("sample.png"), metavar="PNG")

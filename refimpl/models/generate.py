@@ -42,10 +42,10 @@ def standard_normal(seed: int, sample: int, size: int) -> np.ndarray:
     return np.stack((radius * np.cos(angle), radius * np.sin(angle)), axis=-1).ravel()[:size]
 
 
-def noise(seed: int, count: int, steps: int) -> np.ndarray:
+def noise(seed: int, count: int, steps: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
     """The start and a layer for each step, 1+steps count channels height width."""
-    size = (steps + 1) * math.prod(SHAPE)
-    each = [standard_normal(seed, i, size).reshape(steps + 1, *SHAPE) for i in range(count)]
+    size = (steps + 1) * math.prod(shape)
+    each = [standard_normal(seed, i, size).reshape(steps + 1, *shape) for i in range(count)]
     return np.stack(each, axis=1)
 
 

@@ -12,6 +12,8 @@ from refimpl.op import DomainError
 
 MODULES = {  # the first one is taken where none is said
     "guided-diffusion": "guided_diffusion",
+    "stable-diffusion": "stable_diffusion",
+    "vqgan-clip": "vqgan_clip",
 }
 MOST = 1000  # pictures at once
 
