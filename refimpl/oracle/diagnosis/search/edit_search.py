@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +39,7 @@ from refimpl.oracle.diagnosis.search.conditioned import Conditioned, InSamples
 from refimpl.oracle.diagnosis.search.formats import shorter
 from refimpl.oracle.diagnosis.search.looked_at import is_small, order, ordered
 from refimpl.oracle.diagnosis.search.one_use import in_one_line, in_one_use
-from refimpl.oracle.diagnosis.search.pages import Candidate
+from refimpl.oracle.diagnosis.search.pages import Candidate, joined
 from refimpl.oracle.judging.judge import Expected, judge
 from refimpl.oracle.numbers.errors import bounded
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -129,7 +129,9 @@ class EditSearch(Comparison):
             self._sort_others()
         sources: tuple[Callable[[], Iterable[Candidate]], ...] = (
             *(self._shortened, self._constants, self._by_output, self._conditioned),
-            *(self._in_samples, self._in_one_use, self._in_one_line, self._numbers),
+            *(self._in_samples, self._in_one_use, self._numbers),
+            *(() if self.base else (self._two_listed,)),
+            self._in_one_line,
         )
         for source in sources:
             if not self.kept:
@@ -313,8 +315,8 @@ class EditSearch(Comparison):
         ways = sorted(
             itertools.product(*each), key=lambda way: len({c.changes[0].what for c in way})
         )
-        joined = map(_joined, ways)
-        return self._fitting((c for c in joined if c is not None), NUMBERS_S)
+        found = map(joined, ways)
+        return self._fitting((c for c in found if c is not None), NUMBERS_S)
 
     def _note_outputs(self, candidate: Candidate, prints: list[list[np.ndarray]]) -> None:
         """Remember which outputs an edit puts right on the cases shown, without being right."""
@@ -387,8 +389,14 @@ class EditSearch(Comparison):
         fails = not judge(self.op, own, e.actual, stored_dtype(e.case)).conforms
         return replace(e, own=own, fails=fails)
 
+    def _two_listed(self) -> Iterator[Candidate]:
+        """Two edits of the catalogue at once."""
+        pairs = itertools.combinations(of_catalogue(self.op), 2)
+        both = (one.with_another(other) for one, other in pairs)
+        return self._fitting((pair for pair in both if pair is not None), NUMBERS_S)
+
     def _pairs(self) -> None:
-        """Two edits at once: both listed, one right in places, one listed, any small ones.
+        """Two edits at once: one right in places, one listed, any small ones.
 
         What changes nothing alone may be a guard against what another edit does.
         """
@@ -401,9 +409,7 @@ class EditSearch(Comparison):
         any_two = sorted(
             itertools.combinations(small[:PAIRED], 2), key=lambda two: two[0].size + two[1].size
         )
-        for one, other in itertools.chain(
-            itertools.combinations(listed, 2), plain.in_turn(partly, mixed, any_two, guarded)
-        ):
+        for one, other in plain.in_turn(partly, mixed, any_two, guarded):
             if time.process_time() > self.deadline:
                 return
             pair = one.with_another(other)
@@ -487,11 +493,3 @@ class EditSearch(Comparison):
 def _overflows(candidate: Candidate) -> bool:
     """Whether an edit is one that shows where numbers of the target's format end."""
     return any(change.what in OVERFLOWING for change in candidate.changes)
-
-
-def _joined(edits: Sequence[Candidate]) -> Candidate | None:
-    """Several edits as one, none where they are in each other's way."""
-    one: Candidate | None = edits[0]
-    for other in edits[1:]:
-        one = one if one is None or one is other else one.with_another(other)
-    return one

@@ -9,7 +9,7 @@ import math
 import re
 import types
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,6 +199,14 @@ def apart(one: Change, other: Change) -> bool:
     """Whether two changes are in different places."""
     together = one.page.function is other.page.function
     return not together or one.end <= other.start or other.end <= one.start
+
+
+def joined(edits: Sequence[Candidate]) -> Candidate | None:
+    """Several edits as one, none where they are in each other's way."""
+    one: Candidate | None = edits[0]
+    for other in edits[1:]:
+        one = one if one is None or one is other else one.with_another(other)
+    return one
 
 
 def squeezed(source: str) -> str:
