@@ -18,13 +18,21 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from docs.book import drawing, drawn_diffusion, drawn_models, drawn_operations, drawn_readers
+from docs.book import (
+    drawing,
+    drawn_diffusion,
+    drawn_models,
+    drawn_operations,
+    drawn_painters,
+    drawn_readers,
+)
 from docs.book.drawing import FIGURES, THEMES
 from refimpl.models import gaussian_mixture as gm
 from refimpl.models import sampling
 from refimpl.registry import OPS
 
-HOMES = (gm, sampling, drawing, drawn_operations, drawn_diffusion, drawn_models, drawn_readers)
+DRAWN = (drawn_operations, drawn_diffusion, drawn_models, drawn_painters, drawn_readers)
+HOMES = (gm, sampling, drawing, *DRAWN)
 
 
 def named(function: Any, depth: int = 0) -> dict[str, int]:

@@ -28,11 +28,11 @@ class SelfAttention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, causal: bool) -> Tensor:
+    def forward(self, x: Tensor, causal: bool, bias: Tensor | None = None) -> Tensor:
         B, N, width = x.shape
         packed = functional.linear(x, self.in_proj_weight, self.in_proj_bias)
         query, key, value = packed.view(B, N, 3, width // HEAD, HEAD).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+        mixed = functional.scaled_dot_product_attention(query, key, value, bias, is_causal=causal)
         return self.out_proj(mixed.transpose(1, 2).reshape(B, N, width))
 
 
@@ -55,8 +55,8 @@ class Block(nn.Module):
             nn.init.normal_(last.weight, std=(2 * width * layers) ** -0.5)
             nn.init.zeros_(last.bias)
 
-    def forward(self, x: Tensor, causal: bool) -> Tensor:
-        x = x + self.attn(self.ln_1(x), causal)
+    def forward(self, x: Tensor, causal: bool, bias: Tensor | None = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), causal, bias)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -67,9 +67,9 @@ class Transformer(nn.Module):
         super().__init__()
         self.resblocks = nn.ModuleList(Block(width, layers) for _ in range(layers))
 
-    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, causal: bool = False, bias: Tensor | None = None) -> Tensor:
         for block in self.resblocks:
-            x = block(x, causal)
+            x = block(x, causal, bias)
         return x
 
 
@@ -159,6 +159,66 @@ class Denoiser(nn.Module):
         side = 28 // self.patch
         grid = patches.view(-1, side, side, self.patch, self.patch)
         return grid.transpose(2, 3).reshape(-1, 1, 28, 28)
+
+
+class Prior(nn.Module):
+    """A causal Transformer that gives the vector of an image from a text and a noisy vector.
+
+    It reads words, the vector of the text, the time, the noisy vector, and a learned query, where
+    the answer stands. A text that is not told keeps its first sign, and `null_text` is its vector.
+    """
+
+    def __init__(self, context: int, width: int, layers: int, embedding: int) -> None:
+        super().__init__()
+        self.words = nn.Linear(width, width)
+        self.text = nn.Linear(embedding, width)
+        self.noised = nn.Linear(embedding, width)
+        self.time_mlp = nn.Sequential(
+            OrderedDict(
+                c_fc=nn.Linear(width, width), silu=nn.SiLU(), c_proj=nn.Linear(width, width)
+            )
+        )
+        self.null_text = nn.Parameter(torch.zeros(embedding))
+        self.query = nn.Parameter(torch.randn(width) * 0.02)
+        self.positional_embedding = nn.Parameter(torch.randn(context + 4, width) * 0.02)
+        self.transformer = Transformer(width, layers)
+        self.ln_post = nn.LayerNorm(width)
+        self.head = nn.Linear(width, embedding)
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, words: Tensor, keep: Tensor, text: Tensor, told: Tensor
+    ) -> Tensor:
+        B, N, width = words.shape
+        first = torch.arange(N) == 0
+        keep = keep & (told[:, None] | first)
+        text = torch.where(told[:, None], text, self.null_text)
+        single = (
+            self.text(text),
+            self.time_mlp(timestep_embedding(t, width // 2)),
+            self.noised(x_t),
+            self.query.expand(B, width),
+        )
+        x = torch.cat((self.words(words), torch.stack(single, dim=1)), dim=1)
+        seen = functional.pad(keep, (0, 4), value=True)[:, None, None]
+        seen = seen & torch.ones(N + 4, N + 4, dtype=torch.bool).tril()
+        bias = torch.zeros(seen.shape).masked_fill(~seen, -torch.inf)
+        x = self.transformer(x + self.positional_embedding, bias=bias)
+        return self.head(self.ln_post(x[:, -1]))
+
+
+class ImageDenoiser(Denoiser):
+    """The same diffusion Transformer, told the noised vector of an image and its level."""
+
+    def __init__(self, patch: int, width: int, layers: int, embedding: int) -> None:
+        super().__init__(patch, width, layers, embedding, labels=0)
+        del self.label_embedding, self.text_condition
+        self.image_condition = nn.Linear(2 * embedding, width)
+        self.null_image = nn.Parameter(torch.zeros(width))
+        self.embedding = embedding
+
+    def condition(self, vector: Tensor, level: Tensor, told: Tensor) -> Tensor:
+        both = torch.cat((vector, timestep_embedding(level, self.embedding // 2)), dim=1)
+        return torch.where(told[:, None], self.image_condition(both), self.null_image)
 
 
 def judge() -> nn.Sequential:

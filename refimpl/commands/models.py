@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-SYSTEMS = ("guided-diffusion", "stable-diffusion", "vqgan-clip")
-GUIDANCE = ("clip", "classifier", "cfg", "none")
+SYSTEMS = ("guided-diffusion", "stable-diffusion", "vqgan-clip", "dalle2", "imagen")
+GUIDANCE = ("clip", "classifier", "cfg", "none", "cfg-static")
 STRIPS, MOMENTS = 3, 12  # samples whose way is shown, and how many moments of it
 
 
@@ -37,6 +37,9 @@ def add(commands: Any) -> None:
     sample.add_argument("--out", type=Path, default=Path("sample.png"), metavar="PNG")
     sample.add_argument(
         "--tiles", type=Path, metavar="DIR", help="each sample as a picture of its own as well"
+    )
+    sample.add_argument(
+        "--explain", type=Path, metavar="HTML", help="a page on the vectors behind the pictures"
     )
     sample.set_defaults(run=run_sample)
 
@@ -85,6 +88,7 @@ def run_sample(options: argparse.Namespace) -> int:
     if options.sweep and options.scale is not None:
         raise DomainError("sample: give --scale or --sweep")
     wanted = _asked(options)
+    explain = _explaining(options)
     walks = [systems.sample(options.system, each) for each in wanted]
     what = f"{options.text}, {wanted[0].guidance}"
     panels: list[tuple[str, np.ndarray]] = []
@@ -94,11 +98,30 @@ def run_sample(options: argparse.Namespace) -> int:
         panels += [(words, steps[-1].x[None, :, 0])] if options.sweep else _way(words, steps)
         if options.tiles:
             picture.write_tiles(options.tiles, steps[-1].x[:, 0], words)
+        if explain:
+            page = explain(each, steps[-1].x[:, 0], words)
+            options.explain.write_text(page, encoding="utf-8")
     picture.write(options.out, panels)
     strengths = ", ".join(f"{each.scale:g}" for each in wanted)
     walked = f"{wanted[0].sampler}, {wanted[0].steps} steps, seed {options.seed}"
     print(f"{options.out}: {wanted[0].count} samples of {what}, scale {strengths}; {walked}")
     return 0
+
+
+def _explaining(options: argparse.Namespace) -> Any:
+    """What writes the page that was asked for, if one was."""
+    from refimpl.models import systems
+    from refimpl.op import DomainError
+
+    if not options.explain:
+        return None
+    writable(options.explain)
+    if options.sweep:
+        raise DomainError("sample: give --explain or --sweep")
+    found = systems.system(options.system).explain
+    if found is None:
+        raise DomainError(f"sample: --explain is for dalle2, not for {options.system}")
+    return found
 
 
 def _asked(options: argparse.Namespace) -> list[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from refimpl.models import TEXT, Params, Tap, untouched
 from refimpl.models.configs import Shapes, Vit
+from refimpl.models.feature_maps import affine
 from refimpl.models.vit import dense, norm, transformer
 
 
@@ -22,28 +23,41 @@ class Denoiser:
 
     def shapes(self) -> Shapes:
         """Name and shape of every parameter."""
-        D, pixels = self.trunk.width, self.trunk.channels * self.trunk.patch**2
-        return self.trunk.shapes() | {
-            "time_mlp.c_fc.weight": (D, D),
-            "time_mlp.c_fc.bias": (D,),
-            "time_mlp.c_proj.weight": (D, D),
-            "time_mlp.c_proj.bias": (D,),
+        D = self.trunk.width
+        return common_shapes(self.trunk) | {
             "label_embedding.weight": (self.labels + 1, D),
             "text_condition.weight": (D, self.text),
             "text_condition.bias": (D,),
-            "head.weight": (pixels, D),
-            "head.bias": (pixels,),
         }
 
 
-def infer(params: Params) -> Denoiser:
-    """The configuration that the shapes tell: heads are 64 wide, as in CLIP."""
+@dataclass(frozen=True)
+class UnclipDecoder:
+    """The same, told the vector of an image, `embed` wide, and how much noise is in it."""
+
+    trunk: Vit
+    embed: int
+
+    def shapes(self) -> Shapes:
+        """Name and shape of every parameter, of the mean and the deviation of vectors too."""
+        D, E = self.trunk.width, self.embed
+        told = affine("image_condition", D, 2 * E) | {"null_image": (D,)}
+        return common_shapes(self.trunk) | told | {"mean": (E,), "std": (E,)}
+
+
+def common_shapes(trunk: Vit) -> Shapes:
+    """The parameters of the trunk, of the time and of the head."""
+    D, pixels = trunk.width, trunk.channels * trunk.patch**2
+    shapes = trunk.shapes() | affine("time_mlp.c_fc", D, D) | affine("time_mlp.c_proj", D, D)
+    return shapes | affine("head", pixels, D)
+
+
+def infer_trunk(params: Params) -> Vit:
+    """The trunk that the shapes tell: heads are 64 wide, as in CLIP."""
     width, channels, patch, _ = np.shape(params["conv1.weight"])
     tokens, _ = np.shape(params["positional_embedding"])
     layers = sum(name.endswith(".ln_1.weight") for name in params)
-    labels, _ = np.shape(params["label_embedding.weight"])
-    _, text = np.shape(params["text_condition.weight"])
-    trunk = Vit(
+    return Vit(
         patch,
         width,
         layers,
@@ -55,7 +69,13 @@ def infer(params: Params) -> Denoiser:
         eps=1e-5,
         class_token=False,
     )
-    return Denoiser(trunk, text, labels - 1)
+
+
+def infer(params: Params) -> Denoiser:
+    """The configuration that the shapes tell."""
+    labels, _ = np.shape(params["label_embedding.weight"])
+    _, text = np.shape(params["text_condition.weight"])
+    return Denoiser(infer_trunk(params), text, labels - 1)
 
 
 def label_condition(labels: Any, params: Params) -> Any:
@@ -68,12 +88,24 @@ def text_condition(text_features: Any, params: Params, ops: Any = TEXT) -> Any:
     return dense(ops.l2_normalize(text_features), params, "text_condition", ops)
 
 
+def image_condition(
+    vector: Any, level: Any, noise: Any, params: Params, alpha_bar: Any, ops: Any = TEXT
+) -> Any:
+    """The condition of an image: its vector, noised up to a level, and the level: -> B D.
+
+    `null_image` is what stands for none. Paper: Ramesh et al. 2022, section 2.1.
+    """
+    mean, std = params["mean"], params["std"]
+    both = ops.augment_embedding(vector, mean, std, level, noise, alpha_bar)  # B 2*embed
+    return dense(both, params, "image_condition", ops)
+
+
 def denoise(
     x_t: Any,
     t: Any,
     condition: Any,
     params: Params,
-    config: Denoiser,
+    config: Denoiser | UnclipDecoder,
     ops: Any = TEXT,
     tap: Tap = untouched,
 ) -> Any:
@@ -85,7 +117,7 @@ def denoise(
 
     x_t: B channels image image, noisy images, the clean ones in [-1, 1].
     t: B, diffusion times, zero-based.
-    condition: B D, from `label_condition` or `text_condition`.
+    condition: B D, from `label_condition`, `text_condition` or `image_condition`.
     params: the arrays, under the names of `Denoiser.shapes`.
 
     Returns B channels image image, the clean images; `eps_from_x0` turns them into noise.

@@ -10,22 +10,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import refimpl
-from refimpl.models import denoiser, few_shots, reader, weights
+from refimpl.models import denoiser, few_shots, reader, recorder, weights
 from refimpl.models.clip import clip_text
 from refimpl.models.configs import Clip
+from refimpl.models.denoiser import UnclipDecoder
 from refimpl.models.llama import GLASSLLM, Llama
+from refimpl.models.sd_unet import SdUnet
 from refimpl.models.tokenizer import TextError, clean, tokenize, tokenizer
+from refimpl.models.unclip_prior import UnclipPrior, infer
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TIMES = 1000  # of the diffusion that the denoiser and the noisy CLIP were trained for
 BETAS = refimpl.linear_schedule(TIMES, 1e-4, 0.02)  # T
+
+IMAGEN_BASE = SdUnet(
+    (32, 48), 1, channels=1, outputs=1, groups=8, heads=(1, 1), depths=(0, 1), words=128
+)
+IMAGEN_UPSCALER = replace(IMAGEN_BASE, widths=(16, 32), channels=2, pooled=128, waves=32, sizes=1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,14 @@ class SmallClip:
         found = [tokenizer().decode([number]) for number in self.token_ids]
         return sorted(word for word in found if word.isalnum())
 
+    def words_of(self, texts: Sequence[str], ops: Any = refimpl) -> tuple[np.ndarray, ...]:
+        """Of each text its words, zero behind its end, B N D; which those are, B N; its vector."""
+        rows = self.rows(texts)
+        kept: dict[str, np.ndarray] = {}
+        vector = clip_text(rows, self.params, self.config, ops, recorder(kept))  # B embed
+        keep = np.arange(rows.shape[1]) <= np.argmax(rows, axis=1)[:, None]  # B N
+        return kept["ln_final"] * keep[:, :, None], keep.astype(np.int64), vector
+
     def text_features(self, texts: Sequence[str], ops: Any = refimpl) -> np.ndarray:
         """What the text tower says of each text, B embed."""
         return clip_text(self.rows(texts), self.params, self.config, ops)
@@ -76,6 +92,40 @@ def small_denoiser() -> tuple[denoiser.Denoiser, dict[str, np.ndarray]]:
     """The denoiser: its configuration and its arrays."""
     params = weights.load(folder() / "denoiser.safetensors")
     return denoiser.infer(params), params
+
+
+@functools.cache
+def small_unclip() -> tuple[
+    tuple[UnclipPrior, dict[str, np.ndarray]], tuple[UnclipDecoder, dict[str, np.ndarray]]
+]:
+    """The prior and the decoder of the small DALL·E 2, each with its arrays."""
+    prior, decoder = (
+        weights.load(folder() / f"unclip_{part}.safetensors") for part in ("prior", "decoder")
+    )
+    sizes = infer(prior)
+    seen = UnclipDecoder(denoiser.infer_trunk(decoder), sizes.embed)
+    weights.check(prior, sizes)
+    weights.check(decoder, seen)
+    return (sizes, prior), (seen, decoder)
+
+
+@functools.cache
+def small_imagen() -> tuple[tuple[SdUnet, dict[str, np.ndarray], np.ndarray], ...]:
+    """The base and the upscaler of the small Imagen, each with arrays and words for no text."""
+    found = []
+    for name, config in (("imagen_base", IMAGEN_BASE), ("imagen_upscaler", IMAGEN_UPSCALER)):
+        params = weights.load(folder() / f"{name}.safetensors")
+        null = params.pop("null_words")
+        weights.check(params, config)
+        found.append((config, params, null))
+    return tuple(found)
+
+
+@functools.cache
+def digit_vectors() -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of digits that no model was trained on, N embed, squares of mean 1; the digits, N."""
+    found = weights.load(folder() / "digit_vectors.safetensors")
+    return found["vectors"], found["labels"]
 
 
 @functools.cache

@@ -40,5 +40,5 @@ def test_a_choice_that_a_system_does_not_have_is_refused_with_those_it_has(name,
 
 
 def test_a_system_of_another_name_is_refused():
-    with pytest.raises(DomainError, match="system is 'brush', expected one of guided-diffusion"):
+    with pytest.raises(DomainError, match="system is 'brush', expected one of guided-diffusion, "):
         systems.system("brush")

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from refimpl.models.sampling import Step
 from refimpl.op import DomainError
 
@@ -14,27 +16,12 @@ MODULES = {  # the first one is taken where none is said
     "guided-diffusion": "guided_diffusion",
     "stable-diffusion": "stable_diffusion",
     "vqgan-clip": "vqgan_clip",
+    "dalle2": "dalle2",
+    "imagen": "imagen",
 }
 MOST = 1000  # pictures at once
 
 Walk = Callable[[str, str, float, int, str, int, int], Iterator[Step]]
-
-
-@dataclass(frozen=True)
-class System:
-    """A way from words to pictures.
-
-    `walk(text, guidance, scale, steps, sampler, seed, count)` yields every step, `x` being the
-    pictures, B channels height width in [-1, 1], and `x_start` what they are to become. `scales`
-    has for each guidance the scale that is taken where none is said. Of guidances and samplers the
-    first is taken where none is said.
-    """
-
-    walk: Walk
-    scales: Mapping[str, float]
-    samplers: tuple[str, ...]
-    steps: int
-    most: int  # steps
 
 
 @dataclass(frozen=True)
@@ -48,6 +35,28 @@ class Asked:
     sampler: str
     seed: int
     count: int
+
+
+Explain = Callable[[Asked, np.ndarray, str], str]
+
+
+@dataclass(frozen=True)
+class System:
+    """A way from words to pictures.
+
+    `walk(text, guidance, scale, steps, sampler, seed, count)` yields every step, `x` being the
+    pictures, B channels height width in [-1, 1], and `x_start` what they are to become. `scales`
+    has for each guidance the scale that is taken where none is said. Of guidances and samplers the
+    first is taken where none is said. `explain(asked, pictures, words)` makes an HTML page on how
+    they came about.
+    """
+
+    walk: Walk
+    scales: Mapping[str, float]
+    samplers: tuple[str, ...]
+    steps: int
+    most: int  # steps
+    explain: Explain | None = None
 
 
 def system(name: str) -> System:
