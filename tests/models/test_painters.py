@@ -72,7 +72,9 @@ def test_a_static_threshold_leaves_more_pixels_at_the_limit_than_a_dynamic_one()
 def test_a_page_shows_the_vectors_of_dalle2(tmp_path, capsys):
     page = tmp_path / "page.html"
     asked = ["sample", "a 4", "--system", "dalle2", "--steps", "2", "--count", "2"]
-    assert main([*asked, "--out", str(tmp_path / "4.png"), "--explain", str(page)]) == 0
+    with pytest.raises(SystemExit) as end:
+        main([*asked, "--out", str(tmp_path / "4.png"), "--explain", str(page)])
+    assert not end.value.code
     shown = page.read_text(encoding="utf-8")
     assert shown.count("<circle") == 2
     assert shown.count('class="text"') == 10
@@ -82,5 +84,7 @@ def test_a_page_shows_the_vectors_of_dalle2(tmp_path, capsys):
 
 def test_only_systems_with_a_page_explain(tmp_path, capsys):
     asked = ["sample", "a 4", "--out", str(tmp_path / "4.png")]
-    assert main([*asked, "--explain", str(tmp_path / "page.html")]) == 4
+    with pytest.raises(SystemExit) as end:
+        main([*asked, "--explain", str(tmp_path / "page.html")])
+    assert end.value.code == 4
     assert "--explain is for dalle2" in capsys.readouterr().err
