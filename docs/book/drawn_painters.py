@@ -34,7 +34,9 @@ def from_words(fig: Any) -> None:
     for place in seen.made:
         axes.plot(*np.stack((seen.asked[0], place)).T, "-", color=LINES[1][0], linewidth=0.6)
     axes.plot(*seen.made.T, "o", color=LINES[1][0], markersize=5)
-    axes.set(xlabel="component 1", ylabel="component 2")
+    low, high = seen.pictures.min(axis=0) - 1, seen.pictures.max(axis=0) + 1
+    (left, bottom), (right, top) = low, high
+    axes.set(xlabel="component 1", ylabel="component 2", xlim=(left, right), ylim=(bottom, top))
     *_, last = systems.sample("dalle2", systems.asked("dalle2", PROMPT, steps=25, count=4))
     for number, picture in enumerate(last.x):
         place = fig.add_subplot(grid[number // 2, 2 + number % 2])
@@ -49,7 +51,8 @@ def from_words(fig: Any) -> None:
 )
 def thresholds(fig: Any) -> None:
     """The base of the small Imagen at scale 12, from the same noise: the dynamic threshold above,
-    the static one below."""
+    the static one below. Digits lie on black, which is the limit itself: scaled back, black is
+    grey, and here the static threshold is the better one."""
     start, *_ = imagen.noises(0, 4)
     rows = zip(fig.subplots(2, 4), imagen.THRESHOLDS, ("dynamic", "static"), strict=True)
     for line, kind, name in rows:
