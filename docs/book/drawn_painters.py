@@ -1,4 +1,4 @@
-"""Figures of the small DALL·E 2 and the small Imagen."""
+"""Figures of the small systems that paint what a text says."""
 
 from __future__ import annotations
 
@@ -60,3 +60,46 @@ def thresholds(fig: Any) -> None:
         for axes, picture in zip(line, last.x, strict=True):
             bare(axes).imshow(picture[0], cmap="gray", vmin=-1, vmax=1)
         line[0].set_ylabel(name)
+
+
+LENGTHS = (2, 4, 8, 16)  # steps of the samplers on latents
+ALONG = (0, 2, 5, 10, 19)  # steps of the codes that are shown
+
+
+@figure(
+    (7, 5.2),
+    "A column for each of six samplers, a row for each number of steps. With two steps there are "
+    "smears in most columns, with sixteen a white seven on black in all.",
+)
+def from_latents(fig: Any) -> None:
+    """The small Stable Diffusion on “a handwritten seven”: all six samplers, from the same noise,
+    with 2, 4, 8 and 16 steps."""
+    samplers = systems.system("stable-diffusion").samplers
+    places = fig.subplots(len(LENGTHS), len(samplers))
+    for line, steps in zip(places, LENGTHS, strict=True):
+        for axes, sampler in zip(line, samplers, strict=True):
+            asked = systems.asked(
+                "stable-diffusion", PROMPT, steps=steps, sampler=sampler, seed=2, count=1
+            )
+            *_, last = systems.sample("stable-diffusion", asked)
+            bare(axes).imshow(last.x[0, 0], cmap="gray", vmin=-1, vmax=1)
+        line[0].set_ylabel(f"{steps} steps")
+    for axes, sampler in zip(places[0], samplers, strict=True):
+        axes.set_title(sampler)
+
+
+@figure(
+    (7, 4.4),
+    "Three rows of five pictures. Left, loops without sense; from column to column they "
+    "become white sevens on black.",
+)
+def from_codes(fig: Any) -> None:
+    """The small VQGAN+CLIP on “a handwritten seven”: three pictures, which begin as random codes,
+    along the way."""
+    asked = systems.asked("vqgan-clip", PROMPT, steps=ALONG[-1] + 1, count=3)
+    walk = list(systems.sample("vqgan-clip", asked))
+    places = fig.subplots(3, len(ALONG))
+    for column, step in zip(places.T, ALONG, strict=True):
+        for axes, picture in zip(column, walk[step].x, strict=True):
+            bare(axes).imshow(picture[0], cmap="gray", vmin=-1, vmax=1)
+        column[0].set_title(f"{step} steps" if step else "random codes")

@@ -18,6 +18,7 @@ from train import HERE, NAMES, TEMPLATES, split
 
 import refimpl
 from refimpl import fast
+from refimpl.models import systems
 from refimpl.models.clip import clip_image
 from refimpl.models.generate import SCALES, generate, standard_normal
 from refimpl.models.shipped import BETAS, small_clip
@@ -28,6 +29,13 @@ SWEEPS = {
     "clip": (0, 1, 2, 4, 6, 10),
     "classifier": (0, 2, 5, 10, 20, 40),
     "cfg": (0, 0.5, 1, 1.5, 2, 4),
+}
+
+COUNTED = {  # numbers of steps of each system
+    "stable-diffusion": (5, 10, 20),
+    "vqgan-clip": (2, 5, 10, 20),
+    "dalle2": (5, 10, 20, 50),
+    "imagen": (9, 21, 45),
 }
 
 
@@ -109,6 +117,28 @@ def report_swept(chosen: argparse.Namespace) -> None:
         print(f"| {guidance} | {cells} |", flush=True)
 
 
+def report_systems(chosen: argparse.Namespace) -> None:
+    """The share of pictures read as the digit asked for, by system, sampler and steps."""
+    print("| system | sampler | share of the asked digit, by steps |\n|---|---|---|")
+    for name, lengths in COUNTED.items():
+        for sampler in systems.system(name).samplers:
+            found = {steps: painted(name, sampler, steps, chosen.swept // 10) for steps in lengths}
+            cells = ", ".join(f"{steps}: {share:.2f}" for steps, share in found.items())
+            print(f"| {name} | {sampler} | {cells} |", flush=True)
+
+
+def painted(name: str, sampler: str, steps: int, count: int) -> float:
+    """The share of a system's pictures that the judge reads as the digit asked for."""
+    right = []
+    for digit, word in enumerate(NAMES):
+        asked = systems.asked(
+            name, PROMPT.format(word), steps=steps, sampler=sampler, seed=digit, count=count
+        )
+        *_, last = systems.sample(name, asked)
+        right.append(np.mean(judged(last.x) == digit))
+    return float(np.mean(right))
+
+
 def report_time(_: argparse.Namespace) -> None:
     """Seconds for a grid of samples."""
     samples("a handwritten seven", "clip", SCALES["clip"], 16, 2, seed=0)  # compiles
@@ -122,6 +152,7 @@ REPORTS = {
     "unguided": report_unguided,
     "guided": report_guided,
     "swept": report_swept,
+    "systems": report_systems,
     "time": report_time,
 }
 
@@ -131,7 +162,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--only", nargs="+", choices=REPORTS, default=list(REPORTS))
     options.add_argument("--images", type=int, default=500)
-    options.add_argument("--swept", type=int, default=100, help="images at each scale of a sweep")
+    options.add_argument("--swept", type=int, default=100, help="images at each scale or length")
     options.add_argument("--steps", type=int, default=50)
     chosen = options.parse_args()
     for name in chosen.only:
