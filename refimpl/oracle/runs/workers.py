@@ -30,6 +30,7 @@ from refimpl.oracle.runs.judges import Judges, Keep, Plan
 MOST = 8  # workers by default: each holds the libraries that are judged
 WORTH = 8  # operations for each worker; fewer are judged before it has loaded its libraries
 PATIENCE = 10.0  # seconds for what an interrupted worker has found
+ENDINGS = {signal.SIGINT, signal.SIGTERM}
 
 
 class WorkerLost(RefimplError, RuntimeError):
@@ -58,7 +59,9 @@ class Worker:
         self.judges = ""  # the operation that it is at
         with warnings.catch_warnings():  # threads of NumPy's products know of forks
             warnings.simplefilter("ignore", DeprecationWarning)
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)  # until it can hear them
             self.process.start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def take(self, op: Op | None) -> None:
@@ -156,6 +159,7 @@ def _work(plan: Plan, pipe: Connection, others: Sequence[Connection]) -> None:
         other.close()
     signal.signal(signal.SIGINT, _once)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
         with Judges(plan) as judges:
             pipe.send(judges.versions)
             while name := pipe.recv():
@@ -163,7 +167,8 @@ def _work(plan: Plan, pipe: Connection, others: Sequence[Connection]) -> None:
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         pass
     except BaseException as error:
-        with contextlib.suppress(BrokenPipeError):
+        # who has heard another worker's error ends this one, and listens no longer
+        with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
             pipe.send(_portable(error))
     pipe.close()
 

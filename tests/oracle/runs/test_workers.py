@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from refimpl.commands.endings import INTERRUPTED
+from refimpl.commands.endings import INTERRUPTED, USAGE
 from refimpl.oracle.runs.judges import Plan
 from refimpl.oracle.runs.verify import verify
 from refimpl.oracle.runs.workers import WorkerLost, side_by_side
@@ -68,6 +68,14 @@ def test_a_target_that_cannot_be_loaded_is_the_same_error(tmp_path):
     (tmp_path / "broken.py").write_text("import nowhere_to_be_found\n")
     with pytest.raises(TargetError, match="cannot be loaded"):
         verify(str(tmp_path / "broken.py"), ops=NAMES, profile="quick", workers=2)
+
+
+def test_workers_that_all_fail_are_one_sentence():
+    command = [sys.executable, "-m", "refimpl", "verify", "nowhere", "--workers", "2"]
+    for _ in range(3):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.returncode == USAGE
 
 
 def test_a_worker_that_is_killed_loses_its_operation_alone(target):
