@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -325,20 +327,21 @@ TRAINING = {  # name: what trains it, steps, seed
 }
 
 
-def main() -> None:
-    """Train what is asked for."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("names", nargs="+", choices=sorted(TRAINING))
+def train_asked(training: dict[str, Any], says: str | None, threads: int = 1) -> None:
+    """Train what the command line asks for: `training` has for each name what, steps and seed."""
+    options = argparse.ArgumentParser(description=says)
+    options.add_argument("names", nargs="+", choices=training)
     options.add_argument("--to", type=Path, default=HERE)
     options.add_argument("--steps", type=int)
-    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--threads", type=int, default=threads)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     for name in chosen.names:
-        train, steps, seed = TRAINING[name]
+        train, steps, seed = training[name]
         torch.manual_seed(seed)
+        random.seed(seed)
         train(chosen.to, chosen.steps or steps)
 
 
 if __name__ == "__main__":
-    main()
+    train_asked(TRAINING, __doc__, threads=2)

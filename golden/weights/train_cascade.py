@@ -7,20 +7,17 @@ float16 beside this file, or to `--to`.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_models import CLIP, ImageDenoiser, Prior
 from train import (
     CONTEXT,
-    HERE,
     STEPS,
     Training,
     alpha_bar,
@@ -29,8 +26,14 @@ from train import (
     new_clip,
     split,
     tokens,
+    train_asked,
     write,
 )
+
+from refimpl.backends import hooks
+
+hooks.allow_broken_torchvision()
+from diffusers import UNet2DConditionModel  # noqa: E402
 
 MOST_NOISE = 300  # times of noise that conditions are trained with, from none on
 DROPPED = 0.12  # share of samples that are told nothing
@@ -229,20 +232,5 @@ TRAINING = {  # name: what trains it, steps (or how many vectors), seed
 }
 
 
-def main() -> None:
-    """Train what is asked for."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("names", nargs="+", choices=sorted(TRAINING))
-    options.add_argument("--to", type=Path, default=HERE)
-    options.add_argument("--steps", type=int)
-    options.add_argument("--threads", type=int, default=1)
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
-    for name in chosen.names:
-        train, steps, seed = TRAINING[name]
-        torch.manual_seed(seed)
-        train(chosen.to, chosen.steps or steps)
-
-
 if __name__ == "__main__":
-    main()
+    train_asked(TRAINING, __doc__)

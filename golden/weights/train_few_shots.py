@@ -1,13 +1,13 @@
-"""Train the layers that show the reader's decoder several pictures, each with a word.
+"""Train what shows the reader several pictures: `python golden/weights/train_few_shots.py NAME…`.
 
-`python golden/weights/train_few_shots.py`, after the reader: the image tower and the decoder are
-frozen. Needs PyTorch, mlxtend, safetensors, and the files of the CLIP and the reader.
+NAME is few-shots or few-shots-again, after the reader, whose decoder is frozen, as is the image
+tower. Needs PyTorch, mlxtend, safetensors, and the files of the CLIP and the reader.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch_few_shots import Flamingo
 from torch_reader import Decoder
-from train import HERE, Training, augment, new_clip, split, write
+from train import HERE, Training, augment, new_clip, split, train_asked, write
 from train_reader import BATCH, CONTEXT, DECODER_LAYERS, IGNORED, WIDTH, frozen, image_tokens, part
 
 from refimpl.models.reader_words import COLON, DOT, IMAGE, WORDS, words_of
@@ -50,7 +50,7 @@ def by_examples(logits: Tensor, wanted: Tensor) -> list[float]:
     return [round(share, 3) for share in right.tolist()]
 
 
-def train(place: Path, steps: int, again: bool) -> None:
+def train_gates(place: Path, steps: int, again: bool = False) -> None:
     """The resampler and the gated layers, between the frozen tower and the frozen decoder."""
     weights = load_file(HERE / "clip.safetensors")
     clip = frozen("clip", HERE, new_clip(len(weights["token_ids"]), layers=4))
@@ -81,19 +81,11 @@ def train(place: Path, steps: int, again: bool) -> None:
             write(place, "few_shots", best.state_dict())
 
 
-def main() -> None:
-    """Train them."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--to", type=Path, default=HERE)
-    options.add_argument("--steps", type=int, default=800)
-    options.add_argument("--again", action="store_true", help="a round more, from its own weights")
-    options.add_argument("--threads", type=int, default=1)
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
-    torch.manual_seed(31 if chosen.again else 30)
-    random.seed(31 if chosen.again else 30)
-    train(chosen.to, chosen.steps, chosen.again)
+TRAINING = {  # name: what trains it, steps, seed
+    "few-shots": (train_gates, 800, 30),
+    "few-shots-again": (partial(train_gates, again=True), 1200, 31),
+}
 
 
 if __name__ == "__main__":
-    main()
+    train_asked(TRAINING, __doc__)

@@ -7,14 +7,13 @@ are those of diffusers, whose names of parameters the texts have.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
-from train import HERE, Training, augment, captions, new_clip, split, tokens, write
+from train import HERE, Training, augment, captions, new_clip, split, tokens, train_asked, write
 
 from refimpl.backends import hooks
 
@@ -212,19 +211,5 @@ TRAINING = {  # name: what trains it, steps, seed
 }
 
 
-def main() -> None:
-    """Train what is asked for."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("names", nargs="+", choices=sorted(TRAINING))
-    options.add_argument("--to", type=Path, default=HERE)
-    options.add_argument("--steps", type=int)
-    chosen = options.parse_args()
-    torch.set_num_threads(1)
-    for name in chosen.names:
-        train, steps, seed = TRAINING[name]
-        torch.manual_seed(seed)
-        train(chosen.to, chosen.steps or steps)
-
-
 if __name__ == "__main__":
-    main()
+    train_asked(TRAINING, __doc__)

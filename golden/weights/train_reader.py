@@ -8,7 +8,6 @@ mlxtend, safetensors, and clip.safetensors beside this file.
 
 from __future__ import annotations
 
-import argparse
 import random
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_models import CLIP
 from torch_reader import Decoder, QFormer
-from train import HERE, Training, augment, new_clip, split, write
+from train import HERE, Training, augment, new_clip, split, train_asked, write
 
 from refimpl.models.reader_words import COLON, DOT, END, WORDS, words_of
 
@@ -193,28 +192,12 @@ def says(decoder: Decoder, beginning: Tensor, question: list[int], answer: list[
     return likeliest.eq(torch.tensor([*answer, END])).all(-1)
 
 
-TRAINING = {  # name: what trains it, steps
-    "decoder": (train_decoder, 2500),
-    "qformer": (train_qformer, 500),
-    "qformer-again": (partial(train_qformer, again=True), 600),
+TRAINING = {  # name: what trains it, steps, seed
+    "decoder": (train_decoder, 2500, 30),
+    "qformer": (train_qformer, 500, 30),
+    "qformer-again": (partial(train_qformer, again=True), 600, 30),
 }
 
 
-def main() -> None:
-    """Train what is asked for."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("names", nargs="+", choices=TRAINING)
-    options.add_argument("--to", type=Path, default=HERE)
-    options.add_argument("--steps", type=int)
-    options.add_argument("--threads", type=int, default=1)
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
-    for name in chosen.names:
-        torch.manual_seed(30)
-        random.seed(30)
-        train, steps = TRAINING[name]
-        train(chosen.to, chosen.steps or steps)
-
-
 if __name__ == "__main__":
-    main()
+    train_asked(TRAINING, __doc__)

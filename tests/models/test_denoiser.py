@@ -14,15 +14,11 @@ from refimpl.axes import AxesError
 from refimpl.models import TEXT, recorder
 from refimpl.models.denoiser import denoise, infer, label_condition, text_condition
 from refimpl.models.shipped import folder, small_clip, small_denoiser
-from refimpl.op import Op
 from refimpl.oracle.diagnosis.structure import judge_layers
-from refimpl.oracle.judging.judge import Expected, compare
 from refimpl.oracle.judging.layers import Lifted, exact
-from refimpl.oracle.numbers.errors import SLACK
-from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.models import Recording
+from tests.models.walks import FLOAT32, deviations
 
-FLOAT32 = PRECISIONS["float32"]
 BLOCK = re.compile(r"(.*resblocks\.\d+)(\.(ln_1|attn|ln_2|mlp\.c_fc|mlp\.gelu|mlp\.c_proj))?")
 
 
@@ -77,24 +73,11 @@ def noisy_batch(count=3):
     return x_t, np.array([0, 431, 999][:count], dtype=np.float32)
 
 
-def deviations(layers, x_t, t, condition):
-    """Names of the layers outside the float32 bound, each judged on the input that it had."""
+def wrong_layers(layers, *inputs):
     config, params = small_denoiser()
-    op, wrong, seen = Op(denoise), [], []
-
-    def tap(name, x):
-        if name not in layers:
-            return x
-        seen.append(name)
-        want = Expected(name, x.value, x.error * SLACK)
-        if not compare(op, want, layers[name], np.dtype(np.float32)).conforms:
-            wrong.append(name)
-        return exact(layers[name], FLOAT32)
-
-    inputs = [exact(x, FLOAT32) for x in (x_t, t, condition)]
-    denoise(*inputs, Lifted(params, FLOAT32), config, TEXT, tap)
-    assert set(seen) == set(layers)
-    return wrong
+    given = [exact(x, FLOAT32) for x in inputs]
+    lifted = Lifted(params, FLOAT32)
+    return deviations(layers, denoise, lambda tap: denoise(*given, lifted, config, TEXT, tap))
 
 
 def torch_layers():
@@ -116,14 +99,14 @@ def torch_layers():
 def test_every_layer_of_the_denoiser_in_torch_is_within_the_bound():
     layers, *inputs = torch_layers()
     assert len(layers) > 20
-    assert deviations(layers, *inputs) == []
+    assert wrong_layers(layers, *inputs) == []
 
 
 def test_a_wrong_layer_of_the_denoiser_is_found():
     layers, *inputs = torch_layers()
     name = "transformer.resblocks.1.attn"
     layers[name] = layers[name][:, ::-1].copy()
-    assert name in deviations(layers, *inputs)
+    assert name in wrong_layers(layers, *inputs)
 
 
 def test_every_layer_of_the_compiled_denoiser_is_within_the_bound():
@@ -133,7 +116,7 @@ def test_every_layer_of_the_compiled_denoiser_is_within_the_bound():
     layers: dict = {}
     result = denoise(x_t, t, condition, params, config, fast, recorder(layers))
     assert result.dtype == np.float32
-    assert deviations(layers, x_t, t, condition) == []
+    assert wrong_layers(layers, x_t, t, condition) == []
 
 
 @pytest.mark.parametrize("name", ["clip", "noised_clip"])

@@ -16,13 +16,9 @@ from refimpl.models.configs import count
 from refimpl.models.reader_words import COLON, IMAGE, WORDS, text_of, words_of
 from refimpl.models.shipped import DIGITS, folder, small_reader
 from refimpl.models.tokenizer import TextError
-from refimpl.op import DomainError, Op
-from refimpl.oracle.judging.judge import Expected, compare
+from refimpl.op import DomainError
 from refimpl.oracle.judging.layers import Lifted, exact
-from refimpl.oracle.numbers.errors import SLACK
-from refimpl.oracle.numbers.precisions import PRECISIONS
-
-FLOAT32 = PRECISIONS["float32"]
+from tests.models.walks import FLOAT32, deviations
 
 
 def in_torch(monkeypatch):
@@ -64,23 +60,9 @@ def hooked(module, at, names):
     return layers
 
 
-def deviations(text, layers, config, *inputs):
-    """Names of the layers outside the float32 bound, each judged on the input that it had."""
-    op, wrong, seen = Op(text), [], []
-
-    def tap(name, x):
-        if name not in layers:
-            return x
-        seen.append(name)
-        want = Expected(name, x.value, x.error * SLACK)
-        if not compare(op, want, layers[name], np.dtype(np.float32)).conforms:
-            wrong.append(name)
-        return exact(layers[name], FLOAT32)
-
-    with np.errstate(all="ignore"):  # the rules know what to make of infinities
-        text(*inputs, Lifted(small_reader()[1], FLOAT32), config, TEXT, tap)
-    assert set(seen) == set(layers)
-    return wrong
+def wrong_layers(text, layers, config, *inputs):
+    params = Lifted(small_reader()[1], FLOAT32)
+    return deviations(layers, text, lambda tap: text(*inputs, params, config, TEXT, tap))
 
 
 def torch_queries(monkeypatch):
@@ -99,13 +81,13 @@ def torch_queries(monkeypatch):
 def test_every_layer_of_the_queries_in_torch_is_within_the_bound(monkeypatch):
     layers, config = torch_queries(monkeypatch)
     assert len(layers) > 15
-    assert deviations(reader.soft_prompt, layers, config, exact(image_like(), FLOAT32)) == []
+    assert wrong_layers(reader.soft_prompt, layers, config, exact(image_like(), FLOAT32)) == []
 
 
 def test_a_layer_that_asks_nothing_is_found(monkeypatch):
     layers, config = torch_queries(monkeypatch)
     layers["qformer.layers.2.cross"] = 0 * layers["qformer.layers.2.cross"]
-    wrong = deviations(reader.soft_prompt, layers, config, exact(image_like(), FLOAT32))
+    wrong = wrong_layers(reader.soft_prompt, layers, config, exact(image_like(), FLOAT32))
     assert "qformer.layers.2.cross" in wrong
 
 
@@ -125,7 +107,7 @@ def test_every_layer_of_the_decoder_in_torch_is_within_the_bound(monkeypatch):
     def text(prompt, params, config, ops, tap):
         return reader.read(ids, prompt, params, config, ops, tap)
 
-    assert deviations(text, layers, config.decoder, exact(prompt, FLOAT32)) == []
+    assert wrong_layers(text, layers, config.decoder, exact(prompt, FLOAT32)) == []
 
 
 def test_the_reader_has_the_arrays_of_its_configuration():

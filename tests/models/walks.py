@@ -1,4 +1,4 @@
-"""Small models of a family, run by their texts, right or edited."""
+"""Models run by their texts: small ones, right or edited, and those beside what a library gave."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import numpy as np
 from refimpl.models import recorder
 from refimpl.models.registry import family, find_model
 from refimpl.op import Op
+from refimpl.oracle.judging.judge import Expected, compare
+from refimpl.oracle.judging.layers import exact
+from refimpl.oracle.numbers.errors import SLACK
+from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.targets.models import Recording, inputs_for
 from tests.small import random_params
+
+FLOAT32 = PRECISIONS["float32"]
 
 
 def walk(name, edit=None):
@@ -39,3 +45,25 @@ def recorded(name, edit):
     text = Op(family(config).text).edited(edit)
     text(**given, params=params, config=config, tap=tap)
     return Recording(config, params, given, layers)
+
+
+def deviations(layers, text, run):
+    """Names of the layers outside the float32 bound, each judged on the input that it had.
+
+    run(tap) walks through the text on numbers that carry errors.
+    """
+    op, wrong, seen = Op(text), [], []
+
+    def tap(name, x):
+        if name not in layers:
+            return x
+        seen.append(name)
+        want = Expected(name, x.value, x.error * SLACK)
+        if not compare(op, want, layers[name], np.dtype(np.float32)).conforms:
+            wrong.append(name)
+        return exact(layers[name], FLOAT32)
+
+    with np.errstate(all="ignore"):  # the rules know what to make of infinities
+        run(tap)
+    assert set(seen) == set(layers)
+    return wrong
