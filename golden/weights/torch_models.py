@@ -170,20 +170,20 @@ class Prior(nn.Module):
 
     def __init__(self, context: int, width: int, layers: int, embedding: int) -> None:
         super().__init__()
-        self.words = nn.Linear(width, width)
-        self.text = nn.Linear(embedding, width)
-        self.noised = nn.Linear(embedding, width)
-        self.time_mlp = nn.Sequential(
+        self.encoder_hidden_states_proj = nn.Linear(width, width)
+        self.embedding_proj = nn.Linear(embedding, width)
+        self.proj_in = nn.Linear(embedding, width)
+        self.time_embedding = nn.Sequential(
             OrderedDict(
-                c_fc=nn.Linear(width, width), silu=nn.SiLU(), c_proj=nn.Linear(width, width)
+                linear_1=nn.Linear(width, width), act=nn.SiLU(), linear_2=nn.Linear(width, width)
             )
         )
         self.null_text = nn.Parameter(torch.zeros(embedding))
         self.query = nn.Parameter(torch.randn(width) * 0.02)
         self.positional_embedding = nn.Parameter(torch.randn(context + 4, width) * 0.02)
         self.transformer = Transformer(width, layers)
-        self.ln_post = nn.LayerNorm(width)
-        self.head = nn.Linear(width, embedding)
+        self.norm_out = nn.LayerNorm(width)
+        self.proj_to_clip_embeddings = nn.Linear(width, embedding)
 
     def forward(
         self, x_t: Tensor, t: Tensor, words: Tensor, keep: Tensor, text: Tensor, told: Tensor
@@ -193,17 +193,17 @@ class Prior(nn.Module):
         keep = keep & (told[:, None] | first)
         text = torch.where(told[:, None], text, self.null_text)
         single = (
-            self.text(text),
-            self.time_mlp(timestep_embedding(t, width // 2)),
-            self.noised(x_t),
+            self.embedding_proj(text),
+            self.time_embedding(timestep_embedding(t, width // 2)),
+            self.proj_in(x_t),
             self.query.expand(B, width),
         )
-        x = torch.cat((self.words(words), torch.stack(single, dim=1)), dim=1)
+        x = torch.cat((self.encoder_hidden_states_proj(words), torch.stack(single, dim=1)), dim=1)
         seen = functional.pad(keep, (0, 4), value=True)[:, None, None]
         seen = seen & torch.ones(N + 4, N + 4, dtype=torch.bool).tril()
         bias = torch.zeros(seen.shape).masked_fill(~seen, -torch.inf)
         x = self.transformer(x + self.positional_embedding, bias=bias)
-        return self.head(self.ln_post(x[:, -1]))
+        return self.proj_to_clip_embeddings(self.norm_out(x[:, -1]))
 
 
 class ImageDenoiser(Denoiser):

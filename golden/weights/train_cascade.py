@@ -100,7 +100,8 @@ def train_prior(place: Path, steps: int) -> None:
         x_t, _ = noised(standard[chosen], t, shares)
         guess = model(x_t, t, words[text], keep[text], texts[text], told)
         training.update((guess - standard[chosen]).square().mean())
-    write(place, "unclip_prior", {**training.average.state_dict(), "mean": mean, "std": std})
+    ends = {"clip_mean": mean[None], "clip_std": std[None]}
+    write(place, "unclip_prior", training.average.state_dict() | ends)
 
 
 def write_vectors(place: Path, steps: int) -> None:

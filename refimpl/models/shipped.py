@@ -22,14 +22,15 @@ from refimpl.models.clip import clip_text
 from refimpl.models.configs import Clip
 from refimpl.models.denoiser import UnclipDecoder
 from refimpl.models.llama import GLASSLLM, Llama
+from refimpl.models.prior import Prior
 from refimpl.models.sd_unet import SdUnet
 from refimpl.models.tokenizer import TextError, clean, tokenize, tokenizer
-from refimpl.models.unclip_prior import UnclipPrior, infer
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TIMES = 1000  # of the diffusion that the denoiser and the noisy CLIP were trained for
 BETAS = refimpl.linear_schedule(TIMES, 1e-4, 0.02)  # T
 
+SMALL_PRIOR = Prior(128, layers=2, heads=2, clip=128, context=16, activation="quick_gelu")
 IMAGEN_BASE = SdUnet(
     (32, 48), 1, channels=1, outputs=1, groups=8, heads=(1, 1), depths=(0, 1), words=128
 )
@@ -96,17 +97,17 @@ def small_denoiser() -> tuple[denoiser.Denoiser, dict[str, np.ndarray]]:
 
 @functools.cache
 def small_unclip() -> tuple[
-    tuple[UnclipPrior, dict[str, np.ndarray]], tuple[UnclipDecoder, dict[str, np.ndarray]]
+    tuple[Prior, dict[str, np.ndarray], np.ndarray], tuple[UnclipDecoder, dict[str, np.ndarray]]
 ]:
-    """The prior and the decoder of the small DALL·E 2, each with its arrays."""
+    """The prior, with a vector for no text, and the decoder of the small DALL·E 2."""
     prior, decoder = (
         weights.load(folder() / f"unclip_{part}.safetensors") for part in ("prior", "decoder")
     )
-    sizes = infer(prior)
-    seen = UnclipDecoder(denoiser.infer_trunk(decoder), sizes.embed)
-    weights.check(prior, sizes)
+    null_text = prior.pop("null_text")
+    seen = UnclipDecoder(denoiser.infer_trunk(decoder), SMALL_PRIOR.clip)
+    weights.check(prior, SMALL_PRIOR)
     weights.check(decoder, seen)
-    return (sizes, prior), (seen, decoder)
+    return (SMALL_PRIOR, prior, null_text), (seen, decoder)
 
 
 @functools.cache

@@ -146,24 +146,31 @@ def _sd_unet(config, seed):
     return hooks.record(model, config, (), run, seed, VERSION)
 
 
-def _adm(config, seed):
+def _of_adm(config):
+    """The settings that all networks of ADM's kind share."""
     if not config.resampling or not config.scale_shift or config.by_heads or not config.head:
         raise NotImplementedError("has ADM with blocks that resample, and heads of a width, alone")
+    return {
+        "in_channels": config.channels,
+        "out_channels": config.outputs,
+        "block_out_channels": [int(config.width * multiple) for multiple in config.multiples],
+        "layers_per_block": config.layers,
+        "norm_num_groups": config.groups,
+        "norm_eps": config.eps,
+        "attention_head_dim": config.head,
+        "resnet_time_scale_shift": "scale_shift",
+    }
+
+
+def _adm(config, seed):
     kinds = ["Attn" if i in config.attention else "Resnet" for i in range(len(config.multiples))]
     ends = {"Attn": ("Down", "Up"), "Resnet": ("Downsample", "Upsample")}
     model = diffusers.UNet2DModel(
-        in_channels=config.channels,
-        out_channels=config.outputs,
+        **_of_adm(config),
         down_block_types=[f"{kind}{ends[kind][0]}Block2D" for kind in kinds],
         up_block_types=[f"{kind}{ends[kind][1]}Block2D" for kind in kinds[::-1]],
-        block_out_channels=[int(config.width * multiple) for multiple in config.multiples],
-        layers_per_block=config.layers,
-        norm_num_groups=config.groups,
         attn_norm_num_groups=config.groups,
-        norm_eps=config.eps,
-        attention_head_dim=config.head,
         num_class_embeds=config.classes or None,
-        resnet_time_scale_shift="scale_shift",
         downsample_type="resnet",
         upsample_type="resnet",
     )
@@ -177,27 +184,16 @@ def _adm(config, seed):
 
 def _reading(config, **more):
     """An ADM whose pixels read, as diffusers has it."""
-    if not config.resampling or not config.scale_shift or config.by_heads or not config.head:
-        raise NotImplementedError(
-            "has such networks with blocks that resample, and heads of a width"
-        )
     kinds = ["SimpleCrossAttn" * (i in config.attention) for i in range(len(config.multiples))]
     ends = {"": ("ResnetDownsample", "ResnetUpsample")}
     down, up = zip(*(ends.get(kind, (f"{kind}Down", f"{kind}Up")) for kind in kinds), strict=True)
     return diffusers.UNet2DConditionModel(
-        in_channels=config.channels,
-        out_channels=config.outputs,
+        **_of_adm(config),
         down_block_types=[f"{kind}Block2D" for kind in down],
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         up_block_types=[f"{kind}Block2D" for kind in up[::-1]],
-        block_out_channels=[int(config.width * multiple) for multiple in config.multiples],
-        layers_per_block=config.layers,
-        norm_num_groups=config.groups,
-        norm_eps=config.eps,
         act_fn=config.act,
-        attention_head_dim=config.head,
         cross_attention_dim=config.memory,
-        resnet_time_scale_shift="scale_shift",
         **more,
     )
 

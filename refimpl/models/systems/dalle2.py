@@ -10,12 +10,12 @@ import numpy as np
 
 import refimpl
 from refimpl import fast
-from refimpl.models import compiled, sampling
+from refimpl.models import compiled, recorder, sampling
 from refimpl.models.denoiser import denoise, image_condition
 from refimpl.models.generate import SHAPE, standard_normal
+from refimpl.models.prior import prior as predict_vectors
 from refimpl.models.shipped import BETAS, TIMES, small_clip, small_unclip
 from refimpl.models.systems import Asked, System
-from refimpl.models.unclip_prior import unclip_prior
 
 PRIOR_STEPS, PRIOR_SCALE = 20, 1.5  # of the prior's walk
 LEVEL = 20  # time of the noise that the prior's vector is given before the decoder sees it
@@ -46,7 +46,7 @@ def prior(
     text: str, start: np.ndarray, steps: int = PRIOR_STEPS, scale: float = PRIOR_SCALE
 ) -> Drawn:
     """What the prior takes for the vectors of images of a text, from noise, B E."""
-    (config, params), _ = small_unclip()
+    (config, params, null_text), _ = small_unclip()
     words, keep, vector = small_clip().words_of([text], fast)
     only_first = keep * (np.arange(keep.shape[1]) == 0)  # 1 N
     shares = refimpl.alpha_bar(BETAS)
@@ -56,23 +56,24 @@ def prior(
             B, low = len(x_t), x_t.astype(np.float32)
             time = t.astype(np.float32)
             read, seen, said = (np.repeat(x, B, axis=0) for x in (words, keep, vector))
-            x_start = unclip_prior(low, time, read, seen, said, params, config, fast)
-            return fast.eps_from_x0(x_t, t, x_start.astype(x_t.dtype), shares)
+            kept: dict[str, np.ndarray] = {}  # standardised vectors, before they are brought back
+            predict_vectors(low, time, said, read, seen, params, config, fast, recorder(kept))
+            return fast.eps_from_x0(x_t, t, kept["predicted"].astype(x_t.dtype), shares)
 
         return eps
 
     said = stretched(vector)
     guided = sampling.guided_without_classifier(
-        predicts(only_first, params["null_text"][None]), predicts(keep, said), scale, fast
+        predicts(only_first, null_text[None]), predicts(keep, said), scale, fast
     )
     *_, last = walk_down(guided, start, steps)
-    return Drawn(said, last.x * params["std"] + params["mean"])
+    return Drawn(said, last.x * params["clip_std"] + params["clip_mean"])
 
 
 def drawn(text: str, seed: int, count: int) -> Drawn:
     """The vectors of the samples of a seed."""
-    (config, _), _ = small_unclip()
-    return prior(text, noises(seed, count, config.embed)[1])
+    (config, *_), _ = small_unclip()
+    return prior(text, noises(seed, count, config.clip)[1])
 
 
 def paint(vectors: np.ndarray, noise: np.ndarray, start: np.ndarray, steps: int, scale: float):
@@ -107,8 +108,8 @@ def walk(
     text: str, guidance: str, scale: float, steps: int, sampler: str, seed: int, count: int
 ) -> Iterator[sampling.Step]:
     """The decoder's steps, behind those of the prior."""
-    (config, _), _ = small_unclip()
-    pictures, start, noise = noises(seed, count, config.embed)
+    (config, *_), _ = small_unclip()
+    pictures, start, noise = noises(seed, count, config.clip)
     return paint(prior(text, start).vectors, noise, pictures, steps, scale)
 
 
