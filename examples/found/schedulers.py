@@ -38,6 +38,39 @@ def plms_velocity() -> Iterator[Pair]:
         yield f"the sample 1 behind ten steps, {kind}", round(x.item(), 4), 1.0
 
 
+def dpm_times_cut() -> Iterator[Pair]:
+    """diffusers: DPM-Solver++ cuts the times of exponential levels off to whole ones."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    ends = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    scheduler = DPMSolverMultistepScheduler(use_exponential_sigmas=True, **ends)
+    scheduler.set_timesteps(10)
+    shares = scheduler.alphas_cumprod.double().numpy()
+    chain = np.log((1 - shares) / shares) / 2
+    levels = scheduler.sigmas[:-1].double().log().numpy()
+    exact = np.interp(levels, chain, np.arange(1000))
+    for i in (0, 2, 8):
+        got = int(scheduler.timesteps[i])
+        yield f"the time of level {i}, which is {exact[i]:.2f}", got, round(exact[i])
+
+
+def dpm_cosine_levels() -> Iterator[Pair]:
+    """diffusers: two equal times at the beginning, and the walk runs off the end of its levels."""
+    import torch
+    from diffusers import DPMSolverMultistepScheduler
+
+    for schedule in ("linear", "squaredcos_cap_v2"):
+        scheduler = DPMSolverMultistepScheduler(use_karras_sigmas=True, beta_schedule=schedule)
+        scheduler.set_timesteps(10)
+        x, walked = torch.zeros(1, 1, 1, 1), 0
+        try:
+            for t in scheduler.timesteps:
+                x, walked = scheduler.step(x, t, x).prev_sample, walked + 1
+        except IndexError:
+            pass
+        yield f"steps of ten that are walked, {schedule}", walked, 10
+
+
 def prior_without_mask() -> Iterator[Pair]:
     """diffusers: the prior is causal only where a mask is given, though it hides nothing."""
     import torch
@@ -58,4 +91,13 @@ def prior_without_mask() -> Iterator[Pair]:
     yield "how much a mask that hides nothing changes", round(apart, 4), 0.0
 
 
-FOUND = {f.__name__: f for f in (flow_shifted_twice, plms_velocity, prior_without_mask)}
+FOUND = {
+    f.__name__: f
+    for f in (
+        flow_shifted_twice,
+        plms_velocity,
+        dpm_times_cut,
+        dpm_cosine_levels,
+        prior_without_mask,
+    )
+}

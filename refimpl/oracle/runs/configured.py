@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from refimpl.models import schedulers
-from refimpl.models.schedulers import ConfigError, Schedule
+from refimpl.models import schedules
+from refimpl.models.schedules import FLOW, ConfigError, Schedule
 from refimpl.ops.diffusion import reference as diffusion
 from refimpl.oracle.cases.drawn import rounded
 from refimpl.oracle.diagnosis.cause import UNKNOWN, Cause
@@ -22,8 +21,10 @@ from refimpl.oracle.targets.schedulers import scheduled
 from refimpl.own import as_operation
 
 STEPS = (10, 7)  # seven part no schedule of a thousand times evenly
-LOOP = ("x", "noise", "alpha_bar", "slope", "offset", "samples")
+TABLES = ("betas", "alpha_bar")
+GIVEN = ("x", "noise", "slope", "offset")
 SHAPE = (2, 3, 2, 2)
+Arrays = dict[str, np.ndarray]
 
 
 def verify_config(
@@ -36,11 +37,11 @@ def verify_config(
     """Judge the samplers of targets as configured in float32; what the file says in vain.
 
     A target is diffusers, or a file ending in .py that defines `scheduled(settings, steps, x,
-    noise, slope, offset)` and returns a dict of betas, alpha_bar, timesteps and the
-    samples behind each answer of the network.
+    noise, slope, offset)` and returns a dict of betas, alpha_bar, timesteps, for samplers that
+    walk down noise levels their sigmas, and the samples behind each answer of the network.
     """
     reports = [] if reports is None else reports
-    schedule = schedulers.read(path)
+    schedule = schedules.read(path)
     settings = json.loads(path.read_text(encoding="utf-8"))
     for target in targets or ("diffusers",):
         report = Report(f"{target} {path.name}", allowed=frozenset(allow))
@@ -56,13 +57,16 @@ def verify_config(
                 crash = Finding(name, "float32", 1, worst=np.inf, status="crashes", replay=again)
                 crash.says = f"{schedule.kind}: {error}"
                 report.findings.append(crash)
-    return schedulers.conflicts(schedule)
+    return schedules.conflicts(schedule)
 
 
-def drawn(schedule: Schedule, steps: int, seed: int) -> dict[str, np.ndarray]:
-    """Noise to begin with and for each step, and a network of lines, another one at each time."""
+def drawn(schedule: Schedule, steps: int, seed: int) -> Arrays:
+    """Noise to begin with and for each step, and a network of lines, another one at each time.
+
+    Between whole times its slope and its offset lie on straight lines.
+    """
     rng = np.random.default_rng([seed, steps])
-    total = schedule.settings["num_train_timesteps"]
+    total = schedule.settings["num_train_timesteps"] + (schedule.kind == FLOW)
     given = {
         "x": rng.standard_normal(SHAPE),
         "noise": rng.standard_normal((steps, *SHAPE)),
@@ -72,18 +76,22 @@ def drawn(schedule: Schedule, steps: int, seed: int) -> dict[str, np.ndarray]:
     return {name: x.astype(np.float32) for name, x in given.items()}
 
 
+def compared(schedule: Schedule) -> tuple[str, ...]:
+    """The parts of a sampler that are judged, each from those before it as they were found."""
+    if schedule.kind == FLOW:
+        return "sigmas", "timesteps", "samples"
+    levels = ("sigmas",) if schedules.in_levels(schedule) else ()
+    return (*TABLES, *levels, "timesteps", "samples")
+
+
 def judged(
-    schedule: Schedule,
-    steps: int,
-    given: dict[str, np.ndarray],
-    found: dict[str, np.ndarray],
-    again: str,
+    schedule: Schedule, steps: int, given: Arrays, found: Arrays, again: str
 ) -> Iterator[Finding]:
     """A finding for each part; each step is judged from where the last one really ended."""
-    for name in ("betas", "alpha_bar", "timesteps", "samples"):
-        if name in ("betas", "alpha_bar") and steps != STEPS[0]:
+    for name in compared(schedule):
+        if name in TABLES and steps != STEPS[0]:
             continue
-        title = name if name in ("betas", "alpha_bar") else f"{name} of {steps}"
+        title = name if name in TABLES else f"{name} of {steps}"
         entry = Finding(title, "float32", 1, replay=again)
         entry.worst, entry.says = apart(schedule, name, steps, given, found)
         if np.isnan(entry.worst):
@@ -95,23 +103,29 @@ def judged(
 
 
 def apart(
-    schedule: Schedule,
-    name: str,
-    steps: int,
-    given: dict[str, np.ndarray],
-    found: dict[str, np.ndarray],
+    schedule: Schedule, name: str, steps: int, given: Arrays, found: Arrays
 ) -> tuple[float, str]:
     """The largest error ÷ allowed of one part, and what it is about in words."""
-    if name not in found:
-        return np.inf, f"{name}: nothing was returned"
+    for part in (name, *compared(schedule)[: compared(schedule).index(name)]):
+        if part not in found:
+            worst = np.inf if part == name else np.nan
+            return worst, f"{name}: nothing was returned as {part}"
     actual = np.asarray(found[name])
-    if name == "timesteps":
-        listed = schedulers.times(schedule, steps)
-        same = actual.shape == (len(listed),) and np.array_equal(actual, listed)
-        return (0.0 if same else np.inf), f"found {[*map(float, actual)]}, expected {listed}"
+    if name == "timesteps" and not schedules.follows_levels(schedule):
+        listed = schedules.times(schedule, steps)
+        if all(t.denominator == 1 for t in listed):
+            same = np.array_equal(actual, [int(t) for t in listed])
+            says = f"found {[*map(float, actual)]}, expected {[*map(int, listed)]}"
+            return (0.0 if same else np.inf), says
+    if name == "samples" and schedules.in_levels(schedule):
+        lengths = len(found["sigmas"]) - 1, len(found["timesteps"])
+        if lengths != (steps, steps):
+            return np.nan, f"samples: {lengths[0]} levels and {lengths[1]} times of {steps} steps"
     value, allowed = expected(schedule, name, steps, given, found)
     if actual.shape != np.shape(value):
         return np.inf, f"{name}: found shape {actual.shape}, expected {np.shape(value)}"
+    if np.any(np.isfinite(value) & ~np.isfinite(actual)):
+        return np.inf, f"{name}: found what is no number, expected finite ones"
     if not np.all(allowed < np.abs(value) + 1):
         return np.nan, f"{name}: the bound is as wide as the values"
     with np.errstate(all="ignore"):
@@ -129,55 +143,79 @@ def bound(text: Callable[..., Any], **inputs: Any) -> tuple[Any, Any]:
 
 
 def expected(
-    schedule: Schedule,
-    name: str,
-    steps: int,
-    given: dict[str, np.ndarray],
-    found: dict[str, np.ndarray],
+    schedule: Schedule, name: str, steps: int, given: Arrays, found: Arrays
 ) -> tuple[Any, Any]:
     """The value of one part, and the error that is allowed."""
     if name == "betas":
-        made, inputs = schedulers.beta_text(schedule)
+        made, inputs = schedules.beta_text(schedule)
         if schedule.settings.get("rescale_betas_zero_snr"):
             return bound(diffusion.zero_terminal_snr, betas=made(**inputs))
         return bound(made, **inputs)
+    arrays = {n: x.astype(float) for n, x in found.items()}
     if name == "alpha_bar":
-        return bound(diffusion.alpha_bar, betas=found["betas"].astype(float))
+        return bound(lambda betas: schedules.shares(schedule, betas), betas=arrays["betas"])
+    table = arrays.get("alpha_bar", np.ones(1))
+    if name == "sigmas":
+        return bound(lambda table: schedules.levels(schedule, steps, table), table=table)
+    if name == "timesteps":
+        return _times(schedule, steps, table, arrays["sigmas"])
+    inputs = {n: x.astype(float) for n, x in given.items() if n in GIVEN}
+    levels = arrays.get("sigmas", np.ones(1))
+    return _samples(schedule, steps, found["timesteps"], arrays["samples"], table, levels, inputs)
 
-    def loop(x, noise, alpha_bar, slope, offset, samples):
+
+def _times(schedule: Schedule, steps: int, table: Any, levels: Any) -> tuple[Any, Any]:
+    """The times of levels; where whole ones are listed, any to which an honest one may round."""
+
+    low = schedules.before(table, levels) if schedule.kind != FLOW else None
+
+    def text(table, levels):
+        return schedules.times_of(schedule, steps, table, levels, low)
+
+    value, allowed = bound(text, table=table, levels=levels)
+    if "times/cut" in schedule.slipped:
+        near = np.minimum(value % 1, 1 - value % 1) < allowed  # to a whole one, of either side
+        return np.floor(value), np.where(near, np.minimum(np.floor(value), 1), 0.0)
+    return value, allowed + (0.5 if schedules.whole(schedule) else 0.0)
+
+
+def _samples(
+    schedule: Schedule,
+    steps: int,
+    visited: np.ndarray,
+    samples: np.ndarray,
+    table: np.ndarray,
+    levels: np.ndarray,
+    inputs: Arrays,
+) -> tuple[Any, Any]:
+    """All samples of a loop, each from the one before as it was found."""
+
+    def loop(x, noise, slope, offset, table, levels, samples):
         seen: list[Any] = []
 
         def network(x, t):
-            return slope[t] * x + offset[t]
+            k = min(int(t), len(slope) - 2)
+            line = [a[k] + (t - k) * (a[k + 1] - a[k]) if t > k else a[k] for a in (slope, offset)]
+            return line[0] * x + line[1]
 
         def reach(x):
             seen.append(x)
             return samples[min(len(seen), len(samples)) - 1]
 
-        schedulers.run(schedule, steps, x, noise, alpha_bar, network, reach)
+        listed = levels, [float(t) for t in visited]
+        schedules.run(schedule, steps, x, noise, table, network, reach, listed)
         return np.stack(seen)
 
-    arrays = {n: x.astype(float) for n, x in (given | found).items() if n in LOOP}
-    return bound(loop, **arrays)
+    return bound(loop, **inputs, table=table, levels=levels, samples=samples)
 
 
 def others(schedule: Schedule) -> Iterator[tuple[str, str, Schedule]]:
     """Configurations that differ in one thing: what it is called, says, and asks for."""
-    yield (
-        "previous/equal",
-        "steps T // K down, whatever the list of times says",
-        replace(schedule, previous="equal"),
-    )
-    if schedule.kind == "PNDMScheduler":
-        yield (
-            "history/outputs",
-            "combines what was predicted at several times and takes it for noise afterwards",
-            replace(schedule, history="outputs"),
-        )
-    if schedule.settings["timestep_spacing"] == "leading":
+    yield from schedules.slips(schedule)
+    if schedule.settings.get("timestep_spacing") == "leading":
         offset = 0 if schedule.settings["steps_offset"] else 1
         yield _with(schedule, "steps_offset", offset)
-    for name, known in schedulers.VALUES.items():
+    for name, known in schedules.VALUES.items():
         for value in known:
             if name in schedule.settings and value != schedule.settings[name]:
                 yield _with(schedule, name, value)
@@ -193,12 +231,35 @@ def causes(
     schedule: Schedule,
     name: str,
     steps: int,
-    given: dict[str, np.ndarray],
-    found: dict[str, np.ndarray],
+    given: Arrays,
+    found: Arrays,
 ) -> list[Cause]:
     """Which other configurations give what was returned."""
+    tried = others(schedule)
+    if name == "samples" and schedules.in_levels(schedule):  # the spacing only tells the start
+        tried = (other for other in tried if not other[0].startswith("timestep_spacing"))
+    fitting = _fitting(schedule, tried, name, steps, given, found)
+    return fitting or _fitting(schedule, _pairs(schedule), name, steps, given, found)
+
+
+def _pairs(schedule: Schedule) -> Iterator[tuple[str, str, Schedule]]:
+    """Two things at once that loops do wrong whatever is configured."""
+    for first, says, one in schedules.slips(schedule):
+        for second, also, both in schedules.slips(one):
+            if first < second:
+                yield f"{first}+{second}", f"{says}; and {also}", both
+
+
+def _fitting(
+    schedule: Schedule,
+    tried: Iterable[tuple[str, str, Schedule]],
+    name: str,
+    steps: int,
+    given: Arrays,
+    found: Arrays,
+) -> list[Cause]:
     fitting = []
-    for title, says, other in others(schedule):
+    for title, says, other in tried:
         try:
             worst, _ = apart(other, name, steps, given, found)
         except ConfigError:
