@@ -72,6 +72,7 @@ from refimpl.backends.parts.torch_flow import (  # noqa: F401  found here by the
     flow_parts,
     flow_sample,
     flow_shift,
+    flow_shift_exponential,
     guidance_rescale,
     guidance_two,
     inpaint_blend,

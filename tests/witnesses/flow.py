@@ -56,6 +56,15 @@ def flow_shift(t, shift):
     return np.array([float(o / (o + 1 - exact(time))) for o, time in zip(odds, t, strict=True)])
 
 
+def flow_shift_exponential(t, mu):
+    result = np.zeros(len(t))
+    for i, time in enumerate(t):
+        rest = 1 - exact(time)
+        if time:
+            result[i] = 1 / (1 + math.exp(-mu) * float(rest / exact(time)))
+    return result
+
+
 def logit_normal_density(t, mean, std):
     result = np.zeros(len(t))
     for i, time in enumerate(t):

@@ -49,6 +49,13 @@ def flow_shift(t, shift):
 
 
 @_on_tensors
+def flow_shift_exponential(t, mu):
+    """torch.exp, torch.reciprocal"""
+    odds = math.exp(mu) * t
+    return odds / (odds + (1 - t))
+
+
+@_on_tensors
 def logit_normal_density(t, mean, std):
     """torch.logit, torch.exp"""
     ends = (t == 0) | (t == 1)

@@ -73,6 +73,11 @@ def flow_shift(t, shift):
     return shift * t / (1 + (shift - 1) * t)
 
 
+def flow_shift_exponential(t, mu):
+    shift = t.dtype.type(math.exp(mu))
+    return shift * t / (1 + (shift - 1) * t)
+
+
 def logit_normal_density(t, mean, std):
     number = t.dtype.type
     ends = (t == 0) | (t == 1)

@@ -2,7 +2,7 @@
 
 from refimpl.ops.flow.spec.lines import FLOW_PARTS, FLOW_SAMPLE
 from refimpl.ops.flow.spec.steps import FLOW_ANCESTRAL_STEP, FLOW_EULER_STEP
-from refimpl.ops.flow.spec.times import FLOW_SHIFT, LOGIT_NORMAL_DENSITY
+from refimpl.ops.flow.spec.times import FLOW_SHIFT, FLOW_SHIFT_EXPONENTIAL, LOGIT_NORMAL_DENSITY
 
 OPS = (
     FLOW_SAMPLE,
@@ -10,5 +10,6 @@ OPS = (
     FLOW_EULER_STEP,
     FLOW_ANCESTRAL_STEP,
     FLOW_SHIFT,
+    FLOW_SHIFT_EXPONENTIAL,
     LOGIT_NORMAL_DENSITY,
 )

@@ -104,6 +104,97 @@ FLOW_SHIFT = Op(
 )
 
 
+def ends_stay_too(f, t, mu):
+    yield f(0 * t, mu), 0 * t
+    yield f(0 * t + 1, mu), 0 * t + 1
+
+
+def logarithms_add(f, t, mu):
+    yield f(f(t, mu), mu), f(t, mu + mu)
+
+
+def logarithm_of_odds(f, t, mu):
+    shifted = f(t, mu)
+    yield shifted * (1 - t), np.exp(mu) * t * (1 - shifted)
+
+
+def back_again(f, t, mu):
+    yield 1 - f(t, mu), f(1 - t, -mu)
+
+
+def nothing_added(f, t, mu):
+    yield f(t, 0 * mu), t
+
+
+wrong_exponential = mistakes_of("flow_shift_exponential")
+MIDDLE = "the time is 0 or 1"
+
+FLOW_SHIFT_EXPONENTIAL = Op(
+    text.flow_shift_exponential,
+    laws=(
+        Law("times 0 and 1 stay", ends_stay_too),
+        Law("two shifts add their logarithms", logarithms_add),
+        Law("the odds t/(1 - t) are multiplied by exp(mu)", logarithm_of_odds),
+        Law("for 1 - t it is the shift by -mu", back_again),
+        Law("a mu of 0 changes nothing", nothing_added),
+    ),
+    probes=(
+        Probe("quarters shifted by exp(1.15)", lambda: {"t": QUARTERS, "mu": 1.15}),
+        Probe("the other way", lambda: {"t": QUARTERS, "mu": -0.5}),
+    ),
+    mistakes=(
+        wrong_exponential(
+            "factor",
+            "takes mu itself for the shift",
+            "np.exp(mu)",
+            "mu",
+            "the steps are those of a smaller picture",
+            MIDDLE,
+        ),
+        wrong_exponential(
+            "inverse",
+            "shifts by -mu",
+            "np.exp(mu)",
+            "np.exp(-mu)",
+            "nearly all steps are near the data",
+            "mu is 0, or the time 0 or 1",
+        ),
+        wrong_exponential(
+            "twice",
+            "applies the shift twice",
+            "np.exp(mu)",
+            "np.exp(2 * mu)",
+            "nearly all steps are near the noise",
+            "mu is 0, or the time 0 or 1",
+        ),
+        wrong_exponential(
+            "added",
+            "adds mu in place of multiplying by its exponential",
+            LINE,
+            "t + mu",
+            "times leave the range that the network knows",
+            "mu is 0",
+        ),
+        wrong_exponential(
+            "less-one",
+            "takes exp(mu) - 1 for the shift",
+            "np.exp(mu)",
+            "np.expm1(mu)",
+            "the steps are those of a smaller picture",
+            MIDDLE,
+        ),
+        wrong_exponential(
+            "one-too-many",
+            "has 1 + exp(mu) t as denominator",
+            LINE,
+            "shift * t / (1 + shift * t)",
+            "pure noise is never reached",
+            "the time is 0",
+        ),
+    ),
+)
+
+
 def symmetric(f, t, mean, std):
     yield f(t, mean, std), f(1 - t, -mean, std)
 
