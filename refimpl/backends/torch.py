@@ -20,6 +20,7 @@ from refimpl.backends.parts.derived import operations as _operations
 from refimpl.backends.parts.torch_autoencoder import (  # noqa: F401  found here by their names
     gaussian_moments,
     gumbel_softmax,
+    inward_gradient,
     nearest_code,
     posterior_kl,
     posterior_sample,

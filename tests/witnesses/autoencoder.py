@@ -55,6 +55,15 @@ def vq_gradients(z, codebook, codes, beta):
     return z_grad, np.array([[-math.fsum(p) for p in row] for row in pulls]).reshape(codebook.shape)
 
 
+def inward_gradient(x, grad, low, high):
+    result = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        least = 0.0 if x[place] > high else -np.inf
+        most = 0.0 if x[place] < low else np.inf
+        result[place] = min(max(grad[place], least), most)
+    return result
+
+
 def gumbel_softmax(logits, uniforms, temperature):
     result = np.zeros(logits.shape)
     for row in np.ndindex(logits.shape[:-1]):

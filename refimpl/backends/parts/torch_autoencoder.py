@@ -44,6 +44,13 @@ def vq_gradients(z, codebook, codes, beta):
 
 
 @_on_tensors
+def inward_gradient(x, grad, low, high):
+    """torch.Tensor.clamp, torch.where"""
+    upwards = torch.where(x < low, grad.clamp(max=0), grad)
+    return torch.where(x > high, upwards.clamp(min=0), upwards)
+
+
+@_on_tensors
 def gumbel_softmax(logits, uniforms, temperature):
     """torch.log, torch.softmax"""
     return torch.softmax((logits - torch.log(-torch.log(uniforms))) / temperature, dim=-1)

@@ -125,14 +125,6 @@ def drawn_vjp(grad: np.ndarray, kept: dict[str, np.ndarray]) -> np.ndarray:
     return convolve_vjp(params, "post_quant_conv", grad, fast)
 
 
-def within_vjp(x: np.ndarray, grad: np.ndarray) -> np.ndarray:
-    """Back through a limit of [-1, 1], which lets pass what leads inwards.
-
-    Paper: Crowson et al. 2022, as above, the function clamp_with_grad.
-    """
-    return np.where(grad * (x - np.clip(x, -1, 1)) >= 0, grad, 0)
-
-
 def start(seed: int, count: int) -> np.ndarray:
     """Random codes of the book, B D rows cols."""
     book = small_codes()["quantize.embedding.weight"]
@@ -160,7 +152,7 @@ def walk(
         framed = drawn(z, kept)
         limited, cuts = np.clip(framed, -1, 1), Cuts(seed, step, count)
         grad = cuts.back(limited, distance_vjp(cuts.seen(limited), said))
-        z = adam.step(z, drawn_vjp(within_vjp(framed, grad), kept))
+        z = adam.step(z, drawn_vjp(fast.inward_gradient(framed, grad, -1.0, 1.0), kept))
         z = np.clip(z, low, high).astype(np.float32)
         seen = drawn(z, {}) if step == steps - 1 else limited
         seen = np.clip(seen, -1, 1)[:, :, FRAME:-FRAME, FRAME:-FRAME]

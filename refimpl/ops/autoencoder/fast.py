@@ -89,6 +89,11 @@ def vq_gradients(z, codebook, codes, beta):
     return number(2 * beta) * apart, codebook_grad
 
 
+def inward_gradient(x, grad, low, high):
+    outward = ((x < low) & (grad > 0)) | ((x > high) & (grad < 0))
+    return np.where(outward, grad.dtype.type(0), grad)
+
+
 def gumbel_softmax(logits, uniforms, temperature):
     scores = (logits - np.log(-np.log(uniforms))) / logits.dtype.type(temperature)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))

@@ -6,6 +6,7 @@ from refimpl.ops.autoencoder.spec.gaussian import (
     POSTERIOR_KL,
     POSTERIOR_KL_VJP,
 )
+from refimpl.ops.autoencoder.spec.inward import INWARD_GRADIENT
 from refimpl.ops.autoencoder.spec.latents import (
     POSTERIOR_SAMPLE,
     SCALE_LATENTS,
@@ -23,5 +24,6 @@ OPS = (
     NEAREST_CODE,
     VQ_LOSS,
     VQ_GRADIENTS,
+    INWARD_GRADIENT,
     GUMBEL_SOFTMAX,
 )
