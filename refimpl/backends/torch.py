@@ -12,6 +12,7 @@ import torch
 
 from refimpl.backends.parts import torch_cascade as _cascade
 from refimpl.backends.parts import torch_flamingo as _flamingo
+from refimpl.backends.parts import torch_flow as _flow
 from refimpl.backends.parts import torch_qformer as _qformer
 from refimpl.backends.parts import torch_qwen as _qwen
 from refimpl.backends.parts import torch_words as _words
@@ -63,22 +64,6 @@ from refimpl.backends.parts.torch_diffusion import (  # noqa: F401  found here b
     x0_from_eps,
     x0_from_v,
     zero_terminal_snr,
-)
-from refimpl.backends.parts.torch_flow import (  # noqa: F401  found here by their names
-    ddim_loop,
-    euler_loop,
-    flow_ancestral_step,
-    flow_euler_step,
-    flow_loop,
-    flow_parts,
-    flow_sample,
-    flow_shift,
-    flow_shift_exponential,
-    guidance_rescale,
-    guidance_two,
-    inpaint_blend,
-    logit_normal_density,
-    min_snr_weights,
 )
 from refimpl.backends.parts.torch_language import (  # noqa: F401  found here by their names
     dpo_loss,
@@ -497,5 +482,5 @@ def _pull(function, arguments, wanted, grad):
     return torch.autograd.grad(result, [arguments[n] for n in wanted], grad.to(result.dtype))
 
 
-globals().update(_operations(_cascade, _flamingo, _qformer, _qwen, _words))
+globals().update(_operations(_cascade, _flamingo, _flow, _qformer, _qwen, _words))
 globals().update(_gradients(globals(), _on_tensors, torch.zeros, _pull))
