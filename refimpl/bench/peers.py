@@ -54,6 +54,12 @@ def _times(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full(count, T), np.full(count, T - 20)
 
 
+def _search(queries: np.ndarray, documents: np.ndarray, count: int) -> Call:
+    from refimpl import fast
+
+    return lambda: fast.kernels("retrieval").best(queries, documents, count)
+
+
 def vit_b16() -> tuple[Any, dict[str, np.ndarray]]:
     """ViT-B/16 with weights that are drawn, of a size that keeps activations near one."""
     from refimpl.models.configs import Vit
@@ -76,6 +82,7 @@ def _vit_b16(images: np.ndarray) -> Call:
 
 MODELS: dict[str, Callable[..., Call]] = {
     "clip_guided_step": _clip_guided_step,
+    "search": _search,
     "vit_b16": _vit_b16,
 }
 
@@ -285,9 +292,35 @@ def _is_array(x: Any) -> bool:
     return isinstance(x, np.ndarray)
 
 
+def _numpy(work: Work, inputs: Inputs) -> Call:
+    """The products, the ten best of each row in no order, then their order."""
+    queries, documents, count = (inputs[name] for name in ("queries", "documents", "count"))
+
+    def call() -> tuple[np.ndarray, np.ndarray]:
+        scores = queries @ documents.T  # B M
+        some = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        order = np.argsort(-np.take_along_axis(scores, some, 1), axis=1, kind="stable")
+        found = np.take_along_axis(some, order, 1)
+        return found, np.take_along_axis(scores, found, 1)
+
+    return call
+
+
+def _faiss(work: Work, inputs: Inputs) -> Call:
+    import faiss
+
+    faiss.omp_set_num_threads(threads.count())
+    documents = inputs["documents"]
+    index = faiss.IndexFlatIP(documents.shape[1])
+    index.add(documents)
+    return lambda: index.search(inputs["queries"], inputs["count"])[::-1]
+
+
 SIDES: dict[str, Callable[[Work, Inputs], Call]] = {
     "torch": _torch,
     "torch.compile": _compiled,
     "jax": _jax,
     "onnxruntime": _onnxruntime,
+    "faiss": _faiss,
+    "numpy": _numpy,
 }

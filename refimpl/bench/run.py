@@ -27,7 +27,7 @@ import numpy as np
 import refimpl
 from refimpl.bench.peers import SIDES, Unavailable, ours
 from refimpl.bench.starts import Start, starts
-from refimpl.bench.works import Call, Work, attention, choose, clip
+from refimpl.bench.works import Call, Work, attention, choose, clip, convolution, decode, search
 from refimpl.compiled import memory, threads
 
 PEERS = tuple(SIDES)
@@ -35,8 +35,19 @@ SECONDS = 1.0  # that a pair may be repeated for
 PAIRS = 5  # at least so many
 SETTLING = 0.1  # seconds that a side runs untimed when its turn comes
 ALONE = "-"  # the peer of a row that has none
-LENGTHS = (1024, 2048, 4096, 8192)  # of attention
-BATCHES = (3072, 4096, 6144, 8192, 12288)  # of the CLIP loss, all too large to hold the logits
+GROWING: dict[str, tuple[Callable[[int], Work], tuple[int, ...]]] = {
+    "attention over tokens": (
+        lambda n: attention(1, 4, n, 64, grad=False),
+        (1024, 2048, 4096, 8192),
+    ),
+    "clip_loss_vjp over pairs": (  # all too many to hold the logits
+        lambda n: clip(n, 256),
+        (3072, 4096, 6144, 8192, 12288),
+    ),
+    "conv2d over a side": (lambda n: convolution(1, 64, n, 64), (64, 128, 256, 512)),
+    "decoding over a cache": (decode, (4096, 8192, 16384, 32768, 65536)),
+    "search over rows": (lambda n: search(1, n), (65536, 131072, 262144, 524288)),
+}
 
 __all__ = ["PEERS", "Unavailable", "choose", "run", "write", "write_page"]
 
@@ -188,11 +199,12 @@ def exponent(sizes: Sequence[float], measured: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(measured), 1)[0])
 
 
-def growth(kind: str, sizes: Sequence[int]) -> Growth:
-    """Time and additional memory of attention (over N) or of the CLIP loss's gradient (over n)."""
-    found = Growth(kind)
+def growth(what: str) -> Growth:
+    """Time and additional memory of one of those that grow."""
+    sized, sizes = GROWING[what]
+    found = Growth(what)
     for size in sizes:
-        work = attention(1, 4, size, 64, grad=False) if kind == "attention" else clip(size, 256)
+        work = sized(size)
         call = ours(work, work.inputs(np.random.default_rng(0)))
         call()
         found.sizes.append(size)
@@ -285,7 +297,7 @@ class Bench:
     def remarks(self) -> list[str]:
         """What stands below the table."""
         told = [
-            f"{g.work} over N = {g.sizes[0]} … {g.sizes[-1]}: time N^{g.time:.2f}, "
+            f"{g.work}, N = {g.sizes[0]} … {g.sizes[-1]}: time N^{g.time:.2f}, "
             f"additional memory N^{g.memory:.2f}, {max(g.bytes) / 2**20:.0f} MiB at the largest"
             for g in self.growth
         ]
@@ -397,13 +409,13 @@ def run(
     missing = [peer for peer in peers if peer not in here]
     bench = Bench(threads.count(), load, limits(), [], [], [], missing)
     for work in works:
-        for peer in [ALONE] if work.alone or not here else here:
+        able = [peer for peer in here if peer in work.peers and not work.alone]
+        for peer in able or [ALONE]:
             progress(f"{work.name} against {peer}")
             bench.rows.append(measure(work, peer, bench.limits, seconds))
     if grow:
         progress("growth")
-        bench.growth.append(growth("attention", LENGTHS))
-        bench.growth.append(growth("clip_loss_vjp", BATCHES))
+        bench.growth = [growth(what) for what in GROWING]
     if start:
         progress("starts")
         bench.starts = starts()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+FRAMEWORKS = ("torch", "torch.compile", "jax", "onnxruntime")
 Inputs = dict[str, Any]
 Call = Callable[..., Any]
 
@@ -31,6 +32,7 @@ class Work:
     near: float = math.nan
     slow: bool = False  # runs only when it is named
     alone: bool = False  # no peer has the memory or the time
+    peers: tuple[str, ...] = FRAMEWORKS  # with whom it is compared
 
     @property
     def name(self) -> str:
@@ -134,6 +136,36 @@ def convolution(
     )
 
 
+def decode(cached: int) -> Work:
+    """The attention of a new token over the keys and values of those before: GPT-2's heads."""
+
+    def inputs(rng: np.random.Generator) -> Inputs:
+        lengths = {"query": 1, "key": cached, "value": cached}
+        given: Inputs = {name: floats(rng, 1, 12, n, 64) for name, n in lengths.items()}
+        return given | {"bias": None}
+
+    return Work("attention", f"1×12×1→{cached}×64", inputs, bytes=8 * 12 * cached * 64)
+
+
+def search(queries: int, documents: int, D: int = 384, slow: bool = False) -> Work:
+    """The ten best of many vectors for each query, by their inner products."""
+
+    def inputs(rng: np.random.Generator) -> Inputs:
+        given: Inputs = {"queries": floats(rng, queries, D), "documents": floats(rng, documents, D)}
+        return given | {"count": 10}
+
+    return Work(
+        "search",
+        f"{queries} in {documents}×{D}",
+        inputs,
+        bytes=4 * D * documents,
+        flops=2 * queries * documents * D,
+        targets={"faiss": 1.0, "numpy": 0.3},
+        slow=slow,
+        peers=("faiss", "numpy"),
+    )
+
+
 def _rotary(rng: np.random.Generator) -> Inputs:
     angles = np.arange(512)[:, None] / 10000 ** (np.arange(64) / 64)
     return {"x": floats(rng, 1, 32, 512, 128), "angles": angles.astype(np.float32)}
@@ -175,6 +207,7 @@ LLAMA = {"torch.compile": 0.9}
 MAP = 4 * 320 * 64 * 64  # bytes of a map of Stable Diffusion's first level
 NORM_AND_GATE = {"torch": 0.4, "torch.compile": 1.0}
 SOFTMAX = {"torch": 0.8, "onnxruntime": 1.0}
+GELU = {"torch": 0.8, "jax": 1.0, "onnxruntime": 1.0}
 ONE_PASS = {"torch": 0.35, "torch.compile": 1.0, "jax": 1.0}
 STEP = {"t": None, "t_prev": None, "alpha_bar": None, "eta": 0.5}
 WORKS = (
@@ -212,9 +245,9 @@ WORKS = (
     ),
     Work("softmax", "8×12×197×197", _one("z", 8, 12, 197, 197), 2 * SCORES, targets=SOFTMAX),
     Work("layer_norm", "8×197×768", _layer_norm, 2 * HIDDEN, targets={"torch": 0.75}),
-    Work("gelu", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets={"torch": 0.8}),
-    Work("gelu_tanh", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets={"torch": 0.8}),
-    Work("quick_gelu", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets={"torch": 0.8}),
+    Work("gelu", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets=GELU),
+    Work("gelu_tanh", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets=GELU),
+    Work("quick_gelu", "8×197×3072", _one("x", 8, 197, 3072), 2 * WIDE, targets=GELU),
     *(
         attention(*shape, grad)
         for grad in (False, True)
@@ -226,7 +259,7 @@ WORKS = (
         _patch_embed,
         bytes=4 * (8 * 3 * 224 * 224 + 769 * 768 + 8 * 196 * 768),
         flops=2 * 8 * 196 * 768 * 768,
-        targets={"torch": 0.7},
+        targets={"torch": 1.0},
     ),
     clip(2048, 512),
     clip(8192, 512, slow=True),
@@ -249,6 +282,8 @@ WORKS = (
         flops=2 * 4096 * 16384 * 256,
         targets={"torch": 0.6},
     ),
+    search(1, 1_000_000, slow=True),
+    search(32, 1_000_000, slow=True),
     Work(
         "vit_b16",
         "8×3×224×224",

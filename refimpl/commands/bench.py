@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         "--against",
         metavar="PEER,…",
         default="",
-        help="torch, torch.compile, jax, onnxruntime; default: those installed here",
+        help="torch, torch.compile, jax, onnxruntime, faiss, numpy; default: those installed here",
     )
     bench.add_argument(
         "--work", nargs="+", default=[], metavar="NAME", help="default: most; none: none"

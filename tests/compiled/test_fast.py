@@ -396,6 +396,27 @@ def test_a_peer_computes_what_the_twin_does(op):
     assert gap <= 1e-5 * np.max(np.abs(mine))
 
 
+@pytest.mark.parametrize("peer", ["faiss", "numpy"])
+def test_a_peer_of_the_search_finds_what_the_twin_finds(peer):
+    pytest.importorskip(peer)
+    work = bench_works.search(5, 3000, 16)
+    inputs = work.inputs(np.random.default_rng(0))
+    mine, theirs = ours(work, inputs)(), SIDES[peer](work, inputs)()
+    assert np.array_equal(mine[0], theirs[0])
+    assert np.allclose(mine[1], theirs[1])
+
+
+@pytest.mark.parametrize(
+    "what", ["conv2d over a side", "decoding over a cache", "search over rows"]
+)
+def test_what_grows_is_measured_at_each_size(what, monkeypatch):
+    sized, _ = bench.GROWING[what]
+    monkeypatch.setitem(bench.GROWING, what, (sized, (8, 16)))
+    grown = bench.growth(what)
+    assert grown.sizes == [8, 16]
+    assert min(grown.seconds) > 0
+
+
 @pytest.mark.parametrize("arguments", [["--work", "nothing"], ["--against", "nobody"]])
 def test_an_unknown_work_or_peer_is_a_usage_error(arguments, capsys):
     with pytest.raises(SystemExit) as end:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refimpl import fast
 from refimpl.commands.main import main
 from refimpl.models import recorder, search
 from refimpl.models.bert import Bert, encode
@@ -243,3 +244,18 @@ def test_the_best_are_those_of_a_stable_sort_however_many_rows_there_are(rows):
     found, told = search.ranked(query, documents, 10)
     assert np.array_equal(found, wanted)
     assert np.array_equal(told, scores[wanted])
+
+
+@pytest.mark.parametrize("queries", [1, 3, 4, 70])
+def test_each_query_finds_its_best_and_what_is_no_number_comes_last(queries):
+    rng = np.random.default_rng(queries)
+    given, documents = rng.integers(-2, 3, (queries, 4)), rng.integers(-2, 3, (700, 4))
+    given, documents = given.astype(np.float32), documents.astype(np.float32)
+    documents[100:150] = np.nan
+    scores = given @ documents.T
+    ordered = np.where(np.isnan(scores), -np.inf, scores)
+    for count in (1, 10, 680):  # more than a part of the documents has
+        found, told = fast.kernels("retrieval").best(given, documents, count)
+        wanted = np.argsort(-ordered, axis=1, kind="stable")[:, :count]
+        assert np.array_equal(found, wanted)
+        assert np.array_equal(told, np.take_along_axis(ordered, wanted, 1))

@@ -3,10 +3,12 @@
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.memory import empty
-from refimpl.compiled.threads import multiply, share
+from refimpl.compiled import threads
+from refimpl.compiled.arithmetic import dot
+from refimpl.compiled.threads import PIECES, one_blas_thread, share
 
-SCORES = 1 << 18  # that stay in the caches between the product and the choice
+ROWS = 64  # documents in a product: OpenBLAS multiplies so few without packing them
+FEW = 4  # queries from which a product is faster than inner products one by one
 
 
 def mean_pool(x, keep):
@@ -106,31 +108,69 @@ def precision_at_k(relevance, k):
 
 
 def best(queries, documents, count):
-    """The best documents of each query and their inner products; of equals the first one first."""
+    """The best documents of each query and their inner products; of equals the first one first.
+
+    Each part of the documents is read once and keeps its own best, of which the best are kept.
+    """
     (B, _), M = queries.shape, len(documents)
-    tops = np.full((B, min(count, M)), -np.inf, queries.dtype)
-    found = np.zeros(tops.shape, np.int64)
-    each = max(SCORES // max(B, 1), 1)
-    scores = empty((B, min(each, M)), queries.dtype)
-    for first in range(0, M if tops.size else 0, each):
-        some = documents[first : first + each]
-        part = multiply(queries, some.T, scores if len(some) == each else None)
-        share(_keep_best, B, len(some), part, first, tops, found)
-    return found, tops
+    count = min(count, M)
+    parts = min(PIECES * threads.count(), max(M // ROWS, 1))
+    tops = np.full((parts, B, count), -np.inf, queries.dtype)
+    found = np.full(tops.shape, M)  # behind all there are, where a part has too few
+    if tops.size:
+        each = -(-M // parts)
+        given = np.ascontiguousarray(queries), np.ascontiguousarray(queries.T)
+        with one_blas_thread():
+            documents = np.ascontiguousarray(documents)
+            share(_search, parts, each * queries.size, each, *given, documents, tops, found)
+    tops = np.moveaxis(tops, 0, 1).reshape(B, parts * count)
+    found = np.moveaxis(found, 0, 1).reshape(B, parts * count)
+    order = np.lexsort((found, -tops), axis=-1)[:, :count]
+    return np.take_along_axis(found, order, 1), np.take_along_axis(tops, order, 1)
 
 
 @njit(cache=True, nogil=True)
-def _keep_best(begin, end, scores, first, tops, found):
+def _search(first, last, each, queries, turned, documents, tops, found):
+    B, M = len(queries), len(documents)
+    scores = np.empty((ROWS, B), queries.dtype)
+    for part in range(first, last):
+        limits = tops[part, :, -1].copy()  # what a document must exceed
+        for start in range(part * each, min((part + 1) * each, M), ROWS):
+            some = documents[start : min(start + ROWS, (part + 1) * each)]
+            if B < FEW:
+                for m in range(len(some)):
+                    for b in range(B):
+                        scores[m, b] = dot(some[m], queries[b])
+            else:
+                np.dot(some, turned, scores[: len(some)])
+            seen = start - part * each
+            _keep_best(scores[: len(some)], start, seen, limits, tops[part], found[part])
+
+
+@njit(cache=True)
+def _keep_best(scores, start, seen, limits, tops, found):
     """Insert what is larger than the last of those kept; what is no number counts as -inf."""
     count = tops.shape[1]
-    for b in range(begin, end):
-        for m in range(scores.shape[1]):
-            score = scores[b, m]
-            if first + m >= count and not score > tops[b, count - 1]:
+    for m in range(scores.shape[0]):
+        if seen + m >= count and not _any_above(scores[m], limits):
+            continue
+        for b in range(scores.shape[1]):
+            score = scores[m, b]
+            if seen + m >= count and not score > limits[b]:
                 continue
             score = score if score == score else scores.dtype.type(-np.inf)
-            place = min(first + m, count - 1)
+            place = min(seen + m, count - 1)
             while place > 0 and score > tops[b, place - 1]:
                 tops[b, place], found[b, place] = tops[b, place - 1], found[b, place - 1]
                 place -= 1
-            tops[b, place], found[b, place] = score, first + m
+            tops[b, place], found[b, place] = score, start + m
+            limits[b] = tops[b, count - 1]
+
+
+@njit(cache=True)
+def _any_above(scores, limits):
+    """Is any score above its limit? Counted without a branch, so that it runs wide."""
+    above = 0
+    for b in range(scores.size):
+        above += scores[b] > limits[b]
+    return above > 0
