@@ -16,7 +16,7 @@ BLOCK = re.compile(r"(.*?\.\d+)(\..*)?")  # a block is called by the first numbe
 def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
     """Print a table for each model, a line for each block, and the first layer that deviates.
 
-    A layer whose bound is too wide to judge it is unsupported.
+    A layer whose bound is too wide to judge it is unsupported, and the reason stands below.
     """
     stream = stream or sys.stdout
     for report in reports:
@@ -26,7 +26,9 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
         first = bad[0] if bad else report.findings[0]
         status = first.status if bad else "conforms"
         layers = sum(f.cases for f in report.findings)
+        left = [f for f in report.findings if f.status == "unsupported"]
         says = f"{layers} layers" if layers else f"{first.says}"
+        says += f", {len(left)} not judged" if layers and left else ""
         title = f"{report.target} ({report.version})" if report.version else report.target
         print(f"{title}: {paint(status, status, stream)}, {says}", file=stream)
         if not layers:
@@ -44,6 +46,8 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
             print(line, file=stream)
         says = "the largest error ÷ the error allowed, given the target's own input"
         print(f"\n  worst: {says}", file=stream)
+        for f in left:
+            print(f"  not judged: {f.op}: {f.says}", file=stream)
         if bad:
             print(f"  first: {first.says}", file=stream)
             verb = "conforms to dialect" if status == "dialect" else "cause"
