@@ -37,6 +37,7 @@ from refimpl.axes.drawing import (
     draw_shares,
     draw_times,
     draw_up_to,
+    draw_weights,
 )
 from refimpl.axes.names import AXES as AXES
 from refimpl.axes.names import Axis as Axis
@@ -70,8 +71,17 @@ if TYPE_CHECKING:
     from typing import Annotated as Total
     from typing import Annotated as Uniform
     from typing import Annotated as Variance
+    from typing import Annotated as Weight
 else:
-    Float = Kind("Float", "real numbers", usual=lambda share, _: [0.0, 1.0, -10.0, 10 * share - 5])
+    Float = Kind(
+        "Float",
+        "real numbers",
+        free=True,
+        usual=lambda share, _: [0.0, 1.0, -10.0, 10 * share - 5],
+    )
+    Weight = Kind(
+        "Weight", "parameters of a layer, an output of it a row", free=True, draw=draw_weights
+    )
     Fixed = Kind(
         "Fixed",
         "real numbers that a gradient takes as given",

@@ -42,6 +42,7 @@ class Kind:
     measures: bool = False  # it is the size of the axis that it names
     up_to: bool = False  # the size of the limiting axis is allowed, too
     increasing: bool = False
+    free: bool = False  # any real numbers: what is differentiated, scaled and exchanged
     not_after: str = ""  # the kind of an argument with the same limit that is never smaller
     draw: Callable[[Source, Wanted], np.ndarray] | None = None
     usual: Usual | None = None

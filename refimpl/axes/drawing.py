@@ -64,6 +64,13 @@ def draw_reals(source: Source, wanted: Wanted) -> np.ndarray:
     return draw_floats(source, wanted.shape, family)
 
 
+def draw_weights(source: Source, wanted: Wanted) -> np.ndarray:
+    """Parameters as large as layers have them: what comes out is as large as what went in."""
+    weights = draw_reals(source, wanted)
+    size = np.sqrt(np.sum(weights**2) / max(math.prod(wanted.shape[:1]), 1))  # of a row
+    return weights / (size or 1)
+
+
 def draw_floats(source: Source, shape: tuple[int, ...], family: str) -> np.ndarray:
     """An array of one family: what it looks like decides which mistakes it can show."""
     x = source.normal(shape)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from refimpl.axes import Kind
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, generate, rounded
 from refimpl.oracle.judging.judge import Expected, error_ratio, expect
@@ -104,6 +105,11 @@ def furthest(expected: list[Expected], outputs: list[np.ndarray]) -> float:
     )
 
 
+def is_changed(kind: Kind) -> bool:
+    """Whether the search for the worst case may change such numbers."""
+    return kind.free or kind.hides
+
+
 def climb(op: Op, audit: Audit, steps: int) -> None:
     """Change the worst case number by number to make its ratio larger."""
     rng = np.random.default_rng(0)
@@ -111,7 +117,9 @@ def climb(op: Op, audit: Audit, steps: int) -> None:
     arrays = [
         name
         for name, x in (case.inputs.items() if case else ())
-        if isinstance(x, np.ndarray) and x.size and op.specs[name].kind.name in ("Float", "Bias")
+        if isinstance(x, np.ndarray)
+        and x.size
+        and (op.specs[name].kind.free or op.specs[name].kind.hides)
     ]
     text, style = next(((t, s) for n, t, s in ways(op) if n == audit.way), (None, None))
     for _ in range(steps if arrays and text else 0):

@@ -113,7 +113,7 @@ def subnormal(op: Op) -> Iterator[Candidate]:
     small = {
         name: np.asarray(np.round(8 * x) * 2.0**-140)
         for name, x in inputs.items()
-        if x is not None and op.specs[name].kind.name == "Float" and not op.specs[name].scalar
+        if x is not None and op.specs[name].kind.free and not op.specs[name].scalar
     }
     if small:
         yield Candidate("subnormal", "numbers below the smallest normal float32", inputs | small)

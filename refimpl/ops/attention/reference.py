@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refimpl.axes import Array, Bias, Count, Float, Label, Size, Stride
+from refimpl.axes import Array, Bias, Count, Float, Label, Size, Stride, Weight
 from refimpl.constants import constant
 from refimpl.ops.layers.reference import linear, linear_vjp, softmax
 
@@ -125,10 +125,10 @@ def attention_vjp(
 def multi_head_attention(
     x: Float[Array, "B N H*E"],
     memory: Float[Array, "B M H*E"],
-    in_weight: Float[Array, "3*H*E H*E"],
-    in_bias: Float[Array, "3*H*E"] | None,
-    out_weight: Float[Array, "H*E H*E"],
-    out_bias: Float[Array, "H*E"] | None,
+    in_weight: Weight[Array, "3*H*E H*E"],
+    in_bias: Weight[Array, "3*H*E"] | None,
+    out_weight: Weight[Array, "H*E H*E"],
+    out_bias: Weight[Array, "H*E"] | None,
     heads: Size[int, "H"],
     bias: Bias[Array, "broadcastable B H N M"] | None,
 ) -> Float[Array, "B N H*E"]:
@@ -181,9 +181,9 @@ def multi_head_attention(
 def multi_head_attention_vjp(
     x: Float[Array, "B N H*E"],
     memory: Float[Array, "B M H*E"],
-    in_weight: Float[Array, "3*H*E H*E"],
-    in_bias: Float[Array, "3*H*E"] | None,
-    out_weight: Float[Array, "H*E H*E"],
+    in_weight: Weight[Array, "3*H*E H*E"],
+    in_bias: Weight[Array, "3*H*E"] | None,
+    out_weight: Weight[Array, "H*E H*E"],
     heads: Size[int, "H"],
     bias: Bias[Array, "broadcastable B H N M"] | None,
     grad: Float[Array, "B N H*E"],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refimpl.axes import Array, Epsilon, Float, Mask, Size, Total
+from refimpl.axes import Array, Epsilon, Float, Mask, Size, Total, Weight
 from refimpl.ops.attention.reference import attention, join_heads, split_heads
 from refimpl.ops.layers.reference import layer_norm, linear
 
@@ -96,15 +96,15 @@ def media_bias_all(
 def perceiver_attention(
     media: Float[Array, "B M D"],
     latents: Float[Array, "B N D"],
-    media_gain: Float[Array, "D"],
-    media_shift: Float[Array, "D"],
-    latents_gain: Float[Array, "D"],
-    latents_shift: Float[Array, "D"],
+    media_gain: Weight[Array, "D"],
+    media_shift: Weight[Array, "D"],
+    latents_gain: Weight[Array, "D"],
+    latents_shift: Weight[Array, "D"],
     eps: Epsilon[float, ""],
-    query_weight: Float[Array, "H*E D"],
-    key_weight: Float[Array, "H*E D"],
-    value_weight: Float[Array, "H*E D"],
-    out_weight: Float[Array, "D H*E"],
+    query_weight: Weight[Array, "H*E D"],
+    key_weight: Weight[Array, "H*E D"],
+    value_weight: Weight[Array, "H*E D"],
+    out_weight: Weight[Array, "D H*E"],
     heads: Size[int, "H"],
 ) -> Float[Array, "B N D"]:
     r"""The Perceiver resampler: a few latents attend to the tokens of an image, and to each other.

@@ -34,7 +34,7 @@ def exchanged(op: Op, case: Case) -> Case | None:
 
 def _free(spec: Spec) -> bool:
     """Whether numbers may stand in any order: no table, probabilities, angles or the like."""
-    return spec is Given or spec.kind.name == "Float"
+    return spec is Given or spec.kind.free
 
 
 def _swapped(x: np.ndarray) -> np.ndarray | None:

@@ -75,7 +75,7 @@ def _zero_row(op: Op, case: Case) -> bool:
 
 def _is_rows(spec: Spec, x: Any) -> bool:
     """Whether an argument holds vectors of real numbers."""
-    return spec.kind.name == "Float" and isinstance(x, np.ndarray) and bool(x.ndim and x.size)
+    return spec.kind.free and isinstance(x, np.ndarray) and bool(x.ndim and x.size)
 
 
 def _other_layout(op: Op, case: Case) -> bool:

@@ -222,7 +222,7 @@ def stretched(op: Op, case: Case) -> Case:
     What hides a value behind a finite number is told from what hides it by infinity.
     """
     larger = {
-        name: LARGE * x if op.specs[name].kind.name == "Float" and np.ndim(x) > 1 else x
+        name: LARGE * x if op.specs[name].kind.free and np.ndim(x) > 1 else x
         for name, x in case.inputs.items()
     }
     try:

@@ -7,7 +7,7 @@ import numpy as np
 from refimpl.op import Edit, Law, Op, Probe
 from refimpl.ops.attention import reference as text
 from refimpl.ops.attention.spec.attention import ATTENTION
-from refimpl.ops.attention.spec.shared import ROOT, draw_projections, tokens_bias, visible
+from refimpl.ops.attention.spec.shared import ROOT, tokens_bias, visible
 from refimpl.ops.common import cosines, sines
 from refimpl.ops.layers.reference import linear
 
@@ -377,5 +377,4 @@ MULTI_HEAD_ATTENTION = Op(
         ),
         *MASK_DIALECTS,
     ),
-    values={"in_weight": draw_projections},
 )

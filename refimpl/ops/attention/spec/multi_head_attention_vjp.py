@@ -11,7 +11,6 @@ from refimpl.ops.attention.spec.multi_head_attention import MULTI_HEAD_ATTENTION
 from refimpl.ops.attention.spec.shared import (
     SCORES_GRAD,
     SPREAD_BIAS,
-    draw_projections,
     tokens_bias,
     visible,
 )
@@ -243,5 +242,4 @@ MULTI_HEAD_ATTENTION_VJP = Op(
         "out_weight_grad",
         "out_bias_grad",
     ),
-    values={"in_weight": draw_projections},
 )

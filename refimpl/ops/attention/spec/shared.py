@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from refimpl.axes import Wanted
-from refimpl.axes.drawing import draw_reals
 from refimpl.op import Edit, values
 
 
@@ -19,14 +17,6 @@ def full_bias(query, key, bias):
 def visible(bias):
     """1 for a query that sees a key, else 0."""
     return np.where(np.any(values(bias) > -np.inf, axis=-1), 1, 0)
-
-
-def draw_projections(source, known):
-    """Packed weights as layers begin with them: what they project is as large as what it was."""
-    width = known["H"] * known["E"]
-    weights = draw_reals(source, Wanted((3 * width, width)))
-    size = np.sqrt(np.sum(weights**2) / (3 * width)) if width else 0
-    return weights / (size or 1)
 
 
 ROOT = " / np.sqrt(constant(E, query))"

@@ -106,7 +106,7 @@ def normalised_before(at: Writer, node: ast.stmt) -> Edits:
     """
     if not at.is_first(node):
         return
-    arrays = [n for n, p in at.annotated.items() if at.kind(ast.Name(n)) == "Float"]
+    arrays = [n for n, p in at.annotated.items() if getattr(at.kind_of(ast.Name(n)), "free", False)]
     groups = [(name,) for name in arrays] + list(itertools.combinations(arrays, 2))
     for names in groups:
         for what, template in NORMALISED.items():
