@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -119,10 +121,10 @@ def test_every_axis_is_in_the_vocabulary(op):
 
 @pytest.mark.parametrize("op", ALL)
 def test_the_docstring_says_what_it_must(op):
-    doc = op.text.__doc__
+    doc = inspect.getdoc(op.text)
     assert "$" in doc, "no equation"
     assert ">>> " in doc, "no example"
     for name in op.specs:
-        assert f"    {name}: " in doc, f"no line for {name}"
+        assert f"\n{name}: " in doc, f"no line for {name}"
     for section in ("Returns ", "Raises ", "Elsewhere: ", "Paper: "):
         assert section in doc, f"no {section.strip()}"
