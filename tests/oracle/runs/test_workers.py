@@ -93,6 +93,15 @@ def test_a_worker_that_is_killed_loses_its_operation_alone(target):
     assert found[0] in NAMES
 
 
+@pytest.fixture
+def heard():
+    """Interruptions reach what is started: a shell lets its background commands ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_an_interruption_keeps_what_the_workers_found(tmp_path):
     (tmp_path / "slow.py").write_text(TARGET + HANGS)
     report = tmp_path / "report.json"
