@@ -6,6 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from refimpl.oracle.targets.processes import IDLE
 from tests.lacking import (  # noqa: F401  hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -14,6 +15,8 @@ from tests.lacking import (  # noqa: F401  hooks of pytest
 )
 
 os.environ.pop("GITHUB_STEP_SUMMARY", None)  # what targets do in these tests is no news
+for name, value in IDLE.items():  # before workers start, each of which takes it over
+    os.environ.setdefault(name, value)
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 settings.register_profile("quick", max_examples=5, **_COMMON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -82,15 +83,19 @@ class Spec:
         """Whether any shape that broadcasts to these axes will do."""
         return self.axes.startswith("broadcastable ")
 
-    @property
+    @functools.cached_property
     def dims(self) -> list[str]:
         """The dimensions, a token each."""
         return self.axes.removeprefix("broadcastable ").split()
 
     def names(self) -> list[str]:
         """The axis names in order of appearance, the limiting axis included."""
+        return list(self._names)
+
+    @functools.cached_property
+    def _names(self) -> dict[str, None]:
         text = f"{self.axes.removeprefix('broadcastable ')} {self.limit or ''}"
-        return list(dict.fromkeys(re.findall(r"[A-Za-z]+", text)))
+        return dict.fromkeys(re.findall(r"[A-Za-z]+", text))
 
 
 if TYPE_CHECKING:

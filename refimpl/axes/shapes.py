@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -29,8 +30,15 @@ def size_of(dim: str, sizes: dict[str, int]) -> int:
     >>> size_of("3*H*E", {"H": 2, "E": 4}), size_of("N+1", {"N": 5})
     (24, 6)
     """
+    number, names, more = _read(dim)
+    return number * math.prod([sizes[name] for name in names]) + more
+
+
+@functools.cache
+def _read(dim: str) -> tuple[int, tuple[str, ...], int]:
+    """The number, the names and the addend of a dimension, read once."""
     number, names = factors(dim)
-    return number * math.prod(sizes[name] for name in names) + addend(dim)
+    return number, tuple(names), addend(dim)
 
 
 def addend(dim: str) -> int:

@@ -55,6 +55,7 @@ def session_of(op, inputs, outputs, domain, opset, attributes):
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 2, 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     return onnxruntime.InferenceSession(model.SerializeToString(), options)
 

@@ -21,6 +21,7 @@ from refimpl.oracle.numbers.places import Doubt, leaves, line, no_rule
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 from refimpl.oracle.numbers.reading import Reading, run
 
+WHOLE = 2**53  # up to which every whole number is one of float64's
 SLACK = 1 + 2.0**-20  # the bounds themselves are computed in float64
 
 
@@ -36,21 +37,23 @@ class ErrorArray(Reading):
     """
 
     carried = ("value", "error")
+    terms: Any = None
+    count: Any = 1
+    exponential = False
+    known = False
+    floor: Any = None
+    logistic = False
+    products = 0
+    scaled = False
+    cut: Any = None
+    lone: Any = None
 
     def __init__(self, value: Any, error: Any, precision: Precision, **tags: Any) -> None:
         self.value = np.asarray(value, dtype=np.float64)
         self.error = np.asarray(error, dtype=np.float64)
         self.precision = precision
-        self.terms = tags.get("terms")
-        self.count = tags.get("count", 1)
-        self.exponential = tags.get("exponential", False)
-        self.known = tags.get("known", False)
-        self.floor = tags.get("floor")
-        self.logistic = tags.get("logistic", False)
-        self.products = tags.get("products", 0)
-        self.scaled = tags.get("scaled", False)
-        self.cut = tags.get("cut")
-        self.lone: Any = None
+        if tags:
+            vars(self).update(tags)
 
     def __repr__(self) -> str:
         return f"ErrorArray({self.value!r}, ±{self.error!r}, {self.precision.name})"
@@ -67,10 +70,13 @@ class ErrorArray(Reading):
 
     def _tags(self, move: Callable) -> dict[str, Any]:
         """What is remembered of the sums that moved elements are."""
-        each = lambda x: x if x is None else move(spread(x, self.value.shape))  # noqa: E731
-        tags = {"terms": each(self.terms), "floor": each(self.floor), "count": self.count}
-        tags |= {"exponential": self.exponential, "logistic": self.logistic}
-        return {**tags, "products": self.products}
+        tags = {"count": self.count, "exponential": self.exponential}
+        tags |= {"logistic": self.logistic, "products": self.products}
+        for name in ("terms", "floor"):
+            limit = getattr(self, name)
+            if limit is not None:
+                tags[name] = move(spread(limit, self.value.shape))
+        return tags
 
     def join(self, parts: list, join: Callable) -> ErrorArray:
         errors = [np.broadcast_to(part.error, part.shape) for part in parts]
@@ -154,7 +160,7 @@ class ErrorArray(Reading):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         held = [x.precision for x in inputs if isinstance(x, ErrorArray)]
-        if any(p is not held[0] for p in held):  # tables may be held in less than the rest
+        if held.count(held[0]) < len(held):  # tables may be held in less than the rest
             finest = min(held, key=lambda p: p.unit)
             inputs = tuple(x.held_in(finest) if isinstance(x, ErrorArray) else x for x in inputs)
             return super(ErrorArray, self.held_in(finest)).__array_ufunc__(
@@ -211,6 +217,8 @@ def _lifted_number(number: float, precision: Precision) -> float:
 
 def lift(x: Any, precision: Precision) -> ErrorArray:
     """Read a number or plain array: exact if the precision can hold it, else rounded once."""
+    if type(x) is int and abs(x) <= WHOLE:
+        return ErrorArray(x, 0.0, precision)
     if type(x) is float:
         return ErrorArray(x, _lifted_number(x, precision), precision)
     return _lifted(x, precision)

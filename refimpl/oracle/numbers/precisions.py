@@ -8,6 +8,7 @@ flushed to zero, as many processors do.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,17 +35,17 @@ class Precision:
     independent: bool = False  # errors carried into a product add up as independent ones do
     holds_operands: bool = False  # exact operands of a product are held: `operand` spares them
 
-    @property
+    @functools.cached_property
     def unit(self) -> float:
         """Unit roundoff of elementwise arithmetic, half an ulp of one."""
         return math.ldexp(1.0, -self.bits)
 
-    @property
+    @functools.cached_property
     def sum_unit(self) -> float:
         """Unit roundoff of accumulators."""
         return self.accumulator or self.unit
 
-    @property
+    @functools.cached_property
     def sum_smallest(self) -> float:
         """What an accumulator may flush to zero: half formats accumulate in float32."""
         return FLOAT32_SMALLEST if self.sum_unit < self.unit else self.smallest

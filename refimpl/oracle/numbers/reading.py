@@ -141,6 +141,8 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__
+        if method == "__call__" and not kwargs:
+            return self._call(name, *map(self.lift, inputs))
         if method == "at":
             return self._put(ufunc, *inputs)
         target, where = kwargs.pop("out", (None,))[0], None
@@ -188,6 +190,8 @@ class Reading(np.lib.mixins.NDArrayOperatorsMixin):
         rule = self.rules.get(name) or COMPOSED.get(name)
         if rule is None:
             raise no_rule(type(self).__name__, f"np.{name}")
+        if not kwargs:
+            return rule(*args)
         if kwargs.keys() & {"where", "initial"}:
             return self._of_some(name, *args, **kwargs)
         if kwargs.keys() - {"axis", "keepdims"}:

@@ -98,7 +98,8 @@ def _function(value: np.ndarray, error: np.ndarray, p: Precision, ulps: Any) -> 
 
 
 def _is_exact(x: ErrorArray, numbers: Callable) -> np.ndarray:
-    return (x.error == 0) & numbers(x.value)
+    exact = x.error == 0
+    return exact & numbers(x.value) if exact.any() else exact
 
 
 def _is_zero(v: np.ndarray) -> np.ndarray:
@@ -144,22 +145,25 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
     error = x.error + y.error
     untouched = _is_nothing(x) | _is_nothing(y)
-    terms = np.where(untouched, np.abs(value) + error, _magnitude(x) + _magnitude(y))
+    size_x, size_y = _magnitude(x), _magnitude(y)
+    terms = size_x + size_y
     rounded = _round(value, error, p)
     # a neighbour in the sum may have come first: every later addition rounds it too
-    for one, other in ((x, y), (y, x)):
+    for one, other, size in ((x, y, size_y), (y, x, size_x)):
         if one.count > 1:
-            joined = _gamma(one.count - 1, p) * _magnitude(other)
-            rounded = rounded + joined
+            rounded = rounded + _gamma(one.count - 1, p) * size
             if one.count == 2 or other.count > 1:
-                rounded = rounded + REORDER * p.unit * (_magnitude(one) + _magnitude(other))
+                rounded = rounded + REORDER * p.unit * (size_x + size_y)
         if one.scaled:  # what is added to a quotient may be added before the division
-            rounded = rounded + p.unit * (DIVISION * (np.abs(value) + error) + _magnitude(other))
-    error = np.where(untouched, error, rounded)
+            rounded = rounded + p.unit * (DIVISION * (np.abs(value) + error) + size)
+    if np.any(untouched):
+        terms = np.where(untouched, np.abs(value) + error, terms)
+        rounded = np.where(untouched, error, rounded)
     logistic = (_is_one(x) and y.exponential) or (_is_one(y) and x.exponential)
-    result = _settle(value, error, p, terms=terms, count=x.count + y.count, logistic=logistic)
+    result = _settle(value, rounded, p, terms=terms, count=x.count + y.count, logistic=logistic)
     overflown = np.isinf(x.error) | np.isinf(y.error)  # infinities may meet and give NaN
-    result.error = np.where(overflown, np.inf, result.error)
+    if np.any(overflown):
+        result.error = np.where(overflown, np.inf, result.error)
     if logistic:
         power = x if x.exponential else y
         result.floor = 1 + (0.0 if power.floor is None else power.floor * (1 - 4 * p.unit))

@@ -22,6 +22,9 @@ OTHERS = [Path(__file__).parents[2], *map(Path, set(sysconfig.get_paths().values
 PROGRAM = "--"  # in the place of a module: the arguments are a program of any kind
 LAST = 8192  # bytes of what a process said at its end
 LONGEST = 300  # characters of it that are quoted
+# threads that wait sleep: by default those of OpenBLAS and OpenMP turn round for milliseconds after
+# each product, on processors that others want
+IDLE = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
 TRYING = 60.0  # seconds to see what is open to a target
 
 
@@ -45,7 +48,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=self.noise,
                 stderr=self.noise,
-                env={**os.environ, "PYTHONFAULTHANDLER": "1", **(environment or {})},
+                env={**IDLE, **os.environ, "PYTHONFAULTHANDLER": "1", **(environment or {})},
                 start_new_session=True,
             )
         except BaseException:
