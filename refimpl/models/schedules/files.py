@@ -170,7 +170,7 @@ def _loaded(path: Path) -> dict[str, Any]:
 
 def conflicts(schedule: Schedule) -> list[str]:
     """What a file says in vain, or against itself."""
-    found = [f"{name}: a {schedule.kind} does not read it" for name in schedule.unread]
+    found = [f"{name}: {schedule.kind} does not read it" for name in schedule.unread]
     return [*found, *_of_times(schedule.settings), *_of_values(schedule.settings)]
 
 

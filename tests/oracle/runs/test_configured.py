@@ -260,7 +260,7 @@ def test_noise_that_is_no_number_deviates():
 
 def test_what_a_file_says_in_vain_is_told():
     told = schedules.conflicts(schedules.read(PUBLIC["Stable Diffusion 2.1"]))
-    assert told == ["skip_prk_steps: a DDIMScheduler does not read it"]
+    assert told == ["skip_prk_steps: DDIMScheduler does not read it"]
     flat = {"thresholding": True, "clip_sample": True, "steps_offset": 1}
     flat |= {"timestep_spacing": "trailing"}
     told = schedules.conflicts(schedules.read({"_class_name": "DDIMScheduler", **flat}))
