@@ -64,6 +64,7 @@ def main(words: list[str] | None = None) -> Any:
 
 
 def _main(words: list[str] | None) -> int:
+    from refimpl.models.schedules import ConfigError
     from refimpl.oracle.targets.own_files import Changed
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.oracle.vectors.golden import VectorError
@@ -79,7 +80,7 @@ def _main(words: list[str] | None) -> int:
     try:
         with as_interruptions():
             return options.run(options)
-    except (TargetError, VectorError, OperationError, KeyError) as error:
+    except (TargetError, VectorError, OperationError, ConfigError, KeyError) as error:
         print(f"refimpl: {error.args[0]}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from refimpl.commands.main import main
 from refimpl.models import schedules
 from refimpl.oracle.runs.configured import drawn, judged, verify_config
 
@@ -324,3 +325,13 @@ def test_our_flow_ends_at_the_sample_along_its_straight_line():
     start, clean = np.array([[1.5, -2.0]]), np.array([[0.25, -0.75]])
     ended = schedules.run(schedule, 4, start, start[None], np.ones(1), lambda x, t: start - clean)
     assert np.abs(ended - clean).max() < 1e-12
+
+
+def test_the_command_names_in_a_sentence_what_cannot_be_expressed(tmp_path, capsys):
+    path = tmp_path / "scheduler_config.json"
+    path.write_text(json.dumps({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3}))
+    with pytest.raises(SystemExit) as end:
+        main(["verify", "diffusers", "--config", str(path)])
+    assert end.value.code == 4
+    told = "DPMSolverMultistepScheduler: solver_order is 3, expressed here is 1, 2"
+    assert capsys.readouterr().err == f"refimpl: {told}\n"
