@@ -14,21 +14,20 @@ from refimpl.registry import OPS
 from tests.audit import judged
 from tests.audit.audits import Audit, audit_op
 
+HEAD = [
+    "| operation | inputs | ways | trials | rejected | worst honest | way | mistakes | least |",
+    "|---|---:|---:|---:|---:|---:|---|---:|---:|",
+]
 
-def table(audits: list[Audit]) -> str:
-    """The audit as Markdown."""
-    lines = [
-        "| operation | inputs | ways | trials | rejected | worst honest | way | mistakes | least |",
-        "|---|---:|---:|---:|---:|---:|---|---:|---:|",
-    ]
-    for a in audits:
-        worst = "exact" if a.exact else "choice" if a.chosen else number(a.worst)
-        least = number(a.least_mistake) if a.mistakes else "–"
-        lines.append(
-            f"| {a.op} | {a.inputs} | {a.ways} | {a.trials} | {a.rejections} | {worst} "
-            f"| {'' if a.exact or a.chosen else a.way} | {a.mistakes} | {least} |"
-        )
-    return "\n".join(lines)
+
+def row(a: Audit) -> str:
+    """One operation's audit as a line of Markdown."""
+    worst = "exact" if a.exact else "choice" if a.chosen else number(a.worst)
+    least = number(a.least_mistake) if a.mistakes else "–"
+    return (
+        f"| {a.op} | {a.inputs} | {a.ways} | {a.trials} | {a.rejections} | {worst} "
+        f"| {'' if a.exact or a.chosen else a.way} | {a.mistakes} | {least} |"
+    )
 
 
 PAGE = """# Is the bound sound and sharp?
@@ -64,10 +63,34 @@ own in `tests/audit/judged.py`.
 """
 
 
-def page(audits: list[Audit]) -> str:
-    """The audit as a page."""
-    counts = judged.table(count for a in audits for count in a.counts)
-    return PAGE.format(table=table(audits), judged=counts, likely=LIKELY, most=100 * judged.MOST)
+def page(audits: list[Audit], before: str) -> str:
+    """The audit as a page; what it says of operations that were not audited now it says still."""
+    audited = {a.op for a in audits}
+    bounds, counts = (kept(part, audited) for part in (*before.split("\n## ", 1), "")[:2])
+    for a in audits:
+        bounds[a.op] = [row(a)]
+        counts[a.op] = judged.rows(a.counts)
+    return PAGE.format(
+        table="\n".join(HEAD + in_order(bounds)),
+        judged="\n".join(judged.HEAD + in_order(counts)),
+        likely=LIKELY,
+        most=100 * judged.MOST,
+    )
+
+
+def kept(table: str, audited: set[str]) -> dict[str, list[str]]:
+    """The lines of a table by operation, of those that are not audited now."""
+    found: dict[str, list[str]] = {}
+    for line in table.splitlines():
+        name = line.strip("|").split("|")[0].strip()
+        if line.startswith("| ") and name in OPS and name not in audited:
+            found.setdefault(name, []).append(line)
+    return found
+
+
+def in_order(rows: dict[str, list[str]]) -> list[str]:
+    """The lines of all operations, in the order of the chapters."""
+    return [line for name in OPS for line in rows.get(name, ())]
 
 
 def main() -> int:
@@ -94,9 +117,10 @@ def main() -> int:
                 file=sys.stderr,
                 flush=True,
             )
-    print(table(audits))
+    print("\n".join([*HEAD, *map(row, audits)]))
     if options.page:
-        options.page.write_text(page(audits))
+        before = options.page.read_text() if options.page.exists() else ""
+        options.page.write_text(page(audits, before))
     failures: list[object] = [a for a in audits if a.rejections or a.least_mistake < 10]
     failures += [count for a in audits for count in a.counts if not count.enough]
     for a in audits:

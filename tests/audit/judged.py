@@ -59,16 +59,17 @@ def judged(op: Op, precision: str, cases: Iterable[Case]) -> Judged:
     return count
 
 
-def table(counts: Iterable[Judged]) -> str:
-    """The counts as Markdown: a line wherever something is not judged, before or after."""
-    lines = [
-        "| operation | precision | elements | throughout | not judged | share | by √n |",
-        "|---|---|---:|---:|---:|---:|---:|",
+HEAD = [
+    "| operation | precision | elements | throughout | not judged | share | by √n |",
+    "|---|---|---:|---:|---:|---:|---:|",
+]
+
+
+def rows(counts: Iterable[Judged]) -> list[str]:
+    """The counts as lines of Markdown, one wherever something is not judged, before or after."""
+    return [
+        f"| {c.op} | {c.precision} | {c.elements} | {c.throughout} | {c.left} "
+        f"| {100 * c.share:.2g} % | {c.likely} |"
+        for c in counts
+        if c.throughout or c.left
     ]
-    for c in counts:
-        if c.throughout or c.left:
-            lines.append(
-                f"| {c.op} | {c.precision} | {c.elements} | {c.throughout} | {c.left} "
-                f"| {100 * c.share:.2g} % | {c.likely} |"
-            )
-    return "\n".join(lines)
