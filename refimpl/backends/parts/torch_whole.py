@@ -5,11 +5,16 @@ from __future__ import annotations
 import torch
 
 from refimpl.backends import hooks
-from refimpl.backends.parts import torch_adm, torch_translator
+from refimpl.backends.parts import torch_adm, torch_glide, torch_translator
 from refimpl.models.adm import AdmClassifier
+from refimpl.models.glide import Glide
 from refimpl.models.translator import Translator
 
-BUILDERS = {Translator: torch_translator.record, AdmClassifier: torch_adm.record}
+BUILDERS = {
+    Translator: torch_translator.record,
+    AdmClassifier: torch_adm.record,
+    Glide: torch_glide.record,
+}
 
 
 def record(config, seed):
