@@ -7,17 +7,13 @@ from there to the next result of the same size.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 LARGE = 1 << 16  # bytes; the allocator of the system keeps smaller ones itself
 KEPT = 1 << 27  # bytes on the shelf, at most
-CACHE = 1 << 23  # bytes of the last cache, at least
 PAGE = 4096  # bytes; a result a little behind its argument, counted from a page, delays the loads
 
 _shelf: dict[int, list[np.ndarray]] = {}  # by size, the one used last at the end
@@ -37,21 +33,6 @@ def zeros(shape: Any, dtype: Any) -> np.ndarray:
     array = empty(shape, dtype)
     array.fill(0)
     return array
-
-
-def overflow_caches(*arrays: np.ndarray) -> bool:
-    """Whether most of these would not stay in the last cache, read and written again and again."""
-    return sum(array.nbytes for array in arrays) > cache_size() * 5 // 4  # as was measured
-
-
-@functools.cache
-def cache_size() -> int:
-    """Bytes of the last cache, where the system tells them."""
-    sizes = [CACHE]
-    for told in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        with contextlib.suppress(OSError, ValueError):
-            sizes.append(int(told.read_text().strip().removesuffix("K")) << 10)
-    return max(sizes)
 
 
 def clear() -> None:

@@ -191,32 +191,6 @@ assert fast.softmax(np.ones((400, 1000), np.float32)).shape == (400, 1000)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-@given(st.integers(0, 40), st.integers(0, 200), st.sampled_from([np.float32, np.float64]))
-def test_a_store_past_the_caches_writes_its_target_and_nothing_else(start, size, dtype):
-    source, memory = np.arange(1, size + 1, dtype=dtype), np.zeros(300, dtype)
-    loading.compiled("refimpl.compiled.native").stream(source, memory[start : start + size])
-    assert np.array_equal(memory[start : start + size], source)
-    assert not memory[:start].any()
-    assert not memory[start + size :].any()
-
-
-STEPS = [bench_works.WORKS[i] for i in range(4)]
-
-
-@pytest.mark.parametrize("work", STEPS, ids=lambda work: work.op)
-def test_a_step_gives_the_same_numbers_through_the_caches_and_past_them(work, monkeypatch):
-    inputs = {
-        name: x[:, :, :50, :50].copy() if np.ndim(x) == 4 and np.size(x) > 16 else x
-        for name, x in work.inputs(np.random.default_rng(0)).items()
-    }
-    results = []
-    for size in (0, 1 << 40):
-        monkeypatch.setattr(memory, "cache_size", lambda size=size: size)
-        results.append(getattr(fast, work.op)(**inputs))
-    assert np.array_equal(*results)
-    assert np.isfinite(results[0]).all()
-
-
 def test_a_norm_of_groups_and_silu_in_one_pass_is_as_exact_as_both_in_turn():
     rng = np.random.default_rng(0)
     given = {"x": rng.normal(size=(2, 12, 5, 7)), "gain": rng.normal(size=12)}

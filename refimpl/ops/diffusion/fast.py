@@ -3,8 +3,7 @@
 What depends on time alone is computed once per step or once per sample; a batch is then read and
 written in one pass, one row per sample. The kernels of a pass take the range `first` to `last` of
 all numbers of the batch, which several threads share; `contract` lets a product and a sum round
-once. A large step makes its result in blocks and sends them past the caches: a line of memory that
-is written in full need not be read before. A small one leaves it in the caches.
+once.
 """
 
 import math
@@ -14,11 +13,8 @@ from numba import njit
 
 from refimpl.axes import AxesError
 from refimpl.compiled.arithmetic import by_row, mantissa_and_exponent
-from refimpl.compiled.memory import empty, overflow_caches
-from refimpl.compiled.native import stream
+from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import share as share_out
-
-BLOCK = 2048  # numbers that are made in the first cache before they go to memory
 
 
 def linear_schedule(steps, beta_start, beta_end):
@@ -113,26 +109,19 @@ def q_step(x_prev, t, noise, betas):
 def _blend(a, x, b, y):
     """Add two batches, each with a factor per sample."""
     total = empty(x.shape, x.dtype)
-    past = overflow_caches(x, y, total)
-    share_out(_blend_rows, x.size, 1, a, by_row(x), b, by_row(y), by_row(total), past)
+    share_out(_blend_rows, x.size, 1, a, by_row(x), b, by_row(y), by_row(total))
     return total
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _blend_rows(first, last, a, x, b, y, total, past):
+def _blend_rows(first, last, a, x, b, y, total):
     n = x.shape[1]
-    block = np.empty(BLOCK, x.dtype)
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
-        of_x, of_y = a[row], b[row]
-        for start in range(begin, end, BLOCK):
-            stop = min(start + BLOCK, end)
-            one, other, made = x[row, start:stop], y[row, start:stop], total[row, start:stop]
-            into = block[: made.size] if past else made
-            for i in range(into.size):
-                into[i] = of_x * one[i] + of_y * other[i]
-            if past:
-                stream(into, made)
+        of_x, of_y, into = a[row], b[row], total[row, begin:end]
+        one, other = x[row, begin:end], y[row, begin:end]
+        for i in range(into.size):
+            into[i] = of_x * one[i] + of_y * other[i]
 
 
 def q_posterior(x_start, x_t, t, betas):
@@ -302,7 +291,6 @@ def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
         by_row(_widened(log_variance, x_t.shape)),
         x_t.dtype.type(clip),
         by_row(x_prev),
-        overflow_caches(x_t, eps, noise, x_prev),
     )
     return x_prev
 
@@ -333,28 +321,22 @@ def _p_sample(
     log_variance,
     clip,
     x_prev,
-    past,
 ):
-    n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
+    n = x_t.shape[1]
     zero, two = x_t.dtype.type(0), x_t.dtype.type(2)
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         shares = sigma[row], signal[row], from_start[row], from_x_t[row]
         deviation = np.exp(log_variance[row, 0] / two) if noisy[row] else zero
-        for start in range(begin, end, BLOCK):
-            stop = min(start + BLOCK, end)
-            x, e, z = x_t[row, start:stop], eps[row, start:stop], noise[row, start:stop]
-            made = x_prev[row, start:stop]
-            into = block[: made.size] if past else made
-            if noisy[row] and log_variance.shape[1] > 1:  # one for each element
-                own = log_variance[row, start:stop]
-                for i in range(into.size):
-                    into[i] = _mean(x[i], e[i], shares, clip) + _exp(own[i] / two) * z[i]
-            else:
-                for i in range(into.size):
-                    into[i] = _mean(x[i], e[i], shares, clip) + deviation * z[i]
-            if past:
-                stream(into, made)
+        x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
+        into = x_prev[row, begin:end]
+        if noisy[row] and log_variance.shape[1] > 1:  # one for each element
+            own = log_variance[row, begin:end]
+            for i in range(into.size):
+                into[i] = _mean(x[i], e[i], shares, clip) + _exp(own[i] / two) * z[i]
+        else:
+            for i in range(into.size):
+                into[i] = _mean(x[i], e[i], shares, clip) + deviation * z[i]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -391,8 +373,7 @@ def _exp(x):
 def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
-    past = overflow_caches(x_t, eps, noise, x_prev)
-    given = by_row(x_t), by_row(eps), by_row(noise), factors, by_row(x_prev), past
+    given = by_row(x_t), by_row(eps), by_row(noise), factors, by_row(x_prev)
     share_out(_ddim_step, x_t.size, 1, *given)
     return x_prev
 
@@ -407,22 +388,17 @@ def _ddim_factors(t, t_prev, alpha_bar, eta):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _ddim_step(first, last, x_t, eps, noise, factors, x_prev, past):
-    n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
+def _ddim_step(first, last, x_t, eps, noise, factors, x_prev):
+    n = x_t.shape[1]
     for row in range(first // n, -(-last // n)):
         of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
         towards, of_noise = factors[3, row], factors[4, row]
         begin, end = max(first - row * n, 0), min(last - row * n, n)
-        for start in range(begin, end, BLOCK):
-            stop = min(start + BLOCK, end)
-            x, e, z = x_t[row, start:stop], eps[row, start:stop], noise[row, start:stop]
-            made = x_prev[row, start:stop]
-            into = block[: made.size] if past else made
-            for i in range(into.size):
-                x_start = (x[i] - of_eps * e[i]) / of_x
-                into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
-            if past:
-                stream(into, made)
+        x, e, z = x_t[row, begin:end], eps[row, begin:end], noise[row, begin:end]
+        into = x_prev[row, begin:end]
+        for i in range(into.size):
+            x_start = (x[i] - of_eps * e[i]) / of_x
+            into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
 
 
 def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_bar, eta):
@@ -430,30 +406,24 @@ def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_b
     x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
     batches = by_row(x_t), by_row(eps_uncond), by_row(eps_cond), by_row(noise)
-    past = overflow_caches(x_t, eps_uncond, eps_cond, noise, x_prev)
-    given = *batches, x_t.dtype.type(scale), factors, by_row(x_prev), past
+    given = *batches, x_t.dtype.type(scale), factors, by_row(x_prev)
     share_out(_guided_ddim_step, x_t.size, 1, *given)
     return x_prev
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _guided_ddim_step(first, last, x_t, eps_uncond, eps_cond, noise, scale, factors, x_prev, past):
-    n, block = x_t.shape[1], np.empty(BLOCK, x_t.dtype)
+def _guided_ddim_step(first, last, x_t, eps_uncond, eps_cond, noise, scale, factors, x_prev):
+    n = x_t.shape[1]
     for row in range(first // n, -(-last // n)):
         of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
         towards, of_noise = factors[3, row], factors[4, row]
         begin, end = max(first - row * n, 0), min(last - row * n, n)
-        for start in range(begin, end, BLOCK):
-            stop = min(start + BLOCK, end)
-            uncond, cond = eps_uncond[row, start:stop], eps_cond[row, start:stop]
-            x, z, made = x_t[row, start:stop], noise[row, start:stop], x_prev[row, start:stop]
-            into = block[: made.size] if past else made
-            for i in range(into.size):
-                eps = uncond[i] + scale * (cond[i] - uncond[i])
-                x_start = (x[i] - of_eps * eps) / of_x
-                into[i] = of_start * x_start + towards * eps + of_noise * z[i]
-            if past:
-                stream(into, made)
+        uncond, cond = eps_uncond[row, begin:end], eps_cond[row, begin:end]
+        x, z, into = x_t[row, begin:end], noise[row, begin:end], x_prev[row, begin:end]
+        for i in range(into.size):
+            eps = uncond[i] + scale * (cond[i] - uncond[i])
+            x_start = (x[i] - of_eps * eps) / of_x
+            into[i] = of_start * x_start + towards * eps + of_noise * z[i]
 
 
 def respaced_timesteps(steps, counts):
