@@ -14,13 +14,20 @@ def exponential(x):
     infinity.
     """
     if isinstance(x, np.float32):
+        return decay(np.float32(89) if x > np.float32(89) else x)
+    else:
+        return decay(710.0 if x > 710.0 else x)
+
+
+@njit(cache=True, forceinline=True, fastmath={"contract"})
+def decay(x):
+    """The exponential of what is known to stay below the logarithm of the largest number."""
+    if isinstance(x, np.float32):
         x = np.float32(-88) if x < np.float32(-88) else x
-        x = np.float32(89) if x > np.float32(89) else x
         p, n = mantissa_and_exponent(x)
         return p * np.int32(np.int32(n + 127) << 23).view(np.float32)
     else:
         x = -709.2 if x < -709.2 else x
-        x = 710.0 if x > 710.0 else x
         p, n = mantissa_and_exponent(x)
         return p * np.int64((n + 1023) << 52).view(np.float64)
 
@@ -39,7 +46,7 @@ def mantissa_and_exponent(x):
         r = x - n * number(0.693145751953125) - n * number(1.4286068203094172e-06)
         p = number(0.001381443214) * r + number(0.008368783612)
         p = (p * r + number(0.04166839494)) * r + number(0.1666652007)
-        p = (p * r + number(0.4999999341)) * r * r + r + number(1)
+        p = ((p * r + number(0.4999999341)) * r + number(1)) * r + number(1)
         return p, np.int32(number(shifted).view(np.int32) - np.int32(0x4B400000))
     else:
         shifted = x * 1.4426950408889634 + 6755399441055744.0

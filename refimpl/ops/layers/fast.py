@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import as_bits, dot, exponential, largest, sum_of
+from refimpl.compiled.arithmetic import as_bits, decay, dot, exponential, largest, sum_of
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import multiply, one_blas_thread, parts, share
 from refimpl.ops.layers.fast_activations import (  # noqa: F401  found here by their names
@@ -306,23 +306,23 @@ def _exp_of_row(z, top, into):
     """The exponentials of a row below its top, and their sum."""
     total = z.dtype.type(0)
     for k in range(z.size):
-        into[k] = exponential(z[k] - top)
+        into[k] = decay(z[k] - top)
         total += into[k]
     return total
 
 
 @njit(cache=True, nogil=True)
 def _softmax(first, last, z, bits, p):
-    K = z.shape[1]
+    exponentials = np.empty(z.shape[1], z.dtype)  # of a row, in the first cache
     zero, one = z.dtype.type(0), z.dtype.type(1)
     for row in range(first, last):
         top = largest(bits[row])
         if top == -np.inf:  # a row of -inf alone has weights 0
             top = zero
-        total = _exp_of_row(z[row], top, p[row])
-        share = one / (one if total < one else total)
-        for k in range(K):
-            p[row, k] *= share
+        total = _exp_of_row(z[row], top, exponentials)
+        share, weights = one / (one if total < one else total), p[row]
+        for k in range(weights.size):
+            weights[k] = exponentials[k] * share
 
 
 def softmax_vjp(z, grad):
