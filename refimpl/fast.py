@@ -24,6 +24,7 @@ from refimpl.compiled.memory import empty
 from refimpl.registry import OPS
 
 PRECISIONS = ("float32", "float64")
+TELLING = {"linear"}  # every number given meets all sums of its row: one that is not finite shows
 
 
 def guided_ddim_step(
@@ -83,7 +84,9 @@ def _twin(name: str) -> Callable[..., Any]:
         try:
             with np.errstate(all="ignore"):
                 result = kernel(**prepared)
-                plain = _finite(_parts(result)) and not _hides(op.specs, prepared, result)
+                plain = _finite(_parts(result)) and (
+                    name in TELLING or not _hides(op.specs, prepared, result)
+                )
         except (ArithmeticError, IndexError):
             return _like(op.evaluate(op.read(*args, **kwargs)), prepared)
         if not plain:

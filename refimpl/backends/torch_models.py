@@ -9,9 +9,14 @@ import torch
 
 from refimpl.models.configs import Clip, Vit
 from refimpl.models.denoiser import Denoiser
+from refimpl.models.gpt2 import Gpt2
 
 F = torch.nn.functional
-ACTIVATIONS = {"gelu": F.gelu, "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x)}
+ACTIVATIONS = {
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+}
 Params = dict[str, torch.Tensor]
 
 
@@ -30,13 +35,27 @@ def dense(x: torch.Tensor, params: Params, name: str) -> torch.Tensor:
     return F.linear(x, params[f"{name}.weight"], params[f"{name}.bias"])
 
 
-def block(x: torch.Tensor, params: Params, name: str, config: Vit) -> torch.Tensor:
-    """One pre-norm Transformer block."""
+def block(
+    x: torch.Tensor,
+    params: Params,
+    name: str,
+    config: Vit | Gpt2,
+    causal: bool = False,
+    cache: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """One pre-norm Transformer block.
+
+    A cache, 2 B H M E, holds the keys and values of all tokens, those of the last N written here.
+    """
     B, N, D = x.shape
     y, at = norm(x, params, f"{name}.ln_1", config.eps), f"{name}.attn"
     joint = F.linear(y, params[f"{at}.in_proj_weight"], params[f"{at}.in_proj_bias"])  # B N 3*D
     parts = joint.view(B, N, 3, config.heads, D // config.heads).permute(2, 0, 3, 1, 4)
-    mixed = F.scaled_dot_product_attention(parts[0], parts[1], parts[2])  # B H N E
+    if cache is None:
+        cache = parts[1:]
+    else:
+        cache[:, :, :, -N:] = parts[1:]
+    mixed = F.scaled_dot_product_attention(parts[0], *cache, is_causal=causal)  # B H N E
     x = x + dense(mixed.transpose(1, 2).reshape(B, N, D), params, f"{at}.out_proj")
     y = dense(norm(x, params, f"{name}.ln_2", config.eps), params, f"{name}.mlp.c_fc")
     return x + dense(ACTIVATIONS[config.activation](y), params, f"{name}.mlp.c_proj")
@@ -63,6 +82,22 @@ def vit(images: torch.Tensor, params: Params, config: Vit, at: str = "") -> torc
     if config.pre_norm:
         x = norm(x, params, f"{at}ln_pre", config.eps)
     return blocks(x, params, at, config)[:, 0]
+
+
+def gpt2(
+    ids: torch.Tensor, params: Params, config: Gpt2, cache: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The scores of the next word behind every word of a text; or behind one more than is cached.
+
+    A cache, layers 2 B H M E, holds the keys and values of all words, that of the last to be made.
+    """
+    N = ids.shape[1]
+    first = 0 if cache is None else cache.shape[4] - N
+    x = params["wte.weight"][ids] + params["wpe.weight"][first : first + N]
+    for i in range(config.layers):
+        own = None if cache is None else cache[i]
+        x = block(x, params, f"transformer.resblocks.{i}", config, cache is None, own)
+    return F.linear(norm(x, params, "ln_f", config.eps), params["wte.weight"])
 
 
 def clip_image(images: torch.Tensor, params: Params, config: Clip) -> torch.Tensor:

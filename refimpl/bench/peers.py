@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import refimpl
-from refimpl.bench.works import Call, Inputs, Work, floats
+from refimpl.bench import nets
+from refimpl.bench.works import Call, Inputs, Work
 from refimpl.compiled import threads
 from refimpl.exceptions import RefimplError
 
@@ -60,30 +60,10 @@ def _search(queries: np.ndarray, documents: np.ndarray, count: int) -> Call:
     return lambda: fast.kernels("retrieval").best(queries, documents, count)
 
 
-def vit_b16() -> tuple[Any, dict[str, np.ndarray]]:
-    """ViT-B/16 with weights that are drawn, of a size that keeps activations near one."""
-    from refimpl.models.configs import Vit
-
-    config, rng = Vit(16, 768, 12, 12, 3072), np.random.default_rng(1)
-    params = {
-        name: floats(rng, *shape) * np.float32(math.prod(shape[1:]) ** -0.5)
-        for name, shape in config.shapes().items()
-    }
-    return config, params
-
-
-def _vit_b16(images: np.ndarray) -> Call:
-    from refimpl.models import compiled
-    from refimpl.models.vit import vit
-
-    config, params = vit_b16()
-    return lambda: vit(images, params, config, compiled)
-
-
 MODELS: dict[str, Callable[..., Call]] = {
     "clip_guided_step": _clip_guided_step,
     "search": _search,
-    "vit_b16": _vit_b16,
+    **nets.OURS,
 }
 
 
@@ -153,26 +133,12 @@ def _torch_function(op: str, backend: Any) -> Callable[..., Any]:
         "group_norm_silu": group_norm_silu,
         "guided_ddim_step": _guided_by(backend),
         "nearest_code": nearest_code,
-        "vit_b16": _torch_vit_b16,
     }
     if op == "clip_guided_step":
         return _torch_clip_guided_step()
+    if op in nets.OURS:
+        return nets.in_torch(op)
     return own.get(op) or getattr(backend, op).__wrapped__
-
-
-def _torch_vit_b16(images: Any) -> Any:
-    from refimpl.backends import torch_models
-
-    config, params = _vit_b16_tensors()
-    return torch_models.vit(images, params, config)
-
-
-@functools.cache
-def _vit_b16_tensors() -> Any:
-    from refimpl.backends import torch_models
-
-    config, params = vit_b16()
-    return config, torch_models.as_tensors(params)
 
 
 def _torch_clip_guided_step() -> Call:
@@ -252,40 +218,13 @@ def _jax(work: Work, inputs: Inputs) -> Call:
 def _onnxruntime(work: Work, inputs: Inputs) -> Call:
     from refimpl.backends import onnxruntime as backend
 
-    if work.op == "vit_b16":
-        return _exported(inputs)
+    if work.op in nets.OURS:
+        return nets.in_onnxruntime(work.op, inputs, threads.count())
     if work.op not in ("softmax", "layer_norm", "gelu", "gelu_tanh", "quick_gelu", "attention"):
         raise Unavailable("no single node does this")
     function = getattr(backend, work.op).__wrapped__
     given = {n: backend.Tensor(x) if _is_array(x) else x for n, x in inputs.items()}
     return lambda: function(**given)
-
-
-def _exported(inputs: Inputs) -> Call:
-    """ViT-B/16 as ONNX, out of PyTorch."""
-    import io
-    import warnings
-
-    import onnxruntime
-    import torch
-
-    from refimpl.backends import torch_models
-
-    config, params = _vit_b16_tensors()
-
-    class Model(torch.nn.Module):
-        def forward(self, images: Any) -> Any:
-            return torch_models.vit(images, params, config)
-
-    images, file = torch.from_numpy(inputs["images"]), io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that this way to export is the older one
-        torch.onnx.export(Model(), (images,), file, opset_version=20, dynamo=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads.count()
-    session = onnxruntime.InferenceSession(file.getvalue(), options, ["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda: session.run(None, {name: inputs["images"]})
 
 
 def _is_array(x: Any) -> bool:

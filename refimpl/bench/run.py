@@ -33,6 +33,7 @@ from refimpl.compiled import memory, threads
 PEERS = tuple(SIDES)
 SECONDS = 1.0  # that a pair may be repeated for
 PAIRS = 5  # at least so many
+LONG = 20.0  # seconds behind which two pairs are enough
 SETTLING = 0.1  # seconds that a side runs untimed when its turn comes
 ALONE = "-"  # the peer of a row that has none
 GROWING: dict[str, tuple[Callable[[int], Work], tuple[int, ...]]] = {
@@ -139,27 +140,35 @@ def _seconds(call: Call) -> float:
 
 
 def pairs(mine: Call, theirs: Call, seconds: float, least: int) -> list[tuple[float, float]]:
-    """Times of both, taken in turn, after each has run once to compile."""
+    """Times of both, taken in turn, after each has run once to compile.
+
+    Where `least` pairs take longer than LONG seconds, there are as many as fit, and two at least.
+    """
     mine(), theirs()
     measured: list[tuple[float, float]] = []
     started = time.perf_counter()
-    while len(measured) < least or time.perf_counter() - started < seconds:
+    while True:
         if len(measured) % 2:
-            later = _settled(theirs)
-            measured.append((_settled(mine), later))
+            later = _settled(theirs, measured[-1][1])
+            measured.append((_settled(mine, measured[-1][0]), later))
         else:
-            measured.append((_settled(mine), _settled(theirs)))
-    return measured
+            usual = measured[-1] if measured else (0.0, 0.0)
+            measured.append((_settled(mine, usual[0]), _settled(theirs, usual[1])))
+        spent, enough = time.perf_counter() - started, len(measured) >= least
+        if (enough and spent >= seconds) or (spent > LONG and len(measured) > 1):
+            return measured
 
 
-def _settled(call: Call) -> float:
+def _settled(call: Call, usual: float = 0.0) -> float:
     """The seconds of a call when it has the machine to itself.
 
     Threads of a framework go on spinning after their work, those of ONNX Runtime for 60 ms, and
     would take a processor from whoever comes next; its numbers fill the caches. So the side whose
-    turn it is runs untimed until that is over.
+    turn it is runs untimed until that is over; one that usually takes long waits as long instead.
     """
     started = time.perf_counter()
+    if usual > 10 * SETTLING:
+        time.sleep(SETTLING)
     while time.perf_counter() - started < SETTLING:
         call()
     return _seconds(call)
@@ -177,7 +186,7 @@ def measure(
     inputs = work.inputs(np.random.default_rng(0))
     try:
         theirs = (lambda: None) if peer == ALONE else SIDES[peer](work, inputs)
-        taken = pairs(ours(work, inputs), theirs, seconds, min(least, 3) if work.alone else least)
+        taken = pairs(ours(work, inputs), theirs, seconds, least)
     except (Unavailable, ImportError) as error:
         row.says = str(error)
         return row

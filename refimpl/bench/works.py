@@ -198,6 +198,20 @@ def _layer_norm(rng: np.random.Generator) -> Inputs:
     return {"x": x, "gain": gain, "bias": bias, "eps": 1e-6}
 
 
+def _gpt2_prompt(rng: np.random.Generator) -> Inputs:
+    return {"ids": rng.integers(0, 50257, (1, 1024))}
+
+
+def _gpt2_token(rng: np.random.Generator) -> Inputs:
+    cache = floats(rng, 12, 2, 1, 12, 1024, 64)  # the last place is that of the token
+    return {"ids": rng.integers(0, 50257, (1, 1)), "cache": cache}
+
+
+def _sd_block(rng: np.random.Generator) -> Inputs:
+    x, words = floats(rng, 2, 320, 64, 64), floats(rng, 2, 77, 768)
+    return {"x": x, "emb": floats(rng, 2, 1280), "words": words}
+
+
 BATCH = 4 * 16 * 3 * 256 * 256  # bytes of sixteen images
 HIDDEN, WIDE = 4 * 8 * 197 * 768, 4 * 8 * 197 * 3072  # bytes of ViT-B's tokens and hidden layer
 SCORES = 4 * 8 * 12 * 197 * 197
@@ -209,6 +223,18 @@ NORM_AND_GATE = {"torch": 0.4, "torch.compile": 1.0}
 SOFTMAX = {"torch": 0.8, "onnxruntime": 1.0}
 GELU = {"torch": 0.8, "jax": 1.0, "onnxruntime": 1.0}
 ONE_PASS = {"torch": 0.35, "torch.compile": 1.0, "jax": 1.0}
+GPT2_MACS = 12 * 12 * 768**2 + 50257 * 768  # multiplications that a word costs outside attention
+LANGUAGE_PEERS = ("torch", "torch.compile", "onnxruntime")
+LANGUAGE = dict.fromkeys(LANGUAGE_PEERS, 1.0)
+DECODER_MACS = 4096 * (  # of Stable Diffusion's images, by levels
+    16
+    + 9 * 4 * 512
+    + 512**2 * (9 * 10 + 4)
+    + 2 * 512 * 4096
+    + 4 * 512**2 * 9 * 7
+    + 16 * (9 * (512**2 + 512 * 256 + 5 * 256**2) + 512 * 256)
+    + 64 * (9 * (256**2 + 256 * 128 + 5 * 128**2 + 3 * 128) + 256 * 128)
+)
 STEP = {"t": None, "t_prev": None, "alpha_bar": None, "eta": 0.5}
 WORKS = (
     Work(
@@ -292,6 +318,41 @@ WORKS = (
         flops=2 * 8 * (197 * 12 * BLOCK_MACS - 196 * (BLOCK_MACS - 3 * 768**2) + 196 * 768**2),
         targets={"torch": 1.0, "onnxruntime": 1.0},
         near=1 / 0.85,
+    ),
+    Work(
+        "gpt2_prompt",
+        "1×1024",
+        _gpt2_prompt,
+        # a word sees half of the others
+        flops=2 * 1024 * (GPT2_MACS + 12 * 768 * 1024),
+        targets=LANGUAGE,
+        peers=LANGUAGE_PEERS,
+    ),
+    Work(
+        "gpt2_token",
+        "1×1, cache 1024",
+        _gpt2_token,
+        bytes=4 * GPT2_MACS,
+        targets=LANGUAGE,
+        near=1.25,
+        peers=LANGUAGE_PEERS,
+    ),
+    Work(
+        "sd_block",
+        "2×320×64×64",
+        _sd_block,
+        flops=2 * 2 * 4096 * (320**2 * (18 + 8 + 12) + 2 * 320 * (4096 + 77)),
+        targets={"torch": 1.0, "torch.compile": 1.0},
+        peers=("torch", "torch.compile"),
+    ),
+    Work(
+        "vae_decode",
+        "1×4×64×64",
+        _one("z", 1, 4, 64, 64),
+        flops=2 * DECODER_MACS,
+        targets={"torch": 1.0},
+        slow=True,
+        peers=("torch",),
     ),
     Work("clip_guided_step", "16×1×28×28", _one("x_t", 16, 1, 28, 28), targets={"torch": 0.7}),
 )

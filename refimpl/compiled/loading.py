@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-SOURCES = ("compiled/*.py", "models/kernels.py", "ops/*/fast*.py")
-OURS = re.compile(r"refimpl\.(compiled\.\w+|models\.kernels|ops\.\w+\.fast\w*)$")
+SOURCES = ("compiled/*.py", "models/kernels*.py", "ops/*/fast*.py")
+OURS = re.compile(r"refimpl\.(compiled\.\w+|models\.kernels\w*|ops\.\w+\.fast\w*)$")
 
 _lock = threading.RLock()  # a module of kernels may import another
 

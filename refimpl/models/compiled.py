@@ -17,8 +17,9 @@ from refimpl.axes import AxesError
 from refimpl.compiled import loading
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import count, one_blas_thread, parts, share
-from refimpl.models import Params
+from refimpl.models import Params, Tap
 from refimpl.models import vit as text
+from refimpl.models.cache import grown
 from refimpl.models.configs import Text, Vit, block_shapes
 
 BALANCED = 0.8  # of the threads' time that is used where each takes whole images
@@ -44,6 +45,31 @@ def transformer(
     if len(blocks.x) < BALANCED * turns * count():
         return text.transformer(x, params, at, config, bias, fast)[:, : blocks.wanted]
     return blocks.forward(keep=False)
+
+
+def step(
+    x: Any, params: Params, at: str, config: Any, bias: Any, tap: Tap, past: dict[str, Any]
+) -> Any:
+    """One new token of each text through all blocks: B 1 D.
+
+    The tap is told the keys and values, which grow in their own memory (`cache.grown`), and what
+    each block gives. Where a bias hides some, it goes layer by layer, as `refimpl.fast` does it.
+
+    Raises AxesError for tokens or parameters that do not fit the configuration.
+    """
+    if bias is not None and np.any(bias):
+        return text.transformer(x, params, at, config, bias, fast, tap, None, past)
+    walk = _Blocks(x, params, at, config, None, None)
+    kernels, token = loading.compiled("refimpl.models.kernels_step"), walk.x[:, 0]
+    for i, layer in enumerate(walk.layers):
+        name = f"{at}transformer.resblocks.{i}"
+        joint = kernels.query_key_value(token, layer, walk.how[0])  # B 3*D
+        new = zip(("key", "value"), text.thirds(joint)[1:])
+        seen = [(f"{name}.attn.{part}", y[:, None]) for part, y in new]
+        key, value = (tap(part, grown(past[part], y)) for part, y in seen)
+        mixed = kernels.attend(joint, key.memory, value.memory, key.shape[1], config.heads)
+        token = tap(name, kernels.rest_of_block(token, mixed, layer, *walk.how))
+    return token[:, None]
 
 
 class Remembering:

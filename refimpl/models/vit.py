@@ -123,8 +123,11 @@ def transformer(
     """One block after the other; `at` is written before the names of all parameters.
 
     Where `ops` has a `transformer` of its own, as `refimpl.models.compiled` has, it is asked, and
-    may leave out the tokens behind the first `wanted` of the last block.
+    may leave out the tokens behind the first `wanted` of the last block; so is its `step` for one
+    token behind others.
     """
+    if past and np.shape(x)[1] == 1 and hasattr(ops, "step"):
+        return ops.step(x, params, at, config, bias, tap, past)
     whole = getattr(ops, "transformer", None)
     if whole is not None and not past:
         last = f"{at}transformer.resblocks.{config.layers - 1}"

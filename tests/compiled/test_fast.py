@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ from refimpl.bench.peers import SIDES, ours
 from refimpl.bench.works import WORKS, attention
 from refimpl.commands.main import main
 from refimpl.compiled import loading, memory, threads
+from refimpl.op import DomainError
 from refimpl.oracle.cases.drawn import generate
 from refimpl.oracle.judging.judge import error_ratio, expect
 from refimpl.registry import OPS
@@ -266,6 +268,19 @@ def test_doctor_shows_cache_threads_and_blas(capsys):
 
 
 # The command
+
+
+@pytest.mark.parametrize("rows", [1, 3, 30])
+def test_a_layer_tells_each_number_that_is_not_finite(rows):
+    x, weight = np.zeros((rows, 40), np.float32), np.ones((20, 40), np.float32)
+    bias = np.zeros(20, np.float32)
+    assert not refimpl.fast.linear(x, weight, bias).any()
+    for array in (x, weight, bias):
+        before, array.flat[-1] = array.flat[-1], np.inf
+        refused = pytest.raises(DomainError) if array is weight else contextlib.nullcontext()
+        with refused:
+            assert not np.isfinite(refimpl.fast.linear(x, weight, bias)).all()
+        array.flat[-1] = before
 
 
 def small(work):

@@ -11,6 +11,7 @@ import pytest
 import refimpl
 from refimpl.axes import AxesError
 from refimpl.models import compiled, recorder
+from refimpl.models.cache import front, grown, kept
 from refimpl.models.configs import count
 from refimpl.models.gpt2 import Gpt2, gpt2
 from refimpl.models.registry import find_model
@@ -59,6 +60,49 @@ def test_the_compiled_form_is_within_the_bound_of_the_whole():
     found = gpt2(**given, params=params, config=SMALL, ops=compiled)
     assert np.isfinite(whole.error).all()
     assert (np.abs(found - whole.value) <= 2 * whole.error).all()
+
+
+def after_all_but_the_last(ids, params):
+    """The cache behind all words but the last, as the compiled twins leave it."""
+    kept_values = {}
+    gpt2(ids[:, :-1], params, SMALL, refimpl.fast, recorder(kept_values))
+    return kept(kept_values)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_compiled_step_behind_a_cache_is_within_the_bound_of_the_whole(dtype):
+    params, given = random_params(SMALL, dtype=dtype), inputs_for(SMALL, 0)
+    precision = np.dtype(dtype).name
+    whole = bounded(gpt2, params, precision, **given, config=SMALL)
+    past = after_all_but_the_last(given["ids"], params)
+    found = gpt2(given["ids"][:, -1:], params, SMALL, compiled, past=past)
+    assert found.dtype == dtype
+    assert (np.abs(found - whole.value[:, -1:]) <= 2 * whole.error[:, -1:]).all()
+
+
+def test_two_words_behind_the_same_cache_do_not_meet():
+    params, ids = random_params(SMALL, dtype=np.float64), inputs_for(SMALL, 0)["ids"]
+    start = {}
+    past = after_all_but_the_last(ids, params)
+    gpt2(ids[:, -1:], params, SMALL, compiled, recorder(start), past)
+    words = np.array([[3], [4]]), np.array([[5], [6]])
+    alone = [gpt2(word, params, SMALL, refimpl.fast, past=kept(start)) for word in words]
+    first, second = {}, {}
+    for word, into in zip(words, (first, second)):
+        gpt2(word, params, SMALL, compiled, recorder(into), kept(start))
+    for into, expected in zip((first, second), alone):
+        assert np.allclose(into["logits"], expected, rtol=1e-9, atol=1e-12)
+    name = "transformer.resblocks.1.attn.key"
+    assert not np.array_equal(first[name][:, -1], second[name][:, -1])
+    assert np.array_equal(first[name][:, :-1], second[name][:, :-1])
+
+
+def test_a_cache_grows_in_its_own_memory():
+    whole = front(np.zeros((1, 8, 2)), 3)
+    longer = grown(whole, np.ones((1, 1, 2)))
+    assert np.shares_memory(whole, longer)
+    assert not np.shares_memory(longer, grown(whole, np.full((1, 1, 2), 2.0)))
+    assert longer[0, 3, 0] == 1
 
 
 def test_the_shapes_tell_the_sizes():

@@ -27,11 +27,16 @@ from refimpl.ops.layers.fast_activations import (  # noqa: F401  found here by t
     silu_vjp,
 )
 
+FEW = 4  # rows for which the weights are read once, and a product would copy them
+
 
 def linear(x, weight, bias):
     *rest, D = x.shape
     rows = x.reshape(math.prod(rest), D)
     y = empty((len(rows), len(weight)), x.dtype)
+    if len(rows) <= FEW:
+        share(_linear_of_few, len(weight), len(rows) * D, rows, weight, bias, y)
+        return y.reshape((*rest, len(weight)))
     block = max(-(-len(rows) // parts(len(rows))), 1)
     with one_blas_thread():
         share(
@@ -48,6 +53,13 @@ def _linear(first, last, block, x, weight, bias, y):
         for row in range(part.shape[0]):
             for o in range(part.shape[1]):
                 part[row, o] += bias[o]
+
+
+@njit(cache=True, nogil=True)
+def _linear_of_few(first, last, x, weight, bias, y):
+    for o in range(first, last):
+        for row in range(len(x)):
+            y[row, o] = dot(weight[o], x[row]) + (0 if bias is None else bias[o])
 
 
 def linear_vjp(x, weight, grad):
