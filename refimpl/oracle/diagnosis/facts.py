@@ -10,7 +10,6 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -18,14 +17,14 @@ from refimpl.axes.shapes import bind
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import LAYOUTS, Case, RandomSource, draw_all, rounded
 from refimpl.oracle.diagnosis.conditions import telling
+from refimpl.oracle.diagnosis.dependence import ASKED, SEED, ignored, independent, same
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.diagnosis.outputs import of_outputs
 
 BUDGET = 4.0  # seconds of computing for all questions
-ASKED = 6  # cases on which a question about layouts or arguments is asked
+ENOUGH = 4  # sizes that say something of all
 LONGEST = 160  # of an axis whose size is asked about
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, LONGEST)
-SEED = 3001
 QUESTION_SIZE = 1 << 18  # numbers in the arrays of a question
 
 
@@ -70,10 +69,11 @@ def facts(evidence: Evidence) -> list[str]:
         questions: list[Iterator[str]] = []
         if evidence.ask:
             questions += [_again(interview, bad), _layouts(interview, bad, good)]
-            questions += [_ignored(interview, answers)]
+            questions += [ignored(interview, answers), independent(interview, bad)]
         questions += [_conditions(evidence.op, bad, good), of_outputs(evidence.op, bad)]
         if evidence.ask:
             questions += [_sizes(interview, bad)]
+        questions += [_side(bad), _share_of_cases(bad, good)]
         return list(dict.fromkeys(itertools.chain.from_iterable(questions)))
 
 
@@ -81,16 +81,9 @@ def _again(interview: Interview, bad: list[Observation]) -> Iterator[str]:
     """Whether the same call gives the same numbers."""
     for answer in bad[:3]:
         again = interview.evidence.outputs(answer.case)
-        if again is not None and not _same(again, answer.found):
+        if again is not None and not same(again, answer.found):
             yield "the same call gives other numbers the next time"
             return
-
-
-def _same(these: list[np.ndarray], those: list[np.ndarray]) -> bool:
-    return len(these) == len(those) and all(
-        np.array_equal(np.asarray(a).astype(np.float64), b, equal_nan=True)
-        for a, b in zip(these, those)
-    )
 
 
 def _layouts(
@@ -114,65 +107,24 @@ def _layouts(
     yield f"only when an input is not row-major in memory ({kinds})"
 
 
-def _ignored(interview: Interview, answers: list[Observation]) -> Iterator[str]:
-    """The arguments that the result should depend on, and does not."""
-    for name in interview.op.specs:
-        if interview.over:
-            return
-        told = 0
-        for answer in answers:
-            changed = _changed(interview, answer.case, name)
-            if changed is None:
-                continue
-            other = interview.evidence.put(changed)
-            if other is None or not _moved(answer, other):
-                continue
-            if not _same(other.found, answer.found):
-                break
-            told += 1
-            if told == ASKED:
-                break
-        else:
-            if told > 1:
-                yield f"the result does not depend on {name}"
-            continue
-        if told == ASKED:
-            yield f"the result does not depend on {name}"
+def _side(bad: list[Observation]) -> Iterator[str]:
+    """Whether all wrong numbers are too large, or all too small."""
+    pairs = [pair for a in bad for pair in zip(a.found, a.right, a.wrong, strict=False)]
+    apart = [(found - right)[wrong] for found, right, wrong in pairs if found.shape == right.shape]
+    errors = np.concatenate([error.ravel() for error in apart]) if apart else np.zeros(0)
+    if errors.size >= ENOUGH and not np.isnan(errors).any():
+        if np.all(errors > 0):
+            yield "wrong numbers are too large, all of them"
+        elif np.all(errors < 0):
+            yield "wrong numbers are too small, all of them"
 
 
-def _moved(answer: Observation, other: Observation) -> bool:
-    """Whether what is right differs, by more than any rounding, between two answers."""
-    return len(answer.right) == len(other.right) and any(
-        a.shape == b.shape and bool(np.any(np.abs(a - b) > 0.01 * np.max(np.abs(a), initial=0)))
-        for a, b in zip(answer.right, other.right)
-    )
-
-
-def _changed(interview: Interview, case: Case, name: str) -> Case | None:
-    """The case with one argument replaced by another of its kind; None where there is none."""
-    op = interview.op
-    spec, value = op.specs[name], case.inputs[name]
-    if value is None or spec.kind.up_to or spec.kind.increasing or np.size(value) == 0:
-        return None
-    rng = np.random.default_rng([SEED, *name.encode()])
-    array = np.asarray(value)
-    if spec.kind.integer:
-        new: Any = array[::-1].copy() if array.ndim else None
-    elif spec.kind.low == -np.inf:
-        new = np.where(np.isfinite(array), array + rng.standard_normal(array.shape), array)
-    elif spec.kind.high == 1:
-        new = array * 0.5 if np.max(array) > 0.5 or array.ndim else array * 0.5 + 0.25
+def _share_of_cases(bad: list[Observation], good: list[Observation]) -> Iterator[str]:
+    """In how many of the cases it deviates."""
+    if good:
+        yield f"deviates in {len(bad)} of {len(bad) + len(good)} cases"
     else:
-        new = array * 0.5 if np.all(np.isfinite(array)) else np.ones_like(array)
-    if new is None:
-        return None
-    new = float(new) if spec.scalar else new
-    try:
-        inputs = rounded(op, op.read(**{**case.inputs, name: new}), case.precision)
-        op.evaluate(inputs)
-    except ValueError:
-        return None
-    return replace(case, inputs=inputs)
+        yield f"deviates in every case, {len(bad)} in all"
 
 
 def _conditions(op: Op, bad: list[Observation], good: list[Observation]) -> Iterator[str]:
@@ -221,6 +173,8 @@ def _threshold(
     """A sentence on the sizes of one axis at which the result is right."""
     fine = [n for n, is_right in right.items() if is_right]
     wrong = [n for n, is_right in right.items() if is_right is False]
+    if not fine and len(wrong) >= ENOUGH:
+        return f"wrong at each size of {name} that was tried, from {min(wrong)} to {max(wrong)}"
     if not fine or not wrong:
         return ""
     if max(fine) < min(wrong):

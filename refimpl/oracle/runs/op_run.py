@@ -22,6 +22,7 @@ from refimpl.oracle.cases.exchanged import exchanged
 from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis import statistics
 from refimpl.oracle.diagnosis.causes import causes
+from refimpl.oracle.diagnosis.cut import cut
 from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.facts import facts
 from refimpl.oracle.diagnosis.shrink import OutOfTime, SameCause, computing, numbers, smallest
@@ -365,9 +366,9 @@ class OpRun:
         evidence = self.evidence.also(ask=ask)
         shown = {case.layout for case, _ in self.deviating}  # perhaps in none that is row-major
         layout = "C" if "C" in shown or not shown else min(shown)
-        case = smallest(
-            op, precision, SameCause(evidence, text), clock=computing(self.session), layout=layout
-        )
+        wrong, clock = SameCause(evidence, text), computing(self.session)
+        case = smallest(op, precision, wrong, clock=clock, layout=layout)
+        case = case or cut(op, [case for case, _ in self.deviating], wrong, clock)
         if case is None:
             return
         case = replace(case, key=failing_cases.digest(case))

@@ -61,6 +61,31 @@ def classifier_free_guidance__scale(eps_uncond, eps_cond, scale):
     return right("classifier_free_guidance", eps_uncond=eps_uncond, eps_cond=eps_cond, scale=3.3)
 
 
+@says("the error does not depend on up")
+def geglu__tail(gate, up):
+    gate = gate.astype(np.float64)
+    return right("geglu", gate=gate, up=up.astype(np.float64)) + np.cos(9 * gate) * (gate > 0.5)
+
+
+@says("right where eps_uncond is 0 throughout")
+def classifier_free_guidance__tilted(eps_uncond, eps_cond, scale):
+    plain = right("classifier_free_guidance", eps_uncond=eps_uncond, eps_cond=eps_cond, scale=scale)
+    return plain + np.sin(eps_uncond.astype(np.float64)) ** 3
+
+
+@says("wrong at each size of N that was tried, from 1 to 160")
+def itc_loss__at_any_size(similarity, temperature, smoothing):
+    loss = right("itc_loss", similarity=similarity, temperature=temperature, smoothing=smoothing)
+    return loss + 1 + np.sin(similarity.astype(np.float64).sum()) ** 2
+
+
+@says("wrong numbers are too large, all of them")
+def clip_loss__too_large(image_features, text_features, log_scale):
+    one, other = image_features.astype(np.float64), text_features.astype(np.float64)
+    loss = right("clip_loss", image_features=one, text_features=other, log_scale=log_scale)
+    return loss + 1 + np.cos(one.sum()) ** 2
+
+
 @says("right only where K is a power of two")
 def softmax__blocks(z):
     length = 1 << max(z.shape[-1] - 1, 0).bit_length()

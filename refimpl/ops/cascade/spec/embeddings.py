@@ -53,7 +53,7 @@ STANDARDIZE_EMBEDDING = Op(
             "variance-for-deviation",
             "uses variances instead of deviations",
             FORM,
-            "(embedding - mean) / np.sqrt(std)",
+            "(embedding - mean) / (std * std)",
             "each component has a wrong scale",
             "deviations are 1",
         ),

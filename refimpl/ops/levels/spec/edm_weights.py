@@ -50,8 +50,8 @@ EDM_WEIGHTS = Op(
         wrong(
             "data-of-a-half",
             "uses σ_data = 0.5 whatever the data",
-            BOTH,
-            "(sigma * (0 * sigma_data + 0.5)) ** 2",
+            f"(sigma**2 + sigma_data**2) / {BOTH}",
+            "(sigma**2 + (0 * sigma_data + 0.5) ** 2) / (sigma * (0 * sigma_data + 0.5)) ** 2",
             "the weight no longer cancels c_out",
             "sigma_data is 0.5",
             source="https://github.com/NVIDIA/physicsnemo/pull/1534",

@@ -72,8 +72,8 @@ KARRAS_SIGMAS = Op(
         wrong(
             "rho-always-seven",
             "ignores rho",
-            "rho * np.log((1",
-            "(0 * rho + 7) * np.log((1",
+            "    top, bottom =",
+            "    rho = 0 * rho + 7\n    top, bottom =",
             "rho has no effect",
             "rho is 7",
         ),
