@@ -117,9 +117,7 @@ def climb(op: Op, audit: Audit, steps: int) -> None:
     arrays = [
         name
         for name, x in (case.inputs.items() if case else ())
-        if isinstance(x, np.ndarray)
-        and x.size
-        and (op.specs[name].kind.free or op.specs[name].kind.hides)
+        if isinstance(x, np.ndarray) and x.size and is_changed(op.specs[name].kind)
     ]
     text, style = next(((t, s) for n, t, s in ways(op) if n == audit.way), (None, None))
     for _ in range(steps if arrays and text else 0):

@@ -33,7 +33,9 @@ class ErrorArray(Reading):
     limit that no honest result falls below, `logistic` that it is one plus an exponential;
     `products` that it is a sum of so many products, or 1 that it is such a sum times something;
     `scaled` that it is a quotient by a plain number; `cut` the terms of a sum that is cut off at
-    one end, and where; `lone` the only term of the sum that this is, or of which it is the share.
+    one end, and where; `lone` the only term of the sum that this is, or of which it is the share;
+    `token` and `mirror` name this array and its negative, and `ranked` says which of the numbers
+    of such an array a sort found here.
     """
 
     carried = ("value", "error")
@@ -47,6 +49,9 @@ class ErrorArray(Reading):
     scaled = False
     cut: Any = None
     lone: Any = None
+    token: Any = None
+    mirror: Any = None
+    ranked: Any = None
 
     def __init__(self, value: Any, error: Any, precision: Precision, **tags: Any) -> None:
         self.value = np.asarray(value, dtype=np.float64)
@@ -65,7 +70,7 @@ class ErrorArray(Reading):
     def filled(self, move: Callable) -> ErrorArray:
         """A move that fills up with zeros, which no limit holds back."""
         result = self.moved(move)
-        result.floor = None
+        result.floor = result.ranked = None
         return result
 
     def _tags(self, move: Callable) -> dict[str, Any]:
@@ -76,6 +81,8 @@ class ErrorArray(Reading):
             limit = getattr(self, name)
             if limit is not None:
                 tags[name] = move(spread(limit, self.value.shape))
+        if self.ranked is not None:
+            tags["ranked"] = self.ranked.moved(move)
         return tags
 
     def join(self, parts: list, join: Callable) -> ErrorArray:
@@ -120,6 +127,7 @@ class ErrorArray(Reading):
             sums[index] = _magnitude(other)
         self.value[index], self.error[index] = other.value, other.error
         self.terms, self.cut, self.floor, self.known = sums, None, None, False
+        self.token = self.mirror = self.ranked = None
         self.count, self.products = max(self.count, other.count), max(self.products, other.products)
         self.exponential = self.exponential or other.exponential
         self.logistic = self.logistic or other.logistic

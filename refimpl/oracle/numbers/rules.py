@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, spread
+from refimpl.oracle.numbers.ordered import mirrored
 from refimpl.oracle.numbers.precisions import Precision
 
 ULPS = 4  # of an elementary function
@@ -177,9 +178,8 @@ def _subtract(x: ErrorArray, y: ErrorArray) -> ErrorArray:
 
 
 def _negative(x: ErrorArray) -> ErrorArray:
-    cut = x.cut and (x.cut[0], -x.cut[1])
-    tags: dict[str, Any] = {"terms": x.terms, "count": x.count, "cut": cut}
-    return ErrorArray(-x.value, x.error, x.precision, **tags)
+    tags = {"terms": x.terms, "count": x.count, "cut": x.cut and (x.cut[0], -x.cut[1])}
+    return mirrored(x, ErrorArray(-x.value, x.error, x.precision, **tags))
 
 
 def _folded(product: np.ndarray, sum_: ErrorArray, factor: ErrorArray) -> tuple:

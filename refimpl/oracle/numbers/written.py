@@ -8,6 +8,7 @@ expm1, cbrt          4 ulp; erfc, arctan2 and arccos 4 ulp of one
 sort                 order statistics move no more than their interval
 argmax, argsort      choices: any index whose score may be the best
 floor, sign, x > y   a jump costs its height wherever an honest number may lie beyond it
+z > np.sort(z)[k]    as many as have that rank, whatever their errors
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, lift, spread
+from refimpl.oracle.numbers.ordered import certain, ranks_of
 from refimpl.oracle.numbers.places import Doubt, line
 from refimpl.oracle.numbers.rules import (
     DIVISION,
@@ -228,7 +230,8 @@ def _sort(x: ErrorArray, axis: Any = -1) -> ErrorArray:
     above = np.sort(x.value + error, axis=axis) - value
     below = value - np.sort(x.value - error, axis=axis)
     spread = np.maximum(above, below)
-    return ErrorArray(value, np.where(np.isnan(spread), np.inf, spread), x.precision)
+    error = np.where(np.isnan(spread), np.inf, spread)
+    return ErrorArray(value, error, x.precision, ranked=ranks_of(x, axis))
 
 
 def _quotient_rest(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -274,6 +277,8 @@ def _compared(name: str) -> Callable:
         same = x.value == y.value
         computed = (x.error > 0) | (y.error > 0)
         doubt = computed & ~(apart & ~same)
+        if np.any(doubt):
+            doubt = doubt & ~np.asarray(certain(name, x, y))
         return Truth(found, doubt, x.precision) if np.any(doubt) else found
 
     return rule

@@ -54,6 +54,64 @@ def test_the_best_two_may_change_places_but_nothing_worse_comes_in(text):
         assert not conforms(found, text, x=NEAR, w=EYE)
 
 
+APART = np.float32([[17, 0.1, 3, -2], [1, 5, 0.3, 0.7]])
+
+
+def kept_along_the_first(z):
+    return np.where(z >= np.sort(z, axis=0)[2], z, 0)
+
+
+KEPT = {
+    "by a sort": lambda z: np.where(z >= np.sort(z, axis=-1)[:, -2:-1], z, 0),
+    "by a partition": lambda z: np.where(z < np.partition(z, -2)[:, [-2]], 0, z),
+    "by a sort of negatives": lambda z: np.where(-np.sort(-z)[:, 1][:, None] <= z, z, 0),
+    "what is larger than the third": lambda z: np.where(z > np.sort(z)[:, 1:2], z, 0),
+    "by a product with the truth": lambda z: z * (z >= np.sort(z)[:, ::-1][:, 1:2]),
+    "along the other axis": lambda z: kept_along_the_first(z.T).T,
+}
+
+
+@pytest.mark.parametrize("keep", KEPT.values(), ids=KEPT)
+def test_what_is_no_smaller_than_the_kth_is_as_certain_as_its_rank(keep):
+    def text(x, w):
+        return keep(x @ w)
+
+    right = np.float32([[17, 0, 3, 0], [1, 5, 0, 0]])
+    assert conforms(right, text, x=APART, w=EYE)
+    for place in ((0, 2), (1, 0)):  # the k-th itself may not be left out
+        wrong = right.copy()
+        wrong[place] = 0
+        assert not conforms(wrong, text, x=APART, w=EYE)
+
+
+def test_only_what_may_change_places_with_the_kth_is_in_doubt():
+    def text(x, w):
+        z = x @ w
+        return np.where(z >= np.sort(z)[:, -1:], z, 0)
+
+    for first in ([1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]):
+        assert conforms(np.float32([first, [3, 0, 0, 0]]), text, x=NEAR, w=EYE)
+    assert not conforms(np.float32([[1, 0, 0.5, 0], [3, 0, 0, 0]]), text, x=NEAR, w=EYE)
+    assert not conforms(np.float32([[1, 0, 0, 0], [0, 0, 0, 0]]), text, x=NEAR, w=EYE)
+
+
+def test_a_sort_decides_nothing_about_other_numbers_or_after_a_change():
+    def other_row(x, w):
+        z = x @ w
+        return np.where(z >= np.sort(z)[::-1, -1:], 1.0, 0.0)
+
+    def changed(x, w):
+        z = x @ w
+        largest = np.sort(z)[:, -1:]
+        z[:, 0] = z[:, 0] * w[0, 0]
+        return np.where(z >= largest, 1.0, 0.0)
+
+    rows = np.float32([[3, 1, 0, 0], [3, 2, 0, 0]])
+    for text in (other_row, changed):
+        (bound,) = bounded(text, {"x": rows, "w": EYE}, "float32")
+        assert np.array_equal(bound.error >= 1, [[1, 0, 0, 0], [1, 0, 0, 0]])
+
+
 def test_one_rank_alone_is_held_against_all_scores():
     assert conforms([0, 2], runner_up, x=NEAR, w=EYE)
     assert conforms([1, 2], runner_up, x=NEAR, w=EYE)
