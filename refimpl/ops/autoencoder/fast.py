@@ -44,6 +44,7 @@ def nearest_code(z, codebook):
 
 PRODUCT = 1 << 20  # multiplications from which a matrix product pays for its start
 ROWS = 512  # of the matrix of scores, which stays in the caches
+LANES = 512  # codes that are looked at together
 
 
 @njit(cache=True, nogil=True)
@@ -54,24 +55,49 @@ def _nearest_code(first, last, z, codebook, lengths, scores, codes):
     has it by as many of itself, which (|z| + |e|)² is more than; twice that from either side.
     """
     number, half = z.dtype.type, z.dtype.type(0.5)
-    largest = np.sqrt(np.max(lengths))
+    largest, halves = np.sqrt(np.max(lengths)), half * lengths
     few = number(4 * (z.shape[1] + 8) * np.finfo(z.dtype).eps)
     known = scores.shape[1] == len(codebook) > 1
     for n in range(first, last):
         limit, least, nearest = number(np.inf), number(np.inf), 0
         if known:
             margin = few * (np.sqrt(np.sum(z[n] * z[n])) + largest) ** 2
-            limit = np.min(half * lengths - scores[n]) + margin
-        for k in range(len(codebook)):
-            if known and half * lengths[k] - scores[n, k] > limit:  # of NaN it is not known
+            limit = _least(halves, scores[n]) + margin
+        for start in range(0, len(codebook), LANES):
+            stop = min(start + LANES, len(codebook))
+            if known and not _any_within(halves[start:stop], scores[n, start:stop], limit):
                 continue
-            total = number(0)
-            for d in range(codebook.shape[1]):
-                apart = z[n, d] - codebook[k, d]
-                total += apart * apart
-            if total < least:
-                least, nearest = total, k
+            for k in range(start, stop):
+                if known and halves[k] - scores[n, k] > limit:  # of NaN it is not known
+                    continue
+                total = number(0)
+                for d in range(codebook.shape[1]):
+                    apart = z[n, d] - codebook[k, d]
+                    total += apart * apart
+                if total < least:
+                    least, nearest = total, k
         codes[n] = nearest
+
+
+@njit(cache=True)
+def _least(halves, scores):
+    """The least difference, each lane's own first, so that it runs wide; NaN is passed by."""
+    lanes = np.full(min(LANES, halves.size), np.inf, halves.dtype)
+    for start in range(0, halves.size, LANES):
+        some, others = halves[start : start + LANES], scores[start : start + LANES]
+        for lane in range(some.size):
+            apart = some[lane] - others[lane]
+            lanes[lane] = apart if apart < lanes[lane] else lanes[lane]
+    return np.min(lanes)
+
+
+@njit(cache=True)
+def _any_within(halves, scores, limit):
+    """Is any difference not above the limit? Counted without a branch, so that it runs wide."""
+    within = 0
+    for k in range(halves.size):
+        within += not halves[k] - scores[k] > limit
+    return within > 0
 
 
 def vq_loss(z, codebook, codes, beta):
