@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import sys
 import time
 import warnings
@@ -55,6 +56,14 @@ class Row:
     alone: Counter = field(default_factory=Counter)  # killed by this check and no other
     survivors: list[tuple[str, str]] = field(default_factory=list)  # what it is, how it ends
     seconds: float = 0.0
+
+    @staticmethod
+    def read(line: str) -> Row:
+        """The row that a line of a log describes."""
+        entry = json.loads(line)
+        for name in ("kills", "alone"):
+            entry[name] = Counter(entry[name])
+        return Row(**{**entry, "survivors": [tuple(pair) for pair in entry["survivors"]]})
 
 
 @dataclass
@@ -272,32 +281,38 @@ def survivors(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.audit.mutants", description=__doc__)
-    parser.add_argument("ops", nargs="*", help="default: all")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--every", type=int, default=1, help="every so many generic edits only")
-    parser.add_argument("--page", type=Path, help="write the matrix to this file")
-    options = parser.parse_args()
-    kinds = ("mistakes", "dialects", "generic")
-    tasks = [(n, k, options.every) for n in options.ops or OPS for k in kinds]
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        rows = []
+def stored(log: Path | None) -> dict[tuple[str, str], Row]:
+    """The rows of a log, by operation and kind; those of operations that are gone are left out."""
+    if not log or not log.exists():
+        return {}
+    rows = map(Row.read, log.read_text().splitlines())
+    return {(row.op, row.kind): row for row in rows if row.op in OPS}
+
+
+def judged(tasks: list[tuple[str, str, int]], processes: int, log: Path | None) -> Iterator[Row]:
+    """The rows of the tasks; each is told, and written to the log, as soon as it is there."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for row in pool.map(judge_mutants, tasks):
-            rows.append(row)
             if row.mutants:
                 print(
                     f"{row.op:28} {row.kind:9} {row.killed:>5} of {row.mutants:>5} killed"
                     f"  {row.seconds:6.1f} s",
                     flush=True,
                 )
+            if log:
+                with log.open("a") as file:
+                    file.write(json.dumps(vars(row)) + "\n")
+            yield row
+
+
+def as_page(rows: list[Row], every: int) -> str:
+    """The page docs/mutants.md."""
     generic = [row for row in rows if row.kind == "generic"]
     ends = Counter(end for row in rows for _, end in row.survivors)
     same = sum(end == ENDS[0] for row in generic for _, end in row.survivors)
     different = sum(row.mutants for row in generic) - same
-    some = f", of the generic edits every {options.every}th" if options.every > 1 else ""
-    page = PAGE.format(
-        sampled=some,
+    return PAGE.format(
+        sampled=f", of the generic edits every {every}th" if every > 1 else "",
         summary=summary(rows),
         fresh=FRESH,
         same=ends[ENDS[0]],
@@ -308,6 +323,23 @@ def main() -> int:
         mistakes=table(rows, "mistakes"),
         generic=table(rows, "generic"),
     )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.audit.mutants", description=__doc__)
+    parser.add_argument("ops", nargs="*", help="default: all")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1, help="every so many generic edits only")
+    parser.add_argument("--page", type=Path, help="write the matrix to this file")
+    parser.add_argument("--log", type=Path, help="a line a row; what it holds is not judged again")
+    options = parser.parse_args()
+    kinds = ("mistakes", "dialects", "generic")
+    done = stored(options.log)
+    asked = [(n, k, options.every) for n in options.ops or OPS for k in kinds]
+    for row in judged([t for t in asked if t[:2] not in done], options.processes, options.log):
+        done[row.op, row.kind] = row
+    rows = [done[name, kind] for name, kind, _ in asked]
+    page = as_page(rows, options.every)
     print(page)
     if options.page:
         options.page.write_text(page)

@@ -14,11 +14,16 @@ from tests.planted.page import page, table
 from tests.planted.trials import Judged, entries, try_planted, try_withheld
 
 
-def judged(profile: str, parts: list[str], which: str, every: int) -> Iterator[Judged]:
-    """Every trial whose name has one of the parts; of the catalogue every so many entries."""
+def judged(
+    profile: str, parts: list[str], which: str, every: int, done: set[str]
+) -> Iterator[Judged]:
+    """Every trial whose name has one of the parts; of the catalogue every so many entries.
+
+    Those that are done are not made again.
+    """
 
     def chosen(name: str) -> bool:
-        return not parts or any(part in name for part in parts)
+        return name not in done and (not parts or any(part in name for part in parts))
 
     if which != "withheld":
         with session() as become:
@@ -38,19 +43,19 @@ def main() -> int:
     parser.add_argument("--which", default="all", choices=("all", "planted", "withheld"))
     parser.add_argument("--every", type=int, default=1, help="take out every so many entries")
     parser.add_argument("--page", type=Path, help="write the page to this file")
-    parser.add_argument("--log", type=Path, help="a line a trial; one that is there is read")
+    parser.add_argument("--log", type=Path, help="a line a trial; what it holds is not tried again")
     options = parser.parse_args()
     trials = []
     if options.log and options.log.exists():
         trials = [Judged.read(line) for line in options.log.read_text().splitlines()]
-    if options.names or not trials:
-        for trial in judged(options.profile, options.names, options.which, options.every):
-            trials.append(trial)
-            says = " | ".join(trial.causes)
-            print(f"{trial.outcome:9} {trial.seconds:5.1f} {trial.name}: {says}"[:300], flush=True)
-            if options.log:
-                with options.log.open("a") as log:
-                    log.write(json.dumps(asdict(trial)) + "\n")
+    done = {trial.name for trial in trials}
+    for trial in judged(options.profile, options.names, options.which, options.every, done):
+        trials.append(trial)
+        says = " | ".join(trial.causes)
+        print(f"{trial.outcome:9} {trial.seconds:5.1f} {trial.name}: {says}"[:300], flush=True)
+        if options.log:
+            with options.log.open("a") as log:
+                log.write(json.dumps(asdict(trial)) + "\n")
     print(table(trials))
     if options.page:
         options.page.write_text(page(trials, options.profile))
