@@ -65,6 +65,8 @@ class _Lent:
 
 
 def _take(size: int) -> np.ndarray:
+    if size > KEPT:  # the shelf will be cleared when this goes back: now it would add to the peak
+        clear()
     try:
         return _shelf[size].pop()
     except (KeyError, IndexError):

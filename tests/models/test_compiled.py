@@ -12,13 +12,16 @@ import refimpl
 from refimpl.axes import AxesError
 from refimpl.compiled import threads
 from refimpl.models import compiled, recorder
+from refimpl.models.autoencoder import decode
 from refimpl.models.clip import clip_image
 from refimpl.models.configs import Text, Vit
 from refimpl.models.gradients import clip_image_vjp, vit_vjp
 from refimpl.models.registry import family
+from refimpl.models.spec.vae import TESTING as VAE
 from refimpl.models.vit import transformer, vit
 from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import inputs_for
+from refimpl.testing import bound
 from tests.small import SMALL, random_params
 
 TRUNK = Vit(14, 24, 2, 3, 60, image=28)
@@ -49,6 +52,22 @@ def on_the_text(x, params, config, bias=None):
 def assert_within(found, whole):
     assert whole.error.max() < np.abs(whole.value).max() / 100  # a bound that can be missed
     assert (np.abs(found - whole.value) <= 2 * whole.error).all()
+
+
+def test_a_group_norm_waits_for_the_gate_behind_it():
+    x, gain, bias = tokens(2, 6, 20).reshape(2, 6, 4, 5), tokens(1, 1, 6)[0, 0], np.ones(6)
+    normal = compiled.group_norm(x, gain, bias, 3, 1e-5)
+    expected = refimpl.fast.group_norm(x, gain, bias, 3, 1e-5)
+    assert np.array_equal(np.asarray(normal), expected)
+    assert np.array_equal(normal * (1 + x), expected * (1 + x))
+    gated, allowed = bound(lambda x: x / (1 + np.exp(-x)), x=expected)
+    assert (np.abs(compiled.silu(normal) - gated) <= 2 * allowed).all()
+
+
+def test_an_autoencoder_decodes_in_the_compiled_namespace():
+    params, z = random_params(VAE, dtype=np.float64), tokens(1, 4, 9).reshape(1, 4, 3, 3)
+    expected = decode(z, params, VAE, refimpl.fast)
+    assert np.allclose(decode(z, params, VAE, compiled), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

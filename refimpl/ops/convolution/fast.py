@@ -144,43 +144,54 @@ def _convolved(images, weight, stride, before, dilation, groups, tall, wide):
 
 
 def _by_taps(add, images, weight, before, dilation, tall, wide):
-    """A product for each tap, of its weights and the whole image moved: no window is laid out.
+    """A product for each tap, of its weights and a band of the image moved: no window is laid out.
 
-    Zeros stand between the lines, so that an image moved is its memory read from another place on.
+    Zeros stand between the lines, so that a band moved is its memory read from another place on.
     """
-    B, C, height, width = images.shape
+    B, C, _height, _width = images.shape
     outputs, side = len(weight), weight.shape[2]
     reach = dilation * (side - 1)
-    framed = zeros((B, C, (tall + reach) * (wide + reach) + reach), images.dtype)
-    lines = framed[..., : (tall + reach) * (wide + reach)].reshape(B, C, tall + reach, wide + reach)
-    rows, cols = min(height, tall + reach - before), min(width, wide + reach - before)
-    lines[:, :, before : before + rows, before : before + cols] = images[:, :, :rows, :cols]
+    apart = wide + reach
     taps = np.ascontiguousarray(weight.transpose(2, 3, 0, 1)).reshape(side * side, outputs, C)
-    moves = [dilation * (i * (wide + reach) + j) for i in range(side) for j in range(side)]
+    moves = [dilation * (i * apart + j) for i in range(side) for j in range(side)]
     sums = empty((B, outputs, tall, wide), images.dtype)
-    band = min(max(PLACES // (wide + reach), 1), -(-tall // max(-(-count() // B), 1)))
+    band = min(max(PLACES // apart, 1), -(-tall // max(-(-count() // B), 1)))
     bands = -(-tall // band)
     each = outputs * C * side * side * band * wide // 16
     with one_blas_thread():
-        share(
-            _some_bands, B * bands, each, bands, band, wide + reach, add, framed, taps, moves, sums
-        )
+        how = bands, band, before, reach, add
+        share(_some_bands, B * bands, each, *how, images, taps, moves, sums)
     return sums.reshape(B, outputs, tall * wide)
 
 
-def _some_bands(first, last, bands, band, apart, add, framed, taps, moves, sums):
+def _some_bands(first, last, bands, band, before, reach, add, images, taps, moves, sums):
     _, outputs, tall, wide = sums.shape
+    apart = wide + reach
     room = empty((outputs, band * apart), sums.dtype)
+    framed = zeros((images.shape[1], (band + reach) * apart + reach), sums.dtype)
     for task in range(first, last):
         b, top = task // bands, task % bands * band
         lines = min(band, tall - top)
+        _frame(images[b], top - before, before, lines + reach, apart, framed)
         total = room[:, : lines * apart]
         total[:] = 0
         for tap, move in zip(taps, moves):
-            begin = top * apart + move
-            add(tap, framed[b, :, begin : begin + lines * apart], total)
+            add(tap, framed[:, move : move + lines * apart], total)
         whole = total.reshape(outputs, lines, apart)
         sums[b, :, top : top + lines] = whole[:, :, :wide]
+
+
+def _frame(image, row, column, lines, apart, framed):
+    """Some lines of an image from a row on, which may lie outside, into zeros from a column on."""
+    C, height, width = image.shape
+    into = framed[:, : lines * apart].reshape(C, lines, apart)
+    first, last = min(max(-row, 0), lines), max(min(height - row, lines), 0)
+    into[:, :first] = 0
+    into[:, max(first, last) :] = 0
+    cols = max(min(width, apart - column), 0)
+    if first < last:
+        given = image[:, row + first : row + last, :cols]
+        into[:, first:last, column : column + cols] = given
 
 
 def _spread(x, weight, stride, before, dilation, groups, height, width):
