@@ -50,6 +50,8 @@ def base_inputs(
     for name, spec in differentiable.specs.items():
         if name in inputs:
             filled[name] = inputs[name]
+        elif spec.kind.measures and spec.axes in sizes:
+            filled[name] = sizes[spec.axes]
         elif not (spec.scalar or spec.broadcastable):
             filled[name] = zeros(shape_of(spec, sizes, rest))
         elif not spec.optional:

@@ -38,6 +38,19 @@ def augment_embedding(embedding, mean, std, level, noise, alpha_bar):
     return y
 
 
+def augment_embedding_vjp(embedding, mean, std, level, noise, alpha_bar, grad):
+    B, width = noise.shape
+    x_grad, noise_grad = np.zeros((B, width)), np.zeros((B, width))
+    mean_grad, std_grad = np.zeros(width), np.zeros(width)
+    for b, d in np.ndindex(B, width):
+        share = alpha_bar[level[b]]
+        x_grad[b, d] = grad[b, d] * math.sqrt(share)
+        noise_grad[b, d] = grad[b, d] * math.sqrt(1 - share) * std[d]
+        mean_grad[d] += grad[b, d] * (1 - math.sqrt(share))
+        std_grad[d] += grad[b, d] * math.sqrt(1 - share) * noise[b, d]
+    return x_grad, mean_grad, std_grad, noise_grad
+
+
 def prior_tokens(text, text_embedding, time, noised, query):
     return np.array(
         [
@@ -45,6 +58,19 @@ def prior_tokens(text, text_embedding, time, noised, query):
             for words, whole, when, image in zip(text, text_embedding, time, noised, strict=True)
         ]
     ).reshape(len(text), text.shape[1] + 4, text.shape[2])
+
+
+def prior_tokens_vjp(grad):
+    B, M, D = grad.shape
+    words, single, query = np.zeros((B, M - 4, D)), np.zeros((3, B, D)), np.zeros(D)
+    for b, m, d in np.ndindex(B, M, D):
+        if m < M - 4:
+            words[b, m, d] = grad[b, m, d]
+        elif m < M - 1:
+            single[m - (M - 4), b, d] = grad[b, m, d]
+        else:
+            query[d] += grad[b, m, d]
+    return words, *single, query
 
 
 def prior_bias(keep):
@@ -63,6 +89,14 @@ def context_tokens(projection, tokens):
     for b, n, d in np.ndindex(y.shape):
         y[b, n, d] = projection[b, d * tokens + n]
     return y
+
+
+def context_tokens_vjp(grad):
+    B, N, D = grad.shape
+    projection_grad = np.zeros((B, D * N))
+    for b, n, d in np.ndindex(grad.shape):
+        projection_grad[b, d * N + n] = grad[b, n, d]
+    return projection_grad
 
 
 def null_condition(x, null, keep):

@@ -23,6 +23,38 @@ def qformer_embed(queries, words, positions, gain, shift, eps):
     return result
 
 
+def _norm_back(x, gain, eps, grad):
+    """The gradient by one vector before a layer norm, by the Jacobian, and the normed vector."""
+    D = len(x)
+    mean = math.fsum(x) / D
+    root = math.sqrt(math.fsum((v - mean) ** 2 for v in x) / D + eps)
+    y = [(v - mean) / root for v in x]
+    back = [
+        math.fsum(grad[j] * gain[j] * ((i == j) - 1 / D - y[i] * y[j] / D) / root for j in range(D))
+        for i in range(D)
+    ]
+    return back, y
+
+
+def qformer_embed_vjp(queries, words, positions, gain, eps, grad):
+    queries_grad, words_grad = np.zeros(queries.shape), np.zeros(words.shape)
+    positions_grad = np.zeros(positions.shape)
+    gain_grad, shift_grad = np.zeros(gain.shape), np.zeros(gain.shape)
+    for b, n in np.ndindex(grad.shape[:2]):
+        place = n - len(queries)
+        x = queries[n] if place < 0 else words[b, place] + positions[place]
+        back, y = _norm_back(x, gain, eps, grad[b, n])
+        for d in range(len(gain)):
+            gain_grad[d] += grad[b, n, d] * y[d]
+            shift_grad[d] += grad[b, n, d]
+            if place < 0:
+                queries_grad[n, d] += back[d]
+            else:
+                words_grad[b, place, d] = back[d]
+                positions_grad[place, d] += back[d]
+    return queries_grad, words_grad, positions_grad, gain_grad, shift_grad
+
+
 def _cosine(one, other):
     lengths = math.sqrt(math.fsum(v * v for v in one)) * math.sqrt(math.fsum(v * v for v in other))
     product = math.fsum(a * b for a, b in zip(one, other, strict=True))

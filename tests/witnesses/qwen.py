@@ -43,6 +43,16 @@ def patchify_video(frames, patch, together, merge):
     return np.array(patches)
 
 
+def patchify_video_vjp(frames, patch, together, merge, grad):
+    """Each pixel's number is read in the patches, and what stands at its places is added."""
+    named = np.arange(frames.size, dtype=float).reshape(frames.shape)
+    places = patchify_video(named, patch, together, merge)
+    frames_grad = np.zeros(frames.size)
+    for place in np.ndindex(grad.shape):
+        frames_grad[int(places[place])] += grad[place]
+    return frames_grad.reshape(frames.shape)
+
+
 def merge_order(rows, cols, merge):
     places = sorted(
         (row // merge, col // merge, row, col) for row in range(rows) for col in range(cols)

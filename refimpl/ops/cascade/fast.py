@@ -22,6 +22,14 @@ def augment_embedding(embedding, mean, std, level, noise, alpha_bar):
     return np.concatenate((noised * std + mean, np.cos(angles), np.sin(angles)), axis=1)
 
 
+def augment_embedding_vjp(embedding, mean, std, level, noise, alpha_bar, grad):
+    number = grad.dtype.type
+    share, given = alpha_bar[level][:, None].astype(grad.dtype), grad[:, : noise.shape[1]]
+    kept, left = np.sqrt(share), np.sqrt(number(1) - share) * given
+    x_grad = kept * given
+    return x_grad, (given - x_grad).sum(axis=0), np.einsum("be,be->e", left, noise), left * std
+
+
 def prior_tokens(text, text_embedding, time, noised, query):
     B, N, D = text.shape
     tokens = np.empty((B, N + 4, D), text.dtype)
@@ -29,6 +37,11 @@ def prior_tokens(text, text_embedding, time, noised, query):
     for place, token in enumerate((text_embedding, time, noised, query)):
         tokens[:, N + place] = token
     return tokens
+
+
+def prior_tokens_vjp(grad):
+    words, single = grad[:, :-4], grad[:, -4:]
+    return words, single[:, 0], single[:, 1], single[:, 2], single[:, 3].sum(axis=0)
 
 
 def prior_bias(keep):
@@ -40,6 +53,14 @@ def prior_bias(keep):
 
 def context_tokens(projection, tokens):
     return np.stack([projection[:, n::tokens] for n in range(tokens)], axis=1)
+
+
+def context_tokens_vjp(grad):
+    B, N, D = grad.shape
+    projection_grad = np.empty((B, D * N), grad.dtype)
+    for n in range(N):
+        projection_grad[:, n::N] = grad[:, n]
+    return projection_grad
 
 
 def null_condition(x, null, keep):

@@ -15,7 +15,7 @@ from refimpl.axes import (
     Uniform,
 )
 from refimpl.constants import constant, pi
-from refimpl.ops.diffusion.reference import q_sample
+from refimpl.ops.diffusion.reference import q_sample, q_sample_vjp
 from refimpl.ops.layers.reference import sigmoid
 from refimpl.ops.patch_embedding.reference import timestep_embedding
 
@@ -121,6 +121,54 @@ def augment_embedding(
     return np.concatenate((noised, told), axis=1)  # B 4*E
 
 
+def augment_embedding_vjp(
+    embedding: Float[Array, "B 2*E"],
+    mean: Float[Array, "2*E"],
+    std: Deviation[Array, "2*E"],
+    level: Index[Array, "B", "T"],
+    noise: Float[Array, "B 2*E"],
+    alpha_bar: AlphaBar[Array, "T"],
+    grad: Float[Array, "B 4*E"],
+) -> tuple[Float[Array, "B 2*E"], Float[Array, "2*E"], Float[Array, "2*E"], Float[Array, "B 2*E"]]:
+    r"""The gradients of a loss that follows `augment_embedding`; those of the level are dropped.
+
+    $$\bar x_b = \sqrt{\bar\alpha_{l_b}}\, \bar y_b, \qquad
+    \bar\mu = \sum_b \left(1 - \sqrt{\bar\alpha_{l_b}}\right) \bar y_b, \qquad
+    \bar\sigma = \sum_b \sqrt{1 - \bar\alpha_{l_b}}\, \epsilon_b\, \bar y_b, \qquad
+    \bar\epsilon_b = \sqrt{1 - \bar\alpha_{l_b}}\, \sigma\, \bar y_b$$
+
+    embedding: B 2*E, x, vectors of images.
+    mean: 2*E, μ, of each component.
+    std: 2*E, σ, above 0.
+    level: B, l, the noise level of each, zero-based, below T.
+    noise: B 2*E, ε, standard normal numbers.
+    alpha_bar: T, shares of signal.
+    grad: B 4*E, the gradient by the result; its second half belongs to the level alone.
+
+    Returns the gradients by embedding, mean, deviation and noise.
+
+    Raises AxesError for a level that is not in the table.
+
+    Elsewhere: the two uses of mean and deviation are differentiated one after another, as here; on
+    paper the deviation cancels by the embedding. Statistics are constant in practice.
+
+    Paper: Ramesh et al. 2022, "Hierarchical text-conditional image generation with CLIP latents",
+    section 2.1, differentiated.
+
+    >>> one, grad = np.ones((1, 2)), np.array([[4.0, 8.0, 5.0, 5.0]])
+    >>> augment_embedding_vjp(one, one[0], one[0], np.array([0]), one, np.array([0.25]), grad)[:2]
+    (array([[2., 4.]]), array([2., 4.]))
+    """
+    given = grad[:, : noise.shape[1]]  # B 2*E
+    standard = standardize_embedding(embedding, mean, std)
+    noised = q_sample(standard, level, noise, alpha_bar)  # B 2*E
+    through, noise_grad = q_sample_vjp(level, alpha_bar, given * std)  # B 2*E each
+    x_grad, mean_part, std_part = standardize_embedding_vjp(embedding, mean, std, through)
+    mean_grad = np.sum(given, axis=0) + mean_part  # 2*E
+    std_grad = np.sum(given * noised, axis=0) + std_part
+    return x_grad, mean_grad, std_grad, noise_grad
+
+
 def prior_tokens(
     text: Float[Array, "B N D"],
     text_embedding: Float[Array, "B D"],
@@ -153,6 +201,40 @@ def prior_tokens(
     """
     single = (text_embedding, time, noised, query + 0 * noised)  # B D each
     return np.concatenate((text, np.stack(single, axis=1)), axis=1)  # B N+4 D
+
+
+def prior_tokens_vjp(
+    grad: Float[Array, "B N+4 D"],
+) -> tuple[
+    Float[Array, "B N D"],
+    Float[Array, "B D"],
+    Float[Array, "B D"],
+    Float[Array, "B D"],
+    Float[Array, "D"],
+]:
+    r"""The gradients of a loss that follows `prior_tokens`: each token's goes where it came from.
+
+    $$\bar t_{bn} = \bar y_{bn}, \quad \bar e_b = \bar y_{b,N+1}, \quad
+    \bar\tau_b = \bar y_{b,N+2}, \quad \bar z_b = \bar y_{b,N+3}, \quad
+    \bar q = \sum_b \bar y_{b,N+4}$$
+
+    grad: B N+4 D, the gradient by the tokens.
+
+    Returns the gradients by words, text embedding, time, noised embedding and query.
+
+    Raises AxesError for fewer than four tokens.
+
+    Elsewhere: the text tower is frozen, and the first two are not computed.
+
+    Paper: Ramesh et al. 2022, "Hierarchical text-conditional image generation with CLIP latents",
+    section 2.2, differentiated.
+
+    >>> grads = prior_tokens_vjp(np.arange(1.0, 6)[None, :, None])
+    >>> [float(x.sum()) for x in grads]
+    [1.0, 2.0, 3.0, 4.0, 5.0]
+    """
+    query_grad = np.sum(grad[:, -1], axis=0)  # D
+    return grad[:, :-4], grad[:, -4], grad[:, -3], grad[:, -2], query_grad
 
 
 def prior_bias(keep: Mask[Array, "B N"]) -> Float[Array, "B 1 N+4 N+4"]:
@@ -209,6 +291,29 @@ def context_tokens(
     B, width = projection.shape
     columns = np.reshape(projection, (B, width // tokens, tokens))  # B D N
     return np.swapaxes(columns, 1, 2)  # B N D
+
+
+def context_tokens_vjp(grad: Float[Array, "B N D"]) -> Float[Array, "B D*N"]:
+    r"""The gradient of a loss that follows `context_tokens`: the tokens go back into one vector.
+
+    $$\bar p_{b,\; d N + n} = \bar y_{bnd}$$
+
+    grad: B N D, the gradient by the tokens.
+
+    Returns B D*N, the gradient by the projection.
+
+    Raises AxesError for a grad that has not three axes.
+
+    Elsewhere: where tokens are read one after another it is a reshape alone.
+
+    Paper: Ramesh et al. 2022, "Hierarchical text-conditional image generation with CLIP latents",
+    section 2.1, differentiated.
+
+    >>> context_tokens_vjp(np.array([[[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]]))
+    array([[0., 1., 2., 3., 4., 5.]])
+    """
+    B, N, D = grad.shape
+    return np.reshape(np.swapaxes(grad, 1, 2), (B, D * N))  # B D*N
 
 
 def null_condition(

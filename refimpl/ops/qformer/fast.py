@@ -3,7 +3,13 @@
 import numpy as np
 
 from refimpl.axes import AxesError
-from refimpl.ops.layers.fast import l2_normalize, layer_norm, log_softmax, softmax
+from refimpl.ops.layers.fast import (
+    l2_normalize,
+    layer_norm,
+    layer_norm_vjp,
+    log_softmax,
+    softmax,
+)
 
 
 def qformer_embed(queries, words, positions, gain, shift, eps):
@@ -13,6 +19,19 @@ def qformer_embed(queries, words, positions, gain, shift, eps):
     tokens[:, :latents] = queries
     np.add(words, positions, out=tokens[:, latents:])
     return layer_norm(tokens, gain, shift, eps)
+
+
+def qformer_embed_vjp(queries, words, positions, gain, eps, grad):
+    B, N, D = words.shape
+    L = len(queries)
+    if grad.shape[1] != L + N:
+        raise AxesError(f"qformer_embed_vjp: grad has {grad.shape[1]} tokens, expected {L + N}")
+    tokens = np.empty((B, L + N, D), words.dtype)
+    tokens[:, :L] = queries
+    np.add(words, positions, out=tokens[:, L:])
+    tokens_grad, gain_grad, shift_grad = layer_norm_vjp(tokens, gain, eps, grad)
+    shared = tokens_grad.sum(axis=0)
+    return shared[:L], tokens_grad[:, L:], shared[L:], gain_grad, shift_grad
 
 
 def itc_similarity(images, texts):

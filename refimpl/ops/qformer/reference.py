@@ -3,7 +3,13 @@
 import numpy as np
 
 from refimpl.axes import Array, AxesError, Epsilon, Float, Fraction, Gain, Label, Positive, Stride
-from refimpl.ops.layers.reference import l2_normalize, layer_norm, log_softmax, softmax
+from refimpl.ops.layers.reference import (
+    l2_normalize,
+    layer_norm,
+    layer_norm_vjp,
+    log_softmax,
+    softmax,
+)
 
 
 def qformer_embed(
@@ -43,6 +49,58 @@ def qformer_embed(
     alike = queries + np.zeros((len(words), 1, 1))  # B latents D
     tokens = np.concatenate((alike, words + positions), axis=1)  # B M D
     return layer_norm(tokens, gain, shift, eps)
+
+
+def qformer_embed_vjp(
+    queries: Float[Array, "latents D"],
+    words: Float[Array, "B N D"],
+    positions: Float[Array, "N D"],
+    gain: Float[Array, "D"],
+    eps: Epsilon[float, ""],
+    grad: Float[Array, "B M D"],
+) -> tuple[
+    Float[Array, "latents D"],
+    Float[Array, "B N D"],
+    Float[Array, "N D"],
+    Float[Array, "D"],
+    Float[Array, "D"],
+]:
+    r"""The gradients of a loss that follows `qformer_embed`: what all texts share gets sums.
+
+    $$\bar q_l = \sum_b \bar z_{bl}, \qquad \bar w_{bn} = \bar z_{b,L+n}, \qquad
+    \bar p_n = \sum_b \bar z_{b,L+n}$$
+
+    with z the gradient by what the layer norm read, as `layer_norm_vjp` gives it.
+
+    queries: latents D, q, learned.
+    words: B N D, w, vectors of the words.
+    positions: N D, p, learned.
+    gain: D, of the layer norm.
+    eps: ε, as in the forward pass.
+    grad: B M D, the gradient by the result, M = L + N.
+
+    Returns the gradients by queries, words, positions, gain and shift.
+
+    Raises AxesError for widths that differ, and for a grad of another number of tokens.
+
+    Elsewhere: the same.
+
+    Paper: Li et al. 2023, "BLIP-2: bootstrapping language-image pre-training with frozen image
+    encoders and large language models", section 3.1, differentiated.
+
+    >>> queries, words = np.array([[3.0, 1.0]]), np.array([[[1.0, 2.0]]])
+    >>> grad = np.array([[[5.0, 3.0], [2.0, 4.0]]])
+    >>> qformer_embed_vjp(queries, words, np.zeros((1, 2)), np.ones(2), 0.0, grad)[3:]
+    (array([3., 1.]), array([7., 7.]))
+    """
+    L, M = len(queries), grad.shape[1]
+    if L + words.shape[1] != M:
+        raise AxesError(f"qformer_embed_vjp: grad has {M} tokens, expected {L + words.shape[1]}")
+    alike = queries + np.zeros((len(words), 1, 1))  # B latents D
+    tokens = np.concatenate((alike, words + positions), axis=1)  # B M D
+    tokens_grad, gain_grad, shift_grad = layer_norm_vjp(tokens, gain, eps, grad)
+    shared = np.sum(tokens_grad, axis=0)  # M D
+    return shared[:L], tokens_grad[:, L:], shared[L:], gain_grad, shift_grad
 
 
 def itc_similarity(

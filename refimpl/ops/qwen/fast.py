@@ -32,6 +32,24 @@ def patchify_video(frames, patch, together, merge):
     return x.reshape(times * rows * cols * merge * merge, channels * together * patch * patch)
 
 
+def patchify_video_vjp(frames, patch, together, merge, grad):
+    T, channels, height, width = frames.shape
+    rows, cols = height // (merge * patch), width // (merge * patch)
+    shape = (-(-T // together), rows, cols, merge, merge, channels, together, patch, patch)
+    wanted = math.prod(shape[:5]), math.prod(shape[5:])
+    if not T or grad.shape != wanted:
+        raise AxesError(
+            f"patchify_video_vjp: grad is {grad.shape} of {T} frames, expected {wanted}"
+        )
+    x = grad.reshape(shape)
+    frames_grad = np.zeros_like(frames)
+    for t in range(len(x) * together):
+        pixels = x[t // together, :, :, :, :, :, t % together]  # rows cols m m channels P P
+        whole = pixels.transpose(4, 0, 2, 5, 1, 3, 6).reshape(channels, height, width)
+        frames_grad[min(t, T - 1)] += whole
+    return frames_grad
+
+
 def merge_order(rows, cols, merge):
     if rows % merge or cols % merge:
         raise AxesError(f"merge_order: the grid is {rows} by {cols}, merge {merge}")

@@ -100,6 +100,54 @@ def patchify_video(
     return np.reshape(grid, (-1, channels * together * patch * patch))  # patches D
 
 
+def patchify_video_vjp(
+    frames: Float[Array, "frames channels rows*merge*P cols*merge*P"],
+    patch: Size[int, "P"],
+    together: Stride[int, ""],
+    merge: Size[int, "merge"],
+    grad: Float[Array, "patches D"],
+) -> Float[Array, "frames channels rows*merge*P cols*merge*P"]:
+    r"""The gradient of a loss that follows `patchify_video`: pixels get back what they gave.
+
+    $$\bar f_{t} = \sum_{s:\ \min(s, T - 1) = t} \bar g_s$$
+
+    with g the frames with repetitions, which patches only permute.
+
+    frames: frames channels rows*merge*P cols*merge*P, of which only the shape counts.
+    patch: P, the side of a patch in pixels.
+    together: p, the frames of a patch.
+    merge: m, the side of the squares of patches.
+    grad: patches D, the gradient by the patches.
+
+    Returns the gradient by the frames; the last one gets the sum over its repetitions.
+
+    Raises AxesError for sides that are no multiple of merge times the patch side, and for a grad of
+    another shape than the patches, or of no frame.
+
+    Elsewhere: an image alone is repeated, too, and its gradient is twice as large.
+
+    Paper: Bai et al. 2025, "Qwen2.5-VL technical report", section 2.1.1, differentiated.
+
+    >>> frames, grad = np.zeros((1, 1, 2, 1)), np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> patchify_video_vjp(frames, patch=1, together=2, merge=1, grad=grad).ravel()
+    array([3., 7.])
+    """
+    T, channels, height, width = frames.shape
+    times = (T + -T % together) // together
+    rows, cols = height // (merge * patch), width // (merge * patch)
+    shape = (times, rows, cols, merge, merge, channels, together, patch, patch)
+    wanted = (times * rows * cols * merge**2, channels * together * patch**2)
+    if not T or grad.shape != wanted:
+        raise AxesError(
+            f"patchify_video_vjp: grad is {grad.shape} of {T} frames, expected {wanted}"
+        )
+    grid = np.reshape(grad, shape)
+    grid = np.transpose(grid, (0, 6, 5, 1, 3, 7, 2, 4, 8))  # time p channels rows m P cols m P
+    full = np.reshape(grid, (times * together, channels, height, width))
+    last = np.sum(full[T - 1 :], axis=0)  # channels …
+    return np.concatenate((full[: T - 1], last[None]), axis=0)
+
+
 def merge_order(
     rows: Stride[int, ""], cols: Stride[int, ""], merge: Stride[int, ""]
 ) -> Index[Array, "patches"]:

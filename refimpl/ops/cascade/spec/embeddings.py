@@ -278,3 +278,111 @@ AUGMENT_EMBEDDING = Op(
     ),
     precisions=("float64", "float32"),
 )
+
+
+def clean_gradients(f, embedding, mean, std, level, noise, alpha_bar, grad):
+    found = f(embedding, mean, std, level, noise, 0 * alpha_bar + 1, grad)
+    yield found[0], grad[:, : noise.shape[1]]
+    for nothing in found[1:]:
+        yield nothing, 0 * nothing
+
+
+def noise_alone_gradients(f, embedding, mean, std, level, noise, alpha_bar, grad):
+    embedding_grad, mean_grad, _, _ = f(embedding, mean, std, level, noise, 0 * alpha_bar, grad)
+    yield embedding_grad, 0 * embedding_grad
+    yield mean_grad, np.sum(grad[:, : noise.shape[1]], axis=0)
+
+
+def told_part_is_dropped(f, embedding, mean, std, level, noise, alpha_bar, grad):
+    width = noise.shape[1]
+    half = np.concatenate((grad[:, :width], 0 * grad[:, width:]), axis=1)
+    without, found = (
+        f(embedding, mean, std, level, noise, alpha_bar, half),
+        f(embedding, mean, std, level, noise, alpha_bar, grad),
+    )
+    yield from zip(without, found, strict=True)
+
+
+def noise_by_deviation(f, embedding, mean, std, level, noise, alpha_bar, grad):
+    _, _, std_grad, noise_grad = f(embedding, mean, std, level, noise, alpha_bar, grad)
+    yield std * std_grad, np.sum(noise * noise_grad, axis=0)
+
+
+wrong_back = mistakes_of("augment_embedding_vjp")
+
+AUGMENT_EMBEDDING_VJP = Op(
+    text.augment_embedding_vjp,
+    outputs=("embedding_grad", "mean_grad", "std_grad", "noise_grad"),
+    laws=(
+        Law("without noise the vector gets all, and nothing else gets any", clean_gradients),
+        Law("at ᾱ = 0 the mean gets all, and the vector nothing", noise_alone_gradients),
+        Law("grad of the level's embedding does not matter", told_part_is_dropped),
+        Law("noise and deviation have the same product with their gradients", noise_by_deviation),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "two levels",
+            lambda: {
+                "embedding": sines(2, 4),
+                "mean": MEAN,
+                "std": STD,
+                "level": np.array([0, 2]),
+                "noise": cosines(2, 4),
+                "alpha_bar": np.array([0.9375, 0.5, 0.25]),
+                "grad": 2 + sines(2, 8),
+            },
+        ),
+    ),
+    mistakes=(
+        wrong_back(
+            "mean-of-the-result",
+            "forgets that the mean is subtracted before it is added",
+            "np.sum(given, axis=0) + mean_part",
+            "np.sum(given, axis=0)",
+            "the gradient of the mean is too large",
+            "ᾱ is 0",
+        ),
+        wrong_back(
+            "mean-of-the-batch",
+            "averages the gradient of the mean over the batch",
+            "np.sum(given, axis=0) + mean_part",
+            "(np.sum(given, axis=0) + mean_part) / len(grad)",
+            "too small by the batch size",
+            "there is one vector",
+        ),
+        wrong_back(
+            "not-through-the-deviation",
+            "forgets that the result is multiplied by the deviation",
+            "given * std)",
+            "given)",
+            "each component has a wrong step size",
+            "deviations are 1",
+        ),
+        wrong_back(
+            "deviation-of-the-result",
+            "forgets that the vector is divided by the deviation",
+            "np.sum(given * noised, axis=0) + std_part",
+            "np.sum(given * noised, axis=0)",
+            "the deviations learn from the vector itself",
+            "vectors are at the mean",
+        ),
+        wrong_back(
+            "deviation-of-the-clean",
+            "multiplies by the vector before it was noised",
+            "np.sum(given * noised, axis=0)",
+            "np.sum(given * standard, axis=0)",
+            "the deviations do not learn from the noise",
+            "ᾱ is 1",
+        ),
+        wrong_back(
+            "half-of-the-level",
+            "reads grad of the level's embedding for that of the vector",
+            "grad[:, : noise.shape[1]]",
+            "grad[:, noise.shape[1] :]",
+            "the vector gets the gradient of another",
+            "both halves of grad are equal",
+        ),
+    ),
+    precisions=("float64", "float32"),
+)

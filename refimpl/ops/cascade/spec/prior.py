@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Law, Op, Probe
 from refimpl.ops.attention.reference import causal_bias
 from refimpl.ops.cascade import reference as text
@@ -262,6 +263,178 @@ CONTEXT_TOKENS = Op(
             "reshapes to (tokens, width) directly, as lucidrains and Kandinsky 2.1 do",
             COLUMNS,
             "np.swapaxes(np.reshape(projection, (B, tokens, width // tokens)), 1, 2)",
+            "equal after a permutation of the rows of the dense layer",
+            "there is one token, or tokens have one component",
+        ),
+    ),
+)
+
+
+def words_get_theirs(f, grad):
+    yield f(grad)[0], grad[:, :-4]
+
+
+def each_gets_its_token(f, grad):
+    for place, found in zip((-4, -3, -2), f(grad)[1:4], strict=True):
+        yield found, grad[:, place]
+
+
+def query_gets_all(f, grad):
+    yield f(grad)[4], np.sum(grad[:, -1], axis=0)
+
+
+def same_product(f, grad):
+    """What tokens have to do with grad, the parts of which they are made have with theirs."""
+    B, width, D = grad.shape
+    parts = sines(B, width - 4, D), cosines(B, D), 2 * sines(B, D), 3 * cosines(B, D), sines(D)
+    both = (np.sum(part * found) for part, found in zip(parts, f(grad), strict=True))
+    yield sum(both), np.sum(text.prior_tokens(*parts) * grad)
+
+
+wrong_back = mistakes_of("prior_tokens_vjp")
+
+PRIOR_TOKENS_VJP = Op(
+    text.prior_tokens_vjp,
+    outputs=("text_grad", "text_embedding_grad", "time_grad", "noised_grad", "query_grad"),
+    laws=(
+        Law("the words get the gradients in front", words_get_theirs),
+        Law(
+            "text embedding, time and noised embedding get that of their token", each_gets_its_token
+        ),
+        Law("the query gets the sum over samples", query_gets_all),
+        Law("parts and their gradients have the product of tokens and grad", same_product),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe("two texts of three words", lambda: {"grad": 2 + sines(2, 7, 4)}),
+        Probe("no words", lambda: {"grad": 2 + sines(3, 4, 2)}),
+    ),
+    mistakes=(
+        wrong_back(
+            "query-of-one-sample",
+            "takes the query's gradient of the first sample alone",
+            "np.sum(grad[:, -1], axis=0)",
+            "grad[0, -1]",
+            "the query learns from one sample",
+            "there is one sample",
+        ),
+        wrong_back(
+            "query-averaged",
+            "averages the gradient of the query over samples",
+            "np.sum(grad[:, -1], axis=0)",
+            "np.mean(grad[:, -1], axis=0)",
+            "too small by the batch size",
+            "there is one sample",
+        ),
+        wrong_back(
+            "time-first",
+            "exchanges the gradients of text embedding and time",
+            "grad[:, -4], grad[:, -3]",
+            "grad[:, -3], grad[:, -4]",
+            "both learn from the other",
+            "the two are equal",
+        ),
+        wrong_back(
+            "noised-reads-the-query",
+            "gives the noised embedding the gradient of the query",
+            "grad[:, -2], query_grad",
+            "grad[:, -1], query_grad",
+            "the noised embedding gets another's gradient",
+            "the two are equal",
+        ),
+        wrong_back(
+            "words-last",
+            "takes the words to be the last tokens",
+            "return grad[:, :-4]",
+            "return grad[:, 4:]",
+            "words get the gradients of later tokens",
+            "there is no word",
+        ),
+    ),
+)
+
+
+def there_and_back(f, grad):
+    yield text.context_tokens(f(grad), grad.shape[1]), grad
+
+
+def one_goes_back(f, grad):
+    yield f(grad[:, :1]), grad[:, 0]
+
+
+def neighbours_go_back(f, grad):
+    yield f(grad)[:, : grad.shape[1]], grad[:, :, 0]
+
+
+def all_goes_back(f, grad):
+    yield np.sum(f(grad), axis=1), np.sum(grad, axis=(1, 2))
+
+
+wrong_columns = mistakes_of("context_tokens_vjp")
+TURNED = "np.swapaxes(grad, 1, 2)"
+
+CONTEXT_TOKENS_VJP = Op(
+    text.context_tokens_vjp,
+    outputs=("projection_grad",),
+    laws=(
+        Law("context_tokens undoes it", there_and_back),
+        Law("of one token it is that token", one_goes_back),
+        Law("the first numbers of all tokens are neighbours", neighbours_go_back),
+        Law("the sum of a sample stays", all_goes_back),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe("two tokens of three", lambda: {"grad": sines(2, 2, 3)}),
+        Probe("four tokens of two", lambda: {"grad": sines(1, 4, 2)}),
+    ),
+    mistakes=(
+        wrong_columns(
+            "from-the-end",
+            "reverses the tokens",
+            TURNED,
+            f"{TURNED}[..., ::-1]",
+            "tokens get each other's gradients",
+            "there is one token",
+        ),
+        wrong_columns(
+            "numbers-from-the-end",
+            "reverses the numbers of each token",
+            TURNED,
+            f"{TURNED}[:, ::-1]",
+            "rows of the weights get each other's gradients",
+            "tokens have one number",
+        ),
+        wrong_columns(
+            "batch-mixed",
+            "puts tokens before samples",
+            TURNED,
+            "np.swapaxes(np.swapaxes(grad, 0, 1), 1, 2)",
+            "samples are mixed",
+            "there is one sample",
+        ),
+        wrong_columns(
+            "first-token-alone",
+            "gives all tokens the gradient of the first",
+            TURNED,
+            "np.swapaxes(grad[:, :1] + 0 * grad, 1, 2)",
+            "the projection learns from one token",
+            "there is one token",
+        ),
+        wrong_columns(
+            "shifted",
+            "rotates the tokens by one",
+            TURNED,
+            "np.swapaxes(np.roll(grad, 1, axis=1), 1, 2)",
+            "tokens get each other's gradients",
+            "there is one token",
+        ),
+    ),
+    dialects=(
+        wrong_columns(
+            "token-after-token",
+            "lays tokens one after another, as lucidrains and Kandinsky 2.1 do",
+            TURNED,
+            "grad",
             "equal after a permutation of the rows of the dense layer",
             "there is one token, or tokens have one component",
         ),

@@ -6,11 +6,17 @@ from refimpl.ops.qformer.spec.pairs import (
     ITC_LOSS_VJP,
     ITC_SIMILARITY,
 )
-from refimpl.ops.qformer.spec.tokens import QFORMER_EMBED, SPLICE_TOKENS, SPLICE_TOKENS_VJP
+from refimpl.ops.qformer.spec.tokens import (
+    QFORMER_EMBED,
+    QFORMER_EMBED_VJP,
+    SPLICE_TOKENS,
+    SPLICE_TOKENS_VJP,
+)
 from refimpl.ops.qformer.spec.vqa import VQA_SCORE
 
 OPS = (
     QFORMER_EMBED,
+    QFORMER_EMBED_VJP,
     ITC_SIMILARITY,
     ITC_LOSS,
     ITC_LOSS_VJP,

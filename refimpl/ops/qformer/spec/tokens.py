@@ -305,3 +305,103 @@ SPLICE_TOKENS_VJP = Op(
     ),
     values=DRAWN,
 )
+
+
+def positions_get_sums(f, **inputs):
+    _, words_grad, positions_grad, _, _ = f(**inputs)
+    yield positions_grad, np.sum(words_grad, axis=0)
+
+
+def shift_gets_all(f, **inputs):
+    yield f(**inputs)[4], np.sum(inputs["grad"], axis=(0, 1))
+
+
+def samples_in_any_order(f, words, grad, **rest):
+    straight, turned = (
+        f(words=words, grad=grad, **rest),
+        f(words=words[::-1], grad=grad[::-1], **rest),
+    )
+    yield turned[0], straight[0]
+    yield turned[1], straight[1][::-1]
+
+
+def a_constant_is_not_seen(f, **inputs):
+    for found in f(**inputs)[:2]:
+        total = np.sum(found, axis=-1)
+        yield total, 0 * total
+
+
+def drawn_grad(source, sizes):
+    return source.normal((sizes["B"], sizes["latents"] + sizes["N"], sizes["D"]))
+
+
+wrong_back = mistakes_of("qformer_embed_vjp")
+BACK = "layer_norm_vjp(tokens, gain, eps, grad)"
+
+QFORMER_EMBED_VJP = Op(
+    text.qformer_embed_vjp,
+    outputs=("queries_grad", "words_grad", "positions_grad", "gain_grad", "shift_grad"),
+    laws=(
+        Law("positions get the sum of the words' gradients", positions_get_sums),
+        Law("the shift gets the sum of grad", shift_gets_all),
+        Law("the order of samples does not matter to queries", samples_in_any_order),
+        Law("gradients of a token sum to zero: a constant is not seen", a_constant_is_not_seen),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "two queries, three words",
+            lambda: {
+                "queries": sines(2, 4),
+                "words": cosines(2, 3, 4),
+                "positions": sines(3, 4) - cosines(3, 4),
+                "gain": 1 + cosines(4),
+                "eps": 1e-12,
+                "grad": 2 + sines(2, 5, 4),
+            },
+        ),
+    ),
+    mistakes=(
+        wrong_back(
+            "queries-of-one-sample",
+            "takes the first sample's gradients for what samples share",
+            "np.sum(tokens_grad, axis=0)",
+            "tokens_grad[0]",
+            "queries and positions learn from one sample",
+            "there is one sample",
+        ),
+        wrong_back(
+            "averaged",
+            "averages over the batch what samples share",
+            "np.sum(tokens_grad, axis=0)",
+            "np.mean(tokens_grad, axis=0)",
+            "too small by the batch size",
+            "there is one sample",
+        ),
+        wrong_back(
+            "without-positions",
+            "does not add positions before the norm is differentiated",
+            "words + positions",
+            "words + 0 * positions",
+            "the gradient is that of other tokens",
+            "positions are 0",
+        ),
+        wrong_back(
+            "no-gain",
+            "leaves out the gain",
+            BACK,
+            "layer_norm_vjp(tokens, 0 * gain + 1, eps, grad)",
+            "each component has a wrong scale",
+            "the gain is 1",
+        ),
+        wrong_back(
+            "norm-passed-over",
+            "gives words the gradient after the norm",
+            "tokens_grad[:, L:], shared",
+            "grad[:, L:], shared",
+            "words get gradients of another scale",
+            "never",
+        ),
+    ),
+    values={"grad": drawn_grad},
+)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refimpl.gradients import LINEAR_IN_GRAD
 from refimpl.op import Law, Op, Probe
 from refimpl.ops.common import FLOATS, mistakes_of, sines, whole
 from refimpl.ops.patch_embedding.reference import patchify
@@ -33,6 +34,11 @@ def one_channel(f, frames, patch, together, merge):
     last = frames.shape[1] - 1
     columns = slice(last * together * patch * patch, None)
     yield f(frames[:, last:], patch, together, merge), f(frames, patch, together, merge)[:, columns]
+
+
+def drawn_frames(source, sizes):
+    sides = (sizes[side] * sizes["merge"] * sizes["P"] for side in ("rows", "cols"))
+    return source.normal((sizes["frames"], sizes["channels"], *sides))
 
 
 wrong = mistakes_of("patchify_video")
@@ -130,14 +136,121 @@ PATCHIFY_VIDEO = Op(
         ),
     ),
     values={
-        "frames": lambda source, sizes: source.normal(
-            (
-                sizes["frames"],
-                sizes["channels"],
-                *(sizes[side] * sizes["merge"] * sizes["P"] for side in ("rows", "cols")),
-            )
-        ),
+        "frames": drawn_frames,
         "together": lambda source, sizes: source.choice([2, 1, 3]),
+    },
+)
+
+
+def all_goes_back(f, frames, patch, together, merge, grad):
+    if not len(frames) % together:
+        yield np.sum(f(frames, patch, together, merge, grad)), np.sum(grad)
+
+
+def of_its_patches(f, frames, patch, together, merge, grad):
+    """Of its own patches each pixel gets itself, the last frame once more for each repetition."""
+    patches = text.patchify_video(frames, patch, together, merge)
+    often = np.ones(len(frames))
+    often[-1] += -len(frames) % together
+    yield f(frames, patch, together, merge, patches), frames * often[:, None, None, None]
+
+
+def pixels_do_not_matter(f, frames, patch, together, merge, grad):
+    yield f(2 - frames, patch, together, merge, grad), f(frames, patch, together, merge, grad)
+
+
+def same_product(f, frames, patch, together, merge, grad):
+    patches = text.patchify_video(frames, patch, together, merge)
+    yield np.sum(frames * f(frames, patch, together, merge, grad)), np.sum(patches * grad)
+
+
+def drawn_grad(source, sizes):
+    times = -(-sizes["frames"] // sizes["together"])
+    squares = sizes["rows"] * sizes["cols"] * sizes["merge"] ** 2
+    numbers = sizes["channels"] * sizes["together"] * sizes["P"] ** 2
+    return source.normal((times * squares, numbers))
+
+
+wrong_back = mistakes_of("patchify_video_vjp")
+BACK = "(0, 6, 5, 1, 3, 7, 2, 4, 8)"
+LAST = "np.sum(full[T - 1 :], axis=0)"
+
+PATCHIFY_VIDEO_VJP = Op(
+    text.patchify_video_vjp,
+    outputs=("frames_grad",),
+    laws=(
+        Law("without repetitions all of grad goes back", all_goes_back),
+        Law("of its patches each pixel gets itself as often as it occurs", of_its_patches),
+        Law("pixels do not matter", pixels_do_not_matter),
+        Law("frames and their gradient have the product of patches and grad", same_product),
+        LINEAR_IN_GRAD,
+    ),
+    probes=tuple(
+        Probe(
+            says,
+            lambda frames=frames, grad=grad, rest=rest: {"frames": frames, **rest, "grad": grad},
+        )
+        for says, frames, grad, rest in (
+            (
+                "three frames of two channels",
+                sines(3, 2, 4, 8),
+                2 + sines(64, 4),
+                {"patch": 1, "together": 2, "merge": 2},
+            ),
+            (
+                "an image of one frame",
+                sines(1, 2, 8, 12),
+                2 + sines(24, 16),
+                {"patch": 2, "together": 2, "merge": 2},
+            ),
+        )
+    ),
+    mistakes=(
+        wrong_back(
+            "repetitions-lost",
+            "drops the gradient of repeated frames",
+            LAST,
+            "full[T - 1]",
+            "the last frame learns too little",
+            "frames fill the patches",
+        ),
+        wrong_back(
+            "repetitions-averaged",
+            "averages over the repetitions of the last frame",
+            LAST,
+            "np.mean(full[T - 1 :], axis=0)",
+            "the last frame learns too little",
+            "frames fill the patches",
+        ),
+        wrong_back(
+            "reading-order",
+            "takes patches to come row by row, not square by square",
+            BACK,
+            "(0, 6, 5, 1, 2, 7, 3, 4, 8)",
+            "pixels get the gradients of other patches",
+            "squares are one patch",
+        ),
+        wrong_back(
+            "columns-first",
+            "exchanges rows and columns inside patches",
+            BACK,
+            "(0, 6, 5, 1, 3, 8, 2, 4, 7)",
+            "each patch is transposed",
+            "patches are one pixel",
+        ),
+        wrong_back(
+            "channels-of-frames",
+            "takes the frames of a patch for its channels",
+            "(times, rows, cols, merge, merge, channels, together, patch, patch)",
+            "(times, rows, cols, merge, merge, together, channels, patch, patch)",
+            "channels and frames are mixed",
+            "there is one channel, or one frame a patch",
+        ),
+    ),
+    values={
+        "frames": drawn_frames,
+        "together": lambda source, sizes: source.choice([2, 1, 3]),
+        "grad": drawn_grad,
     },
 )
 
