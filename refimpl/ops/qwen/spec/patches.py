@@ -185,25 +185,27 @@ PATCHIFY_VIDEO_VJP = Op(
         Law("frames and their gradient have the product of patches and grad", same_product),
         LINEAR_IN_GRAD,
     ),
-    probes=tuple(
+    probes=(
         Probe(
-            says,
-            lambda frames=frames, grad=grad, rest=rest: {"frames": frames, **rest, "grad": grad},
-        )
-        for says, frames, grad, rest in (
-            (
-                "three frames of two channels",
-                sines(3, 2, 4, 8),
-                2 + sines(64, 4),
-                {"patch": 1, "together": 2, "merge": 2},
-            ),
-            (
-                "an image of one frame",
-                sines(1, 2, 8, 12),
-                2 + sines(24, 16),
-                {"patch": 2, "together": 2, "merge": 2},
-            ),
-        )
+            "three frames of two channels",
+            lambda: {
+                "frames": sines(3, 2, 4, 8),
+                "patch": 1,
+                "together": 2,
+                "merge": 2,
+                "grad": 2 + sines(64, 4),
+            },
+        ),
+        Probe(
+            "an image of one frame",
+            lambda: {
+                "frames": sines(1, 2, 8, 12),
+                "patch": 2,
+                "together": 2,
+                "merge": 2,
+                "grad": 2 + sines(24, 16),
+            },
+        ),
     ),
     mistakes=(
         wrong_back(
