@@ -63,7 +63,7 @@ def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> 
     """Flush, overflow and infinities, the same for every operation."""
     size = np.abs(value)
     small, fits = size - error < p.smallest, size + error <= p.largest
-    if fits.all() and not small.any():  # as nearly always
+    if np.count_nonzero(fits) == fits.size and not np.count_nonzero(small):  # nearly always
         return ErrorArray(value, spread(error, value.shape), p, **tags)
     error = np.where(small & ((error > 0) | (value != 0)), error + p.smallest, error)
     error = np.where(np.isnan(error) | (size + error > p.largest), np.inf, error)
@@ -100,7 +100,7 @@ def _function(value: np.ndarray, error: np.ndarray, p: Precision, ulps: Any) -> 
 
 def _is_exact(x: ErrorArray, numbers: Callable) -> np.ndarray:
     exact = x.error == 0
-    return exact & numbers(x.value) if exact.any() else exact
+    return exact & numbers(x.value) if np.count_nonzero(exact) else exact
 
 
 def _is_zero(v: np.ndarray) -> np.ndarray:
@@ -157,14 +157,13 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
                 rounded = rounded + REORDER * p.unit * (size_x + size_y)
         if one.scaled:  # what is added to a quotient may be added before the division
             rounded = rounded + p.unit * (DIVISION * (np.abs(value) + error) + size)
-    if np.any(untouched):
+    if np.count_nonzero(untouched):
         terms = np.where(untouched, np.abs(value) + error, terms)
         rounded = np.where(untouched, error, rounded)
     logistic = (_is_one(x) and y.exponential) or (_is_one(y) and x.exponential)
     result = _settle(value, rounded, p, terms=terms, count=x.count + y.count, logistic=logistic)
     overflown = np.isinf(x.error) | np.isinf(y.error)  # infinities may meet and give NaN
-    if np.any(overflown):
-        result.error = np.where(overflown, np.inf, result.error)
+    result.error = np.where(overflown, np.inf, result.error)
     if logistic:
         power = x if x.exponential else y
         result.floor = 1 + (0.0 if power.floor is None else power.floor * (1 - 4 * p.unit))
@@ -210,9 +209,11 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         tags = {"terms": terms_x, "count": x.count, "products": min(x.products, 1)}
     if terms_y is not None and terms_x is None:
         tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
-    parted = _parted(x, y.value, terms_x) + _parted(y, x.value, terms_y)
-    error = np.where(scaled, error + parted, _round(value, error, p) + fold_x + fold_y)
-    result = _settle(value, np.where(nothing, 0.0, error), p, **tags)
+    rounded = _round(value, error, p) + fold_x + fold_y
+    if np.count_nonzero(scaled):
+        parted = _parted(x, y.value, terms_x) + _parted(y, x.value, terms_y)
+        rounded = np.where(scaled, error + parted, rounded)
+    result = _settle(value, np.where(nothing, 0.0, rounded), p, **tags)
     return _not_negative(result, np.zeros(value.shape)) if x is y else result
 
 
@@ -235,9 +236,8 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         size = 1.0 if x.exponential else np.abs(x.value) + x.error
         tails = np.where(one, 0.0, np.abs(value)) if x.exponential else 0.0
         error = error + np.where(y.value == 1, tails, 2 * ULPS * p.sum_unit * size)
-        overflown = (
-            np.isinf(y.error) & (least > 0) & np.isfinite(x.error)
-        )  # then the quotient lies between this and zero
+        # beyond all numbers, the quotient lies between this and zero
+        overflown = np.isinf(y.error) & (least > 0) & np.isfinite(x.error)
         error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / least, error)
     tags = {"count": x.count, "products": min(x.products, 1), "terms": terms}
     result = _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())

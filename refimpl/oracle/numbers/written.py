@@ -93,7 +93,8 @@ def _multiplied(
     value, zero = product(x.value), size == 0
     relative = np.divide(error, size, out=np.zeros_like(size), where=~zero)
     growth = sum_(np.log1p(relative)) + n * gamma(1, p.sum_unit)
-    roundings = np.reshape([gamma(k, p.sum_unit) for k in np.ravel(n)], np.shape(n))
+    part = np.multiply(n, p.sum_unit)
+    roundings = np.divide(part, 1 - part, out=np.full(np.shape(part), np.inf), where=part < 1)
     largest = product(size + error) * (1 + roundings)
     bound = np.where(any_(zero), largest, np.abs(value) * np.expm1(growth))
     above = product(np.maximum(size + error, 1))
