@@ -20,7 +20,7 @@ from refimpl.oracle.diagnosis.search.pages import (
     squeezed,
 )
 from refimpl.oracle.diagnosis.search.rules import DETOURS, FORMATS, RULES
-from refimpl.oracle.diagnosis.search.writer import Writer
+from refimpl.oracle.diagnosis.search.writer import writer_of
 from refimpl.registry import generations
 
 ANYWHERE = (  # what is done to whatever stands there
@@ -61,7 +61,7 @@ def hidden(root: Any, base: Candidate | None = None) -> list[Candidate]:
     """Every place where a number might stand, that number yet unknown; likelier ones first."""
     found: dict[tuple[Any, str], Candidate] = {}
     for page in pages_on(root, base).values():
-        for change in Writer(page).places():
+        for change in writer_of(page).places():
             candidate = Candidate(root, (change,), base)
             ((_, source),) = candidate.pages()
             found.setdefault((page.function, squeezed(source)), candidate)
@@ -75,7 +75,7 @@ def _single_edits(root: Any, base: Candidate | None = None) -> list[Candidate]:
     found: dict[tuple[Any, str], Candidate] = {}
     for page in (page for function, page in pages.items() if function not in kept):
         same = (page.function, squeezed(page.source))
-        for change in Writer(page).changes(RULES):
+        for change in writer_of(page).changes(RULES):
             candidate = Candidate(root, (change,), base)
             ((_, source),) = candidate.pages()
             key = (page.function, squeezed(source))
@@ -99,7 +99,9 @@ def _single_edits(root: Any, base: Candidate | None = None) -> list[Candidate]:
 @functools.lru_cache(maxsize=8)
 def in_formats(root: Any, base: Candidate | None = None) -> list[Candidate]:
     """Every value, every product's operands and every function, held in each shorter format."""
-    changes = (c for page in pages_on(root, base).values() for c in Writer(page).changes(FORMATS))
+    changes = (
+        c for page in pages_on(root, base).values() for c in writer_of(page).changes(FORMATS)
+    )
     found = [Candidate(root, (change,), base, kind="precision") for change in changes]
     return sorted(found, key=lambda candidate: candidate.rank)
 
@@ -107,7 +109,7 @@ def in_formats(root: Any, base: Candidate | None = None) -> list[Candidate]:
 @functools.lru_cache(maxsize=8)
 def detours(root: Any) -> list[Candidate]:
     """Forms of each value that are equal on paper and lose digits."""
-    changes = (c for page in pages_of(root).values() for c in Writer(page).changes(DETOURS))
+    changes = (c for page in pages_of(root).values() for c in writer_of(page).changes(DETOURS))
     return [Candidate(root, (change,), kind="precision") for change in changes]
 
 
@@ -136,7 +138,7 @@ USUAL = {  # numbers that stand in many programs in the place of an argument
 @functools.lru_cache(maxsize=8)
 def _constants(root: Any, base: Candidate | None = None) -> list[Candidate]:
     page = pages_on(root, base)[root]
-    at = Writer(page)
+    at = writer_of(page)
     first = next((s for s in at.tree.body if at.is_first(s)), None)
     kinds = {n: getattr(p.annotation.kind, "name", "") for n, p in at.annotated.items()}
     scalars = [n for n, p in at.annotated.items() if p.annotation.scalar and kinds[n] in USUAL]

@@ -15,7 +15,7 @@ from refimpl.oracle.diagnosis.search.conditioned import InOneCall
 from refimpl.oracle.diagnosis.search.nodes import make
 from refimpl.oracle.diagnosis.search.pages import Candidate, Change, pages_on, squeezed
 from refimpl.oracle.diagnosis.search.rules import RULES
-from refimpl.oracle.diagnosis.search.writer import Writer
+from refimpl.oracle.diagnosis.search.writer import Writer, writer_of
 
 MOST = 16  # words that an edit of one use adds and takes away
 FEW = 4  # the same, where a whole line is written out
@@ -25,7 +25,7 @@ FEW = 4  # the same, where a whole line is written out
 def in_one_use(root: Any, base: Candidate | None = None) -> list[Candidate]:
     """The small edits of a value or of a function, made where it is used once, likelier first."""
     pages = pages_on(root, base)
-    writers = {page.name: Writer(page) for page in pages.values()}
+    writers = {page.name: writer_of(page) for page in pages.values()}
     edits = {name: [c for c in at.changes(RULES) if _is_small(c)] for name, at in writers.items()}
     found: list[Candidate] = []
     for name, at in writers.items():
@@ -65,7 +65,7 @@ def in_one_line(root: Any, base: Candidate | None = None) -> Iterator[Candidate]
     ways = [
         (edit.size, place, at, line, name, edit)
         for page in pages_on(root, base).values()
-        for at in (Writer(page),)
+        for at in (writer_of(page),)
         for name, value, lines in _shared(at)
         for place, line in enumerate(lines)
         for edit in _inside(at, value)
@@ -95,7 +95,7 @@ def _inside(at: Writer, value: ast.expr) -> Iterator[Change]:
     inner = {id(node) for node in ast.walk(value)}
     for node in list(at.parents):
         if id(node) in inner:
-            for change in (at.change(*edit) for rule in RULES for edit in rule(at, node)):
+            for change in at.changes_at(node, RULES):
                 if _is_small(change) and change.size <= FEW:
                     yield change
 

@@ -136,7 +136,7 @@ class Candidate:
             return max(change.size for change in self.changes) + len(self.changes) - 1
         return sum(change.size for change in self.changes)
 
-    @property
+    @functools.cached_property
     def rank(self) -> tuple[int, ...]:
         """Small edits first; then those of the operation itself, omissions, and less text."""
         elsewhere = sum(change.page.function is not self.root for change in self.changes)

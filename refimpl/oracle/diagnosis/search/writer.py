@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 import types
@@ -48,6 +49,7 @@ class Writer:
         assert isinstance(tree, ast.FunctionDef)
         self.tree: ast.FunctionDef = tree
         self.parents: dict[ast.AST, ast.AST] = {}
+        self.written: dict[tuple[ast.AST, tuple[Rule, ...]], list[Change]] = {}
         self.steps: list[ast.stmt] = []
         self._walk(self.tree)
         self.lines = [0]
@@ -66,9 +68,14 @@ class Writer:
     def changes(self, rules: Sequence[Rule]) -> Iterator[Change]:
         """Every edit of the page as a change of its characters."""
         for node in list(self.parents):
-            for rule in rules:
-                for place, new, what in rule(self, node):
-                    yield self.change(place, new, what)
+            yield from self.changes_at(node, rules)
+
+    def changes_at(self, node: ast.AST, rules: Sequence[Rule]) -> list[Change]:
+        """The edits of one node, written once however many searches ask for them."""
+        key = node, tuple(rules)
+        if key not in self.written:
+            self.written[key] = [self.change(*edit) for rule in rules for edit in rule(self, node)]
+        return self.written[key]
 
     def places(self) -> Iterator[Change]:
         """Every number, and every quantity with a number beside it, that number yet unknown.
@@ -273,3 +280,9 @@ def _measures(value: ast.expr) -> bool:
     """Whether an expression is made of the lengths of axes."""
     text = ast.unparse(value)
     return (".shape" in text or text.startswith("len(")) and "reshape" not in text
+
+
+@functools.lru_cache(maxsize=32)
+def writer_of(page: FunctionText) -> Writer:
+    """The writer of a page, which several searches share."""
+    return Writer(page)
