@@ -173,8 +173,10 @@ def draw_labels(source: Source, wanted: Wanted) -> np.ndarray:
 
 
 def draw_mask(source: Source, wanted: Wanted) -> np.ndarray:
-    """Ones and zeros, the last one a one, so that something counts."""
+    """Ones and zeros, so that something counts: of words the last, of samples any."""
     kept = source.uniform(wanted.shape, 0, 1) < source.choice([1.0, 0.7, 0.4])
+    if kept.ndim == 1 and kept.any():
+        return kept.astype(np.int64)
     last = (np.arange(kept.size) == kept.size - 1).reshape(wanted.shape)
     return (kept | last).astype(np.int64)
 

@@ -7,6 +7,7 @@ are drawn as their kinds say, and arrays arrive in any memory layout.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -254,7 +255,7 @@ def draw_all(
     inputs: dict[str, Any] = {}
     domain = op.domain or ANYWHERE
     sizes = domain.fit(sizes)
-    known = dict(sizes)  # and the whole numbers drawn so far, of which what follows may depend
+    known = sizes | {"...": math.prod(rest)}  # and whole numbers drawn so far, for what follows
     for name, spec in op.specs.items():
         if name in op.values:
             inputs[name] = op.values[name](source, known)

@@ -41,8 +41,7 @@ def predictions(K):
 
 
 def draw_history(source, sizes):
-    shape = (1 + sizes["K"] % 4, sizes["B"], 1 + sizes["K"] % 3)
-    return source.normal(shape)
+    return source.normal((1 + sizes["K"] % 4, sizes["B"], sizes["..."]))
 
 
 PLMS_EPS = Op(
