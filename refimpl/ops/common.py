@@ -27,6 +27,11 @@ def draw_loss_gradient(source, sizes):
     return source.choice([np.array(1.0), source.normal(())])
 
 
+def draw_layer_eps(source, sizes):
+    """The ε of a layer inside a block: with 1e-12 a constant row leaves what follows no digits."""
+    return source.choice([1e-5, 1e-3])
+
+
 def with_more(probe, add):
     """The probe of an operation as one of its gradient."""
     return Probe(probe.says, lambda: add(probe.inputs()))

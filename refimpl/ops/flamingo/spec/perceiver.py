@@ -3,7 +3,7 @@
 import numpy as np
 
 from refimpl.op import Law, Op, Probe
-from refimpl.ops.common import cosines, mistakes_of, sines
+from refimpl.ops.common import cosines, draw_layer_eps, mistakes_of, sines
 from refimpl.ops.flamingo import reference as text
 
 
@@ -136,5 +136,6 @@ PERCEIVER_ATTENTION = Op(
             "both weights are alike",
         ),
     ),
+    values={"eps": draw_layer_eps},
     costly=("H", "N", "M"),
 )

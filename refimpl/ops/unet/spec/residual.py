@@ -3,7 +3,7 @@
 import numpy as np
 
 from refimpl.op import Law, Op, Probe
-from refimpl.ops.common import cosines, mistakes_of, sines
+from refimpl.ops.common import cosines, draw_layer_eps, mistakes_of, sines
 from refimpl.ops.convolution.reference import conv2d
 from refimpl.ops.images.spec.shared import turned
 from refimpl.ops.unet import reference as text
@@ -206,7 +206,7 @@ def mistakes_of_both(name, past_and_block):
 
 wrong = mistakes_of("residual_block")
 SECOND = "    h = activated_conv(h,"
-DRAWN = {"skip_weight": drawn_skip, "skip_bias": drawn_skip_bias}
+DRAWN = {"skip_weight": drawn_skip, "skip_bias": drawn_skip_bias, "eps": draw_layer_eps}
 
 RESIDUAL_BLOCK = Op(
     text.residual_block,

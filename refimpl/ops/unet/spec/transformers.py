@@ -4,7 +4,7 @@ import numpy as np
 
 from refimpl.op import Law, Op, Probe
 from refimpl.ops.attention.reference import padding_bias
-from refimpl.ops.common import FLOATS, cosines, mistakes_of, sines
+from refimpl.ops.common import FLOATS, cosines, draw_layer_eps, mistakes_of, sines
 from refimpl.ops.unet import reference as text
 from refimpl.ops.unet.spec.shared import (
     GROUPS,
@@ -18,7 +18,7 @@ from refimpl.ops.unet.spec.shared import (
     silent,
 )
 
-EPS = dict.fromkeys(("eps", "block_eps"), lambda source, known: source.choice([1e-5, 1e-3]))
+EPS = dict.fromkeys(("eps", "block_eps"), draw_layer_eps)
 LAST = ("self_out", "cross_out", "out")
 LAST_WEIGHTS = tuple(f"{name}_weight" for name in LAST)
 
