@@ -29,16 +29,20 @@ def record(config: ConsistencyAdm, seed: int) -> Recording:
     """The network on an image of noise."""
     if config != TERRAIN:
         raise NotImplementedError("has one model, terrain-adm")
-    spec = find_spec(PACKAGE)  # the package itself need not be imported
-    if spec is None or not spec.submodule_search_locations:
-        raise ImportError("needs the package adaptive-terrain-diffusion")
-    model = onnx.load(Path(spec.submodule_search_locations[0]) / "weights" / FILE)
-    graph = Graph(model, config)
+    graph = Graph(load(), config)
     given = inputs_for(config, seed)
     feeds = dict(zip(("noisy", "sigma", "difficulty"), given.values(), strict=True))
     layers = graph.run(feeds)
     says = f"{version('adaptive-terrain-diffusion')} in ONNX Runtime {onnxruntime.__version__}"
     return Recording(config, graph.params, given, layers, says)
+
+
+def load() -> onnx.ModelProto:
+    """The graph that the package contains."""
+    spec = find_spec(PACKAGE)  # the package itself need not be imported
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError("needs the package adaptive-terrain-diffusion")
+    return onnx.load(Path(spec.submodule_search_locations[0]) / "weights" / FILE)
 
 
 class Graph:

@@ -139,12 +139,31 @@ def _vae_decode(z: np.ndarray) -> Call:
     return call
 
 
+def _terrain_adm(noisy: np.ndarray, sigma: np.ndarray, condition: np.ndarray) -> Call:
+    """The parameters are those of the package, which is asked for them."""
+    from refimpl.models import compiled
+    from refimpl.models.consistency import consistency_adm
+    from refimpl.models.spec.consistency import TERRAIN
+
+    graph = terrain().Graph(terrain().load(), TERRAIN)
+    given = noisy, sigma, condition, graph.params, TERRAIN, compiled
+    return functools.partial(consistency_adm, *given)
+
+
+def terrain() -> Any:
+    """The backend that reads the trained ADM."""
+    from refimpl.backends import terrain
+
+    return terrain
+
+
 OURS: dict[str, Callable[..., Call]] = {
     "vit_b16": _vit_b16,
     "gpt2_prompt": _gpt2_prompt,
     "gpt2_token": _gpt2_token,
     "sd_block": _sd_block,
     "vae_decode": _vae_decode,
+    "terrain_adm": _terrain_adm,
 }
 
 
@@ -182,10 +201,11 @@ def in_torch(op: str) -> Callable[..., Any]:
 
 def in_onnxruntime(op: str, inputs: Inputs, threads: int) -> Call:
     """The model of a work as ONNX, out of PyTorch."""
+    if op == "terrain_adm":
+        return _session(terrain().load().SerializeToString(), threads, list(inputs.values()))
     import io
     import warnings
 
-    import onnxruntime
     import torch
 
     form, names = in_torch(op), list(inputs)
@@ -199,7 +219,15 @@ def in_onnxruntime(op: str, inputs: Inputs, threads: int) -> Call:
         warnings.simplefilter("ignore")  # that this way to export is the older one
         how: Any = {"opset_version": 20, "dynamo": False, "input_names": names}
         torch.onnx.export(Model(), given, file, **how)
+    return _session(file.getvalue(), threads, list(inputs.values()))
+
+
+def _session(graph: bytes, threads: int, given: list[np.ndarray]) -> Call:
+    """A graph on arrays, in the order of its inputs."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(file.getvalue(), options, ["CPUExecutionProvider"])
-    return lambda: session.run(None, inputs)
+    session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
+    feeds = {x.name: array for x, array in zip(session.get_inputs(), given, strict=True)}
+    return lambda: session.run(None, feeds)

@@ -212,6 +212,11 @@ def _sd_block(rng: np.random.Generator) -> Inputs:
     return {"x": x, "emb": floats(rng, 2, 1280), "words": words}
 
 
+def _terrain_adm(rng: np.random.Generator) -> Inputs:
+    level, condition = np.full(1, 80, np.float32), np.full(1, 0.5, np.float32)  # noise alone
+    return {"noisy": floats(rng, 1, 1, 128, 128), "sigma": level, "condition": condition}
+
+
 BATCH = 4 * 16 * 3 * 256 * 256  # bytes of sixteen images
 HIDDEN, WIDE = 4 * 8 * 197 * 768, 4 * 8 * 197 * 3072  # bytes of ViT-B's tokens and hidden layer
 SCORES = 4 * 8 * 12 * 197 * 197
@@ -353,6 +358,13 @@ WORKS = (
         targets={"torch": 1.0},
         slow=True,
         peers=("torch",),
+    ),
+    Work(
+        "terrain_adm",
+        "1×1×128×128",
+        _terrain_adm,
+        targets={"onnxruntime": 1.0},
+        peers=("onnxruntime",),
     ),
     Work("clip_guided_step", "16×1×28×28", _one("x_t", 16, 1, 28, 28), targets={"torch": 0.7}),
 )

@@ -324,6 +324,15 @@ def test_a_peer_that_cannot_do_a_work_says_so(monkeypatch):
     assert not row.met
 
 
+def test_a_model_whose_package_is_missing_says_so(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    terrain = pytest.importorskip("refimpl.backends.terrain")
+    monkeypatch.setattr(terrain, "find_spec", lambda name: None)
+    (work,) = bench_works.choose(["terrain_adm"])
+    row = bench.measure(work, "onnxruntime", bench.Limits(1e9, 1e9), seconds=0)
+    assert "adaptive-terrain-diffusion" in row.says
+
+
 def test_a_target_is_met_by_ratio_and_by_distance_to_the_limit():
     def met(ratio, ours, **wanted):
         return bench.Row("w", "torch", ratio=ratio, ours=ours, limit=1.0, **wanted).met
