@@ -63,6 +63,8 @@ class Edit:
     `old` must occur exactly once in the source of the function `where` (by default the
     operation's own text) and is replaced by `new`; so do those of `also`, each a where, old, new.
     `otherwise` is what stands in the place of `new` where others make the same mistake.
+    `precisions` are those in which the bound of a lossy form is no larger than the answer; all
+    where none is named.
     """
 
     id: str
@@ -75,6 +77,11 @@ class Edit:
     invisible_when: str = ""
     also: tuple[tuple[str, str, str], ...] = ()
     otherwise: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+
+    def tells_in(self, precision: str) -> bool:
+        """Whether a lossy form may explain anything there: not by a bound that allows all."""
+        return not self.precisions or precision in self.precisions
 
     @property
     def forms(self) -> tuple[Edit, ...]:

@@ -67,10 +67,9 @@ def explanations(evidence: Evidence) -> list[Cause]:
         found = asked([e for e in known if _explains(evidence, e)])
         if found:
             return [e for e in found if e.kind == "dialect"] or _by_name(found)
-    lossy = [cause for of in family for cause in _listed(evidence.op, of.lossy, "precision")]
-    found = [e for e in lossy if _explains(evidence, e)]
+    found = digits_lost(evidence)
     if found:
-        return _by_name(found)
+        return found
     losses = roundings(evidence)
     if losses:
         sized = all(loss.id.startswith(SIZED) for loss in losses)
@@ -86,6 +85,18 @@ def explanations(evidence: Evidence) -> list[Cause]:
         if found or len(evidence) == known_before or time.process_time() > deadline:
             return found
     return []
+
+
+def digits_lost(evidence: Evidence) -> list[Cause]:
+    """The forms, equal on paper, whose own bound explains everything."""
+    lossy = [
+        cause
+        for of in generations(evidence.op)
+        for cause in _listed(
+            evidence.op, [e for e in of.lossy if e.tells_in(evidence.precision)], "precision"
+        )
+    ]
+    return _by_name([e for e in lossy if _explains(evidence, e)])
 
 
 def _one_number(evidence: Evidence) -> bool:

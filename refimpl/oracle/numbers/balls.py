@@ -8,6 +8,7 @@ the text would make the proof worthless, so it is refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -192,7 +193,8 @@ def _contract(subscripts: str, *operands: Balls) -> Balls:
     inputs, out = subscripts.split("->")
     summed = "".join(dict.fromkeys(c for c in inputs.replace(",", "") if c not in out))
     whole = np.einsum(f"{inputs}->{out}{summed}", *(x.value for x in operands), dtype=object)
-    rows = np.reshape(whole, (*whole.shape[: len(out)], -1))
+    terms = math.prod(whole.shape[len(out) :])  # none may be there, nor any result
+    rows = np.reshape(whole, (*whole.shape[: len(out)], terms))
     return reduction(_total)(Balls(rows), axis=-1)
 
 

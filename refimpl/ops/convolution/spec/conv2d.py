@@ -12,11 +12,13 @@ from refimpl.ops.convolution.spec.shared import (
     adjoint_to,
     batch_apart,
     bias_collects,
+    bright_pixel,
     down_by_two,
     drawn_grad,
     one_place,
     two_groups,
 )
+from refimpl.ops.convolution.spec.transforms import WINOGRAD
 from refimpl.ops.images.spec.shared import turned
 
 PADDED = "edges = (before, after)"
@@ -77,6 +79,7 @@ CONV2D = Op(
         Probe("down by two, zeros behind", lambda: {**down_by_two(), "bias": cosines(2)}),
         Probe("two groups, taps two apart", lambda: {**two_groups(), "bias": 3 + sines(6)}),
         Probe("a single place", lambda: {**one_place(), "bias": None}),
+        Probe("a bright pixel in a dim picture", bright_pixel),
     ),
     mistakes=(
         wrong(
@@ -160,6 +163,7 @@ CONV2D = Op(
             "the bias is 0",
         ),
     ),
+    lossy=WINOGRAD,
     values=CONVOLVED,
 )
 

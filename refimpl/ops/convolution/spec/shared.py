@@ -101,6 +101,14 @@ def one_place():
     return {"images": sines(1, 1, 3, 3), "weight": np.arange(9.0).reshape(1, 1, 3, 3) / 8, **HOW}
 
 
+def bright_pixel():
+    """One pixel outshines the others, where the kernels' last taps are zero and miss it."""
+    images, weight = sines(1, 2, 7, 7) / 64, cosines(2, 2, 3, 3)
+    images[:, 0, 1, 1] = 4096
+    weight[:, :, 2], weight[:, :, :, 2] = 0, 0
+    return {"images": images, "weight": weight, "bias": None, **HOW, "before": 1}
+
+
 def up_by_two():
     """The way up again: stride 2, cropped, with the row that the stride had skipped."""
     numbers = {"x": sines(1, 2, 2, 3), "weight": cosines(2, 1, 3, 3)}
