@@ -19,14 +19,14 @@ ALL = [pytest.param(op, id=op.name) for op in OPS.values()]
 
 
 def wrong(op):
-    """The operation with another text: one more than twice the square, with the sign kept."""
+    """The operation with another text: one more than y + y², which leaves no number as it is."""
 
     @functools.wraps(op.text)
     def text(*args, **kwargs):
         found = op.text(*args, **kwargs)
         if isinstance(found, tuple):
-            return tuple(2 * np.abs(x) * np.asarray(x) + 1 for x in found)
-        return 2 * np.abs(found) * np.asarray(found) + 1
+            return tuple(1 + x + np.square(x) for x in map(np.asarray, found))
+        return 1 + np.asarray(found) + np.square(found)
 
     return dataclasses.replace(op, text=text)
 

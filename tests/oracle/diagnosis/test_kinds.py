@@ -126,10 +126,10 @@ def max_similarity__the_last_query_that_counts(queries, queries_keep, documents,
     return total
 
 
-@kind("a usual number in the place of an argument: `rho = 7.0`")
-def karras_sigmas__rho_of_the_paper(levels, low, high, rho):
-    ends = np.float64(high) ** (1 / 7), np.float64(low) ** (1 / 7)
-    return np.linspace(*ends, levels) ** 7
+@kind("a usual number in the place of an argument: `base = 10000.0`")
+def grid_angles__base_of_the_paper(places, quarter, base):
+    waves = 1e4 ** (-np.arange(quarter) / quarter)
+    return np.concatenate([np.float64(side)[:, None] * waves for side in places.T], axis=1)
 
 
 @kind("a number in the place of an argument: `sigma_data = 1.37`")
