@@ -191,8 +191,6 @@ def _jax(work: Work, inputs: Inputs) -> Call:
 
     if work.op in MODELS:
         raise Unavailable("this model is not written for it")
-    if work.op == "group_norm_silu":
-        raise Unavailable("no single function does this")
     arrays = {n: jax.numpy.asarray(x) for n, x in inputs.items() if _is_array(x)}
     constants = {n: x for n, x in inputs.items() if n not in arrays}
 
@@ -210,6 +208,8 @@ def _jax(work: Work, inputs: Inputs) -> Call:
         "clip_loss_vjp": clip_loss_vjp,
         "guided_ddim_step": _guided_by(backend),
     }
+    if work.op not in own and not hasattr(backend, work.op):
+        raise Unavailable("no single function does this")
     function: Call = own.get(work.op) or getattr(backend, work.op).__wrapped__
     compiled = jax.jit(functools.partial(function, **constants))
     return lambda: jax.block_until_ready(compiled(**arrays))

@@ -324,6 +324,13 @@ def test_a_peer_that_cannot_do_a_work_says_so(monkeypatch):
     assert not row.met
 
 
+def test_a_work_whose_function_jax_lacks_says_so():
+    pytest.importorskip("jax")
+    (work,) = bench_works.choose(["nearest_code"])
+    with pytest.raises(bench.Unavailable, match="no single function"):
+        SIDES["jax"](work, {})
+
+
 def test_a_model_whose_package_is_missing_says_so(monkeypatch):
     pytest.importorskip("onnxruntime")
     terrain = pytest.importorskip("refimpl.backends.terrain")
