@@ -41,8 +41,9 @@ def base_inputs(
 ) -> dict[str, Any]:
     """Arguments for the operation that is differentiated, from those of its gradient.
 
-    An array that the gradient does not depend on, such as a bias, is filled with `zeros`. What is
-    differentiated is there with all its axes, also where it may be left out or be broadcast.
+    An array that the gradient does not depend on, such as a bias, is filled with `zeros`, and a
+    size that it is not told is that of its axis. What is differentiated is there with all its axes,
+    also where it may be left out or be broadcast.
     """
     sizes = bind(op.name, op.specs, inputs)
     rest = tuple(sizes[f"...{i}"] for i in range(sizes.get("...", 0)))

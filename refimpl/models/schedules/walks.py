@@ -108,9 +108,7 @@ def _ddpm(schedule, x, noise, table, pairs, network, reach):
 
 def _plms(schedule, x, noise, table, pairs, network, reach):
     kind = schedule.settings["prediction_type"]
-    early = (
-        "history/outputs" not in schedule.slipped
-    )  # outputs become noise before they are combined
+    early = "history/outputs" not in schedule.slipped  # outputs are noise before they are combined
     newest: list[Any] = []
 
     def heard(x, t):

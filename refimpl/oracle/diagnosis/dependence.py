@@ -42,16 +42,10 @@ def ignored(interview: Interview, answers: list[Observation]) -> Iterator[str]:
             other = interview.evidence.put(changed)
             if other is None or not _moved(answer, other):
                 continue
-            if not same(other.found, answer.found):
+            told = told + 1 if same(other.found, answer.found) else 0
+            if told in (0, ASKED):
                 break
-            told += 1
-            if told == ASKED:
-                break
-        else:
-            if told > 1:
-                yield f"the result does not depend on {name}"
-            continue
-        if told == ASKED:
+        if told > 1:
             yield f"the result does not depend on {name}"
 
 
