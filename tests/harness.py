@@ -6,13 +6,17 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import flint
 import numpy as np
 
 from refimpl.op import Law, Op
 from refimpl.oracle.cases.drawn import Case, generate
 from refimpl.oracle.judging.judge import error_ratio, expect
+from refimpl.oracle.numbers.balls import in_balls
 from refimpl.oracle.numbers.errors import ErrorArray, bounded, exact, lift
 from refimpl.oracle.numbers.precisions import PRECISIONS
+
+PROOF_BITS, PROVEN_BITS = 6400, 200  # of the balls, of what they have in common
 
 
 def witness(op: Op) -> Callable[..., Any]:
@@ -31,6 +35,25 @@ def cases(op: Op, precision: str = "float64", count: int = 24, seed: int = 0) ->
 
 def outputs(result: Any) -> list[Any]:
     return list(result) if isinstance(result, tuple) else [result]
+
+
+def equal_on_paper(text: Callable, form: Callable, inputs: dict[str, Any]) -> bool:
+    """Whether the numbers of two texts lie in balls that overlap and are far too narrow to matter.
+
+    What cancels to zero in one of them has no nearest float64 in balls, so that none is asked for.
+    Narrow is less than 2^-200 of the smallest float64, or of the largest number of the result.
+    """
+    smallest = flint.arb(float(np.finfo(np.float64).smallest_subnormal))
+    ours, theirs = (outputs(in_balls(f, inputs, PROOF_BITS)) for f in (text, form))
+    for own, other in zip(ours, theirs, strict=True):
+        pairs = list(zip(own.value.ravel(), other.value.ravel(), strict=True))
+        finite = [abs(a).upper() for a, _ in pairs if a.is_finite()]
+        narrow = max([smallest, *finite]) / (1 << PROVEN_BITS)
+        if own.shape != other.shape or not all(
+            a.overlaps(b) and max(a.rad(), b.rad()) <= narrow for a, b in pairs
+        ):
+            return False
+    return True
 
 
 def worst_ratio(op: Op, implementation: Callable, case: Case, typed: bool = False) -> float:

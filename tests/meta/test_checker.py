@@ -8,7 +8,7 @@ import pytest
 from refimpl.oracle.cases.drawn import generate
 from refimpl.oracle.judging.judge import expect, judge
 from refimpl.registry import OPS
-from tests.harness import outputs
+from tests.harness import cases, equal_on_paper, outputs
 
 FLOAT = [op for op in OPS.values() if op.specs and "float32" in op.precisions]
 PARAMETERS = [pytest.param(op, id=op.name) for op in FLOAT]
@@ -116,3 +116,11 @@ def test_infinity_where_a_number_belongs_is_rejected():
     expected = expect(op, {"x": np.array([1.0, 2.0])}, "float32")
     found = np.array([expected[0].value[0], np.inf], dtype=np.float32)
     assert not judge(op, expected, found, np.dtype(np.float32)).conforms
+
+
+def test_a_mistake_is_not_equal_on_paper():
+    op = OPS["conv2d"]
+    case = next(case for case in cases(op) if case.inputs["weight"].shape[-1] > 1)
+    wrong = op.edited(next(edit for edit in op.mistakes if edit.id == "conv2d/kernel-mirrored"))
+    assert equal_on_paper(op.text, op.text, case.inputs)
+    assert not equal_on_paper(op.text, wrong, case.inputs)

@@ -88,7 +88,7 @@ def explanations(evidence: Evidence) -> list[Cause]:
 
 
 def digits_lost(evidence: Evidence) -> list[Cause]:
-    """The forms, equal on paper, whose own bound explains everything."""
+    """The first form, equal on paper, whose own bound explains everything; each loses more."""
     lossy = [
         cause
         for of in generations(evidence.op)
@@ -96,7 +96,7 @@ def digits_lost(evidence: Evidence) -> list[Cause]:
             evidence.op, [e for e in of.lossy if e.tells_in(evidence.precision)], "precision"
         )
     ]
-    return _by_name([e for e in lossy if _explains(evidence, e)])
+    return next(([e] for e in lossy if _explains(evidence, e)), [])
 
 
 def _one_number(evidence: Evidence) -> bool:

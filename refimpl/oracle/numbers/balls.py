@@ -433,6 +433,12 @@ def _rounded(x: Fraction) -> float:
         return float("inf") if x > 0 else float("-inf")
 
 
+def in_balls(text: Callable, inputs: dict[str, Any], bits: int) -> Any:
+    """What a text returns in balls of so many bits, its arguments every bit of them."""
+    with flint.ctx.workprec(bits):
+        return run(text, lambda x: Balls(each(input_ball, np.asarray(x))), inputs)
+
+
 def certified(text: Callable, inputs: dict[str, Any]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Every output of a text, each number the float64 nearest to the exact one.
 
@@ -441,15 +447,13 @@ def certified(text: Callable, inputs: dict[str, Any]) -> list[tuple[np.ndarray, 
     """
     bits = BITS
     while bits <= MOST_BITS:
-        before, flint.ctx.prec = flint.ctx.prec, bits
         try:
-            result = run(text, lambda x: Balls(each(input_ball, np.asarray(x))), inputs)
+            result = in_balls(text, inputs, bits)
             outputs = result if isinstance(result, tuple) else (result,)
-            return [_decide(output) for output in outputs]
+            with flint.ctx.workprec(bits):
+                return [_decide(output) for output in outputs]
         except Undecided:
             bits *= 2
-        finally:
-            flint.ctx.prec = before
     raise Undecided(f"not decided with {MOST_BITS} bits")
 
 

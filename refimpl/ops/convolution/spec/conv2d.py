@@ -18,7 +18,7 @@ from refimpl.ops.convolution.spec.shared import (
     one_place,
     two_groups,
 )
-from refimpl.ops.convolution.spec.transforms import WINOGRAD
+from refimpl.ops.convolution.spec.transforms import TRANSFORMS
 from refimpl.ops.images.spec.shared import turned
 
 PADDED = "edges = (before, after)"
@@ -163,7 +163,7 @@ CONV2D = Op(
             "the bias is 0",
         ),
     ),
-    lossy=WINOGRAD,
+    lossy=TRANSFORMS,
     values=CONVOLVED,
 )
 
