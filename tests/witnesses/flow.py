@@ -73,3 +73,20 @@ def logit_normal_density(t, mean, std):
             bell = math.exp(-(((logit - mean) / std) ** 2) / 2) / math.sqrt(math.tau)
             result[i] = bell / std * (1 / time + 1 / (1 - time))
     return result
+
+
+def cosmap_density(t):
+    result = np.zeros(len(t))
+    for i, time in enumerate(t):
+        share = 1 - 2 * exact(time) + 2 * exact(time) ** 2
+        result[i] = 4 / float(share) / math.tau
+    return result
+
+
+def mode_time(u, scale):
+    result = np.zeros(len(u))
+    for i, number in enumerate(u):
+        angle = math.pi * float(1 - exact(number))  # cos² of half an angle is sin² of the other
+        bend = math.fsum([(1 - math.cos(angle)) / 2, -1.0, number])
+        result[i] = math.fsum([1.0, -number, -scale * bend])
+    return result

@@ -66,6 +66,18 @@ def logit_normal_density(t, mean, std):
 
 
 @_on_tensors
+def cosmap_density(t):
+    """torch.reciprocal"""
+    return 2 / math.pi * torch.reciprocal((1 - t).square() + t.square())
+
+
+@_on_tensors
+def mode_time(u, scale):
+    """torch.cos"""
+    return 1 - u - scale * (torch.cos(math.pi / 2 * u).square() - (1 - u))
+
+
+@_on_tensors
 def inpaint_blend(sample, known, mask):
     """torch.lerp"""
     return torch.lerp(known, sample, mask.expand_as(known))

@@ -86,3 +86,14 @@ def logit_normal_density(t, mean, std):
     scale = number(math.sqrt(2 * math.pi) * std)
     density = np.exp(-apart * apart / 2) / (scale * inside * (1 - inside))
     return np.where(ends, number(0), density)
+
+
+def cosmap_density(t):
+    number = t.dtype.type
+    return number(2 / math.pi) / ((1 - t) * (1 - t) + t * t)
+
+
+def mode_time(u, scale):
+    number = u.dtype.type
+    cosine = np.cos(number(math.pi / 2) * u)
+    return 1 - u - number(scale) * (cosine * cosine - (1 - u))

@@ -226,3 +226,50 @@ def logit_normal_density(
     scale = np.sqrt(2 * pi(t)) * std
     density = np.exp(-apart * apart / constant(2, t)) / (scale * inside * (1 - inside))
     return np.where(ends, 0, density)  # B
+
+
+def cosmap_density(t: Fraction[Array, "B"]) -> Float[Array, "B"]:
+    r"""The density of training times at which the levels of a cosine schedule are drawn evenly.
+
+    $$\pi(t) = \frac{2}{\pi\,(1 - 2t + 2t^2)}
+    = \frac{\mathrm{d}}{\mathrm{d}t}\,\frac{2}{\pi}\arctan\frac{t}{1 - t}$$
+
+    t: B, times in [0, 1].
+
+    Returns B, a density over [0, 1], twice as large in the middle as at both ends.
+
+    Raises AxesError for a time outside [0, 1].
+
+    Elsewhere: times are drawn from it, or drawn uniformly and the loss is weighted by it; never
+    both. diffusers weights by it, weighting_scheme "cosmap".
+
+    Paper: Esser et al. 2024, "Scaling rectified flow transformers", equation 22.
+
+    >>> cosmap_density(np.array([0.0, 0.3, 0.5, 1.0])).round(4)
+    array([0.6366, 1.0976, 1.2732, 0.6366])
+    """
+    return 2 / (pi(t) * ((1 - t) * (1 - t) + t * t))  # B
+
+
+def mode_time(u: Fraction[Array, "B"], scale: Float[float, ""]) -> Float[Array, "B"]:
+    r"""Training times with a mode in the middle or at the ends, from uniform numbers.
+
+    $$t = 1 - u - s\left(\cos^2\frac{\pi u}{2} - 1 + u\right)$$
+
+    u: B, uniform numbers in [0, 1].
+    scale: s, above 0 for more times in the middle, below 0 for more at the ends, 0 for even ones;
+        times fall as u grows for -1 to 2/(π - 2).
+
+    Returns B, times: 1 for u = 0, 0 for u = 1.
+
+    Raises AxesError for a number outside [0, 1].
+
+    Elsewhere: diffusers' weighting_scheme "mode", with 1.29 for the scale.
+
+    Paper: Esser et al. 2024, "Scaling rectified flow transformers", equation 20.
+
+    >>> mode_time(np.array([0.0, 0.25, 0.5, 1.0]), 1.29).round(4)
+    array([1.    , 0.6164, 0.5   , 0.    ])
+    """
+    cosine = np.cos(pi(u) * u / 2)  # B
+    return 1 - u - scale * (cosine * cosine - (1 - u))  # B
