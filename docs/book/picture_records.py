@@ -195,6 +195,15 @@ RECORDS: dict[str, Drawing] = {
         *(10, 10),
     ),
     "inpaint_blend": filled,
+    **dict.fromkeys(
+        ("img2img_start", "img2img_start_flow"),
+        slices(
+            "strength",
+            at=np.arange(12, 101) / 100,
+            levels=10,
+            says="The first of ten steps over the strength: a whole step more at each tenth.",
+        ),
+    ),
     "min_snr_weights": slices(
         "t",
         at=np.arange(20),

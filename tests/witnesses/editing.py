@@ -10,6 +10,20 @@ def exact(x):
     return Fraction(float(x))
 
 
+def img2img_start(levels, strength):
+    start = levels
+    while levels - start + 1 <= levels * exact(strength):
+        start -= 1
+    return np.array(start)
+
+
+def img2img_start_flow(levels, strength):
+    start = levels
+    while levels - start < levels * exact(strength):
+        start -= 1
+    return np.array(start)
+
+
 def inpaint_blend(sample, known, mask):
     mask = np.broadcast_to(mask, sample.shape)
     result = np.zeros(sample.shape)

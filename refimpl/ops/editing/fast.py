@@ -1,6 +1,21 @@
 """Twins of editing: same names, same arguments, same steps."""
 
+import math
+
 import numpy as np
+
+
+def img2img_start(levels, strength):
+    made = math.floor(levels * strength)
+    if made == 0:
+        raise IndexError(f"step {levels} of {levels}")
+    return np.array(levels - made)
+
+
+def img2img_start_flow(levels, strength):
+    if strength == 0:
+        raise IndexError(f"step {levels} of {levels}")
+    return np.array(math.floor(levels - levels * strength))
 
 
 def inpaint_blend(sample, known, mask):

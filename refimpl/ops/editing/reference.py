@@ -1,8 +1,66 @@
-"""Editing: pictures that are kept in part, followed by two wishes, and losses weighted by noise."""
+"""Editing: pictures that are noised in part or kept in part, two wishes, and weighted losses."""
 
 import numpy as np
 
-from refimpl.axes import AlphaBar, Array, Float, Fraction, Index, Positive, Scale
+from refimpl.axes import AlphaBar, Array, Float, Fraction, Index, Positive, Scale, Stride, Total
+
+
+def img2img_start(levels: Stride[int, ""], strength: Fraction[float, ""]) -> Total[Array, ""]:
+    r"""Where to start on a list of noise levels when a picture is to be changed, not made.
+
+    $$i = n - \lfloor n s \rfloor = \left|\{k \in 1, \dots, n : k > n s\}\right|$$
+
+    levels: n, the number of steps of the whole list.
+    strength: s, the share of the steps that are made; 1 starts from noise alone.
+
+    Returns i, the zero-based step to start with; the picture gets the noise of its level. The
+    product is one of floats: where it is rounded to or from a whole number, one step more or less
+    is as right. Of 100 steps a strength of 0.29 makes 28.
+
+    Raises AxesError for a strength outside [0, 1]; DomainError where no step is left, n s < 1.
+
+    Elsewhere: Stable Diffusion 3 and Flux start at `img2img_start_flow`. Samplers of diffusers that
+    call the network twice a step have two entries for each level.
+
+    Paper: Meng et al. 2022, "SDEdit: Guided image synthesis and editing with stochastic
+    differential equations", section 3; the rule is that of Stable Diffusion's code.
+
+    >>> img2img_start(50, 0.75)
+    np.int64(13)
+    """
+    made = levels * strength
+    if made < 1:
+        raise ValueError(f"no step is left: {levels} steps at a strength of {strength}")
+    return np.sum(np.arange(1, levels + 1) > made)
+
+
+def img2img_start_flow(levels: Stride[int, ""], strength: Fraction[float, ""]) -> Total[Array, ""]:
+    r"""Where flow models start when a picture is to be changed: a step that is begun is made.
+
+    $$i = \lfloor n - n s \rfloor = \left|\{k \in 1, \dots, n : k \le n - n s\}\right|$$
+
+    levels: n, the number of steps of the whole list.
+    strength: s, above 0, the share of the steps that are made; 1 starts from noise alone.
+
+    Returns i, the zero-based step to start with; the picture gets the noise of its level. The
+    difference is one of floats: where it is rounded to or from a whole number, one step more or
+    less is as right.
+
+    Raises AxesError for a strength outside [0, 1]; DomainError for 0.
+
+    Elsewhere: Stable Diffusion and SDXL start at `img2img_start`, one step later unless n s is a
+    whole number.
+
+    Paper: Meng et al. 2022, "SDEdit: Guided image synthesis and editing with stochastic
+    differential equations", section 3; the rule is that of Stable Diffusion 3 in diffusers.
+
+    >>> img2img_start_flow(50, 0.75)
+    np.int64(12)
+    """
+    if strength <= 0:
+        raise ValueError("strength is 0, expected above 0")
+    skipped = levels - levels * strength
+    return np.sum(np.arange(1, levels + 1) <= skipped)
 
 
 def inpaint_blend(
