@@ -35,7 +35,7 @@ class ErrorArray(Reading):
     `scaled` that it is a quotient by a plain number; `cut` the terms of a sum that is cut off at
     one end, and where; `lone` the only term of the sum that this is, or of which it is the share;
     `token` and `mirror` name this array and its negative, and `ranked` says which of the numbers
-    of such an array a sort found here.
+    of such an array a sort found here; `made` says from which array this one came, and how.
     """
 
     carried = ("value", "error")
@@ -49,6 +49,7 @@ class ErrorArray(Reading):
     scaled = False
     cut: Any = None
     lone: Any = None
+    made: Any = None
     token: Any = None
     mirror: Any = None
     ranked: Any = None
@@ -127,7 +128,7 @@ class ErrorArray(Reading):
             sums[index] = _magnitude(other)
         self.value[index], self.error[index] = other.value, other.error
         self.terms, self.cut, self.floor, self.known = sums, None, None, False
-        self.token = self.mirror = self.ranked = None
+        self.token = self.mirror = self.ranked = self.made = None
         self.count, self.products = max(self.count, other.count), max(self.products, other.products)
         self.exponential = self.exponential or other.exponential
         self.logistic = self.logistic or other.logistic

@@ -497,4 +497,4 @@ ErrorArray.rules = {
     "log2": lambda x: _divide(_log(x), x.lift(np.log(2.0))),
 }
 
-import refimpl.oracle.numbers.written  # noqa: E402, F401  the rest of the rules
+from refimpl.oracle.numbers import wholes, written  # noqa: E402, F401  the rest of the rules
