@@ -1,7 +1,7 @@
 """Rules for numbers that meet what was made of them.
 
 x - mean(x)          what is wrong with x is wrong with its mean: it counts once, and of one number
-                     nothing is left
+                     no more is left than its last rounding, which one of the two may be spared
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def _subtract(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     if _is(y, "mean", x) and x.error.any():
         error, share = spread(x.error, x.shape), 1 / y.made.count
         others = np.where(np.isfinite(y.error), y.error - share * error, np.inf)
-        x, y = _with_error(x, error * (1 - share)), _with_error(y, np.maximum(others, 0))
+        spared = rules.DIVISION * x.precision.unit * (np.abs(x.value) + error)
+        spared = np.where(error > 0, spared, 0.0)
+        x, y = _with_error(x, error * (1 - share) + spared), _with_error(y, np.maximum(others, 0))
     return rules._subtract(x, y)
 
 
