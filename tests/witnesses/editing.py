@@ -66,3 +66,15 @@ def guidance_rescale(guided, conditional, share):
         factor = deviations[0] / deviations[1]
         result[b] = [share * v * factor + (1 - share) * v for v in guided[b]]
     return result
+
+
+def gaussian_kl(q_mean, q_log_variance, p_mean, p_log_variance):
+    """The mean of log q under q, less that of log p; what is small is kept apart."""
+    result = np.zeros(q_mean.shape)
+    for place in np.ndindex(result.shape):
+        log_q, log_p = float(q_log_variance[place]), float(p_log_variance[place])
+        apart = exact(q_mean[place]) - exact(p_mean[place])
+        shift = float(exact(log_q) - exact(log_p))
+        ratio = math.expm1(shift) - shift
+        result[place] = math.fsum((float(apart * apart) / math.exp(log_p), ratio)) / 2
+    return result

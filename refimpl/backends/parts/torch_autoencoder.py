@@ -21,6 +21,16 @@ def posterior_kl(mean, log_variance):
 
 
 @_on_tensors
+def gaussian_kl(q_mean, q_log_variance, p_mean, p_log_variance):
+    """torch.distributions.kl_divergence"""
+    q, p = (
+        torch.distributions.Normal(mean, (log_variance / 2).exp())
+        for mean, log_variance in ((q_mean, q_log_variance), (p_mean, p_log_variance))
+    )
+    return torch.distributions.kl_divergence(q, p)
+
+
+@_on_tensors
 def nearest_code(z, codebook):
     """torch.square, torch.sum, torch.argmin"""
     return (z[:, None] - codebook).square().sum(dim=-1).argmin(dim=-1)

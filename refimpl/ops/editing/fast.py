@@ -45,3 +45,11 @@ def guidance_rescale(guided, conditional, share):
     squares = [(z * z).sum(axis=1, keepdims=True) for z in spread]  # B 1 each
     factor = np.sqrt(squares[0] / squares[1])  # B 1
     return number(share) * (guided * factor) + number(1 - share) * guided
+
+
+def gaussian_kl(q_mean, q_log_variance, p_mean, p_log_variance):
+    number = q_mean.dtype.type
+    between = q_log_variance - p_log_variance
+    apart = q_mean - p_mean
+    each = apart * apart * np.exp(-p_log_variance) + (np.exp(between) - number(1) - between)
+    return each / number(2)

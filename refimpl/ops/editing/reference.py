@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from refimpl.axes import AlphaBar, Array, Float, Fraction, Index, Positive, Scale, Stride, Total
+from refimpl.axes import (
+    AlphaBar,
+    Array,
+    Float,
+    Fraction,
+    Index,
+    LogVariance,
+    Positive,
+    Scale,
+    Stride,
+    Total,
+)
 
 
 def img2img_start(levels: Stride[int, ""], strength: Fraction[float, ""]) -> Total[Array, ""]:
@@ -195,3 +206,38 @@ def guidance_rescale(
     squares = [np.sum(z * z, axis=1, keepdims=True) for z in spread]  # B 1 each
     factor = np.sqrt(squares[0] / squares[1])  # B 1
     return share * (guided * factor) + (1 - share) * guided
+
+
+def gaussian_kl(
+    q_mean: Float[Array, "..."],
+    q_log_variance: LogVariance[Array, "..."],
+    p_mean: Float[Array, "..."],
+    p_log_variance: LogVariance[Array, "..."],
+) -> Float[Array, "..."]:
+    r"""The KL divergence between two normal distributions for each number, in nats.
+
+    $$\mathrm{KL}(q \,\|\, p) = \tfrac12 \left( (\mu_q - \mu_p)^2 e^{-\ell_p}
+    + e^{\ell_q - \ell_p} - 1 - (\ell_q - \ell_p) \right)$$
+
+    q_mean: ..., μ of q, over which the mean is taken: the posterior, in diffusion.
+    q_log_variance: ..., ℓ of q, natural logarithms of its variances.
+    p_mean: ..., μ of p: the model's, in diffusion.
+    p_log_variance: ..., ℓ of p.
+
+    Returns ..., 0 or more, number by number: nothing is summed.
+
+    Raises AxesError for shapes that differ.
+
+    Elsewhere: PyTorch's `kl_divergence` takes deviations. `posterior_kl` is the sum over a sample
+    for p standard normal.
+
+    Paper: Ho, Jain, Abbeel 2020, "Denoising diffusion probabilistic models", equation 5, whose
+    terms are such divergences.
+
+    >>> q, p = (np.array([0.1]), np.array([-0.5])), (np.array([0.3]), np.array([0.2]))
+    >>> gaussian_kl(*q, *p).round(6)
+    array([0.114667])
+    """
+    between = q_log_variance - p_log_variance
+    apart = q_mean - p_mean
+    return (apart * apart * np.exp(-p_log_variance) + np.exp(between) - 1 - between) / 2

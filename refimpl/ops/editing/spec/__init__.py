@@ -1,5 +1,6 @@
 """What is known about editing."""
 
+from refimpl.ops.editing.spec.gaussian_kl import GAUSSIAN_KL
 from refimpl.ops.editing.spec.guidance_rescale import GUIDANCE_RESCALE
 from refimpl.ops.editing.spec.guidance_two import GUIDANCE_TWO
 from refimpl.ops.editing.spec.img2img_start import IMG2IMG_START, IMG2IMG_START_FLOW
@@ -13,4 +14,5 @@ OPS = (
     GUIDANCE_TWO,
     GUIDANCE_RESCALE,
     MIN_SNR_WEIGHTS,
+    GAUSSIAN_KL,
 )
