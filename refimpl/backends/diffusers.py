@@ -24,7 +24,9 @@ PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 _FLOAT32 = ("linear_schedule", "scaled_linear_schedule", "cosine_schedule", "alpha_bar")
 _TABLES = ("fixed_small_log_variance", "fixed_large_log_variance")
 SUPPORTS = {
-    **dict.fromkeys((*_FLOAT32, *_TABLES), ("float32",)),  # tables are float32, and say so
+    **dict.fromkeys(
+        (*_FLOAT32, *_TABLES, "linspace_timesteps"), ("float32",)
+    ),  # tables are float32, and say so
     **dict.fromkeys(
         ("q_posterior", "learned_range_log_variance", "layer_norm", "silu", "euler_step"),
         ("float32", "bfloat16", "float16"),
@@ -128,6 +130,34 @@ def respaced_timesteps(steps, counts):
     scheduler = _DDPM(steps, timestep_spacing="linspace")
     scheduler.set_timesteps(int(counts[0]))
     return scheduler.timesteps.flip(0)
+
+
+def _times(steps, levels, **settings):
+    scheduler = _DDIM(steps, **settings)
+    scheduler.set_timesteps(levels)
+    return scheduler.timesteps
+
+
+@_on_tensors
+def leading_timesteps(steps, levels, offset):
+    """DDIMScheduler(timestep_spacing="leading").set_timesteps"""
+    return _times(steps, levels, timestep_spacing="leading", steps_offset=offset)
+
+
+@_on_tensors
+def linspace_timesteps(steps, levels):
+    """EulerDiscreteScheduler(timestep_spacing="linspace").set_timesteps"""
+    scheduler = diffusers.EulerDiscreteScheduler(int(steps), timestep_spacing="linspace")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a tensor read by NumPy, its table
+        scheduler.set_timesteps(levels)
+    return scheduler.timesteps
+
+
+@_on_tensors
+def trailing_timesteps(steps, levels):
+    """DDIMScheduler(timestep_spacing="trailing").set_timesteps"""
+    return _times(steps, levels, timestep_spacing="trailing")
 
 
 # Noise, and what is predicted

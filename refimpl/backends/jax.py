@@ -56,7 +56,10 @@ from refimpl.backends.parts.jax_samplers import (  # noqa: F401  found here by t
     dpm_solver_step,
     euler_step,
     heun_step,
+    leading_timesteps,
+    linspace_timesteps,
     plms_eps,
+    trailing_timesteps,
 )
 
 VERSION = jax.__version__

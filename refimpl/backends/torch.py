@@ -98,8 +98,11 @@ from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by
     exponential_sigmas,
     heun_step,
     karras_sigmas,
+    leading_timesteps,
+    linspace_timesteps,
     plms_eps,
     sigmas_from_alpha_bar,
+    trailing_timesteps,
 )
 from refimpl.backends.parts.torch_unet import (  # noqa: F401  found here by their names
     cross_attention,

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,15 @@ def spends_all(inputs: dict[str, Any]) -> bool:
     share, earlier = shares[inputs["t"]], shares[inputs["t_prev"]]
     fresh = inputs["eta"] ** 2 * (1 - earlier) / (1 - share) * (1 - share / earlier)
     return bool(np.any(1 - earlier - fresh < 1e-6 * (1 - earlier)))
+
+
+def differences_drift(inputs: dict[str, Any]) -> bool:
+    """Whether T/n taken off again and again comes to other times than its multiples."""
+    steps, levels = inputs["steps"], max(inputs["levels"], 1)
+    walked = np.round(np.arange(steps, 0, -steps / levels))
+    return not np.array_equal(
+        walked, [round(Fraction(i * steps, levels)) for i in range(levels, 0, -1)]
+    )
 
 
 def differs_in_float32(inputs: dict[str, Any]) -> bool:
@@ -195,6 +205,20 @@ DEVIATIONS = [
             {"z": np.array([20.0]), "grad": np.array([1.0])},
         )
         for backend in ("torch", "jax")
+    ),
+    Deviation(
+        "diffusers",
+        "linspace_timesteps",
+        "a single time is 0",
+        lambda inputs: inputs["levels"] == 1 < inputs["steps"],
+        {"steps": 10.0, "levels": 1},
+    ),
+    Deviation(
+        "diffusers",
+        "trailing_timesteps",
+        "adds T/n up",
+        differences_drift,
+        {"steps": 1000, "levels": 61},
     ),
     Deviation("diffusers", "ddim_step", "the root of a negative rounding", spends_all, ALL_NOISE),
     Deviation(

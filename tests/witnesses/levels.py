@@ -6,6 +6,32 @@ from fractions import Fraction
 import numpy as np
 
 
+def leading_timesteps(steps, levels, offset):
+    stride = 0
+    while levels * (stride + 1) <= steps:
+        stride += 1
+    times, time = [], offset
+    for _ in range(levels):
+        times.insert(0, time)
+        time += stride
+    return np.array(times)
+
+
+def linspace_timesteps(steps, levels):
+    last = Fraction(float(steps)) - 1
+    result = np.zeros(levels)
+    for i in range(levels):
+        result[i] = last - last * Fraction(i, max(levels - 1, 1))
+    return result
+
+
+def trailing_timesteps(steps, levels):
+    times = []
+    for i in range(levels):
+        times.append(round(steps - Fraction(i * steps, levels)) - 1)
+    return np.array(times)
+
+
 def sigmas_from_alpha_bar(alpha_bar):
     shares = [Fraction(float(share)) for share in alpha_bar]
     return np.array([math.sqrt(1 / share - 1) for share in shares])

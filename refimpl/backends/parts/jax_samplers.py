@@ -9,6 +9,25 @@ from refimpl.backends.parts.jax_diffusion import _at
 
 
 @_on_tensors
+def leading_timesteps(steps, levels, offset):
+    """jax.numpy.arange, jax.numpy.flip"""
+    return jnp.flip(jnp.arange(levels)) * (steps // max(levels, 1)) + offset
+
+
+@_on_tensors
+def linspace_timesteps(steps, levels):
+    """jax.numpy.linspace"""
+    return jnp.linspace(steps - 1, 0, levels)
+
+
+@_on_tensors
+def trailing_timesteps(steps, levels):
+    """jax.numpy.arange, jax.numpy.round"""
+    ends = jnp.arange(levels, 0, -1) * steps / max(levels, 1)  # levels
+    return jnp.round(ends).astype(int) - 1
+
+
+@_on_tensors
 def euler_step(x, denoised, sigma, sigma_next):
     """arithmetic of JAX arrays"""
     return x + (x - denoised) / sigma * (sigma_next - sigma)

@@ -71,6 +71,25 @@ def ddim_inversion(x, t_next, t, eps, alpha_bar):
 
 
 @_on_tensors
+def leading_timesteps(steps, levels, offset):
+    """torch.arange, torch.flip"""
+    return torch.arange(levels).flip(0) * (steps // max(levels, 1)) + offset
+
+
+@_on_tensors
+def linspace_timesteps(steps, levels):
+    """torch.linspace"""
+    return torch.linspace(steps - 1, 0, levels, dtype=torch.float64)
+
+
+@_on_tensors
+def trailing_timesteps(steps, levels):
+    """torch.arange, torch.round"""
+    ends = torch.arange(levels, 0, -1) * steps / torch.tensor(float(levels), dtype=torch.float64)
+    return ends.round().long() - 1
+
+
+@_on_tensors
 def sigmas_from_alpha_bar(alpha_bar):
     """torch.sqrt and arithmetic"""
     return torch.sqrt((1 - alpha_bar) / alpha_bar)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from refimpl.axes import AxesError
 from refimpl.constants import constant
 from refimpl.models.schedules.files import ConfigError, Schedule, curved
 from refimpl.ops.diffusion import reference as diffusion
@@ -15,13 +15,15 @@ from refimpl.ops.flow.reference import flow_shift
 from refimpl.ops.levels.reference import (
     exponential_sigmas,
     karras_sigmas,
+    leading_timesteps,
+    linspace_timesteps,
     sigmas_from_alpha_bar,
+    trailing_timesteps,
 )
 
 RHO = 7.0  # of the levels of Karras, as the paper has it
 FLOW, DPM = "FlowMatchEulerDiscreteScheduler", "DPMSolverMultistepScheduler"
 LEAST = 2.0**-24  # the share of signal at the last time, where a level of no signal has no end
-Time = int | Fraction
 
 
 def in_levels(schedule: Schedule) -> bool:
@@ -68,31 +70,34 @@ def shares(schedule: Schedule, betas: Any) -> Any:
     return found
 
 
-def times(schedule: Schedule, steps: int) -> list[Time]:
+def times(schedule: Schedule, steps: int, like: Any = None) -> Any:
     """The times that are visited, the latest first, as the spacing has them.
+
+    Those between whole ones are computed in such numbers as `like`.
 
     >>> from refimpl.models.schedules.files import read
     >>> times(read({"_class_name": "DDIMScheduler", "steps_offset": 1}), 5)
-    [801, 601, 401, 201, 1]
+    array([801, 601, 401, 201,   1])
     >>> times(read({"_class_name": "EulerDiscreteScheduler"}), 5)[:2]
-    [Fraction(999, 1), Fraction(2997, 4)]
+    array([999.  , 749.25])
     """
     settings = schedule.settings
     total, spacing = settings["num_train_timesteps"], settings["timestep_spacing"]
     if not 2 <= steps <= total:
         raise ConfigError(f"{steps} steps of {total}, expected at least 2 and no more than all")
-    more = schedule.kind == DPM  # one more is laid out, and the first of them left out
+    more = schedule.kind == DPM  # one more is laid out, and the least of them left out
+    if spacing == "trailing":
+        return trailing_timesteps(total, steps)  # steps
     if spacing == "leading":
-        stride = total // (steps + more)
-        rising: list[Time] = [(k + more) * stride + settings["steps_offset"] for k in range(steps)]
-    elif spacing == "linspace":
-        line = [Fraction((k + more) * (total - 1), steps - 1 + more) for k in range(steps)]
-        rising = list(line) if in_levels(schedule) and not more else [round(t) for t in line]
+        try:
+            found = leading_timesteps(total, steps + more, settings["steps_offset"])
+        except AxesError as error:
+            raise ConfigError(f"steps_offset of {steps} steps: {error}") from None
+    elif in_levels(schedule) and not more:
+        found = linspace_timesteps(constant(total, like), steps)
     else:
-        rising = [round(total - Fraction(k * total, steps)) - 1 for k in range(steps)][::-1]
-    if rising[-1] >= total:
-        raise ConfigError(f"steps_offset: the latest of {steps} times is {rising[-1]} of {total}")
-    return rising[::-1]
+        found = np.round(linspace_timesteps(total, steps + more))  # half to even
+    return found[:steps]  # steps
 
 
 def levels(schedule: Schedule, steps: int, table: Any) -> Any:
@@ -103,7 +108,8 @@ def levels(schedule: Schedule, steps: int, table: Any) -> Any:
     if schedule.kind == FLOW:
         return _flow_levels(schedule, steps, table)
     chain = sigmas_from_alpha_bar(table)  # T
-    visited = between(chain, times(schedule, steps))
+    low = np.minimum(times(schedule, steps).astype(int), len(chain) - 2)  # steps
+    visited = chain[low] + (times(schedule, steps, table) - low) * (chain[low + 1] - chain[low])
     ends = (chain[-1], chain[0]) if schedule.kind == DPM else (visited[0], visited[-1])
     visited = _curve(schedule, steps, visited, *ends)
     last = schedule.settings.get("final_sigmas_type", "zero")
@@ -137,23 +143,13 @@ def _curve(schedule: Schedule, steps: int, visited: Any, high: Any, low: Any) ->
     return exponential_sigmas(steps, low, high)
 
 
-def between(table: Any, times: list[Time]) -> Any:
-    """A table read at times, along straight lines between whole ones."""
-    whole = [min(int(t), len(table) - 2) for t in times]
-    ends = constant(1, table)
-    parts = np.stack([ends * t.numerator / t.denominator - k for t, k in zip(times, whole)])
-    low, high = np.array(whole), np.array(whole) + 1
-    return table[low] + parts * (table[high] - table[low])
-
-
 def times_of(schedule: Schedule, steps: int, table: Any, levels: Any, low: Any = None) -> Any:
     """The time that the network is told at each level; `low` is what `before` finds."""
     total = schedule.settings["num_train_timesteps"]
     if schedule.kind == FLOW:
         return levels[:-1] * total
     if not follows_levels(schedule):
-        ones = constant(1, table)
-        return np.stack([ones * t.numerator / t.denominator for t in times(schedule, steps)])
+        return times(schedule, steps, table)
     low = before(table, levels) if low is None else low
     logs, visited = np.log(sigmas_from_alpha_bar(table)), np.log(levels[:-1])
     part = (visited - logs[low]) / (logs[low + 1] - logs[low])

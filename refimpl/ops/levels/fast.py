@@ -2,6 +2,31 @@
 
 import numpy as np
 
+from refimpl.axes import AxesError
+
+
+def leading_timesteps(steps, levels, offset):
+    stride = steps // max(levels, 1)
+    latest = offset + (levels - 1) * stride
+    if levels and latest >= steps:
+        raise AxesError(
+            f"leading_timesteps: offset has {offset}, which leads to the time {latest}, "
+            f"expected times below T={steps}"
+        )
+    return offset + stride * np.arange(levels - 1, -1, -1)  # levels
+
+
+def linspace_timesteps(steps, levels):
+    if steps < 1:
+        raise AxesError(f"linspace_timesteps: steps has {steps}, expected at least 1")
+    return np.linspace(steps - 1, 0, levels)
+
+
+def trailing_timesteps(steps, levels):
+    twice = 2 * steps * np.arange(levels, 0, -1) + levels  # levels
+    whole, left = np.divmod(twice, max(2 * levels, 1))
+    return whole - ((left == 0) & (whole % 2 == 1)) - 1  # half to even
+
 
 def sigmas_from_alpha_bar(alpha_bar):
     one = alpha_bar.dtype.type(1)

@@ -5,8 +5,105 @@ A sample is x = x₀ + σε, the clean sample and noise of level σ, unscaled.
 
 import numpy as np
 
-from refimpl.axes import AlphaBar, Array, Float, Positive, Size
+from refimpl.axes import AlphaBar, Array, AxesError, Float, Positive, Size, Total
 from refimpl.constants import constant
+
+
+def leading_timesteps(
+    steps: Size[int, "T"],
+    levels: Size[int, "levels", "T"],
+    offset: Total[int, ""],
+) -> Float[Array, "levels"]:
+    r"""The times that a sampler visits, one whole stride apart, the least of them the offset.
+
+    $$\tau_i = o + (n - 1 - i) \left\lfloor \frac{T}{n} \right\rfloor,
+    \quad i = 0, \dots, n - 1$$
+
+    steps: T, how many times the chain has.
+    levels: n, how many of them are visited, at most T.
+    offset: o, the least time, 0 or more; 1 for Stable Diffusion.
+
+    Returns levels, whole zero-based times, falling by ⌊T/n⌋. The noisiest time T − 1 is among them
+    only where the offset leads there.
+
+    Raises AxesError for more levels than times, or an offset that leads out of the chain.
+
+    Elsewhere: diffusers' "leading", with steps_offset, returns times beyond the chain as they are;
+    its DPM-Solver lays out a level more and leaves out the least. latent-diffusion always adds 1,
+    which leads out of the chain where all times are visited.
+
+    Paper: Lin, Liu, Li, Yang 2024, "Common diffusion noise schedules and sample steps are flawed",
+    table 2.
+
+    >>> leading_timesteps(1000, 5, 1)
+    array([801, 601, 401, 201,   1])
+    """
+    stride = steps // max(levels, 1)
+    times = np.arange(levels)[::-1] * stride + offset  # levels
+    if np.any(times >= steps):
+        found = f"{offset}, which leads to the time {times[0]}"
+        raise AxesError(f"leading_timesteps: offset has {found}, expected times below T={steps}")
+    return times
+
+
+def linspace_timesteps(
+    steps: Positive[float, ""],
+    levels: Size[int, "levels"],
+) -> Float[Array, "levels"]:
+    r"""The times that a sampler visits, from the last to 0 by equal steps, between whole times too.
+
+    $$\tau_i = T - 1 - \frac{i\,(T - 1)}{n - 1}, \quad i = 0, \dots, n - 1$$
+
+    steps: T, how many times the chain has, at least 1; a real number, as times are here.
+    levels: n, how many times are visited; a single one is T − 1.
+
+    Returns levels, falling; both ends of the chain are among them. They are whole where n − 1
+    divides T − 1.
+
+    Raises AxesError for less than one time.
+
+    Elsewhere: diffusers' "linspace" has these times in samplers that walk down noise levels (Euler,
+    Heun) and rounds them, halves to even, in others; a single one is 0 there. Its DPM-Solver lays
+    out a level more, rounds, and leaves out the 0.
+
+    Paper: Lin, Liu, Li, Yang 2024, "Common diffusion noise schedules and sample steps are flawed",
+    table 2, without its rounding.
+
+    >>> linspace_timesteps(1000, 5)
+    array([999.  , 749.25, 499.5 , 249.75,   0.  ])
+    """
+    if steps < 1:
+        raise AxesError(f"linspace_timesteps: steps has {steps}, expected at least 1")
+    last = steps - 1
+    return last - np.arange(levels) * last / max(levels - 1, 1)  # levels
+
+
+def trailing_timesteps(
+    steps: Size[int, "T"], levels: Size[int, "levels", "T"]
+) -> Float[Array, "levels"]:
+    r"""The times that a sampler visits, one stride apart from the last down, rounded.
+
+    $$\tau_i = \mathrm{round}\left(\frac{(n - i)\,T}{n}\right) - 1, \quad i = 0, \dots, n - 1$$
+
+    steps: T, how many times the chain has.
+    levels: n, how many of them are visited, at most T.
+
+    Returns levels, whole zero-based times, falling; the first is T − 1. Halves are rounded to even
+    before the 1 is taken off.
+
+    Raises AxesError for more levels than times.
+
+    Elsewhere: diffusers' "trailing" takes T/n off again and again in floating point: some numbers
+    of levels, 61 of 1000 times the least, come back as one more time, −1, and halves go either way.
+
+    Paper: Lin, Liu, Li, Yang 2024, "Common diffusion noise schedules and sample steps are flawed",
+    table 2.
+
+    >>> trailing_timesteps(1000, 5)
+    array([999, 799, 599, 399, 199])
+    """
+    ends = (levels - np.arange(levels)) * steps / max(levels, 1)  # levels
+    return np.round(ends).astype(int) - 1  # half to even
 
 
 def sigmas_from_alpha_bar(alpha_bar: AlphaBar[Array, "T"]) -> Float[Array, "T"]:

@@ -113,8 +113,8 @@ def apart(
     actual = np.asarray(found[name])
     if name == "timesteps" and not schedules.follows_levels(schedule):
         listed = schedules.times(schedule, steps)
-        if all(t.denominator == 1 for t in listed):
-            same = np.array_equal(actual, [int(t) for t in listed])
+        if np.array_equal(listed, np.floor(listed)):
+            same = np.array_equal(actual, listed)
             says = f"found {[*map(float, actual)]}, expected {[*map(int, listed)]}"
             return (0.0 if same else np.inf), says
     if name == "samples" and schedules.in_levels(schedule):

@@ -4,6 +4,18 @@ from refimpl.ops.levels.spec.edm_coefficients import EDM_COEFFICIENTS
 from refimpl.ops.levels.spec.edm_weights import EDM_WEIGHTS
 from refimpl.ops.levels.spec.exponential_sigmas import EXPONENTIAL_SIGMAS
 from refimpl.ops.levels.spec.karras_sigmas import KARRAS_SIGMAS
+from refimpl.ops.levels.spec.leading_timesteps import LEADING_TIMESTEPS
+from refimpl.ops.levels.spec.linspace_timesteps import LINSPACE_TIMESTEPS
 from refimpl.ops.levels.spec.sigmas_from_alpha_bar import SIGMAS_FROM_ALPHA_BAR
+from refimpl.ops.levels.spec.trailing_timesteps import TRAILING_TIMESTEPS
 
-OPS = (SIGMAS_FROM_ALPHA_BAR, KARRAS_SIGMAS, EXPONENTIAL_SIGMAS, EDM_COEFFICIENTS, EDM_WEIGHTS)
+OPS = (
+    LEADING_TIMESTEPS,
+    LINSPACE_TIMESTEPS,
+    TRAILING_TIMESTEPS,
+    SIGMAS_FROM_ALPHA_BAR,
+    KARRAS_SIGMAS,
+    EXPONENTIAL_SIGMAS,
+    EDM_COEFFICIENTS,
+    EDM_WEIGHTS,
+)

@@ -2,6 +2,8 @@
 
 from refimpl.op import Law
 
+SPACINGS = "https://github.com/huggingface/diffusers/issues/7401"  # of times, compared
+
 
 def ends(f, levels, low, high, **spacing):
     sigmas = f(levels, low, high, **spacing)
