@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from refimpl.models import TEXT, untouched
-from refimpl.models.blip2 import blip2
+from refimpl.models.blip2 import blip2, qformer_block
 from refimpl.models.flamingo import flamingo
 from refimpl.models.llama import llama
 from refimpl.models.prior import prior
@@ -15,6 +16,7 @@ from refimpl.models.qwen_vl import qwen_tower, words_around
 from refimpl.models.registry import find_model
 from refimpl.oracle.judging.layers import bounded
 from refimpl.oracle.targets.models import inputs_for
+from refimpl.testing import assert_conforms
 from tests.small import random_params
 
 
@@ -41,6 +43,43 @@ def test_the_queries_of_a_qformer_have_no_order_among_them():
     found = blip2(**given, params=other, config=config)
     assert (np.abs(found - whole.value) <= 2 * whole.error).all()
     assert (whole.error < np.abs(whole.value) / 100).all()
+
+
+OF_THE_LAYER = {
+    "self": "attn.query attn.key attn.value",
+    "self_out": "attn.out_proj",
+    "self_norm": "ln_1",
+    "query": "cross.query",
+    "image": "cross.key cross.value",
+    "image_out": "cross.out_proj",
+    "image_norm": "ln_cross",
+    **{f"{kind}_in": f"{kind}.mlp.c_fc" for kind in ("queries", "words")},
+    **{f"{kind}_out": f"{kind}.mlp.c_proj" for kind in ("queries", "words")},
+    **{f"{kind}_norm": f"{kind}.ln_2" for kind in ("queries", "words")},
+}
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_layer_of_blip2_is_the_operation_of_that_name(reads):
+    config = find_model("blip2-testing")
+    own, rng = config.qformer, np.random.default_rng(0)
+    params = random_params(config, dtype=np.float64)
+    layer = {
+        f"{name}_{'gain' if 'norm' in name and part == 'weight' else part}": np.concatenate(
+            [params[f"qformer.layers.0.{place}.{part}"] for place in places.split()]
+        )
+        for name, places in OF_THE_LAYER.items()
+        for part in ("weight", "bias")
+    }
+    if not reads:
+        params = {n: x for n, x in params.items() if ".cross." not in n}
+    x = rng.normal(size=(2, 5, own.width))
+    image = rng.normal(size=(2, 3, config.vision.width)) if reads else None
+    how = {"queries": own.queries, "heads": own.heads, "eps": own.eps}
+    bias = TEXT.padding_bias(np.array([5, 4]), 5)
+    found = qformer_block(x, image, own.queries, bias, params, "qformer.layers.0", own)
+    given = {"x": x, "image": image, "bias": bias} | layer | how
+    assert_conforms(found, "qformer_layer", given, "float64")
 
 
 def test_shut_gates_leave_the_language_model_bit_for_bit():

@@ -7,8 +7,11 @@ import pytest
 
 import refimpl
 from refimpl.axes import AxesError
+from refimpl.registry import OPS
+from refimpl.testing import assert_conforms
 
 S = np.sin(np.arange(1.0, 7))
+TWO_QUERIES = OPS["qformer_layer"].probes[0]
 
 
 @pytest.mark.parametrize(
@@ -217,3 +220,48 @@ def test_answers_score_by_leaving_each_person_out():
     assert found.round(12).tolist() == [0, 0.3, 0.6, 0.9, 1, 1]
     target = np.minimum(np.arange(6) / 3, 1)
     assert (found >= target - 0.1 - np.finfo(float).eps).all()
+
+
+def test_transformers_has_the_layer_of_a_qformer():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from refimpl.backends.hooks import allow_broken_torchvision
+
+    allow_broken_torchvision()
+    from transformers import Blip2QFormerConfig
+    from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerLayer
+
+    inputs = TWO_QUERIES.inputs()
+    config = Blip2QFormerConfig(
+        hidden_size=4, num_attention_heads=2, intermediate_size=3, encoder_hidden_size=6,
+        use_qformer_text_input=True, hidden_act="gelu", attn_implementation="eager",
+    )  # fmt: skip
+    layer = Blip2QFormerLayer(config, 0).double().eval()
+    rows = {"query": slice(4), "key": slice(4, 8), "value": slice(8, 12)}
+    places = {f"attention.attention.{n}": ("self", at) for n, at in rows.items()}
+    places |= {"crossattention.attention.query": ("query", slice(None))}
+    places |= {"crossattention.attention.key": ("image", slice(4))}
+    places |= {"crossattention.attention.value": ("image", slice(4, 8))}
+    for there, here in {
+        "attention.output": "self_out self_norm",
+        "crossattention.output": "image_out image_norm",
+        "output_query": "queries_out queries_norm",
+        "output": "words_out words_norm",
+    }.items():
+        dense, norm = here.split()
+        places |= {
+            f"{there}.dense": (dense, slice(None)),
+            f"{there}.LayerNorm": (norm, slice(None)),
+        }
+    places |= {"intermediate_query.dense": ("queries_in", slice(None))}
+    places |= {"intermediate.dense": ("words_in", slice(None))}
+    given = {}
+    for there, (here, at) in places.items():
+        first = "gain" if "norm" in here else "weight"
+        given[f"{there}.weight"] = torch.tensor(inputs[f"{here}_{first}"][at].copy())
+        given[f"{there}.bias"] = torch.tensor(inputs[f"{here}_bias"][at].copy())
+    layer.load_state_dict(given)
+    x, image = (torch.tensor(inputs[n]) for n in ("x", "image"))
+    with torch.no_grad():
+        found = layer(x, encoder_hidden_states=image, query_length=2).numpy()
+    assert_conforms(found, "qformer_layer", inputs, "float64")

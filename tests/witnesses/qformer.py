@@ -55,6 +55,66 @@ def qformer_embed_vjp(queries, words, positions, gain, eps, grad):
     return queries_grad, words_grad, positions_grad, gain_grad, shift_grad
 
 
+def _dense(x, weight, bias):
+    return [
+        math.fsum([w * v for w, v in zip(row, x, strict=True)] + [b])
+        for row, b in zip(weight, bias, strict=True)
+    ]
+
+
+def _attended(asked, told, values, scores_bias, heads):
+    """What one vector takes from many, head by head."""
+    E, result = len(asked) // heads, []
+    for h in range(heads):
+        own = range(h * E, (h + 1) * E)
+        scores = [
+            math.fsum(asked[e] * key[e] for e in own) / math.sqrt(E) + more
+            for key, more in zip(told, scores_bias, strict=True)
+        ]
+        if not scores or max(scores) == -math.inf:
+            result += [0.0] * E
+            continue
+        shares = _shares(scores)
+        result += [math.fsum(s * v[e] for s, v in zip(shares, values, strict=True)) for e in own]
+    return result
+
+
+def _added(x, y, gain, shift, eps):
+    """The layer norm of a sum."""
+    z = [a + b for a, b in zip(x, y, strict=True)]
+    mean = math.fsum(z) / len(z)
+    root = math.sqrt(math.fsum((v - mean) ** 2 for v in z) / len(z) + eps)
+    return [g * (v - mean) / root + s for v, g, s in zip(z, gain, shift, strict=True)]
+
+
+def qformer_layer(x, image, queries, heads, bias, eps, **p):
+    (B, N, D), result = x.shape, np.zeros(x.shape)
+    seen = np.zeros((B, 1, N, N)) + (0 if bias is None else bias)
+    for b, n in np.ndindex(B, N):
+        query, key, value = (
+            [_dense(z, p["self_weight"][i : i + D], p["self_bias"][i : i + D]) for z in x[b]]
+            for i in (0, D, 2 * D)
+        )
+        mixed = _attended(query[n], key, value, seen[b, 0, n], heads)
+        told = _dense(mixed, p["self_out_weight"], p["self_out_bias"])
+        z = _added(x[b, n], told, p["self_norm_gain"], p["self_norm_bias"], eps)
+        if n < queries and image is not None:
+            key, value = (
+                [_dense(m, p["image_weight"][part], p["image_bias"][part]) for m in image[b]]
+                for part in (slice(D), slice(D, None))
+            )
+            asked = _dense(z, p["query_weight"], p["query_bias"])
+            mixed = _attended(asked, key, value, [0.0] * len(key), heads)
+            told = _dense(mixed, p["image_out_weight"], p["image_out_bias"])
+            z = _added(z, told, p["image_norm_gain"], p["image_norm_bias"], eps)
+        kind = "queries" if n < queries else "words"
+        hidden = _dense(z, p[f"{kind}_in_weight"], p[f"{kind}_in_bias"])
+        hidden = [v * math.erfc(-v / math.sqrt(2)) / 2 for v in hidden]
+        told = _dense(hidden, p[f"{kind}_out_weight"], p[f"{kind}_out_bias"])
+        result[b, n] = _added(z, told, p[f"{kind}_norm_gain"], p[f"{kind}_norm_bias"], eps)
+    return result
+
+
 def _cosine(one, other):
     lengths = math.sqrt(math.fsum(v * v for v in one)) * math.sqrt(math.fsum(v * v for v in other))
     product = math.fsum(a * b for a, b in zip(one, other, strict=True))

@@ -3,13 +3,16 @@
 import numpy as np
 
 from refimpl.axes import AxesError
+from refimpl.ops.attention.fast import attention, multi_head_attention
 from refimpl.ops.layers.fast import (
     l2_normalize,
     layer_norm,
     layer_norm_vjp,
+    linear,
     log_softmax,
     softmax,
 )
+from refimpl.ops.layers.fast_activations import gelu
 
 
 def qformer_embed(queries, words, positions, gain, shift, eps):
@@ -32,6 +35,71 @@ def qformer_embed_vjp(queries, words, positions, gain, eps, grad):
     tokens_grad, gain_grad, shift_grad = layer_norm_vjp(tokens, gain, eps, grad)
     shared = tokens_grad.sum(axis=0)
     return shared[:L], tokens_grad[:, L:], shared[L:], gain_grad, shift_grad
+
+
+def _split(x, heads):
+    B, N, width = x.shape
+    return np.ascontiguousarray(x.reshape(B, N, heads, width // heads).swapaxes(1, 2))
+
+
+def _think(x, in_weight, in_bias, out_weight, out_bias, gain, shift, eps):
+    hidden = gelu(linear(x, in_weight, in_bias))
+    return layer_norm(x + linear(hidden, out_weight, out_bias), gain, shift, eps)
+
+
+def qformer_layer(
+    x,
+    image,
+    self_weight,
+    self_bias,
+    self_out_weight,
+    self_out_bias,
+    self_norm_gain,
+    self_norm_bias,
+    query_weight,
+    query_bias,
+    image_weight,
+    image_bias,
+    image_out_weight,
+    image_out_bias,
+    image_norm_gain,
+    image_norm_bias,
+    queries_in_weight,
+    queries_in_bias,
+    queries_out_weight,
+    queries_out_bias,
+    queries_norm_gain,
+    queries_norm_bias,
+    words_in_weight,
+    words_in_bias,
+    words_out_weight,
+    words_out_bias,
+    words_norm_gain,
+    words_norm_bias,
+    queries,
+    heads,
+    bias,
+    eps,
+):
+    own = self_weight, self_bias, self_out_weight, self_out_bias
+    x = x + multi_head_attention(x, x, *own, heads, bias)
+    x = layer_norm(x, self_norm_gain, self_norm_bias, eps)
+    asking = np.ascontiguousarray(x[:, :queries])  # B latents H*E
+    words = np.ascontiguousarray(x[:, queries:])
+
+    if image is not None:
+        query = _split(linear(asking, query_weight, query_bias), heads)
+        both = np.split(linear(image, image_weight, image_bias), 2, axis=-1)
+        key, value = (_split(z, heads) for z in both)
+        mixed = np.ascontiguousarray(attention(query, key, value, None).swapaxes(1, 2))
+        seen = linear(mixed.reshape(asking.shape), image_out_weight, image_out_bias)
+        asking = layer_norm(asking + seen, image_norm_gain, image_norm_bias, eps)
+
+    of_queries = queries_in_weight, queries_in_bias, queries_out_weight, queries_out_bias
+    asking = _think(asking, *of_queries, queries_norm_gain, queries_norm_bias, eps)
+    of_words = words_in_weight, words_in_bias, words_out_weight, words_out_bias
+    words = _think(words, *of_words, words_norm_gain, words_norm_bias, eps)
+    return np.concatenate((asking, words), axis=1)
 
 
 def itc_similarity(images, texts):

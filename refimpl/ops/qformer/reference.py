@@ -2,14 +2,36 @@
 
 import numpy as np
 
-from refimpl.axes import Array, AxesError, Epsilon, Float, Fraction, Gain, Label, Positive, Stride
+from refimpl.axes import (
+    Array,
+    AxesError,
+    Bias,
+    Count,
+    Epsilon,
+    Float,
+    Fraction,
+    Gain,
+    Label,
+    Positive,
+    Stride,
+    Weight,
+)
+from refimpl.ops.attention.reference import (
+    attention,
+    join_heads,
+    multi_head_attention,
+    split_heads,
+)
 from refimpl.ops.layers.reference import (
+    gelu,
     l2_normalize,
     layer_norm,
     layer_norm_vjp,
+    linear,
     log_softmax,
     softmax,
 )
+from refimpl.ops.unet.reference import check_divides
 
 
 def qformer_embed(
@@ -101,6 +123,136 @@ def qformer_embed_vjp(
     tokens_grad, gain_grad, shift_grad = layer_norm_vjp(tokens, gain, eps, grad)
     shared = np.sum(tokens_grad, axis=0)  # M D
     return shared[:L], tokens_grad[:, L:], shared[L:], gain_grad, shift_grad
+
+
+def image_attention(
+    x, image, query_weight, query_bias, image_weight, image_bias, out_weight, out_bias, heads
+):
+    """Attention of queries to the tokens of an image, which have a width of their own."""
+    query = split_heads(linear(x, query_weight, query_bias), heads)  # B H latents E
+    both = np.split(linear(image, image_weight, image_bias), 2, axis=-1)  # B patches channels each
+    key, value = (split_heads(z, heads) for z in both)  # B H patches E each
+    return linear(join_heads(attention(query, key, value, None)), out_weight, out_bias)
+
+
+def feed_forward(x, in_weight, in_bias, out_weight, out_bias, gain, bias, eps):
+    """Two dense layers that are added to the tokens, then a layer norm."""
+    hidden = gelu(linear(x, in_weight, in_bias))  # B N hidden
+    return layer_norm(x + linear(hidden, out_weight, out_bias), gain, bias, eps)
+
+
+def qformer_layer(
+    x: Float[Array, "B N channels"],
+    image: Float[Array, "B patches D"] | None,
+    self_weight: Weight[Array, "3*channels channels"],
+    self_bias: Weight[Array, "3*channels"],
+    self_out_weight: Weight[Array, "channels channels"],
+    self_out_bias: Weight[Array, "channels"],
+    self_norm_gain: Weight[Array, "channels"],
+    self_norm_bias: Weight[Array, "channels"],
+    query_weight: Weight[Array, "channels channels"],
+    query_bias: Weight[Array, "channels"],
+    image_weight: Weight[Array, "2*channels D"],
+    image_bias: Weight[Array, "2*channels"],
+    image_out_weight: Weight[Array, "channels channels"],
+    image_out_bias: Weight[Array, "channels"],
+    image_norm_gain: Weight[Array, "channels"],
+    image_norm_bias: Weight[Array, "channels"],
+    queries_in_weight: Weight[Array, "hidden channels"],
+    queries_in_bias: Weight[Array, "hidden"],
+    queries_out_weight: Weight[Array, "channels hidden"],
+    queries_out_bias: Weight[Array, "channels"],
+    queries_norm_gain: Weight[Array, "channels"],
+    queries_norm_bias: Weight[Array, "channels"],
+    words_in_weight: Weight[Array, "hidden channels"],
+    words_in_bias: Weight[Array, "hidden"],
+    words_out_weight: Weight[Array, "channels hidden"],
+    words_out_bias: Weight[Array, "channels"],
+    words_norm_gain: Weight[Array, "channels"],
+    words_norm_bias: Weight[Array, "channels"],
+    queries: Count[int, "", "N"],
+    heads: Stride[int, ""],
+    bias: Bias[Array, "broadcastable B 1 N N"] | None,
+    eps: Epsilon[float, ""],
+) -> Float[Array, "B N channels"]:
+    r"""A layer of a Q-Former: queries and words attend together, queries alone to the image.
+
+    $$\begin{aligned}
+    [q;\, w] &= \mathrm{LN}_s(x + \mathrm{SelfAttention}(x)) \\
+    q' &= \mathrm{LN}_i(q + \mathrm{CrossAttention}(q,\, m)) \\
+    y &= [\mathrm{LN}_q(q' + \mathrm{FFN}_q(q'));\; \mathrm{LN}_w(w + \mathrm{FFN}_w(w))],
+    \qquad \mathrm{FFN}(z) = W_2 \operatorname{GELU}(W_1 z + b_1) + b_2
+    \end{aligned}$$
+
+    x: B N channels, the tokens: queries first, then words.
+    image: B patches D, m, tokens of the image; None in a layer that reads no image, q' = q.
+    self_weight: 3*channels channels, rows of all queries, all keys, all values of self-attention.
+    self_bias: 3*channels, in the same order.
+    self_out_weight: channels channels, behind the heads.
+    self_out_bias: channels, behind the heads.
+    self_norm_gain: channels, behind self-attention.
+    self_norm_bias: channels, behind self-attention.
+    query_weight: channels channels, of what the queries ask the image.
+    query_bias: channels, of the same.
+    image_weight: 2*channels D, rows of all keys, then all values of the image.
+    image_bias: 2*channels, in the same order.
+    image_out_weight: channels channels, behind the heads.
+    image_out_bias: channels, behind the heads.
+    image_norm_gain: channels, behind attention to the image.
+    image_norm_bias: channels, behind attention to the image.
+    queries_in_weight: hidden channels, of the queries' feed-forward layers.
+    queries_in_bias: hidden, of the same.
+    queries_out_weight: channels hidden, back to the tokens.
+    queries_out_bias: channels, back to the tokens.
+    queries_norm_gain: channels, behind them.
+    queries_norm_bias: channels, behind them.
+    words_in_weight: hidden channels, of the words' feed-forward layers.
+    words_in_bias: hidden, of the same.
+    words_out_weight: channels hidden, back to the tokens.
+    words_out_bias: channels, back to the tokens.
+    words_norm_gain: channels, behind them.
+    words_norm_bias: channels, behind them.
+    queries: how many of the tokens are queries, 0 to N.
+    heads: of both attentions, a divisor of the channels, contiguous slices of them.
+    bias: broadcastable to B 1 N N, added to the scores among tokens in nats; None hides nothing.
+    eps: scalar ≥ 0, of all four normalisations, 1e-12.
+
+    Returns B N channels, queries first.
+
+    Raises AxesError for more queries than tokens, and for heads that do not divide the channels.
+
+    Elsewhere: LAVIS reads the image in every other layer, from the first on; without a text it has
+    no feed-forward layers for words. transformers keeps the matrices of queries, keys and values
+    apart.
+
+    Paper: Li et al. 2023, "BLIP-2: bootstrapping language-image pre-training with frozen image
+    encoders and large language models", section 3.1 and figure 2.
+
+    >>> one, none, eye, no = np.ones(2), np.zeros(2), np.eye(2), np.zeros((2, 2))
+    >>> norm, attend = (one, none), (np.zeros((6, 2)), np.zeros(6), no, none)
+    >>> ask = no, none, np.concatenate((no, eye)), np.zeros(4), 2 * eye, none
+    >>> layer = *attend, *norm, *ask, *norm, *(no, none, no, none, *norm) * 2
+    >>> x, image = np.array([[[3.0, 1.0], [3.0, 1.0]]]), np.array([[[0.0, 3.0]]])
+    >>> qformer_layer(x, image, *layer, 1, 1, None, 0.0)
+    array([[[-1.,  1.],
+            [ 1., -1.]]])
+    """
+    check_divides("qformer_layer", "heads", heads, x.shape[-1])
+    own = self_weight, self_bias, self_out_weight, self_out_bias
+    x = x + multi_head_attention(x, x, *own, heads, bias)
+    x = layer_norm(x, self_norm_gain, self_norm_bias, eps)
+    asking, words = x[:, :queries], x[:, queries:]  # B latents channels, the others
+
+    if image is not None:
+        reads = query_weight, query_bias, image_weight, image_bias, image_out_weight, image_out_bias
+        asking = asking + image_attention(asking, image, *reads, heads)
+        asking = layer_norm(asking, image_norm_gain, image_norm_bias, eps)
+
+    of_queries = queries_in_weight, queries_in_bias, queries_out_weight, queries_out_bias
+    asking = feed_forward(asking, *of_queries, queries_norm_gain, queries_norm_bias, eps)
+    of_words = words_in_weight, words_in_bias, words_out_weight, words_out_bias
+    words = feed_forward(words, *of_words, words_norm_gain, words_norm_bias, eps)
+    return np.concatenate((asking, words), axis=1)  # B N channels
 
 
 def itc_similarity(

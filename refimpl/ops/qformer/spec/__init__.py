@@ -1,5 +1,6 @@
 """What is known about what stands between an image tower and a language model."""
 
+from refimpl.ops.qformer.spec.layer import QFORMER_LAYER
 from refimpl.ops.qformer.spec.pairs import (
     HARD_NEGATIVE_WEIGHTS,
     ITC_LOSS,
@@ -17,6 +18,7 @@ from refimpl.ops.qformer.spec.vqa import VQA_SCORE
 OPS = (
     QFORMER_EMBED,
     QFORMER_EMBED_VJP,
+    QFORMER_LAYER,
     ITC_SIMILARITY,
     ITC_LOSS,
     ITC_LOSS_VJP,
