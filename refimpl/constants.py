@@ -1,4 +1,4 @@
-"""What the textbook functions need and NumPy lacks: erf, and constants in the arithmetic at hand.
+"""What the textbook functions need and NumPy lacks: erf, log_ndtr, constants in their arithmetic.
 
 The text of an operation runs on float64 arrays, on error-carrying arrays and on arrays of other
 number types. A constant that was rounded to float64 before it entered the text would spoil the last
@@ -29,6 +29,19 @@ def erf(x: Any) -> Any:
     from scipy.special import erf as scipy_erf
 
     return scipy_erf(x)
+
+
+def log_ndtr(x: Any) -> Any:
+    r"""The logarithm of the probability that a standard normal number is below x, $\ln \Phi(x)$.
+
+    It is finite where that probability underflows.
+
+    >>> float(log_ndtr(-100.0)) < -5000
+    True
+    """
+    from scipy.special import log_ndtr as scipy_log_ndtr
+
+    return scipy_log_ndtr(x)
 
 
 def constant(number: int, like: Any) -> Any:

@@ -34,6 +34,7 @@ from refimpl.axes.drawing import (
     draw_labels,
     draw_log_variances,
     draw_mask,
+    draw_pixels,
     draw_shares,
     draw_times,
     draw_up_to,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from typing import Annotated as LogScale
     from typing import Annotated as LogVariance
     from typing import Annotated as Mask
+    from typing import Annotated as Pixel
     from typing import Annotated as Positive
     from typing import Annotated as Previous
     from typing import Annotated as Scale
@@ -152,6 +154,9 @@ else:
         low=0,
         open_low=True,
         usual=lambda share, _: [1.0, 2.0, 14.5, 1 + 9 * share],
+    )
+    Pixel = Kind(
+        "Pixel", "brightnesses in [-1, 1], of 256 equal steps", low=-1, high=1, draw=draw_pixels
     )
     Time = Kind("Time", "diffusion times, zero-based", low=0, table=True, draw=draw_times)
     Index = Kind(

@@ -181,6 +181,11 @@ def draw_mask(source: Source, wanted: Wanted) -> np.ndarray:
     return (kept | last).astype(np.int64)
 
 
+def draw_pixels(source: Source, wanted: Wanted) -> np.ndarray:
+    """Numbers of 8 bits from -1 to 1, both ends favoured."""
+    return draw_indices(source, wanted.shape, np.full(wanted.shape, 256)) / 127.5 - 1
+
+
 def draw_betas(source: Source, wanted: Wanted) -> np.ndarray:
     """A noise schedule: linear, cosine-like with a capped end, or random."""
     steps = wanted.shape[0]

@@ -19,6 +19,7 @@ from refimpl.backends.parts import torch_words as _words
 from refimpl.backends.parts.derived import gradients as _gradients
 from refimpl.backends.parts.derived import operations as _operations
 from refimpl.backends.parts.torch_autoencoder import (  # noqa: F401  found here by their names
+    discretized_gaussian_nll,
     gaussian_kl,
     gaussian_moments,
     gumbel_softmax,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.constants import log_ndtr
 from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 from refimpl.oracle.numbers.reading import COMPARISONS, Reading, compare, run
 
@@ -336,6 +337,7 @@ Simulated.rules = {
     "sqrt": _sqrt,
     "tanh": saturating(np.tanh),
     "erf": saturating(lambda v: _erf()(v)),
+    "log_ndtr": smooth(log_ndtr),
     "erfc": lambda x: x.function(1 - _erf()(x.value)),
     "sin": smooth(np.sin),
     "cos": smooth(np.cos),

@@ -78,3 +78,60 @@ def gaussian_kl(q_mean, q_log_variance, p_mean, p_log_variance):
         ratio = math.expm1(shift) - shift
         result[place] = math.fsum((float(apart * apart) / math.exp(log_p), ratio)) / 2
     return result
+
+
+def mills(z):
+    """The upper tail beyond z above 0, divided by the density there: a continued fraction."""
+    if z < 3:
+        return math.sqrt(math.pi / 2) * math.exp(z * z / 2) * math.erfc(z / math.sqrt(2))
+    fraction = z
+    for k in range(200, 0, -1):
+        fraction = z + k / fraction
+    return 1 / fraction
+
+
+def log_tail(z):
+    """The logarithm of the probability beyond z."""
+    if z < 0:
+        return math.log1p(-math.erfc(-z / math.sqrt(2)) / 2)
+    return -z * z / 2 - math.log(2 * math.pi) / 2 + math.log(mills(z))
+
+
+def discretized_gaussian_nll(x, mean, log_variance):
+    result = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        pixel, middle = exact(x[place]), exact(mean[place])
+        rate = math.exp(-float(log_variance[place]) / 2)
+        if pixel > middle:  # mirrored, so that the bin lies below the middle
+            pixel, middle = -pixel, -middle
+        outer, inner = (float(middle - pixel + s * Fraction(1, 255)) * rate for s in (1, -1))
+        if abs(pixel) == 1:
+            open_outward = pixel == -1
+            result[place] = -log_tail(inner if open_outward else -outer)
+        elif inner > 0:
+            shrunk = math.exp(-(outer - inner) * (outer + inner) / 2) * mills(outer)
+            share = math.log1p(-shrunk / mills(inner))
+            result[place] = -log_tail(inner) - share
+        else:
+            parts = (math.erf(outer / math.sqrt(2)), math.erf(-inner / math.sqrt(2)))
+            result[place] = -math.log(math.fsum(parts) / 2)
+    return result
+
+
+def vlb_bits(x_start, x_t, t, mean, log_variance, betas):
+    bits = np.zeros(len(t))
+    for row, time in enumerate(t):
+        if time == 0:
+            nats = discretized_gaussian_nll(x_start[row], mean[row], log_variance[row])
+        else:
+            beta, logs = float(betas[time]), [math.log1p(-float(b)) for b in betas[: time + 1]]
+            rest_before, rest = (-math.expm1(math.fsum(kept)) for kept in (logs[:-1], logs))
+            of_start = exact(beta * math.sqrt(1 - rest_before) / rest)
+            of_noised = exact(math.sqrt(1 - beta) * rest_before / rest)
+            pairs = zip(x_start[row].flat, x_t[row].flat, strict=True)
+            true = [float(of_start * exact(a) + of_noised * exact(b)) for a, b in pairs]
+            log_true = math.log(beta * rest_before / rest)
+            flat = mean[row].reshape(-1), log_variance[row].reshape(-1)
+            nats = gaussian_kl(np.array(true), np.full(len(true), log_true), *flat)
+        bits[row] = math.fsum(nats.flat) / nats.size / math.log(2)
+    return bits

@@ -31,6 +31,18 @@ def gaussian_kl(q_mean, q_log_variance, p_mean, p_log_variance):
 
 
 @_on_tensors
+def discretized_gaussian_nll(x, mean, log_variance):
+    """torch.special.log_ndtr, torch.expm1"""
+    rate = (-log_variance / 2).exp()
+    above, below = (x + 1 / 255 - mean) * rate, (x - 1 / 255 - mean) * rate
+    near = torch.special.log_ndtr(torch.minimum(above, -below))
+    far = torch.special.log_ndtr(torch.minimum(below, -above))
+    inside = near + (-torch.expm1(far - near)).log()
+    outside = torch.special.log_ndtr(torch.where(x < 0, above, -below))
+    return -torch.where(x.abs() < 1, inside, outside)
+
+
+@_on_tensors
 def nearest_code(z, codebook):
     """torch.square, torch.sum, torch.argmin"""
     return (z[:, None] - codebook).square().sum(dim=-1).argmin(dim=-1)

@@ -5,15 +5,19 @@ import numpy as np
 from refimpl.axes import (
     AlphaBar,
     Array,
+    Betas,
     Float,
     Fraction,
     Index,
     LogVariance,
+    Pixel,
     Positive,
     Scale,
     Stride,
     Total,
 )
+from refimpl.constants import constant, log_ndtr
+from refimpl.ops.diffusion.reference import q_posterior
 
 
 def img2img_start(levels: Stride[int, ""], strength: Fraction[float, ""]) -> Total[Array, ""]:
@@ -241,3 +245,88 @@ def gaussian_kl(
     between = q_log_variance - p_log_variance
     apart = q_mean - p_mean
     return (apart * apart * np.exp(-p_log_variance) + np.exp(between) - 1 - between) / 2
+
+
+def discretized_gaussian_nll(
+    x: Pixel[Array, "..."],
+    mean: Float[Array, "..."],
+    log_variance: LogVariance[Array, "..."],
+) -> Float[Array, "..."]:
+    r"""The negative log likelihood of 8-bit pixels under a normal distribution cut into bins.
+
+    $$-\ln\left(\Phi\left(\frac{x + \frac{1}{255} - \mu}{\sigma}\right)
+    - \Phi\left(\frac{x - \frac{1}{255} - \mu}{\sigma}\right)\right), \quad
+    \sigma = e^{\ell / 2}$$
+
+    x: ..., pixels in [-1, 1]; a bin is 2/255 wide, the first and the last have no outer end.
+    mean: ..., μ of the normal distribution.
+    log_variance: ..., ℓ, natural logarithms of its variances.
+
+    Returns ..., 0 or more, in nats. Both ends of a bin are mirrored into the lower tail, where
+    logarithms of Φ keep their digits: log(a - b) = log a + log(1 - exp(log b - log a)).
+
+    Raises AxesError for shapes that differ or a pixel outside [-1, 1]; DomainError where a bin is
+    so narrow beside σ that both ends have one logarithm.
+
+    Elsewhere: Ho's code, improved and guided diffusion approximate Φ by a tanh, up to 1.8e-4 off,
+    and take no probability below 1e-12: no more than 27.6 nats. Latents have no bins.
+
+    Paper: Ho, Jain, Abbeel 2020, "Denoising diffusion probabilistic models", equation 13.
+
+    >>> log_variance = 2 * np.log(np.array([0.1]))
+    >>> discretized_gaussian_nll(np.array([2 * 128 / 255 - 1]), np.array([0.02]), log_variance)
+    array([3.47764526])
+    """
+    half, rate = 1 / constant(255, x), np.exp(-log_variance / 2)
+    above, below = (x + half - mean) * rate, (x - half - mean) * rate
+    near = log_ndtr(np.minimum(above, -below))
+    far = log_ndtr(np.minimum(below, -above))
+    inside = near + np.log(-np.expm1(far - near))
+    outside = np.where(x < 0, log_ndtr(above), log_ndtr(-below))
+    return -np.where(np.abs(x) < 1, inside, outside)
+
+
+def vlb_bits(
+    x_start: Pixel[Array, "B ..."],
+    x_t: Float[Array, "B ..."],
+    t: Index[Array, "B", "T"],
+    mean: Float[Array, "B ..."],
+    log_variance: LogVariance[Array, "B ..."],
+    betas: Betas[Array, "T"],
+) -> Float[Array, "B"]:
+    r"""One term of the variational bound of diffusion, in bits of a number of the sample.
+
+    $$L_t = \frac{1}{D \ln 2} \sum_d \begin{cases} -\ln p(x_{0,d} \mid x_t) & t = 0 \\
+    \mathrm{KL}\left(q(x_{t-1,d} \mid x_t, x_0) \,\|\, p(x_{t-1,d} \mid x_t)\right) & t > 0
+    \end{cases}$$
+
+    x_start: B ..., clean samples, pixels in [-1, 1].
+    x_t: B ..., samples at time t.
+    t: B, zero-based times below T, one for each sample.
+    mean: B ..., μ of the model's reverse step at time t.
+    log_variance: B ..., its ℓ, natural logarithms of variances.
+    betas: T, variances in (0, 1], indexed by the zero-based time; T is at least 2.
+
+    Returns B, 0 or more: `discretized_gaussian_nll` at t = 0, `gaussian_kl` from `q_posterior`
+    later, each a mean over the numbers of a sample, in bits. Their sum over t, with the divergence
+    of the last x_t from standard normal noise, bounds the bits that a number takes.
+
+    Raises AxesError for shapes that differ, a pixel outside [-1, 1], a time outside the table, a
+    variance outside (0, 1] or T = 1.
+
+    Elsewhere: improved diffusion weighs it with T / 1000 in the loss that trains the variance, and
+    lets no gradient through the mean there.
+
+    Paper: Nichol, Dhariwal 2021, "Improved denoising diffusion probabilistic models", equations 4
+    to 7.
+
+    >>> x, t, betas = np.array([[1.0], [-1.0]]), np.array([1, 0]), np.array([0.5, 0.5])
+    >>> vlb_bits(x, 0 * x, t, x, 0 * x, betas).round(4)
+    array([0.5131, 0.9955])
+    """
+    true_mean, _, true_log_variance = q_posterior(x_start, x_t, t, betas)
+    divergence = gaussian_kl(true_mean, true_log_variance, mean, log_variance)
+    surprise = discretized_gaussian_nll(x_start, mean, log_variance)
+    rest = tuple(range(1, x_t.ndim))
+    nats = [np.mean(each, axis=rest) for each in (surprise, divergence)]  # B each
+    return np.where(t == 0, *nats) / np.log(constant(2, mean))

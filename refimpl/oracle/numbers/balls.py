@@ -22,6 +22,7 @@ from refimpl.oracle.numbers.reading import Reading, run
 BITS = 200
 MIDDLE_BITS = 3200  # from which a ball about the middle of two float64s counts as the middle
 MOST_BITS = 12_800
+NOTHING = -1100  # binary digits from which float64 holds zero alone
 SHORT = 15  # decimal digits that a float always keeps; a longer one was rounded
 
 
@@ -165,6 +166,11 @@ def _add(a: flint.arb, b: flint.arb) -> flint.arb:
 
 def _exp(a: flint.arb) -> flint.arb:
     return a.exp()
+
+
+def _log_ndtr(a: flint.arb) -> flint.arb:
+    z = a / flint.arb(2).sqrt()
+    return (-z.erfc() / 2).log1p() if a > 0 else ((-z).erfc() / 2).log()
 
 
 def _sqrt(a: flint.arb) -> flint.arb:
@@ -371,6 +377,7 @@ Balls.rules = {
     "exp2": elementwise(lambda a: flint.arb(2) ** a),
     "log2": elementwise(lambda a: a.log() / flint.arb(2).log()),
     "erfc": elementwise(lambda a: a.erfc()),
+    "log_ndtr": elementwise(_log_ndtr),
     "arccos": elementwise(lambda a: a.acos()),
     "arctan2": elementwise(lambda a, b: flint.arb.atan2(a, b)),
     "cbrt": elementwise(lambda a: a.sgn() * abs(a).root(3)),
@@ -423,6 +430,8 @@ def nearest(number: flint.arb) -> tuple[float, float]:
 
 def _as_fraction(exact: flint.arb) -> Fraction:
     mantissa, exponent = (int(part) for part in exact.man_exp())
+    if mantissa.bit_length() + exponent < NOTHING:
+        return Fraction(0)
     return Fraction(mantissa << max(exponent, 0), 1 << max(-exponent, 0))
 
 

@@ -5,6 +5,7 @@ prod, cumprod        any order; what may overflow or vanish on the way counts
 cumsum               any order, a scan in parallel too
 x ** y               integer powers by products, others also as exp(y log x)
 expm1, cbrt          4 ulp; erfc, arctan2 and arccos 4 ulp of one
+log_ndtr             4 ulp, of one at least: it may be the logarithm of a probability near one
 sort                 order statistics move no more than their interval
 argmax, argsort      choices: any index whose score may be the best
 floor, sign, x > y   a jump costs its height wherever an honest number may lie beyond it
@@ -202,6 +203,12 @@ def _erfc(x: ErrorArray) -> ErrorArray:
     return rising(erfc, of_one=True)(x)
 
 
+def _log_ndtr(x: ErrorArray) -> ErrorArray:
+    from scipy.special import log_ndtr
+
+    return rising(log_ndtr, of_one=True)(x)
+
+
 def _arctan2(y: ErrorArray, x: ErrorArray) -> ErrorArray:
     p, value = x.precision, np.arctan2(y.value, x.value)
     away, off = np.hypot(x.value, y.value), np.hypot(x.error, y.error)
@@ -385,6 +392,7 @@ RULES: dict[str, Callable] = {
     "cbrt": rising(np.cbrt),
     "arccos": rising(lambda v: np.arccos(np.clip(v, -1, 1)), of_one=True),
     "erfc": _erfc,
+    "log_ndtr": _log_ndtr,
     "arctan2": _arctan2,
     "floor": stepwise(np.floor),
     "ceil": stepwise(np.ceil),

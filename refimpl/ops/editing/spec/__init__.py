@@ -1,5 +1,6 @@
 """What is known about editing."""
 
+from refimpl.ops.editing.spec.bound import DISCRETIZED_GAUSSIAN_NLL, VLB_BITS
 from refimpl.ops.editing.spec.gaussian_kl import GAUSSIAN_KL
 from refimpl.ops.editing.spec.guidance_rescale import GUIDANCE_RESCALE
 from refimpl.ops.editing.spec.guidance_two import GUIDANCE_TWO
@@ -15,4 +16,6 @@ OPS = (
     GUIDANCE_RESCALE,
     MIN_SNR_WEIGHTS,
     GAUSSIAN_KL,
+    DISCRETIZED_GAUSSIAN_NLL,
+    VLB_BITS,
 )
