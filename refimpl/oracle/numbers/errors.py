@@ -33,9 +33,9 @@ class ErrorArray(Reading):
     limit that no honest result falls below, `logistic` that it is one plus an exponential;
     `products` that it is a sum of so many products, or 1 that it is such a sum times something;
     `scaled` that it is a quotient by a plain number; `cut` the terms of a sum that is cut off at
-    one end, and where; `lone` the only term of the sum that this is, or of which it is the share;
-    `token` and `mirror` name this array and its negative, and `ranked` says which of the numbers
-    of such an array a sort found here; `made` says from which array this one came, and how.
+    one end, and where; `token` and `mirror` name this array and its negative, and `ranked` says
+    which of the numbers of such an array a sort found here; `made` says from which array this one
+    came, and how.
     """
 
     carried = ("value", "error")
@@ -48,7 +48,6 @@ class ErrorArray(Reading):
     products = 0
     scaled = False
     cut: Any = None
-    lone: Any = None
     made: Any = None
     token: Any = None
     mirror: Any = None
@@ -158,11 +157,12 @@ class ErrorArray(Reading):
         return np.expand_dims(found, axis) if kept else found
 
     def select(self, condition: Any, a: Any, b: Any) -> Any:
+        from refimpl.oracle.numbers.wholes import of_some
         from refimpl.oracle.numbers.written import Truth, _chosen
 
         if isinstance(condition, Truth):
             return _chosen(condition, a, b)
-        return super().select(condition, a, b)
+        return of_some(condition, a, super().select(condition, a, b))
 
     def lift(self, x: Any) -> ErrorArray:
         return x if isinstance(x, ErrorArray) else lift(x, self.precision)

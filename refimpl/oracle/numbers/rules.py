@@ -8,7 +8,6 @@ What an honest implementation may do, and what each rule therefore allows (u: un
     mean                 also divided first, or updated as each number arrives (Welford)
     sum of exponentials  also rescaled on the way, as in an online softmax
     matrix product       sums of n products in any order
-    a share of itself    one, whatever the exponential, when it is multiplied
     sum of such          also one sum of all products; weighted, also (A B) c as A (B c)
     a + b + c            any order, like terms joined; an addend may start a matrix product
     c (a + b)            also c a + c b: a factor may be folded into the terms, where a + b = 0 too
@@ -240,10 +239,7 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         overflown = np.isinf(y.error) & (least > 0) & np.isfinite(x.error)
         error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / least, error)
     tags = {"count": x.count, "products": min(x.products, 1), "terms": terms}
-    result = _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())
-    if y.lone is x and np.all(np.isin(value, (0, 1))):  # whatever it is, its share of itself is one
-        result.lone = x
-    return result
+    return _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())
 
 
 def _floor_divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
@@ -260,7 +256,6 @@ def _maximum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     error = np.where(first, x.error, np.where(second, y.error, either))
     floor = np.fmax(x.value - x.error, y.value - y.error)  # neither is ever less
     result = ErrorArray(np.maximum(x.value, y.value), error, x.precision, floor=floor)
-    result.lone = x.lone if y.ndim == 0 and not y.error.any() else None
     return _gate(result, x, y) if y.ndim == 0 else _gate(result, y, x)
 
 
@@ -399,10 +394,8 @@ def _carried(x: np.ndarray, y: np.ndarray, p: Precision) -> np.ndarray:
 
 
 def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
-    if x.shape[-1] == 1 and x.lone is not None:
-        x = ErrorArray(x.value, np.minimum(x.error, FOLD * x.precision.unit), x.precision)
     x, y = _shortened(x), _shortened(y)
-    p, n = x.precision, x.shape[-1]
+    p = x.precision
     ax, ay = np.abs(x.value), np.abs(y.value)
     ex, ey = spread(x.error, x.shape), spread(y.error, y.shape)
     value = x.value @ y.value
@@ -410,9 +403,14 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     carried = 0.0 if sure_y else _carried(ax, ey, p)
     carried = carried if sure_x else carried + _carried(ex, ay, p)
     carried = carried if sure_x or sure_y else carried + _carried(ex, ey, p)
-    magnitude = ax @ ay + carried
+    return _product(x, y, value, carried, ax @ ay + carried)
+
+
+def _product(x: ErrorArray, y: ErrorArray, value: Any, carried: Any, magnitude: Any) -> ErrorArray:
+    """A matrix product with the roundings of its operands and of its sums."""
+    p, n = x.precision, x.shape[-1]
     rounded_x, rounded_y = (
-        0 if p.holds_operands and sure else p.operand for sure in (sure_x, sure_y)
+        0 if p.holds_operands and not z.error.any() else p.operand for z in (x, y)
     )
     operands = rounded_x + rounded_y + rounded_x * rounded_y
     products = _gamma(n, p) + operands * (1 + _gamma(n, p))
@@ -440,7 +438,6 @@ def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     total = n * max(x.products, 1)
     sums = {"terms": magnitude, "count": total, "products": total} if n > 1 else {}
     result = _settle(value, error, p, **sums)
-    result.lone = x if n < 2 else None
     return (
         result if x.floor is None else _not_negative(result, 0 * value + np.min(x.floor, initial=0))
     )

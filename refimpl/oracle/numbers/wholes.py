@@ -2,28 +2,42 @@
 
 x - mean(x)          what is wrong with x is wrong with its mean: it counts once, and of one number
                      no more is left than its last rounding, which one of the two may be spared
+exp(x - max(x))      one at most, beside the roundings of the maximum
+e / sum(e)           a share: in [0, 1], and moved by what moves e against the others alone
+shares @ y           a mean of y: what the shares are wrong by moves it within y, about its middle;
+                     they sum to one up to their roundings
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers import rules
+from refimpl.oracle.numbers import rules, written
 from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, spread
 from refimpl.oracle.numbers.ordered import named
+
+FUSED = 4  # roundings of two numbers that are subtracted, which a fused product spares or repeats
+FARTHEST = 300  # in logarithms: further off, a share is anything from zero to one
 
 
 @dataclass(frozen=True)
 class Made:
-    """How an array came from another one, which `token` names, and from how many of its numbers."""
+    """How an array came from another one, which `token` names, and from how many of its numbers.
+
+    Of exponentials `radius` is how far the logarithm of each may be off, all that they have in
+    common left out, and `slack` what their shares or the largest of them may exceed one by.
+    """
 
     how: str
-    token: object
-    count: int
+    token: object = None
+    count: int = 1
+    axis: int = -1
+    radius: Any = 0.0
+    slack: Any = 0.0
 
 
 def _is(x: ErrorArray, how: str, of: ErrorArray) -> bool:
@@ -52,7 +66,123 @@ def _subtract(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         spared = rules.DIVISION * x.precision.unit * (np.abs(x.value) + error)
         spared = np.where(error > 0, spared, 0.0)
         x, y = _with_error(x, error * (1 - share) + spared), _with_error(y, np.maximum(others, 0))
-    return rules._subtract(x, y)
+    result = rules._subtract(x, y)
+    if _is(y, "largest", x):
+        result.made = _below(x, y, result)
+    return result
 
 
-ErrorArray.rules.update({"mean": _mean, "subtract": _subtract})
+def _max(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
+    result = rules._max(x, axis, keepdims)
+    if keepdims and np.ndim(axis) == 0 and axis is not None:
+        result.made = Made("largest", named(x), x.shape[axis], axis % x.ndim)
+    return result
+
+
+def of_some(condition: np.ndarray, a: ErrorArray, chosen: ErrorArray) -> ErrorArray:
+    """The largest numbers, but of rows where all is minus infinity: whatever stands there."""
+    if a.made is not None and a.made.how == "largest":
+        chosen.made = a.made if np.all(condition | np.isneginf(a.value)) else None
+    return chosen
+
+
+def _below(x: ErrorArray, top: ErrorArray, result: ErrorArray) -> Made:
+    """Differences from the largest: none is above zero, but for the roundings of both."""
+    p, size = x.precision, np.where(np.isfinite(result.value), np.abs(result.value), 0.0)
+    alone = rules._subtract(x, _with_error(top, np.zeros(top.shape)))
+    radius = alone.error + p.unit * size
+    sure = np.all(np.isfinite(result.error), axis=top.made.axis, keepdims=True)
+    slack = FUSED * p.unit * (np.abs(top.value) + top.error + size)
+    return Made("below", axis=top.made.axis, radius=radius, slack=np.where(sure, slack, np.inf))
+
+
+def _exp(x: ErrorArray) -> ErrorArray:
+    result, p = rules._exp(x), x.precision
+    if x.made is None or x.made.how != "below":
+        return result
+    rounded = rules.gamma(2 * rules.ULPS, p.sum_unit) + rules.gamma(1, p.unit)
+    most = np.exp(x.made.slack) * (1 + rounded)
+    result.error = np.minimum(result.error, np.maximum(result.value, most - result.value))
+    detour = 2 * p.sum_unit * np.where(result.value == 0, 0.0, np.abs(x.value))
+    result.made = replace(x.made, how="power", radius=x.made.radius + detour + rounded)
+    return result
+
+
+def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
+    result = written.RULES["sum"](x, axis, keepdims)
+    along = None if axis is None or np.ndim(axis) else axis % x.ndim
+    if x.made is not None and x.made.how == "power" and keepdims and along == x.made.axis:
+        result.made = Made("sum", named(x), x.shape[along], along)
+    return result
+
+
+def _maximum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    """What is at least one, as such a sum is, is not changed by a limit below."""
+    result = rules._maximum(x, y)
+    for one, limit in ((x, y), (y, x)):
+        below = limit.ndim == 0 and limit.error == 0 and limit.value <= 1
+        if below and one.made is not None and one.made.how == "sum":
+            result.made = one.made
+    return result
+
+
+def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    result = rules._divide(x, y)
+    return _shared(x, y.made, result) if _is(y, "sum", x) else result
+
+
+def _shared(x: ErrorArray, whole: Made, result: ErrorArray) -> ErrorArray:
+    """Shares: between the least and the most that a number comes to against the others."""
+    p, n, axis = x.precision, whole.count, whole.axis
+    radius = np.minimum(np.broadcast_to(x.made.radius, x.shape), FARTHEST)
+    flushed = p.smallest * (x.value > 0)
+    low = np.maximum(x.value * np.exp(-radius) - flushed, 0)
+    high = x.value * np.exp(radius) + flushed
+    most = high / (high + np.maximum(np.sum(low, axis=axis, keepdims=True) - low, 0))
+    least = low / (low + np.maximum(np.sum(high, axis=axis, keepdims=True) - high, 0))
+    reach = np.fmax(np.fmax(most - result.value, result.value - least), 0)
+    rounded = rules._gamma(n * (2 * rules.ULPS + 3), p) + rules.FOLD * p.unit
+    again = x.made.slack if n > 1 else 0.0  # from the logarithm of the sum, and of the scores anew
+    relative = rounded + np.expm1(again)
+    error = reach + np.fmin(result.value + reach, 1) * relative + 2 * flushed
+    result.error = np.fmin(result.error, np.where(x.value == 0, result.error, error))
+    together = np.max(np.where(x.value > 0, relative, 0.0), axis=axis, keepdims=True)
+    spread_ = p.unit * FUSED * np.log(n)
+    result.made = Made("share", axis=axis, slack=together + spread_ + n * p.smallest)
+    return result
+
+
+def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    result, made = rules._matmul(x, y), x.made
+    if made is None or made.how != "share" or made.axis != x.ndim - 1 or x.precision.independent:
+        return result
+    x, y = rules._shortened(x), rules._shortened(y)
+    ex, ey = spread(x.error, x.shape), spread(y.error, y.shape)
+    highest, lowest = (f(y.value, axis=-2, keepdims=True) for f in (np.max, np.min))
+    middle, width = (highest + lowest) / 2, (highest - lowest) / 2
+    value, most = x.value @ y.value, 1 + made.slack
+    apart = np.minimum(ex @ np.abs(y.value - middle), most * width + np.abs(value - middle))
+    moved = np.minimum((np.abs(x.value) + ex) @ ey, most * np.max(ey, axis=-2, keepdims=True))
+    carried = apart + np.abs(middle) * made.slack + moved
+    magnitude = most * np.max(np.abs(y.value) + ey, axis=-2, keepdims=True)
+    magnitude = np.minimum(magnitude, np.abs(x.value) @ np.abs(y.value) + carried)
+    other = rules._product(x, y, value, carried, magnitude)
+    result.error, result.terms = (
+        np.fmin(a, b) for a, b in ((result.error, other.error), (result.terms, other.terms))
+    )
+    return result
+
+
+ErrorArray.rules.update(
+    {
+        "mean": _mean,
+        "subtract": _subtract,
+        "max": _max,
+        "amax": _max,
+        "exp": _exp,
+        "sum": _sum,
+        "maximum": _maximum,
+        "divide": _divide,
+        "matmul": _matmul,
+    }
+)

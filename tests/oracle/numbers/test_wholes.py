@@ -11,6 +11,12 @@ from refimpl.oracle.numbers.precisions import PRECISIONS
 FLOAT64 = PRECISIONS["float64"]
 
 
+@pytest.fixture(autouse=True)
+def _as_bounds_are_computed():
+    with np.errstate(all="ignore"):
+        yield
+
+
 def carrying(seed, *shape, size=1.0):
     rng = np.random.default_rng(seed)
     return ErrorArray(rng.normal(size=shape), size * rng.uniform(size=shape), FLOAT64)
@@ -45,3 +51,48 @@ def test_the_mean_of_other_numbers_is_as_wrong_as_they_are():
     mean = np.mean(x, axis=-1, keepdims=True)
     x[:] = other
     assert np.all((x - mean).error >= apart.error)
+
+
+def shares(z):
+    weights = np.exp(z - np.max(z, axis=-1, keepdims=True))
+    return weights / np.maximum(np.sum(weights, axis=-1, keepdims=True), 1)
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.1, 3.0, 1e4])
+def test_shares_are_as_wrong_as_their_logarithms_make_them_and_no_more(size):
+    z = carrying(5, 4, 5, size=size)
+    found = shares(z)
+    most = np.max([np.abs(shares(y) - found.value) for y in corners(z)], axis=0)
+    assert np.all(most <= found.error)
+    assert np.all(found.error <= most * (1 + 1e-9) + 1e3 * FLOAT64.unit)
+
+
+def test_scores_without_a_bound_leave_shares_without_one():
+    z = carrying(6, 2, 3)
+    z.error[0, 1] = np.inf
+    found = shares(z)
+    assert np.all(np.isinf(found.error[0]))
+    assert np.all(np.isfinite(found.error[1]))
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.1, 3.0, 1e4])
+def test_a_mean_by_shares_stays_within_what_it_is_a_mean_of(size):
+    z, y = carrying(7, 4, 5, size=size), carrying(8, 5, 3, size=0.0)
+    y.value += 100
+    found = shares(z) @ y
+    most = np.max([np.abs(shares(x) @ y.value - found.value) for x in corners(z)], axis=0)
+    assert np.all(most <= found.error)
+    assert np.all(found.error <= np.ptp(y.value, axis=0) + 1e5 * FLOAT64.unit)
+
+
+def test_a_mean_by_shares_is_moved_by_its_numbers_as_far_as_they_are_and_no_further():
+    z, y = carrying(9, 4, 5, size=1e4), carrying(10, 5, 3)
+    found = shares(z) @ y
+    assert np.all(found.error <= np.ptp(y.value, axis=0) + np.max(y.error, axis=0) + 1e-9)
+    assert np.all(found.error >= np.min(y.error, axis=0))
+
+
+def test_one_key_is_seen_whatever_its_score():
+    z, y = carrying(11, 4, 1, size=1e4), carrying(12, 1, 3, size=0.0)
+    found = shares(z) @ y
+    assert np.all(found.error <= 1e3 * FLOAT64.unit * np.abs(found.value))
