@@ -222,6 +222,16 @@ def test_answers_score_by_leaving_each_person_out():
     assert (found >= target - 0.1 - np.finfo(float).eps).all()
 
 
+@pytest.mark.parametrize("where", [refimpl, refimpl.fast])
+def test_of_equally_similar_queries_the_first_has_the_whole_gradient(where):
+    query, texts = np.array([[3.0, 4.0]]), np.array([[5.0, 12.0]])
+    images, grad = np.concatenate((0 * query - 1, query, query))[None], np.array([[1.5]])
+    found, _ = where.itc_similarity_vjp(images, texts, grad)
+    alone, _ = where.itc_similarity_vjp(query[None], texts, grad)
+    assert np.array_equal(found, np.concatenate((0 * query, alone[0], 0 * query))[None])
+    assert (alone != 0).all()
+
+
 def test_transformers_has_the_layer_of_a_qformer():
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")

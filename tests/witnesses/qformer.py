@@ -127,6 +127,24 @@ def itc_similarity(images, texts):
     ).reshape(len(images), len(texts))
 
 
+def _cosine_back(x, other, slope):
+    """The gradient of a cosine by x, from its quotient: the product and both squared lengths."""
+    own, its = (math.fsum(v * v for v in y) for y in (x, other))
+    product = math.fsum(a * b for a, b in zip(x, other, strict=True))
+    both = math.sqrt(own) * math.sqrt(its)
+    return [slope * (o / both - product * v / (both * own)) for v, o in zip(x, other, strict=True)]
+
+
+def itc_similarity_vjp(images, texts, grad):
+    images_grad, texts_grad = np.zeros(images.shape), np.zeros(texts.shape)
+    for n, m in np.ndindex(grad.shape):
+        cosines = [_cosine(query, texts[m]) for query in images[n]]
+        q = cosines.index(max(cosines))
+        images_grad[n, q] += _cosine_back(images[n, q], texts[m], grad[n, m])
+        texts_grad[m] += _cosine_back(texts[m], images[n, q], grad[n, m])
+    return images_grad, texts_grad
+
+
 def _shares(scores):
     weights = [math.exp(score - max(scores)) for score in scores]
     return [weight / math.fsum(weights) for weight in weights]

@@ -6,6 +6,7 @@ from refimpl.axes import AxesError
 from refimpl.ops.attention.fast import attention, multi_head_attention
 from refimpl.ops.layers.fast import (
     l2_normalize,
+    l2_normalize_vjp,
     layer_norm,
     layer_norm_vjp,
     linear,
@@ -108,6 +109,19 @@ def itc_similarity(images, texts):
     texts = np.ascontiguousarray(l2_normalize(texts).T)
     cosines = np.matmul(l2_normalize(images), texts)
     return cosines.max(axis=1)
+
+
+def itc_similarity_vjp(images, texts, grad):
+    if not images.shape[1]:
+        raise AxesError(f"itc_similarity_vjp: images have shape {images.shape}, expected vectors")
+    unit, asked = l2_normalize(images), l2_normalize(texts)
+    best = np.matmul(unit, np.ascontiguousarray(asked.T)).argmax(axis=1)
+    passed = np.zeros((*images.shape[:2], len(texts)), grad.dtype)
+    np.put_along_axis(passed, best[:, None], grad[:, None], axis=1)
+    rows = len(images) * images.shape[1]
+    told = np.matmul(passed.reshape(rows, len(texts)).T, unit.reshape(rows, unit.shape[2]))
+    images_grad = l2_normalize_vjp(images, np.matmul(passed, asked))
+    return images_grad, l2_normalize_vjp(texts, told)
 
 
 def _turned(x):

@@ -8,6 +8,7 @@ from refimpl.axes import (
     Bias,
     Count,
     Epsilon,
+    Fixed,
     Float,
     Fraction,
     Gain,
@@ -25,6 +26,7 @@ from refimpl.ops.attention.reference import (
 from refimpl.ops.layers.reference import (
     gelu,
     l2_normalize,
+    l2_normalize_vjp,
     layer_norm,
     layer_norm_vjp,
     linear,
@@ -279,6 +281,48 @@ def itc_similarity(
     """
     cosines = l2_normalize(images) @ l2_normalize(texts).T  # Q latents texts
     return np.max(cosines, axis=1)  # Q texts
+
+
+def itc_similarity_vjp(
+    images: Fixed[Array, "Q latents D"],
+    texts: Fixed[Array, "texts D"],
+    grad: Float[Array, "Q texts"],
+) -> tuple[Float[Array, "Q latents D"], Float[Array, "texts D"]]:
+    r"""The gradients of a loss that follows `itc_similarity`: only the best query has one.
+
+    $$\bar u_{nq} = \sum_m [q = q^\ast_{nm}]\, \bar s_{nm}
+    \frac{\hat t_m - s_{nm}\, \hat u_{nq}}{|u_{nq}|}, \qquad
+    \bar t_m = \sum_n \bar s_{nm} \frac{\hat u_{n q^\ast} - s_{nm}\, \hat t_m}{|t_m|}, \qquad
+    q^\ast_{nm} = \arg\max_q \hat u_{nq} \cdot \hat t_m$$
+
+    images: Q latents D, u, the query outputs for each image, projected.
+    texts: texts D, t, a vector of each text, projected.
+    grad: Q texts, the gradient by the similarities.
+
+    Returns Q latents D, the gradient by the images, and texts D, by the texts.
+
+    Raises AxesError for widths that differ; DomainError for images without vectors.
+
+    Elsewhere: of queries that are equally similar the first gets all; torch's amax shares it among
+    them, its max gives it to one. A zero vector passes grad on, torch's normalize multiplies by
+    1e12 there.
+
+    Paper: Li et al. 2023, "BLIP-2: bootstrapping language-image pre-training with frozen image
+    encoders and large language models", section 3.1, differentiated.
+
+    >>> images, texts = np.array([[[2.0, 0.0], [0.0, 4.0]]]), np.array([[0.6, 0.8]])
+    >>> itc_similarity_vjp(images, texts, np.ones((1, 1)))[0].round(2)
+    array([[[0.  , 0.  ],
+            [0.15, 0.  ]]])
+    """
+    unit, asked = l2_normalize(images), l2_normalize(texts)
+    cosines = unit @ asked.T  # Q latents texts
+    best = np.argmax(cosines, axis=1)  # Q texts
+    is_best = np.arange(images.shape[1])[:, None] == best[:, None]  # Q latents texts
+    passed = np.where(is_best, grad[:, None], 0.0)  # Q latents texts
+    images_grad = l2_normalize_vjp(images, passed @ asked)
+    told = np.sum(np.swapaxes(passed, 1, 2) @ unit, axis=0)  # texts D
+    return images_grad, l2_normalize_vjp(texts, told)
 
 
 def itc_loss(

@@ -6,6 +6,7 @@ from refimpl.ops.qformer.spec.pairs import (
     ITC_LOSS,
     ITC_LOSS_VJP,
     ITC_SIMILARITY,
+    ITC_SIMILARITY_VJP,
 )
 from refimpl.ops.qformer.spec.tokens import (
     QFORMER_EMBED,
@@ -20,6 +21,7 @@ OPS = (
     QFORMER_EMBED_VJP,
     QFORMER_LAYER,
     ITC_SIMILARITY,
+    ITC_SIMILARITY_VJP,
     ITC_LOSS,
     ITC_LOSS_VJP,
     HARD_NEGATIVE_WEIGHTS,

@@ -92,6 +92,124 @@ ITC_SIMILARITY = Op(
 )
 
 
+def across(f, images, texts, grad):
+    """Lengths do not matter to a cosine, so that its gradients stand at right angles."""
+    for x, slope in zip((images, texts), f(images, texts, grad), strict=True):
+        along = np.sum(x * slope, axis=-1)
+        yield along, 0 * along
+
+
+def longer_is_slower(f, images, texts, grad):
+    found, there = f(4 * images, texts / 2, grad), f(images, texts, grad)
+    yield 4 * found[0], there[0]
+    yield found[1], 2 * there[1]
+
+
+def each_text_alone(f, images, texts, grad):
+    """Gradients of the images add up over texts, those of a text know no other."""
+    whole = f(images, texts, grad)
+    parts = [f(images, texts[m : m + 1], grad[:, m : m + 1]) for m in range(len(texts))]
+    yield sum(part[0] for part in parts), whole[0]
+    yield np.concatenate([part[1] for part in parts]), whole[1]
+
+
+def worst_unheard(f, images, texts, grad):
+    """A query that points away from the one text has no gradient beside one that is along it."""
+    first = np.concatenate((texts[:1], -texts[:1]))[None]  # 1 2 D
+    back = f(first, texts[:1], grad[:1, :1])[0]
+    yield back[:, 1], 0 * back[:, 1]
+
+
+def draw_vectors(*axes):
+    """Vectors that are not zero: there a cosine has no derivative."""
+
+    def draw(source, sizes):
+        x = source.normal(tuple(sizes[axis] for axis in axes))
+        return source.choice([0.125, 1.0, 32.0]) * (x + np.all(x == 0, axis=-1, keepdims=True))
+
+    return draw
+
+
+wrong_back = mistakes_of("itc_similarity_vjp")
+IS_BEST = "np.where(is_best, grad[:, None], 0.0)"
+
+ITC_SIMILARITY_VJP = Op(
+    text.itc_similarity_vjp,
+    outputs=("images_grad", "texts_grad"),
+    laws=(
+        Law("gradients are orthogonal to what they belong to", across),
+        Law("longer vectors have smaller gradients", longer_is_slower),
+        Law("gradients of the images add up over the texts", each_text_alone),
+        Law("a query that is not the best has none", worst_unheard),
+        LINEAR_IN_GRAD,
+    ),
+    probes=(
+        Probe(
+            "two images of three queries",
+            lambda: {
+                "images": 2 * sines(2, 3, 4),
+                "texts": 3 * cosines(2, 4),
+                "grad": cosines(2, 2) + 1,
+            },
+        ),
+    ),
+    mistakes=(
+        wrong_back(
+            "spread-over-queries",
+            "gives every query a share, as though the mean had been taken",
+            IS_BEST,
+            "grad[:, None] / images.shape[1] + 0 * cosines",
+            "queries that did not count are pulled, too",
+            "there is one query",
+        ),
+        wrong_back(
+            "best-by-product",
+            "takes the query with the largest product, not the largest cosine",
+            "np.argmax(cosines, axis=1)",
+            "np.argmax(images @ asked.T, axis=1)",
+            "longer queries win",
+            "all queries have one length",
+        ),
+        wrong_back(
+            "worst-query",
+            "gives the gradient to the least similar query",
+            "np.argmax(cosines",
+            "np.argmin(cosines",
+            "the query that counted does not learn",
+            "there is one query",
+        ),
+        wrong_back(
+            "images-not-normalised-back",
+            "leaves out the gradient of the images' normalisation",
+            "l2_normalize_vjp(images, passed @ asked)",
+            "passed @ asked",
+            "the gradient has a part along the vector",
+            "never, but for length 1 and a grad across",
+        ),
+        wrong_back(
+            "texts-not-normalised-back",
+            "leaves out the gradient of the texts' normalisation",
+            "l2_normalize_vjp(texts, told)",
+            "told",
+            "the gradient has a part along the vector",
+            "never, but for length 1 and a grad across",
+        ),
+        wrong_back(
+            "mean-over-images",
+            "averages a text's gradient over the images",
+            "np.sum(np.swapaxes(passed, 1, 2) @ unit, axis=0)",
+            "np.mean(np.swapaxes(passed, 1, 2) @ unit, axis=0)",
+            "too small by the number of images",
+            "there is one image",
+        ),
+    ),
+    values={
+        "images": draw_vectors("Q", "latents", "D"),
+        "texts": draw_vectors("texts", "D"),
+    },
+)
+
+
 def turned(f, similarity, temperature, smoothing):
     yield f(similarity.T, temperature, smoothing), f(similarity, temperature, smoothing)
 
