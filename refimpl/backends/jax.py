@@ -57,8 +57,10 @@ from refimpl.backends.parts.jax_samplers import (  # noqa: F401  found here by t
     euler_step,
     heun_step,
     leading_timesteps,
+    level_time,
     linspace_timesteps,
     plms_eps,
+    sigma_at,
     trailing_timesteps,
 )
 

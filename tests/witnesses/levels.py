@@ -37,6 +37,29 @@ def sigmas_from_alpha_bar(alpha_bar):
     return np.array([math.sqrt(1 / share - 1) for share in shares])
 
 
+def level_time(sigma, table):
+    times = np.zeros(len(sigma))
+    for i, level in enumerate(sigma):
+        time = 0
+        while time + 1 < len(table) and table[time + 1] <= level:
+            time += 1
+        times[i] = time
+        if time + 1 < len(table) and level > table[0]:
+            above, whole = (float(x) - float(table[time]) for x in (level, table[time + 1]))
+            start = float(table[time])
+            times[i] += math.log1p(above / start) / math.log1p(whole / start)
+    return times
+
+
+def sigma_at(t, table):
+    levels = np.zeros(len(t))
+    for i, time in enumerate(t):
+        low = min(math.floor(time), len(table) - 1)
+        high = min(low + 1, len(table) - 1)
+        levels[i] = table[low] * (table[high] / table[low]) ** (time - math.floor(time))
+    return levels
+
+
 def karras_sigmas(levels, low, high, rho):
     result = np.zeros(levels)
     for i in range(levels):

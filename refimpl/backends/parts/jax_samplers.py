@@ -28,6 +28,18 @@ def trailing_timesteps(steps, levels):
 
 
 @_on_tensors
+def level_time(sigma, table):
+    """jax.numpy.interp"""
+    return jnp.interp(jnp.log(sigma), jnp.log(table), jnp.arange(len(table), dtype=table.dtype))
+
+
+@_on_tensors
+def sigma_at(t, table):
+    """jax.numpy.interp"""
+    return jnp.exp(jnp.interp(t, jnp.arange(len(table), dtype=table.dtype), jnp.log(table)))
+
+
+@_on_tensors
 def euler_step(x, denoised, sigma, sigma_next):
     """arithmetic of JAX arrays"""
     return x + (x - denoised) / sigma * (sigma_next - sigma)

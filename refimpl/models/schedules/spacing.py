@@ -13,11 +13,13 @@ from refimpl.models.schedules.files import ConfigError, Schedule, curved
 from refimpl.ops.diffusion import reference as diffusion
 from refimpl.ops.flow.reference import flow_shift
 from refimpl.ops.levels.reference import (
+    entry_below,
     exponential_sigmas,
     karras_sigmas,
     leading_timesteps,
     linspace_timesteps,
     sigmas_from_alpha_bar,
+    time_above,
     trailing_timesteps,
 )
 
@@ -151,13 +153,9 @@ def times_of(schedule: Schedule, steps: int, table: Any, levels: Any, low: Any =
     if not follows_levels(schedule):
         return times(schedule, steps, table)
     low = before(table, levels) if low is None else low
-    logs, visited = np.log(sigmas_from_alpha_bar(table)), np.log(levels[:-1])
-    part = (visited - logs[low]) / (logs[low + 1] - logs[low])
-    return low + np.minimum(np.maximum(part, 0), 1)
+    return time_above(low, levels[:-1], np.log(sigmas_from_alpha_bar(table)))
 
 
 def before(table: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """The whole time before that of each level."""
-    chain = sigmas_from_alpha_bar(table)  # T
-    found = np.searchsorted(chain, levels[:-1], side="right") - 1
-    return np.clip(found, 0, len(chain) - 2)
+    return entry_below(levels[:-1], sigmas_from_alpha_bar(table))

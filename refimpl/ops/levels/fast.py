@@ -34,6 +34,22 @@ def sigmas_from_alpha_bar(alpha_bar):
         return np.sqrt((one - alpha_bar) / alpha_bar)
 
 
+def level_time(sigma, table):
+    _check_rising("level_time", table)
+    times = np.interp(np.log(sigma), np.log(table), np.arange(len(table)))
+    return times.astype(sigma.dtype)
+
+
+def sigma_at(t, table):
+    _check_rising("sigma_at", table)
+    return np.exp(np.interp(t, np.arange(len(table)), np.log(table))).astype(table.dtype)
+
+
+def _check_rising(op, table):
+    if len(table) < 2 or not np.all(np.diff(table) > 0):
+        raise AxesError(f"{op}: table has {table}, expected two levels or more, rising")
+
+
 def karras_sigmas(levels, low, high, rho):
     top, bottom = high ** (1 / rho), low ** (1 / rho)
     ramp = np.arange(levels) / max(levels - 1, 1)  # levels

@@ -5,7 +5,7 @@ A sample is x = x₀ + σε, the clean sample and noise of level σ, unscaled.
 
 import numpy as np
 
-from refimpl.axes import AlphaBar, Array, AxesError, Float, Positive, Size, Total
+from refimpl.axes import AlphaBar, Array, AxesError, Float, Positive, Size, Time, Total
 from refimpl.constants import constant
 
 
@@ -128,6 +128,80 @@ def sigmas_from_alpha_bar(alpha_bar: AlphaBar[Array, "T"]) -> Float[Array, "T"]:
     array([0.5, 1. , 2. ])
     """
     return np.sqrt((1 - alpha_bar) / alpha_bar)  # T
+
+
+def rising(op: str, table: np.ndarray) -> np.ndarray:
+    """The logarithms of levels, which must rise."""
+    if len(table) < 2 or np.any(table[1:] <= table[:-1]):
+        raise AxesError(f"{op}: table has {table}, expected two levels or more, rising")
+    return np.log(table)  # T
+
+
+def entry_below(sigma: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """The entry of a rising table at or below each level; of both ends the one within."""
+    return np.clip(np.searchsorted(table, sigma, side="right") - 1, 0, len(table) - 2)  # B
+
+
+def time_above(low: np.ndarray, sigma: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Where a level lies between two entries, whose logarithms are on a straight line."""
+    part = (np.log(sigma) - logs[low]) / (logs[low + 1] - logs[low])  # B
+    return low + np.minimum(np.maximum(part, 0), 1)  # B
+
+
+def level_time(sigma: Positive[Array, "B"], table: Positive[Array, "T"]) -> Float[Array, "B"]:
+    r"""The time that a network trained on a table of noise levels is told for any level.
+
+    $$t = k + \frac{\ln \sigma - \ln \sigma_k}{\ln \sigma_{k+1} - \ln \sigma_k}, \quad
+    \sigma_k \le \sigma \le \sigma_{k+1}$$
+
+    sigma: B, noise levels above 0.
+    table: T, at least two rising levels, indexed by the zero-based time, as
+        `sigmas_from_alpha_bar` gives them.
+
+    Returns B, times in [0, T − 1]: a level below the table has the time 0, one above it the last.
+
+    Raises AxesError for a level that is not above 0, or a table that does not rise.
+
+    Elsewhere: k-diffusion takes the time of the nearest entry if asked to (quantize). diffusers'
+    DPM-Solver makes times whole, and two levels may come to one time.
+
+    Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
+    generative models", table 1, as c_noise of variance-preserving networks; the line between
+    logarithms is k-diffusion's.
+
+    >>> level_time(np.array([2.0, 4.0, 9.0]), np.array([1.0, 4.0, 8.0]))
+    array([0.5, 1. , 2. ])
+    """
+    return time_above(entry_below(sigma, table), sigma, rising("level_time", table))
+
+
+def sigma_at(t: Time[Array, "B"], table: Positive[Array, "T"]) -> Float[Array, "B"]:
+    r"""The noise level at a time, between whole times on a straight line of logarithms.
+
+    $$\ln \sigma = (1 - p) \ln \sigma_k + p \ln \sigma_{k+1}, \quad
+    k = \lfloor t \rfloor, \quad p = t - k$$
+
+    t: B, times from 0 on; one behind the table has its last level.
+    table: T, at least two rising levels above 0, indexed by the zero-based time.
+
+    Returns B, noise levels within the table; `level_time` is the inverse.
+
+    Raises AxesError for a negative time, or a table that does not rise.
+
+    Elsewhere: diffusers draws straight lines between the levels themselves, unless
+    interpolation_type is log_linear. k-diffusion does as here.
+
+    Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
+    generative models", table 1, as c_noise of variance-preserving networks; the line between
+    logarithms is k-diffusion's.
+
+    >>> sigma_at(np.array([0.5, 1.0, 7.0]), np.array([1.0, 4.0, 8.0])).round(9)
+    array([2., 4., 8.])
+    """
+    logs = rising("sigma_at", table)  # T
+    low = entry_below(t, np.arange(len(table)))  # B
+    part = np.minimum(t - low, 1)  # B
+    return np.exp((1 - part) * logs[low] + part * logs[low + 1])
 
 
 def karras_sigmas(

@@ -1,8 +1,22 @@
 """Laws of lists of noise levels, whatever says how they are spaced."""
 
 from refimpl.op import Law
+from refimpl.ops.diffusion import reference as diffusion
+from refimpl.ops.diffusion.spec.shared import STABLE_DIFFUSION, draw_shares
+from refimpl.ops.levels import reference as text
 
 SPACINGS = "https://github.com/huggingface/diffusers/issues/7401"  # of times, compared
+
+
+def latent_table():
+    """The levels of Stable Diffusion's thousand times."""
+    betas = diffusion.scaled_linear_schedule(1000, *STABLE_DIFFUSION)
+    return text.sigmas_from_alpha_bar(diffusion.alpha_bar(betas))
+
+
+def draw_table(source, sizes):
+    """The levels of a schedule."""
+    return text.sigmas_from_alpha_bar(draw_shares(source, sizes))
 
 
 def ends(f, levels, low, high, **spacing):
