@@ -91,6 +91,7 @@ from refimpl.backends.parts.torch_language import (  # noqa: F401  found here by
 from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by their names
     churn,
     ddim_inversion,
+    denoised_from_v,
     dpm_solver_step,
     edm_coefficients,
     edm_weights,
@@ -102,6 +103,7 @@ from refimpl.backends.parts.torch_samplers import (  # noqa: F401  found here by
     leading_timesteps,
     linspace_timesteps,
     plms_eps,
+    scale_input,
     sigmas_from_alpha_bar,
     trailing_timesteps,
 )

@@ -96,3 +96,19 @@ def edm_weights(sigma, sigma_data):
     data = Fraction(float(sigma_data))
     levels = [Fraction(float(level)) for level in sigma]
     return np.array([float(1 / data**2 + 1 / level**2) for level in levels])
+
+
+def scale_input(x, sigma):
+    result = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        result[place] = x[place] / math.hypot(1, sigma[place[0]])
+    return result
+
+
+def denoised_from_v(x, v, sigma):
+    result = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        level = float(sigma[place[0]])
+        kept = Fraction(float(x[place])) / (1 + Fraction(level) ** 2)
+        result[place] = kept - Fraction(float(v[place]) * level / math.hypot(1, level))
+    return result

@@ -90,6 +90,25 @@ def trailing_timesteps(steps, levels):
 
 
 @_on_tensors
+def scale_input(x, sigma):
+    """torch.square, torch.rsqrt"""
+    return x * torch.rsqrt(1 + _level(sigma, x).square())
+
+
+@_on_tensors
+def denoised_from_v(x, v, sigma):
+    """torch.square, torch.sqrt"""
+    level = _level(sigma, x)
+    total = 1 + level.square()
+    return x / total - level / total.sqrt() * v
+
+
+def _level(sigma, x):
+    """A level for each sample, shaped to meet a batch."""
+    return sigma.reshape(-1, *[1] * (x.ndim - 1))
+
+
+@_on_tensors
 def sigmas_from_alpha_bar(alpha_bar):
     """torch.sqrt and arithmetic"""
     return torch.sqrt((1 - alpha_bar) / alpha_bar)

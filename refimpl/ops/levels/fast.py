@@ -72,3 +72,14 @@ def edm_weights(sigma, sigma_data):
     data = sigma.dtype.type(sigma_data)
     both = sigma * data  # B
     return (sigma * sigma + data * data) / (both * both)
+
+
+def scale_input(x, sigma):
+    level = sigma.astype(x.dtype).reshape(-1, *[1] * (x.ndim - 1))  # B 1 ...
+    return x / np.sqrt(level * level + x.dtype.type(1))
+
+
+def denoised_from_v(x, v, sigma):
+    level = sigma.astype(x.dtype).reshape(-1, *[1] * (x.ndim - 1))  # B 1 ...
+    total = level * level + x.dtype.type(1)  # B 1 ...
+    return x / total - level / np.sqrt(total) * v

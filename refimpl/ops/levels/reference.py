@@ -5,7 +5,7 @@ A sample is x = x₀ + σε, the clean sample and noise of level σ, unscaled.
 
 import numpy as np
 
-from refimpl.axes import AlphaBar, Array, AxesError, Float, Positive, Size, Time, Total
+from refimpl.axes import AlphaBar, Array, AxesError, Float, Level, Positive, Size, Time, Total
 from refimpl.constants import constant
 
 
@@ -326,3 +326,62 @@ def edm_weights(sigma: Positive[Array, "B"], sigma_data: Positive[float, ""]) ->
     array([8., 5.])
     """
     return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+
+
+def like_samples(sigma: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """A level for each sample, shaped to meet a batch like `x`."""
+    return np.reshape(sigma, (-1,) + (1,) * (x.ndim - 1))  # B 1 ...
+
+
+def scale_input(x: Float[Array, "B ..."], sigma: Level[Array, "B"]) -> Float[Array, "B ..."]:
+    r"""The sample as a network knows it that was trained on samples of variance one.
+
+    $$x_t = \frac{x}{\sqrt{1 + \sigma^2}}
+    = \sqrt{\bar\alpha}\,x_0 + \sqrt{1 - \bar\alpha}\,\epsilon$$
+
+    x: B ..., samples x₀ + σε of a sampler that walks down noise levels.
+    sigma: B, their noise levels, 0 or more.
+
+    Returns B ..., scaled samples, the inputs of a variance-preserving network.
+
+    Raises AxesError for a negative level.
+
+    Elsewhere: k-diffusion and diffusers (scale_model_input) do the same. EDM's own networks have
+    `edm_coefficients`, whose c_in is this factor where the data has deviation one.
+
+    Paper: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based
+    generative models", table 1, c_in of variance-preserving networks.
+
+    >>> scale_input(np.array([[5.0, -10.0]]), np.array([0.75]))
+    array([[ 4., -8.]])
+    """
+    level = like_samples(sigma, x)  # B 1 ...
+    return x / np.sqrt(1 + level**2)
+
+
+def denoised_from_v(
+    x: Float[Array, "B ..."], v: Float[Array, "B ..."], sigma: Level[Array, "B"]
+) -> Float[Array, "B ..."]:
+    r"""The clean sample by the velocity that a network predicted, among unscaled samples.
+
+    $$D = \frac{x}{1 + \sigma^2} - \frac{\sigma}{\sqrt{1 + \sigma^2}}\,v$$
+
+    x: B ..., samples x₀ + σε, not scaled.
+    v: B ..., predicted velocities √ᾱ ε − √(1 − ᾱ) x₀, of the scaled samples.
+    sigma: B, noise levels, 0 or more.
+
+    Returns B ..., predicted clean samples x₀.
+
+    Raises AxesError for a negative level or different shapes.
+
+    Elsewhere: among scaled samples it is `x0_from_v`, √ᾱ x − √(1 − ᾱ) v.
+
+    Paper: Salimans, Ho 2022, "Progressive distillation for fast sampling of diffusion models",
+    section 4, in the noise levels of Karras et al. 2022.
+
+    >>> denoised_from_v(np.array([[2.0]]), np.array([[0.5]]), np.array([0.75])).round(9)
+    array([[0.98]])
+    """
+    level = like_samples(sigma, x)  # B 1 ...
+    total = 1 + level**2  # B 1 ...
+    return x / total - level / np.sqrt(total) * v
