@@ -7,6 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import log_ndtr
 
 from refimpl.backends.parts.jax_arrays import on_tensors as _on_tensors
 
@@ -234,3 +235,22 @@ def dynamic_threshold(x_start, quantile):
     largest = jnp.quantile(jnp.abs(x_start), quantile, axis=axes, keepdims=True)  # B 1 ...
     limit = jnp.maximum(largest, 1)
     return jnp.clip(x_start, -limit, limit) / limit
+
+
+@_on_tensors
+def gaussian_kl(q_mean, q_log_variance, p_mean, p_log_variance):
+    """jnp.square, jnp.exp"""
+    between = q_log_variance - p_log_variance
+    means = jnp.square(q_mean - p_mean) * jnp.exp(-p_log_variance)
+    return (means + jnp.exp(between) - 1 - between) / 2
+
+
+@_on_tensors
+def discretized_gaussian_nll(x, mean, log_variance):
+    """jax.scipy.special.log_ndtr, jnp.expm1"""
+    rate = jnp.exp(-log_variance / 2)
+    above, below = (x + 1 / 255 - mean) * rate, (x - 1 / 255 - mean) * rate
+    near = log_ndtr(jnp.minimum(above, -below))
+    inside = near + jnp.log(-jnp.expm1(log_ndtr(jnp.minimum(below, -above)) - near))
+    outside = log_ndtr(jnp.where(x < 0, above, -below))
+    return -jnp.where(jnp.abs(x) < 1, inside, outside)
