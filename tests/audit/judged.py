@@ -17,7 +17,6 @@ CEILINGS = {  # where scores in the hundreds leave a format no digits to decide 
     "multi_head_attention_vjp": 0.45,
     "clip_loss": 0.1,
     "clip_loss_vjp": 0.75,
-    "qformer_layer": 0.05,  # of a single channel a norm leaves rounding, and three more follow
 }
 
 

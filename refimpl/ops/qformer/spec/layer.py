@@ -22,6 +22,12 @@ def draw_image(source, sizes):
     return source.normal((sizes["B"], sizes["patches"], sizes["D"]))
 
 
+def draw_eps(source, sizes):
+    """A single channel less its mean is rounding, which only eps keeps from growing four times."""
+    eps = draw_layer_eps(source, sizes)
+    return eps if sizes["channels"] > 1 else 1e-3
+
+
 def whole(bias, x):
     """The mask of all tokens in its full shape."""
     B, N, _ = x.shape
@@ -145,7 +151,7 @@ QFORMER_LAYER = Op(
     values={
         "x": draw_normed,
         "image": draw_image,
-        "eps": draw_layer_eps,
+        "eps": draw_eps,
         **HEADS,
         **drawn_weights(text.qformer_layer),
     },
