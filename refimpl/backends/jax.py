@@ -68,11 +68,14 @@ from refimpl.backends.parts.jax_samplers import (  # noqa: F401  found here by t
 
 VERSION = jax.__version__
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
-SUPPORTS = dict.fromkeys(
+SUPPORTS = {
     # the softmax is float32; float16 products are missing
-    ("attention", "attention_vjp", "multi_head_attention", "multi_head_attention_vjp"),
-    ("float32", "bfloat16"),
-)
+    **dict.fromkeys(
+        ("attention", "attention_vjp", "multi_head_attention", "multi_head_attention_vjp"),
+        ("float32", "bfloat16"),
+    ),
+    "discretized_gaussian_nll": ("float32",),  # a logarithm of tails has eleven digits
+}
 
 
 # Layers
