@@ -3,6 +3,7 @@
 x - mean(x)          what is wrong with x is wrong with its mean: it counts once, and of one number
                      no more is left than its last rounding, which one of the two may be spared
 exp(x - max(x))      one at most, beside the roundings of the maximum
+exp(min(x, 0))       one at most, as exp(-|x|) is, whatever x is wrong by
 e / sum(e)           a share: in [0, 1], and moved by what moves e against the others alone
 shares @ y           a mean of y: what the shares are wrong by moves it within y, about its middle;
                      they sum to one up to their roundings
@@ -96,15 +97,36 @@ def _below(x: ErrorArray, top: ErrorArray, result: ErrorArray) -> Made:
     return Made("below", axis=top.made.axis, radius=radius, slack=np.where(sure, slack, np.inf))
 
 
+def _minimum(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    result = rules._minimum(x, y)
+    if any(z.ndim == 0 and z.error == 0 and z.value <= 0 for z in (x, y)):
+        result.made = Made("not positive")
+    return result
+
+
+def _absolute(x: ErrorArray) -> ErrorArray:
+    result = rules._absolute(x)
+    result.made = Made("not negative")
+    return result
+
+
+def _negative(x: ErrorArray) -> ErrorArray:
+    result = rules._negative(x)
+    if x.made is not None and x.made.how == "not negative":
+        result.made = Made("not positive")
+    return result
+
+
 def _exp(x: ErrorArray) -> ErrorArray:
-    result, p = rules._exp(x), x.precision
-    if x.made is None or x.made.how != "below":
+    result, p, made = rules._exp(x), x.precision, x.made
+    if made is None or made.how not in ("below", "not positive"):
         return result
     rounded = rules.gamma(2 * rules.ULPS, p.sum_unit) + rules.gamma(1, p.unit)
-    most = np.exp(x.made.slack) * (1 + rounded)
+    most = np.where(np.isfinite(x.error), np.exp(made.slack) * (1 + rounded), np.inf)
     result.error = np.minimum(result.error, np.maximum(result.value, most - result.value))
-    detour = 2 * p.sum_unit * np.where(result.value == 0, 0.0, np.abs(x.value))
-    result.made = replace(x.made, how="power", radius=x.made.radius + detour + rounded)
+    if made.how == "below":
+        detour = 2 * p.sum_unit * np.where(result.value == 0, 0.0, np.abs(x.value))
+        result.made = replace(made, how="power", radius=made.radius + detour + rounded)
     return result
 
 
@@ -177,6 +199,9 @@ ErrorArray.rules.update(
     {
         "mean": _mean,
         "subtract": _subtract,
+        "minimum": _minimum,
+        "absolute": _absolute,
+        "negative": _negative,
         "max": _max,
         "amax": _max,
         "exp": _exp,

@@ -96,3 +96,22 @@ def test_one_key_is_seen_whatever_its_score():
     z, y = carrying(11, 4, 1, size=1e4), carrying(12, 1, 3, size=0.0)
     found = shares(z) @ y
     assert np.all(found.error <= 1e3 * FLOAT64.unit * np.abs(found.value))
+
+
+@pytest.mark.parametrize("size", [0.1, 3.0, 1e4])
+def test_a_logistic_function_is_as_wrong_as_its_corners_and_never_by_more_than_its_range(size):
+    def logistic(x):
+        return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+
+    x = carrying(13, 6, 4, size=size)
+    found = logistic(x)
+    most = np.max([np.abs(logistic(y) - found.value) for y in corners(x)], axis=0)
+    assert np.all(most <= found.error)
+    assert np.all(found.error <= 2 + 1e3 * FLOAT64.unit)
+
+
+def test_an_exponential_of_what_may_be_positive_is_not_held_below_one():
+    x = ErrorArray(np.zeros(3), np.full(3, 5.0), FLOAT64)
+    assert np.all(np.exp(np.minimum(x, 0)).error < 1.001)
+    assert np.all(np.exp(np.minimum(x, 1)).error >= np.e - 1)
+    assert np.all(np.exp(np.abs(x)).error >= np.expm1(5))
