@@ -32,6 +32,9 @@ def add(commands: Any) -> None:
     sample.add_argument(
         "--sampler", help="ddim, ddpm, plms, euler, heun, dpm++, flow, adam; each system has some"
     )
+    sample.add_argument(
+        "--config", type=Path, metavar="FILE", help="a scheduler_config.json, for the sampler"
+    )
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--count", type=int, help="pictures, default 16, or 8 for each scale")
     sample.add_argument("--out", type=Path, default=Path("sample.png"), metavar="PNG")
@@ -126,12 +129,15 @@ def _explaining(options: argparse.Namespace) -> Any:
 
 def _asked(options: argparse.Namespace) -> list[Any]:
     """What the system is asked for, once for each scale."""
-    from refimpl.models import systems
+    from refimpl.models import schedules, systems
 
     count = options.count
     if count is None:
         count = 8 if options.sweep else 16
-    given = options.steps, options.sampler, options.seed, count
+    schedule = schedules.read(options.config) if options.config else None
+    for says in schedules.conflicts(schedule) if schedule else ():
+        print(f"refimpl: {options.config.name}: {says}", file=sys.stderr)
+    given = options.steps, options.sampler, options.seed, count, schedule
     scales = options.sweep or [options.scale]
     return [
         systems.asked(options.system, options.text, options.guidance, scale, *given)

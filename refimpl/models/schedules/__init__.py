@@ -25,7 +25,7 @@ from refimpl.models.schedules.spacing import (
     times_of,
     whole,
 )
-from refimpl.models.schedules.walks import run
+from refimpl.models.schedules.walks import loop, run, steps_of, told
 
 __all__ = [
     "FLOW",
@@ -39,11 +39,14 @@ __all__ = [
     "follows_levels",
     "in_levels",
     "levels",
+    "loop",
     "read",
     "run",
     "shares",
     "slips",
+    "steps_of",
     "times",
     "times_of",
+    "told",
     "whole",
 ]

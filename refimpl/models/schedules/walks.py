@@ -1,11 +1,12 @@
 """From noise to samples as a configuration says, with any network; a loop for each kind.
 
-The text of each loop runs on plain arrays and on error-carrying ones.
+The text of each loop runs on plain arrays and on error-carrying ones. A loop yields the samples
+behind each answer of the network, and whether that ends a step; it is sent where to go on from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from refimpl.ops.samplers.reference import euler_ancestral_step, euler_step, plm
 
 Network = Callable[[Any, float], Any]
 Reach = Callable[[Any], Any]
+Walk = Generator[tuple[Any, bool], Any, None]
 
 
 def run(
@@ -34,18 +36,56 @@ def run(
     `reach` sees the samples behind each answer of the network, and says where to go on from. What
     walks down noise levels takes them and their times from `listed`, where they are given.
     """
+    walk = loop(schedule, steps, x, noise, table, network, listed)
+    found = next(walk)
+    while True:
+        x = reach(found[0])
+        try:
+            found = walk.send(x)
+        except StopIteration:
+            return x
+
+
+def steps_of(walk: Walk) -> Iterator[Any]:
+    """The samples at the end of each step of a loop."""
+    found = next(walk, None)
+    while found is not None:
+        x, whole_step = found
+        if whole_step:
+            yield x
+        try:
+            found = walk.send(x)
+        except StopIteration:
+            return
+
+
+def loop(
+    schedule: Schedule,
+    steps: int,
+    x: Any,
+    noise: Any,
+    table: Any,
+    network: Network,
+    listed: tuple[Any, Sequence[float]] | None = None,
+) -> Walk:
+    """The loop of this kind of sampler at its first step."""
     if in_levels(schedule):
-        if listed is None:
-            found = levels(schedule, steps, table)
-            told = times_of(schedule, steps, table, found)
-            listed = found, [float(t) for t in (np.round(told) if whole(schedule) else told)]
-        return LOOPS[schedule.kind](schedule, x, noise, *listed, network, reach)
-    visited = [int(t) for t in times(schedule, steps)]
+        listed = listed or (levels(schedule, steps, table), told(schedule, steps, table))
+        return LOOPS[schedule.kind](schedule, x, noise, *listed, network)
+    visited = told(schedule, steps, table)
     stride = schedule.settings["num_train_timesteps"] // steps
     equal = [t - stride for t in visited]
     earlier = equal if "previous/equal" in schedule.slipped else [*visited[1:], -1]
     pairs = list(zip(visited, earlier, strict=True))
-    return LOOPS[schedule.kind](schedule, x, noise, table, pairs, network, reach)
+    return LOOPS[schedule.kind](schedule, x, noise, table, pairs, network)
+
+
+def told(schedule: Schedule, steps: int, table: Any) -> list[Any]:
+    """The times that the network is told at each step, the latest first."""
+    if not in_levels(schedule):
+        return [int(t) for t in times(schedule, steps)]
+    found = times_of(schedule, steps, table, levels(schedule, steps, table))
+    return [float(t) for t in (np.round(found) if whole(schedule) else found)]
 
 
 def parts(x: Any, output: Any, share: Any, kind: str) -> tuple[Any, Any]:
@@ -81,16 +121,15 @@ def _kept(schedule: Schedule, clean: Any) -> Any:
     return np.minimum(np.maximum(clean, -reach), reach)
 
 
-def _ddim(schedule, x, noise, table, pairs, network, reach):
+def _ddim(schedule, x, noise, table, pairs, network):
     for t, before in pairs:
         then = _then(schedule, table, before)
         output = network(x, t)
         clean, eps = parts(x, output, table[t], schedule.settings["prediction_type"])
-        x = reach(np.sqrt(then) * _kept(schedule, clean) + np.sqrt(1 - then) * eps)
-    return x
+        x = yield np.sqrt(then) * _kept(schedule, clean) + np.sqrt(1 - then) * eps, True
 
 
-def _ddpm(schedule, x, noise, table, pairs, network, reach):
+def _ddpm(schedule, x, noise, table, pairs, network):
     large = schedule.settings["variance_type"] == "fixed_large"
     for i, (t, before) in enumerate(pairs):
         share, then = table[t], _then(schedule, table, before)
@@ -102,11 +141,10 @@ def _ddpm(schedule, x, noise, table, pairs, network, reach):
         if t > 0:
             variance = added if large else (1 - then) / (1 - share) * added
             x = x + np.sqrt(variance) * noise[i]
-        x = reach(x)
-    return x
+        x = yield x, True
 
 
-def _plms(schedule, x, noise, table, pairs, network, reach):
+def _plms(schedule, x, noise, table, pairs, network):
     kind = schedule.settings["prediction_type"]
     early = "history/outputs" not in schedule.slipped  # outputs are noise before they are combined
     newest: list[Any] = []
@@ -125,12 +163,11 @@ def _plms(schedule, x, noise, table, pairs, network, reach):
         newest = [heard(x, t), *newest[:3]]
         combined = plms_eps(np.stack(newest))
         if i == 0:
-            ahead = reach(moved(x, combined, t, before))
+            ahead = yield moved(x, combined, t, before), False
             if "previous/equal" in schedule.slipped:  # and it begins from a stride above the second
                 t, before = pairs[1][0] + t - before, pairs[1][0]
             combined = (combined + heard(ahead, before)) / 2
-        x = reach(moved(x, combined, t, before))
-    return x
+        x = yield moved(x, combined, t, before), True
 
 
 def _started(schedule, x, sigmas):
@@ -157,36 +194,34 @@ def _denoised(schedule, x, sigma, t, network):
     return _kept(schedule, clean)
 
 
-def _euler(schedule, x, noise, sigmas, times, network, reach):
+def _euler(schedule, x, noise, sigmas, times, network):
     x = _started(schedule, x, sigmas)
     for i, t in enumerate(times):
         clean = _denoised(schedule, x, sigmas[i], t, network)
-        x = reach(euler_step(x, clean, sigmas[i], sigmas[i + 1]))
-    return x
+        x = yield euler_step(x, clean, sigmas[i], sigmas[i + 1]), True
 
 
-def _ancestral(schedule, x, noise, sigmas, times, network, reach):
+def _ancestral(schedule, x, noise, sigmas, times, network):
     x = _started(schedule, x, sigmas)
     for i, t in enumerate(times):
         clean = _denoised(schedule, x, sigmas[i], t, network)
-        x = reach(euler_ancestral_step(x, clean, noise[i], sigmas[i], sigmas[i + 1], 1.0))
-    return x
+        x = yield euler_ancestral_step(x, clean, noise[i], sigmas[i], sigmas[i + 1], 1.0), True
 
 
-def _heun(schedule, x, noise, sigmas, times, network, reach):
+def _heun(schedule, x, noise, sigmas, times, network):
     x = _started(schedule, x, sigmas)
     for i, (sigma, after) in enumerate(pairwise(sigmas)):
         slope = (x - _denoised(schedule, x, sigma, times[i], network)) / sigma
-        ahead = reach(x + slope * (after - sigma))
-        if i + 1 < len(times):
+        last = i + 1 == len(times)
+        ahead = yield x + slope * (after - sigma), last
+        if not last:
             clean = _denoised(schedule, ahead, after, times[i + 1], network)
             mean = (slope + (ahead - clean) / after) / 2
-            ahead = reach(x + mean * (after - sigma))
+            ahead = yield x + mean * (after - sigma), True
         x = ahead
-    return x
 
 
-def _dpm(schedule, x, noise, sigmas, times, network, reach):
+def _dpm(schedule, x, noise, sigmas, times, network):
     settings, older = schedule.settings, None
     few = settings["lower_order_final"] and len(times) < 15
     single = few or settings["euler_at_final"] or settings["final_sigmas_type"] == "zero"
@@ -201,8 +236,8 @@ def _dpm(schedule, x, noise, sigmas, times, network, reach):
             fresh = noise[i] if settings["algorithm_type"] == "sde-dpmsolver++" else None
             levels = sigmas[max(i - 1, 0) : i + 2]
             x = _dpm_step(x, clean, older if two else None, levels, fresh, settings)
-        x, older = reach(x), clean
-    return x
+        x = yield x, True
+        older = clean
 
 
 def _dpm_step(x, clean, older, sigmas, noise, settings):
@@ -224,7 +259,7 @@ def _dpm_step(x, clean, older, sigmas, noise, settings):
     return x
 
 
-def _flow(schedule, x, noise, sigmas, times, network, reach):
+def _flow(schedule, x, noise, sigmas, times, network):
     for i, t in enumerate(times):
         now, then = sigmas[i], sigmas[i + 1]
         velocity = network(x, t)
@@ -232,11 +267,10 @@ def _flow(schedule, x, noise, sigmas, times, network, reach):
             x = (1 - then) * (x - now * velocity) + then * noise[i]
         else:
             x = x + (then - now) * velocity
-        x = reach(x)
-    return x
+        x = yield x, True
 
 
-LOOPS = {
+LOOPS: dict[str, Callable[..., Walk]] = {
     "DDIMScheduler": _ddim,
     "DDPMScheduler": _ddpm,
     "PNDMScheduler": _plms,

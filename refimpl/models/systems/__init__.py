@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refimpl.models.sampling import Step
+from refimpl.models.schedules import Schedule
 from refimpl.op import DomainError
 
 MODULES = {  # the first one is taken where none is said
@@ -35,9 +36,11 @@ class Asked:
     sampler: str
     seed: int
     count: int
+    schedule: Schedule | None = None  # what a file says of the sampler
 
 
 Explain = Callable[[Asked, np.ndarray, str], str]
+Configured = Callable[[Asked, Schedule], Iterator[Step]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class System:
     pictures, B channels height width in [-1, 1], and `x_start` what they are to become. `scales`
     has for each guidance the scale that is taken where none is said. Of guidances and samplers the
     first is taken where none is said. `explain(asked, pictures, words)` makes an HTML page on how
-    they came about.
+    they came about. `configured(asked, schedule)` walks as a configuration file says.
     """
 
     walk: Walk
@@ -57,6 +60,7 @@ class System:
     steps: int
     most: int  # steps
     explain: Explain | None = None
+    configured: Configured | None = None
 
 
 def system(name: str) -> System:
@@ -83,6 +87,7 @@ def asked(
     sampler: str | None = None,
     seed: int = 0,
     count: int = 16,
+    schedule: Schedule | None = None,
 ) -> Asked:
     """What a system is asked for; what is None is as the system has it.
 
@@ -92,7 +97,13 @@ def asked(
     guidance = next(iter(chosen.scales)) if guidance is None else guidance
     scale = chosen.scales.get(guidance, 0.0) if scale is None else scale
     steps = chosen.steps if steps is None else steps
-    whole = Asked(text, guidance, scale, steps, sampler or chosen.samplers[0], seed, count)
+    if schedule and chosen.configured is None:
+        able = ", ".join(each for each in MODULES if system(each).configured)
+        raise DomainError(f"sample: a configured sampler is for {able}, not for {name}")
+    if schedule and sampler:
+        raise DomainError("sample: give a sampler or its configuration")
+    sampler = schedule.kind if schedule else sampler or chosen.samplers[0]
+    whole = Asked(text, guidance, scale, steps, sampler, seed, count, schedule)
     _check(chosen, whole)
     return whole
 
@@ -102,7 +113,10 @@ def sample(name: str, what: Asked) -> Iterator[Step]:
 
     Raises TextError for a word that the system does not know.
     """
-    return system(name).walk(
+    chosen = system(name)
+    if what.schedule and chosen.configured:
+        return chosen.configured(what, what.schedule)
+    return chosen.walk(
         what.text, what.guidance, what.scale, what.steps, what.sampler, what.seed, what.count
     )
 
@@ -111,7 +125,7 @@ def _check(chosen: System, what: Asked) -> None:
     wrong = ""
     if what.guidance not in chosen.scales:
         wrong = f"guidance is {what.guidance!r}, expected one of {', '.join(chosen.scales)}"
-    elif what.sampler not in chosen.samplers:
+    elif not what.schedule and what.sampler not in chosen.samplers:
         wrong = f"sampler is {what.sampler!r}, expected one of {', '.join(chosen.samplers)}"
     elif not 0 <= what.scale < math.inf:
         wrong = f"scale is {what.scale}, expected a finite number, at least 0"

@@ -16,13 +16,15 @@ from refimpl import fast
 from refimpl.models import recorder, weights
 from refimpl.models.autoencoder import Autoencoder, decode
 from refimpl.models.clip import clip_text
+from refimpl.models.configured import walk as follow
 from refimpl.models.feature_maps import convolve
 from refimpl.models.generate import noise
 from refimpl.models.sampling import Step
+from refimpl.models.schedules import Schedule
 from refimpl.models.sd_unet import SdUnet, sd_unet
 from refimpl.models.shipped import folder, small_clip
 from refimpl.models.solvers import SOLVERS, Eps
-from refimpl.models.systems import System
+from refimpl.models.systems import Asked, System
 
 TIMES = 1000
 BETAS = refimpl.scaled_linear_schedule(TIMES, 0.00085, 0.012)  # T
@@ -94,4 +96,13 @@ def walk(
         yield Step(step.t, seen, seen)
 
 
-SYSTEM = System(walk, {"cfg": 3.0}, tuple(SOLVERS), steps=25, most=TIMES)
+def configured(asked: Asked, schedule: Schedule) -> Iterator[Step]:
+    """The same as a configuration file of the sampler says; its last latents are decoded."""
+    eps = guided(asked.text, asked.scale)
+    start, *fresh = noise(asked.seed, asked.count, asked.steps, LATENT)
+    for step in follow(schedule, eps, start, np.stack(fresh), BETAS, asked.steps):
+        seen = pictures(step.x_start)
+        yield Step(step.t, seen if step.t >= 0 else pictures(step.x), seen)
+
+
+SYSTEM = System(walk, {"cfg": 3.0}, tuple(SOLVERS), steps=25, most=TIMES, configured=configured)
