@@ -268,8 +268,8 @@ def mode_time(u: Fraction[Array, "B"], scale: Float[float, ""]) -> Float[Array, 
 
     Paper: Esser et al. 2024, "Scaling rectified flow transformers", equation 20.
 
-    >>> mode_time(np.array([0.0, 0.25, 0.5, 1.0]), 1.29).round(4)
-    array([1.    , 0.6164, 0.5   , 0.    ])
+    >>> mode_time(np.array([0.0, 0.25, 0.5, 0.75]), 1.29).round(4)
+    array([1.    , 0.6164, 0.5   , 0.3836])
     """
     cosine = np.cos(pi(u) * u / 2)  # B
     return 1 - u - scale * (cosine * cosine - (1 - u))  # B

@@ -158,19 +158,19 @@ def _work(plan: Plan, pipe: Connection, others: Sequence[Connection]) -> None:
     for other in others:  # whose ends must close when those that hold them are gone
         other.close()
     signal.signal(signal.SIGINT, _once)
-    try:
+    # who has heard another worker's error interrupts this one, in the midst of its own error too
+    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
-        with Judges(plan) as judges:
-            pipe.send(judges.versions)
-            while name := pipe.recv():
-                _judge(judges, name, pipe)
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        pass
-    except BaseException as error:
-        # who has heard another worker's error ends this one, and listens no longer
-        with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        try:
+            with Judges(plan) as judges:
+                pipe.send(judges.versions)
+                while name := pipe.recv():
+                    _judge(judges, name, pipe)
+        except (EOFError, BrokenPipeError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             pipe.send(_portable(error))
-    pipe.close()
+        pipe.close()
 
 
 def _judge(judges: Judges, name: str, pipe: Connection) -> None:
