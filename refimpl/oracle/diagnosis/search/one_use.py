@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from refimpl.oracle.diagnosis.search.conditioned import InOneCall
@@ -58,34 +60,111 @@ def _inlined(at: Writer, edits: list[Change]) -> Iterator[Change]:
 
 
 def in_one_line(root: Any, base: Candidate | None = None) -> Iterator[Candidate]:
-    """The small edits of a value, made in one line that is written out with all it is made of.
+    """A small edit of a value, or an argument not looked at, in one line that is written out.
 
-    The smallest edits first: the size of a line that is written out says nothing.
+    The line is written out with all it is made of. The smallest edits first: the size of a line
+    that is written out says nothing.
     """
     ways = [
-        (edit.size, place, at, line, name, edit)
+        way
         for page in pages_on(root, base).values()
         for at in (writer_of(page),)
-        for name, value, lines in _shared(at)
-        for place, line in enumerate(lines)
-        for edit in _inside(at, value)
+        for way in itertools.chain(_of_arguments(at), _of_values(at))
     ]
-    for _, _, at, line, name, edit in sorted(ways, key=lambda way: way[:2]):
-        named = _named_once(at)
-        there = at.change(named[name], "", "")
-        before, after = edit.start - there.start, edit.end - there.start
-        slip = f"({there.old[:before]}{edit.new}{there.old[after:]})"
-        whole = _written_out(line.value, name, slip, named)
-        change = at.change(line.value, whole, f"{edit.what}, in one line alone")
+    for way in sorted(ways, key=lambda way: (way.size, way.place)):
+        try:
+            named = _named_once(way.at) if way.through else {}
+            whole = _written_out(way.line, way.name, way.slip, named)
+        except SyntaxError:
+            continue  # the edit makes no expression where it would stand
+        change = way.at.change(way.line, way.enclosed.format(ast.unparse(whole)), way.what)
         yield Candidate(root, (change,), base)
 
 
-def _shared(at: Writer) -> Iterator[tuple[str, ast.expr, list[ast.Assign | ast.Return]]]:
+@dataclass(frozen=True)
+class _Way:
+    """What a name stands for in one line alone."""
+
+    size: int
+    place: int  # of the line among those that use the name
+    at: Writer
+    line: ast.expr
+    name: str
+    slip: str
+    what: str
+    enclosed: str = "{}"  # what stands around the line when it is written out
+    through: bool = True  # whether values that the line uses are written out as well
+
+
+def _of_values(at: Writer) -> Iterator[_Way]:
+    """The small edits of a value that several lines are made of, made in one of them."""
+    for name, value, lines in _shared(at):
+        for edit in _inside(at, value):
+            there = at.change(value, "", "")
+            before, after = edit.start - there.start, edit.end - there.start
+            slip = f"({there.old[:before]}{edit.new}{there.old[after:]})"
+            for place, line in enumerate(lines):
+                yield _Way(
+                    edit.size, place, at, line, name, slip, f"{edit.what}, in one line alone"
+                )
+
+
+def _of_arguments(at: Writer) -> Iterator[_Way]:
+    """An argument that one of several lines does not look at, or takes for another one."""
+    named = _named_once(at)
+    lines = _lines(at)
+    for name in at.parameters:
+        uses = [line for line in lines if _uses(line, name, named)]
+        for slip in _instead(at, name):
+            what = f"{slip.strip('()')} in the place of {name}, in one line alone"
+            for place, line in enumerate(uses if len(uses) > 1 else ()):
+                yield _Way(1, place, at, line, name, slip, what)
+            for line in uses:
+                for place, enclosed in enumerate(_elements(at, line)):
+                    for through in (False, True):
+                        yield _Way(2, place, at, line, name, slip, what, enclosed, through)
+
+
+def _instead(at: Writer, name: str) -> Iterator[str]:
+    """What may stand for an argument that is not looked at, and the arguments like it."""
+    if name not in at.annotated:
+        yield from ("0", "1")  # of a helper of a chapter
+        return
+    annotation = at.annotated[name].annotation
+    for other, parameter in at.annotated.items():
+        its = parameter.annotation
+        if other != name and (its.kind, its.axes) == (annotation.kind, annotation.axes):
+            yield other
+        if annotation.scalar and annotation.kind.integer and not its.scalar:
+            axes = its.axes.split()
+            yield from (f"{other}.shape[{axis}]" for axis in range(len(axes) * ("..." not in axes)))
+    if annotation.scalar:
+        yield from ("0", "1", f"({name} + 1)", f"({name} - 1)")
+    elif not annotation.optional:
+        yield from (f"(0 * {name})", f"(0 * {name} + 1)")
+
+
+def _elements(at: Writer, line: ast.expr) -> Iterator[str]:
+    """Several values that one line gives in a loop: what makes each of them alone another one."""
+    step = at.parents[line]
+    if not (isinstance(line, ast.GeneratorExp) and isinstance(step, ast.Assign)):
+        return
+    target, right = step.targets[0], ast.unparse(line)
+    for place in range(len(target.elts)) if isinstance(target, ast.Tuple) else ():
+        yield f"(*[*{right}][:{place}], [*{{}}][{place}], *[*{right}][{place + 1}:])"
+
+
+def _lines(at: Writer) -> list[ast.expr]:
+    """What each step of a page gives."""
+    steps = (s for s in at.tree.body if isinstance(s, (ast.Assign, ast.Return)))
+    return [step.value for step in steps if step.value is not None]
+
+
+def _shared(at: Writer) -> Iterator[tuple[str, ast.expr, list[ast.expr]]]:
     """The values that several lines are made of, each with those lines."""
     named = _named_once(at)
-    lines = [s for s in at.tree.body if isinstance(s, (ast.Assign, ast.Return)) and s.value]
     for name, value in named.items():
-        uses = [line for line in lines if _uses(line.value, name, named)]
+        uses = [line for line in _lines(at) if _uses(line, name, named)]
         if len(uses) > 1:
             yield name, value, uses
 
@@ -100,15 +179,13 @@ def _inside(at: Writer, value: ast.expr) -> Iterator[Change]:
                     yield change
 
 
-def _uses(value: ast.expr | None, name: str, named: dict[str, ast.expr]) -> bool:
+def _uses(value: ast.expr, name: str, named: dict[str, ast.expr]) -> bool:
     """Whether an expression is made of a named value, perhaps through others."""
-    names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)} if value else set()
+    names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}
     return name in names or any(_uses(named[other], name, named) for other in names & {*named})
 
 
-def _written_out(
-    value: ast.expr | None, name: str, slip: str, named: dict[str, ast.expr]
-) -> ast.expr:
+def _written_out(value: ast.expr, name: str, slip: str, named: dict[str, ast.expr]) -> ast.expr:
     """An expression with another value for a name, in the names between as well."""
 
     class WriteOut(ast.NodeTransformer):
@@ -119,7 +196,6 @@ def _written_out(
                 return _written_out(named[node.id], name, slip, named)
             return node
 
-    assert value is not None
     return WriteOut().visit(ast.parse(ast.unparse(value), mode="eval").body)
 
 

@@ -35,6 +35,7 @@ ONE_SLIP = {  # sizes of what is one slip although it takes many words to write
     "the own process's part alone": 5,
     "another parametrisation": 4,
     "two arguments exchanged": 4,
+    "another mean": 4,
     "exponentials taken apart": 4,
     "an exponential that overflows": 4,
     "the first head's bias for all": 3,
@@ -54,6 +55,7 @@ ENDINGS = {
     "stands for all": 5,
     "not for others": 5,
     "assigned, not added up": 3,
+    "in another order": 4,
 }
 AS_OTHERS = 4
 TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")

@@ -99,7 +99,27 @@ def one_for_all(x: Any, axis: int, place: int) -> Any:
     if x is None:
         return None
     entry = slice(place, place + 1 or None)
-    return np.broadcast_to(x[(slice(None),) * axis + (entry,)], x.shape)
+    return np.broadcast_to(x[_along(x, axis, entry)], x.shape)
+
+
+def reordered(x: Any, axis: int, how: str) -> Any:
+    """The entries along an axis in another order.
+
+    >>> reordered(np.arange(5), 0, "one late"), reordered(np.arange(5), 0, "even ones first")
+    (array([4, 0, 1, 2, 3]), array([0, 2, 4, 1, 3]))
+    """
+    length = x.shape[axis]
+    place = np.arange(length)
+    order = {
+        "one late": np.roll(place, 1),
+        "one early": np.roll(place, -1),
+        "backwards": place[::-1],
+        "halves exchanged": np.roll(place, length // 2),
+        "even ones first": np.argsort(place % 2, kind="stable"),
+        "halves dealt out": np.argsort(np.argsort(place % 2, kind="stable")),
+        "neighbours exchanged": np.where(place ^ 1 < length, place ^ 1, place),
+    }[how]
+    return x[(slice(None),) * (axis % x.ndim) + (order,)]
 
 
 def first_of(x: Any, axis: int, count: int) -> Any:
@@ -143,7 +163,9 @@ def part_alone(made: Any, other: Any, axis: int, part: str) -> Any:
         "first half": place < length // 2,
         "last half": place >= length // 2,
     }[part]
-    return np.where(np.reshape(inside, (-1,) + (1,) * (made.ndim - axis - 1)), made, other)
+    return np.where(
+        np.reshape(inside, (-1,) + (1,) * (made.ndim - axis % made.ndim - 1)), made, other
+    )
 
 
 def _along(x: Any, axis: int, section: slice) -> tuple[slice, ...]:
@@ -156,5 +178,6 @@ FUNCTIONS = {
     for function in (
         *(running_on, filled_up, mean_of_pieces, mean_of_samples, last_given, one_for_all),
         *(first_of, last_of, whole_blocks, zeros_after, part_alone, one_a_column),
+        reordered,
     )
 }

@@ -8,11 +8,23 @@ import itertools
 import types
 from collections.abc import Iterator
 
-from refimpl.oracle.diagnosis.search.nodes import has_axes
+from refimpl.oracle.diagnosis.search.nodes import has_axes, make
 from refimpl.oracle.diagnosis.search.registry import Edits, rule
 from refimpl.oracle.diagnosis.search.writer import Writer
 
 ALIASES = {"x0": "x_start"}  # where the name of a conversion is not that of the argument
+NOISED, CLEAN, NOISE = ("x_t", "x"), ("x_start", "denoised"), ("eps",)
+PATHS = {  # how much of a sample is signal and how much is noise, by the argument that says it
+    "log_snr": ("np.sqrt(sigmoid({0}))", "np.sqrt(sigmoid(-{0}))"),
+    "sigma": ("1", "{0}"),
+    "t": ("(1 - {0})", "{0}"),
+}
+TAKEN = {  # N is the sample, A what is given with it, S and E its shares of signal and of noise
+    "noise": ("(N - E * A) / S", CLEAN),
+    "the sample without noise": ("(N - S * A) / E", NOISE),
+    "a velocity": ("S * N - E * A", CLEAN),
+    "noise less the sample": ("N - E * A", CLEAN),
+}
 
 
 @rule(ast.Assign, ast.Return)
@@ -26,8 +38,33 @@ def another_parametrisation(at: Writer, node: ast.stmt) -> Edits:
     """
     if not at.is_first(node):
         return
-    for name, call in _conversions(at):
+    for name, call in itertools.chain(_conversions(at), _along_a_path(at)):
         yield node, at.with_prologue(node, f"{name} = {call}"), "another parametrisation"
+
+
+def _along_a_path(at: Writer) -> Iterator[tuple[str, str]]:
+    """The sample without noise, or the noise, made of the other or of a velocity.
+
+    Where no table says what the shares are, an argument does: a logarithm of their ratio, a level
+    of noise, the time of a flow.
+    """
+    noised = next((name for name in NOISED if name in at.annotated), "")
+    paths = [name for name in PATHS if name in at.annotated and _is_a_share(at, name)]
+    for argument in paths[:1] if noised else ():
+        said = argument
+        if not at.annotated[argument].annotation.scalar:
+            said = f"np.reshape({argument}, (-1,) + (1,) * ({noised}.ndim - 1))"
+        signal, noise = (make(template.format(said)) for template in PATHS[argument])
+        for template, names in TAKEN.values():
+            for name in (n for n in names if n in at.annotated):
+                parts: dict[str, ast.expr] = {"N": ast.Name(noised), "A": ast.Name(name)}
+                yield name, ast.unparse(make(template, S=signal, E=noise, **parts))
+
+
+def _is_a_share(at: Writer, name: str) -> bool:
+    """Whether an argument is a number of a path, and not the index of a step."""
+    known = "sigmoid" not in PATHS[name][0] or "sigmoid" in at.scope
+    return known and not at.annotated[name].annotation.kind.integer
 
 
 def _conversions(at: Writer) -> Iterator[tuple[str, str]]:

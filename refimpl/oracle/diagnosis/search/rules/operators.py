@@ -19,6 +19,14 @@ MASKED = (  # a bias of zeros and -inf taken for another kind of mask
     "A + np.swapaxes(np.broadcast_to(B, A.shape), -1, -2)",
 )
 
+MEANS = (
+    "np.log(S * np.exp(A) + T * np.exp(B))",
+    "np.exp(S * np.log(A) + T * np.log(B))",
+    "np.sqrt(S * A**2 + T * B**2)",
+    "(S * np.sqrt(A) + T * np.sqrt(B))**2",
+    "1 / (S / A + T / B)",
+)
+
 
 @rule(ast.BinOp)
 def another_operation(at: Writer, node: ast.BinOp) -> Edits:
@@ -79,6 +87,26 @@ def another_ratio(at: Writer, node: ast.BinOp) -> Edits:
     if isinstance(node.op, ast.Sub) and number(node.left) == 1:
         for template in ("(1 - B) / B", "B / (1 - B)", "1 - B * B"):
             yield node, make(template, B=node.right), "another ratio"
+
+
+@rule(ast.BinOp)
+def another_mean(at: Writer, node: ast.BinOp) -> Edits:
+    """A weighted mean of other numbers: of what these are logarithms, roots or squares of.
+
+    >>> another_mean.tried("(1 - x) * y + x * z", "x; y; z")
+    ['np.log((1 - x) * np.exp(y) + x * np.exp(z))', 'np.exp((1 - x) * np.log(y) + x * np.log(z))']
+    """
+    shares = [n for n in (node.left, node.right) if isinstance(n, ast.BinOp)]
+    if not isinstance(node.op, ast.Add) or len(shares) < 2:
+        return
+    if not all(isinstance(n.op, ast.Mult) for n in shares):
+        return
+    s, t = (ast.unparse(n.left) for n in shares)
+    if f"1 - {s}" == t.strip("()") or f"1 - {t}" == s.strip("()"):
+        weights = {"S": shares[0].left, "T": shares[1].left}
+        for template in MEANS:
+            new = make(template, A=shares[0].right, B=shares[1].right, **weights)
+            yield node, new, "another mean"
 
 
 @rule(ast.BinOp)
