@@ -189,6 +189,45 @@ def velocity__one_weight_of_the_step_before(x_start, t, noise, alpha_bar):
     return np.sqrt(here) * noise - np.sqrt(1 - before) * x_start
 
 
+@kind("in another order")
+def relative_bias__each_head_has_the_next_one_s(table, buckets):
+    return np.stack([table[buckets, (h + 1) % table.shape[1]] for h in range(table.shape[1])])
+
+
+@kind("another parametrisation")
+def continuous_posterior__takes_it_for_noise(x_t, x_start, log_snr, previous):
+    now, then = log_snr.astype(np.float64), previous.astype(np.float64)
+    wide, eps = (-1,) + (1,) * (x_t.ndim - 1), x_start
+    signal, noise = np.sqrt(1 / (1 + np.exp(-now))), np.sqrt(1 / (1 + np.exp(now)))
+    clean = (x_t - noise.reshape(wide) * eps) / signal.reshape(wide)
+    share, rest = np.sqrt(1 / (1 + np.exp(-then))), -np.expm1(now - then)
+    mean = (share * (1 - rest) / signal).reshape(wide) * x_t + (share * rest).reshape(wide) * clean
+    return mean, rest / (1 + np.exp(then))
+
+
+@kind("in the place of k, in one line alone")
+def ndcg__the_best_of_all_places(gains, judged, k):
+    def cumulated(row, most):
+        row = row[:most].astype(np.float64)
+        return (row / np.log2(np.arange(2, len(row) + 2))).sum()
+
+    totals = []
+    for found, known in zip(gains, judged):
+        best = cumulated(np.sort(known)[::-1], len(known))
+        totals.append(cumulated(found, k) / best if best > 0 else 0)
+    return np.array(totals)
+
+
+@kind("another mean")
+def learned_range_log_variance__between_variances(v, t, betas):
+    b, shape = betas.astype(np.float64), (-1,) + (1,) * (v.ndim - 1)
+    kept = np.cumprod(1 - b)
+    small = b * (1 - np.append(1, kept[:-1])) / (1 - kept)
+    small[0] = small[1]
+    share = (v.astype(np.float64) + 1) / 2
+    return np.log(share * b[t].reshape(shape) + (1 - share) * small[t].reshape(shape))
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_the_kind_of_a_mistake_is_named(name):
     cause = first_cause(name)
