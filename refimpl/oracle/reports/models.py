@@ -24,8 +24,8 @@ def show(reports: Sequence[Report], stream: TextIO | None = None) -> None:
             continue  # interrupted before it was judged
         bad = [f for f in report.findings if f.status not in FINE]
         first = bad[0] if bad else report.findings[0]
-        status = first.status if bad else "conforms"
         layers = sum(f.cases for f in report.findings)
+        status = first.status if bad else "conforms" if layers else "not judged"
         left = [f for f in report.findings if f.status == "unsupported"]
         says = f"{layers} layers" if layers else f"{first.says}"
         says += f", {len(left)} not judged" if layers and left else ""

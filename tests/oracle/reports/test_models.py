@@ -26,3 +26,8 @@ def test_where_all_is_judged_nothing_is_said_of_it():
     lines = shown(Finding("conv_in", "float32", 1, worst=0.5))
     assert lines[0] == "mine.py sd-unet: conforms, 1 layers"
     assert not any("not judged" in line for line in lines)
+
+
+def test_a_library_without_such_a_model_is_not_said_to_conform():
+    lines = shown(Finding("adm", "float32", 0, status="unsupported", says="has no ADM"))
+    assert lines[0] == "mine.py sd-unet: not judged, has no ADM"
