@@ -180,9 +180,9 @@ def qformer_layer(
     r"""A layer of a Q-Former: queries and words attend together, queries alone to the image.
 
     $$\begin{aligned}
-    [q;\, w] &= \mathrm{LN}_s(x + \mathrm{SelfAttention}(x)) \\
+    (q;\, w) &= \mathrm{LN}_s(x + \mathrm{SelfAttention}(x)) \\
     q' &= \mathrm{LN}_i(q + \mathrm{CrossAttention}(q,\, m)) \\
-    y &= [\mathrm{LN}_q(q' + \mathrm{FFN}_q(q'));\; \mathrm{LN}_w(w + \mathrm{FFN}_w(w))],
+    y &= (\mathrm{LN}_q(q' + \mathrm{FFN}_q(q'));\; \mathrm{LN}_w(w + \mathrm{FFN}_w(w))),
     \qquad \mathrm{FFN}(z) = W_2 \operatorname{GELU}(W_1 z + b_1) + b_2
     \end{aligned}$$
 
