@@ -201,3 +201,10 @@ def test_padding_of_one_axis_is_counted_once_in_the_number_of_entries():
     x = np.zeros((5, 3))
     counts = [eval(new.rpartition(" / ")[2], {"x": x}) for new in (first, second)]
     assert counts == [8 * 3, 5 * 4]
+
+
+def test_no_edit_puts_a_list_into_itself():
+    """Nothing that is made of such a list has an end, and the search would have none."""
+    pages = [source for edit in single_edits(OPS["gae"]) for _, source in edit.pages()]
+    assert any("advantages.append(surprise)" in page for page in pages)
+    assert not any("advantages.append(advantages)" in page for page in pages)

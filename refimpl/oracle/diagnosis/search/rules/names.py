@@ -30,13 +30,17 @@ def loaded(function: Callable[[Writer, Any], Edits]) -> Rule:
 
 @loaded
 def another_name(at: Writer, node: ast.Name) -> Edits:
-    """Any other name that has a value here.
+    """Any other name that has a value here; a list is not put into itself, which has no end.
 
     >>> another_name.tried("x")
     ['y']
     """
+    parent = at.parents[node]
+    called = parent.func if isinstance(parent, ast.Call) else None
+    filled = called.value if isinstance(called, ast.Attribute) else None
     for name in at.known_before(node):
-        yield node, ast.Name(name), "another name"
+        if not (isinstance(filled, ast.Name) and filled.id == name):
+            yield node, ast.Name(name), "another name"
 
 
 @loaded
