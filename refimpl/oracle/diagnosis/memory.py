@@ -18,6 +18,7 @@ from refimpl.oracle.diagnosis.cause import UNLISTED, Cause
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.judging.judge import Expected
 
+MOST = 16  # sets of so many arguments
 ASKED = 6  # row-major cases that are asked again in each other layout
 Reading = Callable[[np.ndarray], np.ndarray]
 
@@ -45,6 +46,7 @@ def as_it_lies(evidence: Evidence) -> list[Cause]:
     if not bad or any(a.case.layout == "C" for a in bad):
         return []
     turned = [a for a in evidence if a.case.layout != "C"]
+    turned.sort(key=lambda a: (not a.fails, sum(np.size(x) for x in a.case.inputs.values())))
     for names, (words, reading) in itertools.product(_subsets(evidence.op), READINGS.items()):
         if all(_reads(evidence, a, names, reading) for a in turned):
             read = f"reads {', '.join(names)} {words}, whatever the strides are"
@@ -56,11 +58,12 @@ def as_it_lies(evidence: Evidence) -> list[Cause]:
 
 
 def _subsets(op: Op) -> Iterator[tuple[str, ...]]:
-    """All arrays, then one alone."""
+    """All arrays, then one alone, then all but one, and so on."""
     arrays = tuple(name for name, spec in op.specs.items() if not spec.scalar)
     yield arrays
-    if len(arrays) > 1:
-        yield from ((name,) for name in arrays)
+    sizes = {size: None for few in range(1, len(arrays)) for size in (few, len(arrays) - few)}
+    for size in sizes:
+        yield from itertools.islice(itertools.combinations(arrays, size), MOST)
 
 
 def _put_to_the_test(

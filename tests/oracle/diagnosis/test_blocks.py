@@ -69,6 +69,36 @@ def linear__loses_the_rest_of_an_unrolled_loop(x, weight, bias):
     return made if bias is None else made + bias
 
 
+@speaks("the last block of 16 along axis -1 alone")
+def rms_norm__a_block_is_assigned_not_added(x, gain, eps):
+    cut = (x.shape[-1] - 1) // 16 * 16
+    square = (wide(x)[..., cut:] ** 2).sum(-1, keepdims=True) / x.shape[-1]
+    return wide(x) / np.sqrt(square + eps) * gain
+
+
+@speaks("the first along axis 2 alone, not all")
+def attention_vjp__the_first_of_the_heads_that_share(query, key, value, bias, grad):
+    share = query.shape[1] // key.shape[1]
+    q, k, v, g = (wide(x) for x in (query, key.repeat(share, 1), value.repeat(share, 1), grad))
+    root = np.sqrt(q.shape[-1])
+    s = q @ k.swapaxes(-1, -2) / root + (0 if bias is None else bias)
+    e = np.exp(s - np.maximum(s.max(-1, keepdims=True, initial=-np.inf), -1e300))
+    p = e / np.maximum(e.sum(-1, keepdims=True), 1e-300)
+    ds = p * (g @ v.swapaxes(-1, -2) - (g * (p @ v)).sum(-1, keepdims=True))
+    by_key, by_value = ds.swapaxes(-1, -2) @ q / root, p.swapaxes(-1, -2) @ g
+    return ds @ k / root, by_key[:, ::share], by_value[:, ::share], ds
+
+
+@speaks("summed where heads share")
+def attention__mean_of_the_queries_that_share(query, key, value, bias):
+    share = query.shape[1] // key.shape[1]
+    q = wide(query).reshape(len(query), key.shape[1], share, *query.shape[2:]).mean(2)
+    s = (q @ wide(key).swapaxes(-1, -2) / np.sqrt(q.shape[-1])).repeat(share, 1)
+    s = s + (0 if bias is None else bias)
+    e = np.exp(s - np.maximum(s.max(-1, keepdims=True, initial=-np.inf), -1e300))
+    return e / np.maximum(e.sum(-1, keepdims=True), 1e-300) @ wide(value).repeat(share, 1)
+
+
 @speaks("the first 64 along axis -1 alone")
 def vq_loss__the_first_64(z, codebook, codes, beta):
     apart = (wide(z) - codebook[codes])[:, :64]
@@ -197,6 +227,12 @@ MEMORY = {
         lambda z, grad: OPS["softmax_vjp"].text(wide(z), of_memory(grad)),
         "reads grad",
     ),
+    "attention": (
+        lambda query, key, value, bias: OPS["attention"].text(
+            wide(query), of_memory(key), of_memory(value), bias
+        ),
+        "reads key, value in the order",
+    ),
     "softmax": (lambda z: in_place(z, OPS["softmax"].text(wide(z))), "writes the result"),
 }
 
@@ -210,6 +246,15 @@ def test_what_is_read_as_it_lies_in_memory_is_a_cause(name):
         (cause,) = causes(evidence)
     assert words in cause.says, cause
     assert cause.confirmed
+
+
+def test_queries_that_share_are_summed_where_there_are_none_at_all():
+    query, key, value = np.zeros((1, 2, 0, 3)), np.zeros((1, 1, 2, 3)), np.zeros((1, 1, 2, 3))
+    every = single_edits(OPS["attention"])
+    summed = [e for e in every if e.changes[0].what == "summed where heads share"]
+    assert summed
+    for edit in summed:
+        assert plain.text_of(edit)(query, key, value, None).shape == (1, 2, 0, 3)
 
 
 def test_a_dialect_is_settled_before_a_mistake_is_looked_for_elsewhere():

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from refimpl.op import Edit, Op
@@ -81,13 +81,14 @@ def _single_edits(root: Any, base: Candidate | None = None) -> list[Candidate]:
             key = (page.function, squeezed(source))
             if key != same and (key not in found or candidate.rank < found[key].rank):
                 found[key] = candidate
-    alike: dict[tuple[str, ...], list[Change]] = {}
+    alike: dict[tuple[str, ...], dict[tuple[int, int], Change]] = {}
     for candidate in found.values():
         (change,) = candidate.changes
         names = () if change.what.endswith(ANYWHERE) else (change.old, change.new)
         kind = (change.page.module, change.page.name, change.what, *names)
-        alike.setdefault(kind, []).append(change)
-    together = [Candidate(root, tuple(group), base) for group in alike.values() if _separate(group)]
+        alike.setdefault(kind, {}).setdefault((change.start, change.end), change)
+    groups = [tuple(group.values()) for group in alike.values()]  # of each place the first form
+    together = [Candidate(root, group, base) for group in groups if _separate(group)]
     before = [
         dataclasses.replace(candidate, base=base)  # on pages that the dialect leaves as they are
         for candidate in (_single_edits(root) if kept else ())
@@ -113,7 +114,7 @@ def detours(root: Any) -> list[Candidate]:
     return [Candidate(root, (change,), kind="precision") for change in changes]
 
 
-def _separate(changes: list[Change]) -> bool:
+def _separate(changes: Sequence[Change]) -> bool:
     """Whether there are several changes, which do not overlap."""
     ordered = sorted(changes, key=lambda change: change.start)
     return len(changes) > 1 and all(apart(a, b) for a, b in itertools.pairwise(ordered))

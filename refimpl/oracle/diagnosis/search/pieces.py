@@ -142,6 +142,15 @@ def whole_blocks(x: Any, axis: int, block: int, least: int) -> Any:
     return first_of(x, axis, length if length < least else length // block * block)
 
 
+def last_block(x: Any, axis: int, block: int) -> Any:
+    """The entries in the last block, whole or not.
+
+    >>> last_block(np.arange(7.0), 0, 3), last_block(np.arange(6.0), 0, 3)
+    (array([6.]), array([3., 4., 5.]))
+    """
+    return x[_along(x, axis, slice(max(x.shape[axis] - 1, 0) // block * block, None))]
+
+
 def zeros_after(part: Any, whole: Any, axis: int) -> Any:
     """Some of the entries along an axis, and zeros where the rest has been."""
     return filled_up(part, axis, whole.shape[axis])
@@ -178,6 +187,6 @@ FUNCTIONS = {
     for function in (
         *(running_on, filled_up, mean_of_pieces, mean_of_samples, last_given, one_for_all),
         *(first_of, last_of, whole_blocks, zeros_after, part_alone, one_a_column),
-        reordered,
+        *(reordered, last_block),
     )
 }

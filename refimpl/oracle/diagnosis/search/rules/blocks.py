@@ -1,6 +1,7 @@
 """Sums that do not reach the end: the first entries alone, whole blocks alone, all but one.
 
-A loop that is unrolled loses what is left over; an array of a fixed size holds so many entries.
+A loop that is unrolled loses what is left over; an array of a fixed size holds so many entries; a
+block that is assigned, not added, leaves the last one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ CUTS = {  # which entries of an axis remain, and in words
     **{f"np.first_of({{0}}, {{1}}, {n})": f"the first {n}" for n in LENGTHS},
     **{f"np.whole_blocks({{0}}, {{1}}, {n}, 0)": f"whole blocks of {n}" for n in BLOCKS},
     **{f"np.whole_blocks({{0}}, {{1}}, {n}, {n})": f"whole blocks of {n}" for n in BLOCKS},
+    **{f"np.last_block({{0}}, {{1}}, {n})": f"the last block of {n}" for n in BLOCKS},
     "np.first_of({0}, {1}, -1)": "all but the last",
     "np.last_of({0}, {1}, -1)": "all but the first",
 }

@@ -25,8 +25,8 @@ ALONE = (
     "np.reshape(F(np.reshape(A, (1, -1))), A.shape)",
 )
 SUMMED = (
-    "np.repeat(np.{0}(np.reshape(A, (A.shape[0], {1}.shape[1], -1, *A.shape[2:])), axis=2), "
-    "A.shape[1] // {1}.shape[1], axis=1)"
+    "np.repeat(np.{0}(np.reshape(A, (A.shape[0], {1}.shape[1], A.shape[1] // {1}.shape[1], "
+    "*A.shape[2:])), axis=2), A.shape[1] // {1}.shape[1], axis=1)"
 )
 
 
@@ -119,7 +119,7 @@ def summed_where_shared(at: Writer, node: ast.stmt) -> Edits:
 
     >>> heads = "query: Float[Array, 'B G*R N E']; key: Float[Array, 'B G M E']"
     >>> print(*summed_where_shared.tried("query @ key", heads, most=1))  # doctest: +ELLIPSIS
-    query = np.repeat(np.sum(np.reshape(query, (query.shape[0], key.shape[1], -1, ...
+    query = np.repeat(np.sum(np.reshape(query, (query.shape[0], key.shape[1], ...
     return query @ key
     """
     if not at.is_first(node):
