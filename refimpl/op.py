@@ -108,6 +108,7 @@ class Op:
     precisions: tuple[str, ...] = ("float64", "float32", "tf32", "bfloat16", "float16")
     values: dict[str, Callable] = field(default_factory=dict)  # how to draw some arguments
     costly: tuple[str, ...] = ()  # axes whose entries all meet each other, or are a call each
+    between: tuple[str, ...] = ()  # axes of an array, larger than any argument, on the text's way
     following: Mapping[str, str] = field(default_factory=dict)  # axes as long, about, as others
     domain: Any = None  # what a target is made for, where it is not made for everything
 

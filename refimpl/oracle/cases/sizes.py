@@ -156,10 +156,11 @@ def ordered(op: Op, sizes: dict[str, int]) -> dict[str, int]:
 
 
 def affordable(op: Op, sizes: dict[str, int], level: Level) -> bool:
-    """Whether an input, and an array over any two of its axes, stays within a level's limits."""
+    """Whether an input, what is made on the way, and any two axes stay within a level's limits."""
     rest = (sizes[DOTS],) if DOTS in sizes else ()
     first, second = sorted((1, 1, *sizes.values()))[-1:-3:-1]
-    numbers = sum(map(math.prod, shapes(op, sizes, rest)))
+    between = math.prod(sizes[name] for name in op.between)
+    numbers = sum(map(math.prod, shapes(op, sizes, rest))) + between
     costly = math.prod(sizes[name] for name in op.costly)
     return numbers <= level.numbers and first * second <= level.pair and costly <= level.costly
 

@@ -233,14 +233,28 @@ class Search:
 
     def _alone(self) -> np.ndarray:
         """Which ranks of each row only one index may have."""
-        alone = np.empty(self.score.shape, dtype=bool)
-        for place, (score, reach) in enumerate(zip(self.score, self.reach)):
+        alone = self._apart()
+        for place in np.flatnonzero(~alone[:, 0] if alone.size else ()):
+            score, reach = self.score[place], self.reach[place]
             first, last = ranks(score, reach)
             steps = np.zeros(len(score) + 1)
             np.add.at(steps, first, 1)
             np.add.at(steps, last + 1, -1)
             alone[place] = np.cumsum(steps)[:-1] == 1
         return alone
+
+    def _apart(self) -> np.ndarray:
+        """All ranks of the rows in which each score, as far as it reaches, is below the one before.
+
+        >>> Search(np.array([[5.0, 4.0], [5.0, 4.9]]), np.full((2, 2), 0.1))._apart()[:, 0]
+        array([ True, False])
+        """
+        order = np.argsort(-self.score, axis=1)
+        score = np.take_along_axis(self.score, order, axis=1)
+        reach = np.take_along_axis(self.reach, order, axis=1)
+        with np.errstate(invalid="ignore"):
+            below = score[:, 1:] + reach[:, 1:] < score[:, :-1] - reach[:, :-1]
+        return np.broadcast_to(np.all(below, axis=1, keepdims=True), self.score.shape).copy()
 
 
 def counted(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> Choice:

@@ -30,6 +30,7 @@ from refimpl.oracle.runs.judges import Judges, Keep, Plan
 MOST = 8  # workers by default: each holds the libraries that are judged
 WORTH = 8  # operations for each worker; fewer are judged before it has loaded its libraries
 PATIENCE = 10.0  # seconds for what an interrupted worker has found
+THREADS = "OPENBLAS_NUM_THREADS"  # of a target: beside other workers', more only wait for a turn
 ENDINGS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -51,11 +52,11 @@ def sensible(ops: int) -> int:
 class Worker:
     """One of the processes, and the pipe to it."""
 
-    def __init__(self, plan: Plan, others: Sequence[Worker]) -> None:
+    def __init__(self, plan: Plan, count: int, others: Sequence[Worker]) -> None:
         context = multiprocessing.get_context("fork")
         self.pipe, theirs = context.Pipe()
         ours = [self.pipe, *(other.pipe for other in others)]
-        self.process = context.Process(target=_work, args=(plan, theirs, ours))
+        self.process = context.Process(target=_work, args=(plan, count, theirs, ours))
         self.judges = ""  # the operation that it is at
         with warnings.catch_warnings():  # threads of NumPy's products know of forks
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -98,7 +99,7 @@ def side_by_side(
     known = False
     try:
         for _ in range(count):
-            workers.append(Worker(plan, workers))
+            workers.append(Worker(plan, count, workers))
         progress("loading " + ", ".join(plan.targets))
         for worker, said in _messages(workers):
             if isinstance(said, list) and not known:
@@ -153,10 +154,11 @@ def _messages(workers: Sequence[Worker], patience: float | None = None) -> Any:
             yield worker, said
 
 
-def _work(plan: Plan, pipe: Connection, others: Sequence[Connection]) -> None:
+def _work(plan: Plan, count: int, pipe: Connection, others: Sequence[Connection]) -> None:
     """What a worker does: says what it has loaded, then judges what it is given."""
     for other in others:  # whose ends must close when those that hold them are gone
         other.close()
+    os.environ.setdefault(THREADS, str(max(len(os.sched_getaffinity(0)) // count, 1)))
     signal.signal(signal.SIGINT, _once)
     # who has heard another worker's error interrupts this one, in the midst of its own error too
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):

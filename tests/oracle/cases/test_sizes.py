@@ -122,6 +122,12 @@ def test_every_axis_takes_every_size_that_it_can(name, profile):
     assert all(max(left) >= 33 for name, left in able.items() if not axis(name).most)
 
 
+def test_an_array_on_the_way_stays_within_the_limits_of_an_input():
+    for profile, level in LEVELS.items():
+        for row in rows(OPS["max_similarity"], profile):
+            assert np.prod([row.sizes[name] for name in ("B", "Q", "N", "M")]) <= level.numbers
+
+
 def test_the_deep_profile_crosses_sizes_with_forms():
     op = OPS["multi_head_attention"]
     taken = {

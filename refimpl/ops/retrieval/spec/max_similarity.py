@@ -66,6 +66,7 @@ def shown(shift):
 
 MAX_SIMILARITY = Op(
     text.max_similarity,
+    between=("B", "Q", "N", "M"),
     laws=(
         Law("the values of padding change nothing", padding_unseen),
         Law("the order of words does not matter", any_order),
