@@ -13,6 +13,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, random_case, rounded
+from refimpl.oracle.cases.exchanged import exchanged
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.judging.judge import Expected, error_ratio, expect, judge
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -268,4 +269,25 @@ def keep_fitting(
             for suspect, want in zip(left, expected, strict=True)
             if fit(op, want, answer, foretelling(suspect)) is not False
         ]
+    return left
+
+
+def fitting_relatives(evidence: Evidence, suspects: Sequence[S], deadline: float) -> list[S]:
+    """The explanations that fit as well where two numbers of an input that deviates change places.
+
+    For what shows on rare inputs alone, of which none is drawn.
+    """
+    op, left = evidence.op, list(suspects)
+    for case in [exchanged(op, answer.case) for answer in list(evidence) if answer.fails]:
+        if not left or time.process_time() > deadline:
+            break
+        answer = evidence.put(case) if case is not None else None
+        if answer is not None:
+            evidence.add(answer.case, answer.outputs)
+            left = [
+                suspect
+                for suspect in left
+                if fit(op, predict(op, suspect.text, answer.case), answer, foretelling(suspect))
+                is not False
+            ]
     return left

@@ -10,6 +10,7 @@ from refimpl.op import Edit, Op
 from refimpl.oracle.diagnosis.ask_back import (
     brought_nearer,
     fit,
+    fitting_relatives,
     foretelling,
     keep_fitting,
     predict,
@@ -57,6 +58,8 @@ def explanations(evidence: Evidence) -> list[Cause]:
         before = len(evidence)
         until = max(deadline, time.process_time() + ASKING)  # whatever was used up before
         left = keep_fitting(evidence, found, until)
+        if not any(answer.fails for answer in list(evidence)[before:]):
+            left = fitting_relatives(evidence, left, until)
         confirmed = sum(answer.fails for answer in list(evidence)[before:])
         return [replace(e, confirmed=confirmed) for e in left]
 

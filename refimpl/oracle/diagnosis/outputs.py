@@ -18,6 +18,7 @@ from refimpl.oracle.diagnosis.evidence import Observation
 from refimpl.oracle.diagnosis.factors import KNOWN_FACTORS
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
+MOST_ENTRIES = 256  # along an axis, each of which is looked for among all
 HALF = math.sqrt(PRECISIONS["float32"].unit)  # numbers agree in half of float32's digits
 
 
@@ -177,15 +178,15 @@ def _order(pairs: Pairs) -> str:
 
 def _order_along(found: np.ndarray, right: np.ndarray) -> str:
     """What became of the entries along the first axis; empty where they are no longer there."""
-    if len(right) < 2:
-        return "alike" if _near(found, right) else ""
-    picked = []
-    for entry in found:
-        fitting = [i for i, other in enumerate(right) if _near(entry, other)]
-        if not fitting:
-            return ""
-        picked.append(fitting[0])
     n = len(right)
+    if n < 2 or n > MOST_ENTRIES:
+        return "alike" if _near(found, right) else ""
+    picked: list[int] = []
+    for entry in found:
+        place = next((i for i, other in enumerate(right) if _near(entry, other)), None)
+        if place is None:
+            return ""
+        picked.append(place)
     names = {
         tuple(range(n)): "alike",
         tuple(reversed(range(n))): "has its entries backwards",

@@ -40,6 +40,18 @@ def wide(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float64)
 
 
+@speaks("a sum over tiles of 16 not rescaled when the maximum grows")
+def softmax__sum_kept_as_it_was(z):
+    top = np.full((*z.shape[:-1], 1), -np.inf)
+    total = np.zeros_like(top)
+    for start in range(0, z.shape[-1], 16):
+        tile = wide(z[..., start : start + 16])
+        top = np.maximum(top, tile.max(-1, keepdims=True))
+        total += np.exp(tile - np.where(top > -np.inf, top, 0)).sum(-1, keepdims=True)
+    top = np.where(top > -np.inf, top, 0)
+    return np.exp(z - top) / np.where(total > 0, total, 1)
+
+
 @speaks("the first of texts serves all")
 def mean_pool__mask_of_the_first_text(x, keep):
     seen = wide(keep[:1])

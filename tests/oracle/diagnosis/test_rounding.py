@@ -7,10 +7,14 @@ import pytest
 
 from refimpl.axes.names import axis
 from refimpl.oracle.cases.drawn import generate, long_case
+from refimpl.oracle.cases.sizes import profile_cases
+from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.roundings import LOSSY, finest, roundings
+from refimpl.oracle.diagnosis.search.formats import held
 from refimpl.oracle.diagnosis.statistics import Statistics, statistics
 from refimpl.oracle.judging.judge import expect, judge
+from refimpl.oracle.numbers.errors import ErrorArray
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
 from tests.harness import outputs, twin
@@ -118,6 +122,45 @@ def test_tables_in_float32_are_named_where_float64_is_asked_for():
 def test_an_accumulator_in_a_half_format_is_named():
     found = explained("rms_norm", rms_norm_of(lambda total: BRAIN.round(total)))
     assert found == ["as-large-as/bfloat16-accumulation"]
+
+
+def lengths_from_squares_in_float16(x):
+    squares = (x * x).astype(np.float32)
+    norm = np.sqrt(squares.sum(-1, keepdims=True))
+    return x / np.where(norm > 0, norm, 1)
+
+
+def gradient_with_eps_in_float16(x, gain, eps, grad):
+    x, inner = x.astype(np.float64), gain.astype(np.float64) * grad
+    root = np.sqrt((x * x).mean(-1, keepdims=True) + np.float16(eps))
+    along = (inner * x / root).mean(-1, keepdims=True)
+    return (inner - x / root * along) / root, (grad * x / root).sum(tuple(range(x.ndim - 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "changed"),
+    [
+        ("l2_normalize", lengths_from_squares_in_float16, "`np.float16(x * x)`"),
+        ("rms_norm_vjp", gradient_with_eps_in_float16, "`np.float16(eps)`"),
+    ],
+)
+def test_what_ends_where_float16_ends_is_named(name, target, changed):
+    op = OPS[name]
+
+    def ask(case):
+        with np.errstate(all="ignore"):
+            return [np.asarray(y, np.float16) for y in outputs(target(**case.typed(op)))]
+
+    seen = [(case, ask(case)) for case in profile_cases(op, "float16", "quick", 60)]
+    cause = causes(Evidence(op, "float16", seen, ask))[0]
+    assert (cause.kind, changed in cause.says) == ("precision", True), cause
+    assert cause.confirmed
+
+
+def test_a_number_past_the_end_of_a_format_is_infinite_for_certain():
+    x = held(HALF.round, ErrorArray([300.0**2, 65504.0], [1.0, 32.0], HALF))
+    assert x.value.tolist() == [np.inf, 65504]
+    assert x.error.tolist() == [0, np.inf]
 
 
 @pytest.mark.parametrize("factor", [1 + 1e-5, 1 + 1e-4, 1.001, 1.01])

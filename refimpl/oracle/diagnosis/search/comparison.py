@@ -120,8 +120,11 @@ class Comparison:
         return close
 
     def _nearer(self, results: list[list[np.ndarray]], seen: list[Observation]) -> float:
-        """The share of the wrong numbers that an edit brings a good deal nearer, or gives."""
-        near = wrong = 0
+        """The share of the wrong numbers that an edit brings a good deal nearer, or gives.
+
+        As it is, or rounded to what the target stores.
+        """
+        near, wrong, stored = 0, 0, PRECISIONS[self.precision].dtype()
         for values, e in zip(results, seen):
             for value, found, own in zip(values, e.found, e.own):
                 if value.shape != found.shape:
@@ -129,7 +132,9 @@ class Comparison:
                 if found.shape != own.value.shape:
                     return 1.0  # the shape alone tells
                 off = error_ratio(own, found) > 1
-                moved = np.abs(value - found) <= np.abs(own.value - found) / NEARER
+                before = np.abs(own.value - found) / NEARER
+                kept = value.astype(stored).astype(np.float64)
+                moved = (np.abs(value - found) <= before) | (np.abs(kept - found) <= before)
                 moved |= ~np.isfinite(found)
                 wrong, near = wrong + int(off.sum()), near + int((off & moved).sum())
         return near / max(wrong, 1)

@@ -56,6 +56,7 @@ GIVING = 8  # edits for one output of several
 OVERFLOWING = (  # equal on paper
     "one maximum for several rows",
     "a maximum that begins at a number",
+    "without the maximum",
     "exponentials taken apart",
     "an exponential that overflows",
 )
@@ -492,4 +493,4 @@ class EditSearch(Comparison):
 
 def _overflows(candidate: Candidate) -> bool:
     """Whether an edit is one that shows where numbers of the target's format end."""
-    return any(change.what in OVERFLOWING for change in candidate.changes)
+    return any(change.what.endswith(OVERFLOWING) for change in candidate.changes)

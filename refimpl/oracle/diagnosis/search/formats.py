@@ -32,6 +32,7 @@ HELD: dict[str, tuple[Rounding, str]] = {
     "tf32": (_shortened(SHORT.shorten), "11 bits (TF32, or float16 in its range)"),
     "tf32_cut": (_shortened(replace(SHORT, truncates=True).shorten), "11 bits, cut off (TF32)"),
 }
+NARROW = ("float16",)  # the squares of small whole numbers overflow there
 BITS = {"bfloat16": 8, "float16": 11, "tf32": 11, "tf32_cut": 11}
 
 
@@ -41,9 +42,10 @@ def held(rounding: Rounding, x: Any) -> Any:
         plain = np.asarray(x)
         return rounding(plain.astype(np.float64)).astype(plain.dtype)
     value = rounding(x.value)
+    ends = [rounding(end) for end in (x.value - x.error, x.value + x.error)]
     with np.errstate(invalid="ignore"):
-        ends = [np.abs(rounding(end) - value) for end in (x.value - x.error, x.value + x.error)]
-    error = np.where(np.isfinite(x.error), np.maximum(*ends), np.inf)
+        off = [np.where(end == value, 0, np.abs(end - value)) for end in ends]
+    error = np.where(np.isfinite(x.error), np.maximum(*off), np.inf)
     return ErrorArray(value, np.where(np.isnan(error), np.inf, error), x.precision)
 
 
@@ -51,5 +53,6 @@ FUNCTIONS = {name: functools.partial(held, rounding) for name, (rounding, _) in 
 
 
 def shorter(precision: Precision) -> list[str]:
-    """The formats that hold fewer digits than a precision."""
-    return [name for name, bits in BITS.items() if bits < precision.bits]
+    """The formats that hold fewer digits than a precision, and one that overflows early itself."""
+    fewer = [name for name, bits in BITS.items() if bits < precision.bits]
+    return fewer + [name for name in NARROW if name == precision.name]

@@ -56,6 +56,8 @@ ENDINGS = {
     "not for others": 5,
     "assigned, not added up": 3,
     "in another order": 4,
+    "without the maximum": 4,
+    "when the maximum grows": 4,
 }
 AS_OTHERS = 4
 TOKEN = re.compile(r"^-[\d.e]+$|[\w.]+|\*\*|//|[<>=!]=|\S")

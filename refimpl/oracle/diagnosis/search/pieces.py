@@ -177,6 +177,21 @@ def part_alone(made: Any, other: Any, axis: int, part: str) -> Any:
     )
 
 
+def running_max(x: Any, block: int) -> Any:
+    """The largest entry along the last axis up to the end of each block; 0 where there is none.
+
+    >>> running_max(np.array([1.0, 3.0, 2.0, 5.0]), 2)
+    array([3., 3., 5., 5.])
+    """
+    so_far: Any = np.max(x[..., :block], axis=-1, keepdims=True)
+    parts = []
+    for start in range(0, x.shape[-1], block):
+        part = x[..., start : start + block]
+        so_far = np.maximum(so_far, np.max(part, axis=-1, keepdims=True))
+        parts.append(np.broadcast_to(np.where(so_far > -np.inf, so_far, 0), part.shape))
+    return np.concatenate(parts, axis=-1)
+
+
 def _along(x: Any, axis: int, section: slice) -> tuple[slice, ...]:
     """A section of one axis, all of the others."""
     return (slice(None),) * (axis % x.ndim) + (section,)
@@ -187,6 +202,6 @@ FUNCTIONS = {
     for function in (
         *(running_on, filled_up, mean_of_pieces, mean_of_samples, last_given, one_for_all),
         *(first_of, last_of, whole_blocks, zeros_after, part_alone, one_a_column),
-        *(reordered, last_block),
+        *(reordered, last_block, running_max),
     )
 }

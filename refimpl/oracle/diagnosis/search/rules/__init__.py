@@ -31,5 +31,8 @@ FAMILIES = (
     *(parts, blocks),
 )
 RULES = gathered(FAMILIES)
-FORMATS = [shortened.held_shorter, shortened.operands_shorter, shortened.function_shorter]
+FORMATS = [
+    *(shortened.held_shorter, shortened.operands_shorter, shortened.function_shorter),
+    shortened.squares_shorter,
+]
 DETOURS = [shortened.by_a_detour, shortened.from_the_mean_square]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from refimpl.oracle.diagnosis.search.nodes import make, numpy_name, span
+from refimpl.oracle.diagnosis.search.nodes import make, number, numpy_name, span
 from refimpl.oracle.diagnosis.search.registry import Edits, rule
 from refimpl.oracle.diagnosis.search.writer import Writer
 
+TILES = (128, 64, 32, 16, 8)
 STARTS = (0, -1e4, -5e4, -1e9, -100, -1)  # of a running maximum
 
 
@@ -104,6 +105,94 @@ def one_maximum_for_several(at: Writer, node: ast.Return) -> Edits:
                 new = make(f"A / {template}", A=node.value.left, S=total)
                 text = "\n    ".join([first, *lines[1:-1], f"return {ast.unparse(new)}"])
                 yield span(step, node), text, what
+
+
+@rule(ast.Return)
+def divided_after_the_product(at: Writer, node: ast.Return) -> Edits:
+    """Softmax weights divided by their sum after a product, with what goes wrong in one pass.
+
+    >>> print(*divided_after_the_product.tried("softmax(x) @ y", most=1))  # doctest: +ELLIPSIS
+    top = np.max(x, axis=None, keepdims=True)
+    top = np.where(top > -np.inf, top, 0)
+    weights = np.exp(x - top)
+    total = np.sum(weights, axis=-1, keepdims=True)
+    return weights @ y / np.where(total > 0, total, 1)
+    """
+    value = node.value
+    if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.MatMult):
+        return
+    call = value.left
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != "softmax":
+        return
+    z, other = call.args[0], value.right
+    line = ast.unparse(make("np.max(Z, axis=-1, keepdims=True)", Z=z))
+    step = ast.parse(f"top = {line}").body[0]
+    assert isinstance(step, ast.Assign)
+    ways = [(first, "weights", what) for first, what in _other_maxima(step, f"top = {line}")]
+    ways += [(f"top = {line}", part, what) for part, what in _other_sums()]
+    for first, summed, what in ways:
+        parts = {"Z": z, "W": ast.Name("weights"), "V": other}
+        steps = (
+            *(first, "top = np.where(top > -np.inf, top, 0)", "weights = np.exp(Z - top)"),
+            f"total = np.sum({summed}, axis=-1, keepdims=True)",
+            "return weights @ V / np.where(total > 0, total, 1)",
+        )
+        yield node, "\n    ".join(_filled(step, parts) for step in steps), what
+
+
+@rule(ast.Call)
+def summed_with_other_maxima(at: Writer, node: ast.Call) -> Edits:
+    r"""A sum of exponentials of which some tiles know another maximum, or none.
+
+    >>> steps = "w = np.exp(x - y)\nreturn w / np.sum(w, axis=-1)"
+    >>> print(*summed_with_other_maxima.tried(steps, most=1))  # doctest: +ELLIPSIS
+    np.sum(np.where(np.arange(x.shape[-1]) // 128 == ..., np.exp(x), w), axis=-1)
+    """
+    guarded = numpy_name(node.func) == "maximum" and number(node.args[1]) is not None
+    total = node.args[0] if guarded else node
+    exponent = _exponent(at, total)
+    if exponent is None:
+        return
+    assert isinstance(total, ast.Call)
+    parts = {"Z": exponent.left, "W": total.args[0]}
+    for template, what in _other_sums():
+        other = ast.Call(total.func, [make(template, **parts)], total.keywords)
+        for guard in ("np.where(S > 0, S, 1)", "S", "np.maximum(S, 1)") if guarded else ("S",):
+            yield node, make(guard, S=other), what
+
+
+def _exponent(at: Writer, total: ast.expr) -> ast.BinOp | None:
+    """The difference whose exponentials a sum along the last axis is of."""
+    if not isinstance(total, ast.Call) or numpy_name(total.func) != "sum":
+        return None
+    summed = total.args[0]
+    if isinstance(summed, ast.Name):
+        steps = (s for s in at.tree.body if isinstance(s, ast.Assign))
+        given = [s.value for s in steps if ast.unparse(s.targets[0]) == summed.id]
+        summed = given[0] if len(given) == 1 else summed
+    if isinstance(summed, ast.Call) and numpy_name(summed.func) == "exp":
+        inner = summed.args[0]
+        if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Sub):
+            return inner
+    return None
+
+
+def _filled(step: str, parts: dict[str, ast.expr]) -> str:
+    """A step with expressions in the places of capital letters; its comment is gone."""
+    before, sign, after = step.partition(" = " if " = " in step else "return ")
+    return f"{before}{sign}{ast.unparse(make(after, **parts))}"
+
+
+def _other_sums() -> Iterator[tuple[str, str]]:
+    """What is summed in the place of weights W of logits Z, and in words."""
+    for tile in TILES:
+        place = f"np.arange(Z.shape[-1]) // {tile}"
+        last = f"{place} == (Z.shape[-1] - 1) // {tile}"
+        for which, where in (("last", last), ("first", f"{place} == 0")):
+            part = f"np.where({where}, np.exp(Z), W)"
+            yield part, f"the {which} tile of {tile} without the maximum"
+        running = f"np.exp(Z - np.running_max(Z, {tile}))"
+        yield running, f"a sum over tiles of {tile} not rescaled when the maximum grows"
 
 
 def _other_maxima(step: ast.stmt, line: str) -> Iterator[tuple[str, str]]:

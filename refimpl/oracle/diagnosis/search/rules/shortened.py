@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from refimpl.oracle.diagnosis.search.formats import HELD
-from refimpl.oracle.diagnosis.search.nodes import make, numpy_name
+from refimpl.oracle.diagnosis.search.nodes import make, numpy_name, span
 from refimpl.oracle.diagnosis.search.registry import Edits, rule
 from refimpl.oracle.diagnosis.search.writer import Writer
 
@@ -41,6 +41,29 @@ def operands_shorter(at: Writer, node: ast.BinOp) -> Edits:
         for name, (_, says) in HELD.items():
             short = make(f"np.{name}(A) @ np.{name}(B)", A=node.left, B=node.right)
             yield node, short, f"the operands of one product in {says}"
+
+
+@rule(ast.Assign)
+def squares_shorter(at: Writer, node: ast.Assign) -> Edits:
+    r"""A value held in a shorter format, in which it is squared as well.
+
+    >>> print(*squares_shorter.tried("c = x - 1\nv = c * c\nreturn c / v", "x", most=1))
+    c = np.bfloat16(x - 1)
+    v = np.bfloat16(c * c)
+    """
+    if node not in at.tree.body:
+        return
+    name = ast.unparse(node.targets[0])
+    square, steps = f"{name} * {name}", at.tree.body[at.tree.body.index(node) :]
+    last = next((s for s in steps[1:] if square in ast.unparse(s)), None)
+    if last is None:
+        return
+    lines = [ast.unparse(step) for step in steps[1 : steps.index(last) + 1]]
+    for short, (_, says) in HELD.items():
+        first = f"{name} = {ast.unparse(make(f'np.{short}(A)', A=node.value))}"
+        squared = lines[-1].replace(square, f"np.{short}({square})")
+        text = "\n    ".join([first, *lines[:-1], squared])
+        yield span(node, last), text, f"held and squared in {says}"
 
 
 @rule(ast.Call)
