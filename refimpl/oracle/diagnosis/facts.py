@@ -19,6 +19,7 @@ from refimpl.oracle.cases.drawn import LAYOUTS, Case, RandomSource, draw_all, ro
 from refimpl.oracle.diagnosis.conditions import telling
 from refimpl.oracle.diagnosis.dependence import ASKED, SEED, ignored, independent, same
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
+from refimpl.oracle.diagnosis.memory import WORDS
 from refimpl.oracle.diagnosis.outputs import of_outputs
 
 BUDGET = 4.0  # seconds of computing for all questions
@@ -102,8 +103,7 @@ def _layouts(
             if other is not None and other.fails:
                 told.add(layout)
     told |= {a.case.layout for a in bad}
-    names = {"F": "column-major", "reversed": "reversed", "strided": "strided"}
-    kinds = ", ".join(names[layout] for layout in LAYOUTS[1:] if layout in told)
+    kinds = ", ".join(WORDS[layout] for layout in LAYOUTS[1:] if layout in told)
     yield f"only when an input is not row-major in memory ({kinds})"
 
 

@@ -6,6 +6,7 @@ they would be read.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from refimpl.oracle.judging.judge import Expected
 MOST = 16  # sets of so many arguments
 ASKED = 6  # row-major cases that are asked again in each other layout
 Reading = Callable[[np.ndarray], np.ndarray]
+Order = tuple[int, ...]
+WORDS = {"F": "column-major", "reversed": "reversed", "strided": "strided"}
 
 
 def _in_order(x: np.ndarray) -> np.ndarray:
@@ -51,10 +54,57 @@ def as_it_lies(evidence: Evidence) -> list[Cause]:
         if all(_reads(evidence, a, names, reading) for a in turned):
             read = f"reads {', '.join(names)} {words}, whatever the strides are"
             return _put_to_the_test(evidence, read, lambda a: _reads(evidence, a, names, reading))  # noqa: B023
+    if found := _as_other_axes(evidence, bad):
+        return found
     if all(_writes(evidence, a) for a in turned):
         wrote = "writes the result in the order in which an argument lies in memory"
         return _put_to_the_test(evidence, wrote, lambda a: _writes(evidence, a))
     return []
+
+
+def _as_other_axes(evidence: Evidence, bad: list[Observation]) -> list[Cause]:
+    """An array read as if its axes followed one another in another order, as channels do at an end.
+
+    Perhaps in some layouts alone, and for some outputs alone.
+    """
+    op, shown = evidence.op, {a.case.layout for a in bad}
+    wrong = tuple(n for place, n in enumerate(op.outputs) if any(_is_wrong(a, place) for a in bad))
+    small = sorted(bad, key=lambda a: sum(np.size(x) for x in a.case.inputs.values()))
+    for names, order in itertools.product(_subsets(op), _orders(op)):
+
+        def fits(a: Observation, names: Sequence[str] = names, order: Order = order) -> bool:
+            if a.case.layout not in shown:
+                return not a.fails
+            return _reads(evidence, a, names, functools.partial(_permuted, order), wrong)
+
+        others = [a for a in evidence if not a.fails and a.case.layout in shown]
+        if all(map(fits, small)) and all(map(fits, others)):
+            axes = ", ".join(map(str, order))
+            where = " or ".join(WORDS[layout] for layout in LAYOUTS if layout in shown)
+            given = f" for {', '.join(wrong)}" if len(wrong) < len(op.outputs) else ""
+            says = (
+                f"reads {', '.join(names)}{given} as if its axes were {axes}, where it is {where}"
+            )
+            return _put_to_the_test(evidence, says, fits)
+    return []
+
+
+def _is_wrong(answer: Observation, place: int) -> bool:
+    """Whether one output of an answer is beyond its bound."""
+    return not answer.wrong or bool(answer.wrong[place].any())
+
+
+def _orders(op: Op) -> list[Order]:
+    """The orders of so many axes as an array of the operation has; channels last go first."""
+    ranks = {len(spec.dims) for spec in op.specs.values() if "..." not in spec.dims}
+    every = [o for rank in ranks & {3, 4} for o in itertools.permutations(range(rank))]
+    turns = [o for o in every if o != tuple(range(len(o)))]
+    return sorted(turns, key=lambda o: o not in ((0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1)))
+
+
+def _permuted(order: Order, x: np.ndarray) -> np.ndarray:
+    """The numbers in the order of other axes, as if that were the order of rows."""
+    return np.transpose(x, order).reshape(x.shape) if x.ndim == len(order) else x
 
 
 def _subsets(op: Op) -> Iterator[tuple[str, ...]]:
@@ -80,8 +130,17 @@ def _put_to_the_test(
     return [Cause("mistake", UNLISTED, says, confirmed=confirmed)]
 
 
-def _reads(evidence: Evidence, answer: Observation, names: Sequence[str], reading: Reading) -> bool:
-    """Whether an answer is the right one for arguments that are read in a certain way."""
+def _reads(
+    evidence: Evidence,
+    answer: Observation,
+    names: Sequence[str],
+    reading: Reading,
+    outputs: Sequence[str] = (),
+) -> bool:
+    """Whether an answer is the right one for arguments that are read in a certain way.
+
+    With `outputs`, for those alone.
+    """
     case = answer.case
     inputs = {
         name: reading(lay(x, case.layout)) if name in names and isinstance(x, np.ndarray) else x
@@ -91,7 +150,9 @@ def _reads(evidence: Evidence, answer: Observation, names: Sequence[str], readin
         wanted = evidence.expect(replace(case, inputs=inputs))
     except (ValueError, IndexError):
         return False  # the operation is not defined there
-    return evidence.within(wanted, answer.outputs)
+    for_those = outputs or evidence.op.outputs
+    mixed = [w if w.name in for_those else own for w, own in zip(wanted, answer.own)]
+    return evidence.within(mixed, answer.outputs)
 
 
 def _writes(evidence: Evidence, answer: Observation) -> bool:

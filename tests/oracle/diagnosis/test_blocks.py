@@ -232,7 +232,18 @@ def in_place(x: np.ndarray, result: np.ndarray) -> np.ndarray:
     return result
 
 
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """Read with the channels at the end wherever the strides look like that, reversed or not."""
+    return x.transpose(0, 3, 1, 2).reshape(x.shape) if x.strides[1] < x.strides[3] else x
+
+
 MEMORY = {
+    "group_norm": (
+        lambda x, gain, bias, groups, eps: OPS["group_norm"].text(
+            channels_last(x).astype(np.float64), gain, bias, groups, eps
+        ),
+        "reads x as if its axes were 0, 3, 1, 2, where it is column-major or reversed",
+    ),
     "swiglu": (lambda gate, up: OPS["swiglu"].text(of_memory(gate), of_memory(up)), "gate, up in"),
     "l2_normalize": (lambda x: OPS["l2_normalize"].text(from_its_start(x)), "from the start"),
     "softmax_vjp": (
