@@ -71,6 +71,7 @@ def _as_other_axes(evidence: Evidence, bad: list[Observation]) -> list[Cause]:
     wrong = tuple(n for place, n in enumerate(op.outputs) if any(_is_wrong(a, place) for a in bad))
     small = sorted(bad, key=lambda a: sum(np.size(x) for x in a.case.inputs.values()))
     for names, order in itertools.product(_subsets(op), _orders(op)):
+        names = tuple(n for n in names if len(op.specs[n].dims) == len(order))
 
         def fits(a: Observation, names: Sequence[str] = names, order: Order = order) -> bool:
             if a.case.layout not in shown:
@@ -78,7 +79,7 @@ def _as_other_axes(evidence: Evidence, bad: list[Observation]) -> list[Cause]:
             return _reads(evidence, a, names, functools.partial(_permuted, order), wrong)
 
         others = [a for a in evidence if not a.fails and a.case.layout in shown]
-        if all(map(fits, small)) and all(map(fits, others)):
+        if names and all(map(fits, small)) and all(map(fits, others)):
             axes = ", ".join(map(str, order))
             where = " or ".join(WORDS[layout] for layout in LAYOUTS if layout in shown)
             given = f" for {', '.join(wrong)}" if len(wrong) < len(op.outputs) else ""
