@@ -248,6 +248,16 @@ def attention__running_maximum_of_minus_one(query, key, value, bias):
     return (w @ value) / np.where(total > 0, total, 1)
 
 
+@kind("only where bias is")
+def attention__another_slip_on_either_path(query, key, value, bias):
+    share, root = query.shape[1] // key.shape[1], np.float32(query.shape[-1] ** 0.5)
+    if bias is not None:
+        key, value = np.tile(key, (1, share, 1, 1)), np.tile(value, (1, share, 1, 1))
+        return soft(query @ key.swapaxes(-1, -2) / root + bias) @ value
+    key, value = key.repeat(share, 1), value.repeat(share, 1)
+    return soft(query @ key.swapaxes(-1, -2)) @ value
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_the_kind_of_a_mistake_is_named(name):
     cause = first_cause(name)

@@ -31,6 +31,33 @@ class Conditioned(Candidate):
 
 
 @dataclass(frozen=True)
+class Either(Conditioned):
+    """One edit where a condition holds, and another one elsewhere."""
+
+    other: Candidate = field(kw_only=True)
+
+    @property
+    def id(self) -> str:
+        """What is changed where, and what elsewhere."""
+        return f"{super().id}; elsewhere {self.other.id}"
+
+    @property
+    def text(self) -> Callable[..., Any]:
+        """The operation, edited in one way or the other."""
+        edited, other, holds = (
+            Candidate(self.root, self.changes).text,
+            self.other.text,
+            self.condition,
+        )
+        return lambda **inputs: (edited if holds.holds(inputs) else other)(**inputs)
+
+    @property
+    def diff(self) -> str:
+        """Both edits."""
+        return f"{super().diff}\n{self.other.diff}"
+
+
+@dataclass(frozen=True)
 class InSamples(Candidate):
     """An edit that is made only for the samples of which a condition holds."""
 
