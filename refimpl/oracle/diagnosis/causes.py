@@ -38,6 +38,7 @@ def explanations(evidence: Evidence) -> list[Cause]:
     Where the target can be asked, each explanation is put to the test on new inputs, and where
     several fit, on inputs that tell them apart. Those that are left agree on everything tried.
     """
+    from refimpl.oracle.diagnosis.limits import beyond_a_limit
     from refimpl.oracle.diagnosis.roundings import SIZED, inside, roundings
     from refimpl.oracle.diagnosis.search import explain, explain_short
 
@@ -71,6 +72,9 @@ def explanations(evidence: Evidence) -> list[Cause]:
         if found:
             return [e for e in found if e.kind == "dialect"] or _by_name(found)
     found = digits_lost(evidence)
+    if found:
+        return found
+    found = asked(beyond_a_limit(evidence))
     if found:
         return found
     losses = roundings(evidence)

@@ -258,6 +258,26 @@ def attention__another_slip_on_either_path(query, key, value, bias):
     return soft(query @ key.swapaxes(-1, -2)) @ value
 
 
+@kind("became `np.where(x < -3.5, 0, ")
+def silu__nothing_where_it_is_small(x):
+    wide = x.astype(np.float64)
+    return np.where(x < -3.5, 0, wide / (1 + np.exp(-wide)))
+
+
+@kind("became `np.where(x > 2.75, x, ")
+def gelu_tanh__itself_where_it_is_large(x):
+    wide = x.astype(np.float64)
+    curve = np.tanh(np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3))
+    return np.where(x > 2.75, x, wide / 2 * (1 + curve))
+
+
+@kind("became `np.where(gate > 1.5, 0, ")
+def swiglu_vjp__no_gradient_through_an_open_gate(gate, up, grad):
+    share = 1 / (1 + np.exp(-gate.astype(np.float64)))
+    slope = share * (1 + gate * (1 - share))
+    return np.where(gate > 1.5, 0, grad * up * slope), grad * gate * share
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_the_kind_of_a_mistake_is_named(name):
     cause = first_cause(name)
