@@ -35,8 +35,9 @@ from refimpl.oracle.diagnosis.search.candidates import (
     single_edits,
 )
 from refimpl.oracle.diagnosis.search.comparison import Comparison
-from refimpl.oracle.diagnosis.search.conditioned import Conditioned, Either, InSamples
+from refimpl.oracle.diagnosis.search.conditioned import Conditioned, InSamples
 from refimpl.oracle.diagnosis.search.formats import shorter
+from refimpl.oracle.diagnosis.search.in_turns import in_turns
 from refimpl.oracle.diagnosis.search.looked_at import is_small, order, ordered
 from refimpl.oracle.diagnosis.search.one_use import in_one_line, in_one_use
 from refimpl.oracle.diagnosis.search.pages import Candidate, joined
@@ -52,14 +53,10 @@ OF_THE_REST = 0.5  # of the time that is left goes to one of them
 MOSTLY = 0.5  # of the wrong numbers
 SHORT_S = 3.0  # seconds for formats and detours
 HELPFUL = 60  # edits that put something right, and may be made for some samples alone
-SOME_NUMBERS = 1 << 12  # in the arrays of a case on which two edits are told apart
 GIVING = 8  # edits for one output of several
 OVERFLOWING = (  # equal on paper
-    "one maximum for several rows",
-    "a maximum that begins at a number",
-    "without the maximum",
-    "exponentials taken apart",
-    "an exponential that overflows",
+    *("one maximum for several rows", "a maximum that begins at a number"),
+    *("exponentials taken apart", "an exponential that overflows", "without the maximum"),
 )
 SOLVABLE = 24  # bits of results from which a number can be solved for: many fit fewer
 PAIRED = 300  # small single edits that are tried in pairs with each other
@@ -132,8 +129,7 @@ class EditSearch(Comparison):
         sources: tuple[Callable[[], Iterable[Candidate]], ...] = (
             *(self._constants, self._by_output, self._conditioned),
             *(() if self.base else (self._either,)),
-            self._shortened,
-            *(self._in_samples, self._in_one_use, self._numbers),
+            *(self._shortened, self._in_samples, self._in_one_use, self._numbers),
             *(() if self.base else (self._two_listed,)),
             self._in_one_line,
         )
@@ -307,36 +303,8 @@ class EditSearch(Comparison):
 
     def _either(self) -> Iterator[Candidate]:
         """Two edits of the catalogue that explain everything between them, told by a condition."""
-        return self._fitting(self._in_turns(), 2 * NUMBERS_S)
-
-    def _in_turns(self) -> Iterator[Candidate]:
-        """Two edits of the catalogue that each give some of the wrong outputs, and a condition."""
-        few = [e for e in self.seen if sum(map(np.size, e.case.inputs.values())) <= SOME_NUMBERS]
-        failing = [place for place, e in enumerate(few) if e.fails]
-        giving: list[tuple[Candidate, set[int]]] = []
         end = time.process_time() + NUMBERS_S
-        for candidate in of_catalogue(self.op):
-            if time.process_time() > end:
-                break
-            given = {place for place in failing if self._exactly(candidate.text, few[place])}
-            if given:
-                giving.append((candidate, given))
-        for (one, here), (other, there) in itertools.permutations(giving, 2):
-            if not {*failing} <= here | there or here <= there or there <= here:
-                continue
-            inside = [few[place].case.inputs for place in here - there]
-            outside = [few[place].case.inputs for place in there - here]
-            for condition in telling(self.op, inside, outside)[:1]:
-                yield Either(self.op.text, one.changes, condition=condition, other=other)
-
-    def _exactly(self, text: Callable, e: Observation) -> bool:
-        """Whether a text gives what was returned, and no number where there is none."""
-        values = plain.values(text, e.case)
-        return (
-            values is not None
-            and self._near(values, e)
-            and all(np.array_equal(np.isfinite(x), np.isfinite(y)) for x, y in zip(values, e.found))
-        )
+        return self._fitting(in_turns(self.op, self.seen, self._fits, end), 2 * NUMBERS_S)
 
     def _by_output(self) -> Iterator[Candidate]:
         """One edit for each wrong output, where several are wrong; of the same kind first."""
