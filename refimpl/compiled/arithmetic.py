@@ -78,6 +78,27 @@ def largest(bits):
         return np.int64(top).view(np.float64)
 
 
+@njit(cache=True, forceinline=True)
+def power_of(x):
+    """The bits of a number's exponent, as an integer: largest where it is not finite.
+
+    A loop that writes numbers keeps the largest, and tells at its end whether all are finite.
+    """
+    if isinstance(x, np.float32):
+        return np.int32(np.float32(x).view(np.int32) & np.int32(0x7F800000))
+    else:
+        return np.int64(np.float64(x).view(np.int64) & np.int64(0x7FF0000000000000))
+
+
+@njit(cache=True, forceinline=True)
+def is_finite(power):
+    """Whether the numbers are finite whose largest power this is."""
+    if isinstance(power, np.int32):
+        return power < np.int32(0x7F800000)
+    else:
+        return power < np.int64(0x7FF0000000000000)
+
+
 def as_bits(x):
     """The same memory, read as integers."""
     return x.view(np.int32 if x.dtype == np.float32 else np.int64)

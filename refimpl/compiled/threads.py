@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from refimpl.compiled.loading import compiled
-from refimpl.compiled.memory import empty
+from refimpl.compiled.memory import empty, tell_finite
 
 PIECES = 4  # of a range at most, for each thread
-PIECE = 1 << 21  # numbers in each of several pieces, or the lock to take the next one costs more
+PIECE = 1 << 19  # numbers in each of several pieces, or the lock to take the next one costs more
 WORTHWHILE = 1 << 15  # numbers that a thread should find to do, or to ask it costs more
 ROWS = 768  # of a matrix in its product, or copying the other factor costs more
 AWAKE = 1000  # microseconds that a helper waits before it sleeps, or a caller that waits for it
@@ -65,23 +65,34 @@ def use(threads: int) -> None:
         library.set(threads)
 
 
-def share(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> None:
-    """Call `kernel(first, last, *args)` on ranges that cover `size` items of `each` numbers."""
+def fill(kernel: Callable[..., bool], size: int, each: int, *args: Any) -> None:
+    """`share` a kernel that says whether all numbers it wrote into its last argument are finite.
+
+    The memory of that argument keeps it, so that nobody reads the numbers again to know.
+    """
+    if share(kernel, size, each, *args):
+        tell_finite(args[-1])
+
+
+def share(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> bool:
+    """Call `kernel(first, last, *args)` on ranges that cover `size` items of `each` numbers.
+
+    Returns whether all calls returned what is true.
+    """
     if not size:
-        return
+        return True
     threads = min(count(), size * max(each, 1) // WORTHWHILE)
     if threads < 2:
-        kernel(0, size, *args)
-        return
+        return bool(kernel(0, size, *args))
     pieces_each = min(max(size * each // (threads * PIECE), 1), PIECES)
     step = -(-size // (threads * pieces_each))
-    pieces = itertools.count(0, step)
+    pieces, said = itertools.count(0, step), []
 
     def work() -> None:
         for first in pieces:
             if first >= size:
                 return
-            kernel(first, min(first + step, size), *args)
+            said.append(kernel(first, min(first + step, size), *args))
 
     helpers = _free(threads - 1)
     try:
@@ -93,6 +104,7 @@ def share(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> None:
     for error in errors:
         if error is not None:
             raise error
+    return all(said)
 
 
 def parts(rows: int) -> int:

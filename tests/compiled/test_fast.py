@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import refimpl
 from refimpl import fast
@@ -26,7 +24,7 @@ from refimpl.bench import works as bench_works
 from refimpl.bench.peers import SIDES, ours
 from refimpl.bench.works import WORKS, attention
 from refimpl.commands.main import main
-from refimpl.compiled import loading, memory, threads
+from refimpl.compiled import loading, threads
 from refimpl.op import DomainError
 from refimpl.oracle.cases.drawn import generate
 from refimpl.oracle.judging.judge import error_ratio, expect
@@ -215,32 +213,6 @@ def test_a_convolution_is_right_with_products_that_add_and_without(op, monkeypat
         for case in generate(OPS[op], "float32", 8):
             given = case.typed(OPS[op])
             assert worst(op, given, getattr(fast, op)(**given)) <= 1
-
-
-@given(st.integers(0, 3 * memory.LARGE), st.sampled_from([np.float32, np.float64]))
-def test_memory_is_lent_to_one_array_at_a_time(size, dtype):
-    first, second = memory.zeros((size,), dtype), memory.empty((1, size), dtype)
-    second[:] = 1
-    assert not np.shares_memory(first, second)
-    assert not first.any()
-    assert (first.dtype, first.shape, second.shape) == (dtype, (size,), (1, size))
-    assert first.flags.c_contiguous
-    assert first.flags.writeable
-
-
-def test_memory_serves_again_when_the_last_view_of_it_is_gone():
-    array = memory.empty((memory.LARGE,), np.float32)
-    address, view = array.ctypes.data, array[5:].reshape(-1, 1)
-    del array
-    assert memory.empty((memory.LARGE,), np.float32).ctypes.data != address
-    del view
-    assert memory.empty((memory.LARGE,), np.float32).ctypes.data == address
-
-
-def test_no_more_memory_is_kept_than_said():
-    arrays = [memory.empty((memory.KEPT // 16 + i,), np.uint8) for i in range(40)]
-    del arrays
-    assert 0 < sum(x.nbytes for kept in memory._shelf.values() for x in kept) <= memory.KEPT
 
 
 def test_the_cache_is_one_for_each_version_of_the_kernels(monkeypatch, tmp_path):

@@ -12,8 +12,9 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
-from refimpl.compiled.arithmetic import by_row, mantissa_and_exponent
+from refimpl.compiled.arithmetic import by_row, is_finite, mantissa_and_exponent, power_of
 from refimpl.compiled.memory import empty
+from refimpl.compiled.threads import fill
 from refimpl.compiled.threads import share as share_out
 
 
@@ -109,19 +110,21 @@ def q_step(x_prev, t, noise, betas):
 def _blend(a, x, b, y):
     """Add two batches, each with a factor per sample."""
     total = empty(x.shape, x.dtype)
-    share_out(_blend_rows, x.size, 1, a, by_row(x), b, by_row(y), by_row(total))
+    fill(_blend_rows, x.size, 1, a, by_row(x), b, by_row(y), by_row(total))
     return total
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _blend_rows(first, last, a, x, b, y, total):
-    n = x.shape[1]
+    n, power = x.shape[1], power_of(x.dtype.type(0))
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         of_x, of_y, into = a[row], b[row], total[row, begin:end]
         one, other = x[row, begin:end], y[row, begin:end]
         for i in range(into.size):
             into[i] = of_x * one[i] + of_y * other[i]
+            power = max(power, power_of(into[i]))
+    return is_finite(power)
 
 
 def q_posterior(x_start, x_t, t, betas):
@@ -182,13 +185,13 @@ def learned_range_log_variance(v, t, betas):
     log_variance = empty(v.shape, v.dtype)
     small = fixed_small_log_variance(betas)[t]  # B
     large = np.log(betas[t])  # B
-    share_out(_learned_range, v.size, 1, by_row(v), small, large, by_row(log_variance))
+    fill(_learned_range, v.size, 1, by_row(v), small, large, by_row(log_variance))
     return log_variance
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _learned_range(first, last, v, small, large, log_variance):
-    n = v.shape[1]
+    n, power = v.shape[1], power_of(v.dtype.type(0))
     one, two = v.dtype.type(1), v.dtype.type(2)
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
@@ -197,6 +200,8 @@ def _learned_range(first, last, v, small, large, log_variance):
         for i in range(into.size):
             share = (between[i] + one) / two
             into[i] = share * of_large + (one - share) * of_small
+            power = max(power, power_of(into[i]))
+    return is_finite(power)
 
 
 def x0_from_eps(x_t, t, eps, alpha_bar):
@@ -217,19 +222,21 @@ def eps_from_x0(x_t, t, x_start, alpha_bar):
 def _remove(x_t, a, known, b):
     """Solve x_t = a known + b unknown for the unknown, with factors per sample."""
     unknown = empty(x_t.shape, x_t.dtype)
-    share_out(_remove_rows, x_t.size, 1, by_row(x_t), a, by_row(known), b, by_row(unknown))
+    fill(_remove_rows, x_t.size, 1, by_row(x_t), a, by_row(known), b, by_row(unknown))
     return unknown
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _remove_rows(first, last, x_t, a, known, b, unknown):
-    n = x_t.shape[1]
+    n, power = x_t.shape[1], power_of(x_t.dtype.type(0))
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         of_known, of_unknown, into = a[row], b[row], unknown[row, begin:end]
         both, one = x_t[row, begin:end], known[row, begin:end]
         for i in range(into.size):
             into[i] = (both[i] - of_known * one[i]) / of_unknown
+            power = max(power, power_of(into[i]))
+    return is_finite(power)
 
 
 def velocity(x_start, t, noise, alpha_bar):
@@ -258,25 +265,27 @@ def eps_from_score(score, t, alpha_bar):
 def _scale(factor, x):
     """Multiply a batch by a factor per sample."""
     product = empty(x.shape, x.dtype)
-    share_out(_scale_rows, x.size, 1, factor, by_row(x), by_row(product))
+    fill(_scale_rows, x.size, 1, factor, by_row(x), by_row(product))
     return product
 
 
 @njit(cache=True, nogil=True)
 def _scale_rows(first, last, factor, x, product):
-    n = x.shape[1]
+    n, power = x.shape[1], power_of(x.dtype.type(0))
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         of_x, one, into = factor[row], x[row, begin:end], product[row, begin:end]
         for i in range(into.size):
             into[i] = of_x * one[i]
+            power = max(power, power_of(into[i]))
+    return is_finite(power)
 
 
 def p_sample(x_t, t, eps, noise, betas, log_variance, clip):
     x_prev = empty(x_t.shape, x_t.dtype)
     share = alpha_bar(betas)[t]  # B
     from_start, from_x_t = _posterior_mean(t, betas)  # B, B
-    share_out(
+    fill(
         _p_sample,
         x_t.size,
         1,
@@ -322,8 +331,8 @@ def _p_sample(
     clip,
     x_prev,
 ):
-    n = x_t.shape[1]
     zero, two = x_t.dtype.type(0), x_t.dtype.type(2)
+    n, power = x_t.shape[1], power_of(zero)
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         shares = sigma[row], signal[row], from_start[row], from_x_t[row]
@@ -334,9 +343,12 @@ def _p_sample(
             own = log_variance[row, begin:end]
             for i in range(into.size):
                 into[i] = _mean(x[i], e[i], shares, clip) + _exp(own[i] / two) * z[i]
+                power = max(power, power_of(into[i]))
         else:
             for i in range(into.size):
                 into[i] = _mean(x[i], e[i], shares, clip) + deviation * z[i]
+                power = max(power, power_of(into[i]))
+    return is_finite(power)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -374,7 +386,7 @@ def ddim_step(x_t, t, t_prev, eps, noise, alpha_bar, eta):
     x_prev = empty(x_t.shape, x_t.dtype)
     factors = _ddim_factors(t, t_prev, alpha_bar, x_t.dtype.type(eta))  # 5 B
     given = by_row(x_t), by_row(eps), by_row(noise), factors, by_row(x_prev)
-    share_out(_ddim_step, x_t.size, 1, *given)
+    fill(_ddim_step, x_t.size, 1, *given)
     return x_prev
 
 
@@ -389,7 +401,7 @@ def _ddim_factors(t, t_prev, alpha_bar, eta):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _ddim_step(first, last, x_t, eps, noise, factors, x_prev):
-    n = x_t.shape[1]
+    n, power = x_t.shape[1], power_of(x_t.dtype.type(0))
     for row in range(first // n, -(-last // n)):
         of_eps, of_x, of_start = factors[0, row], factors[1, row], factors[2, row]
         towards, of_noise = factors[3, row], factors[4, row]
@@ -399,6 +411,8 @@ def _ddim_step(first, last, x_t, eps, noise, factors, x_prev):
         for i in range(into.size):
             x_start = (x[i] - of_eps * e[i]) / of_x
             into[i] = of_start * x_start + towards * e[i] + of_noise * z[i]
+            power = max(power, power_of(into[i]))
+    return is_finite(power)
 
 
 def guided_ddim_step(x_t, t, t_prev, eps_uncond, eps_cond, scale, noise, alpha_bar, eta):

@@ -3,8 +3,9 @@
 import numpy as np
 from numba import njit
 
+from refimpl.compiled.arithmetic import is_finite, power_of
 from refimpl.compiled.memory import empty
-from refimpl.compiled.threads import share
+from refimpl.compiled.threads import fill, share
 from refimpl.ops.layers.fast_activations import (
     _gated,
     _gated_vjp,
@@ -49,7 +50,7 @@ def geglu_tanh_vjp(gate, up, grad):
 
 def _products(kernel, gate, up):
     y = empty(gate.shape, gate.dtype)
-    share(kernel, gate.size, 1, gate.reshape(-1), up.reshape(-1), y.reshape(-1))
+    fill(kernel, gate.size, 1, gate.reshape(-1), up.reshape(-1), y.reshape(-1))
     return y
 
 
@@ -63,7 +64,7 @@ def _gradients(kernel, gate, up, grad):
 @njit(cache=True, nogil=True)
 def _swiglu(first, last, gate, up, y):
     _gated(first, last, gate, gate.dtype.type(1), y)
-    _scale(first, last, y, up)
+    return _scale(first, last, y, up)
 
 
 @njit(cache=True, nogil=True)
@@ -78,7 +79,7 @@ def _swiglu_vjp(first, last, gate, up, grad, gate_grad, up_grad):
 @njit(cache=True, nogil=True)
 def _geglu(first, last, gate, up, y):
     _gelu(first, last, gate, y)
-    _scale(first, last, y, up)
+    return _scale(first, last, y, up)
 
 
 @njit(cache=True, nogil=True)
@@ -92,7 +93,7 @@ def _geglu_vjp(first, last, gate, up, grad, gate_grad, up_grad):
 @njit(cache=True, nogil=True)
 def _geglu_tanh(first, last, gate, up, y):
     _gelu_tanh(first, last, gate, y)
-    _scale(first, last, y, up)
+    return _scale(first, last, y, up)
 
 
 @njit(cache=True, nogil=True)
@@ -105,11 +106,14 @@ def _geglu_tanh_vjp(first, last, gate, up, grad, gate_grad, up_grad):
 
 @njit(cache=True, nogil=True)
 def _scale(first, last, y, factor):
-    _multiply(first, last, y, factor, y)
+    return _multiply(first, last, y, factor, y)
 
 
 @njit(cache=True, nogil=True)
 def _multiply(first, last, left, right, product):
     left, right, product = left[first:last], right[first:last], product[first:last]
+    power = power_of(product.dtype.type(0))
     for i in range(product.size):
         product[i] = left[i] * right[i]
+        power = max(power, power_of(product[i]))
+    return is_finite(power)

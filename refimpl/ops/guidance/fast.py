@@ -3,25 +3,27 @@
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import by_row
+from refimpl.compiled.arithmetic import by_row, is_finite, power_of
 from refimpl.compiled.memory import empty
-from refimpl.compiled.threads import multiply, share
+from refimpl.compiled.threads import fill, multiply
 
 
 def classifier_guidance(mean, variance, gradient, scale):
     guided = empty(mean.shape, mean.dtype)
     scale = mean.dtype.type(scale)
     flat = mean.ravel(), variance.ravel(), gradient.ravel()
-    share(_classifier_guidance, mean.size, 1, *flat, scale, guided.ravel())
+    fill(_classifier_guidance, mean.size, 1, *flat, scale, guided.ravel())
     return guided
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _classifier_guidance(first, last, mean, variance, gradient, scale, guided):
     mean, variance, gradient = mean[first:last], variance[first:last], gradient[first:last]
-    guided = guided[first:last]
+    guided, power = guided[first:last], power_of(guided.dtype.type(0))
     for i in range(mean.size):
         guided[i] = mean[i] + scale * variance[i] * gradient[i]
+        power = max(power, power_of(guided[i]))
+    return is_finite(power)
 
 
 def classifier_guidance_score(eps, gradient, t, alpha_bar, scale):
@@ -33,34 +35,38 @@ def classifier_guidance_score(eps, gradient, t, alpha_bar, scale):
 
 def _against(eps, gradient, factor, guided):
     rows = by_row(eps), by_row(gradient), factor, by_row(guided)
-    share(_classifier_guidance_score, eps.size, 1, *rows)
+    fill(_classifier_guidance_score, eps.size, 1, *rows)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _classifier_guidance_score(first, last, eps, gradient, factor, guided):
-    n = eps.shape[1]
+    n, power = eps.shape[1], power_of(eps.dtype.type(0))
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         strength, into = factor[row], guided[row, begin:end]
         e, g = eps[row, begin:end], gradient[row, begin:end]
         for i in range(into.size):
             into[i] = e[i] - strength * g[i]
+            power = max(power, power_of(into[i]))
+    return is_finite(power)
 
 
 def classifier_free_guidance(eps_uncond, eps_cond, scale):
     guided = empty(eps_cond.shape, eps_cond.dtype)
     scale = eps_cond.dtype.type(scale)
     flat = eps_uncond.ravel(), eps_cond.ravel(), scale, guided.ravel()
-    share(_classifier_free_guidance, eps_cond.size, 1, *flat)
+    fill(_classifier_free_guidance, eps_cond.size, 1, *flat)
     return guided
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _classifier_free_guidance(first, last, eps_uncond, eps_cond, scale, guided):
     eps_uncond, eps_cond = eps_uncond[first:last], eps_cond[first:last]
-    guided = guided[first:last]
+    guided, power = guided[first:last], power_of(guided.dtype.type(0))
     for i in range(eps_cond.size):
         guided[i] = eps_uncond[i] + scale * (eps_cond[i] - eps_uncond[i])
+        power = max(power, power_of(guided[i]))
+    return is_finite(power)
 
 
 def dynamic_threshold(x_start, quantile):
@@ -73,19 +79,21 @@ def dynamic_threshold(x_start, quantile):
         weight = x_start.dtype.type(place - below)
         largest = largest + weight * (np.min(above, axis=1) - largest)
     limits = np.maximum(largest, x_start.dtype.type(1))  # B
-    share(_dynamic_threshold, rows.size, 1, rows, limits, by_row(limited))
+    fill(_dynamic_threshold, rows.size, 1, rows, limits, by_row(limited))
     return limited
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _dynamic_threshold(first, last, x_start, limits, limited):
-    n = x_start.shape[1]
+    n, power = x_start.shape[1], power_of(x_start.dtype.type(0))
     for row in range(first // n, -(-last // n)):
         begin, end = max(first - row * n, 0), min(last - row * n, n)
         limit, x, into = limits[row], x_start[row, begin:end], limited[row, begin:end]
         for i in range(into.size):
             inside = -limit if x[i] < -limit else x[i]
             into[i] = (limit if inside > limit else inside) / limit
+            power = max(power, power_of(into[i]))
+    return is_finite(power)
 
 
 def cosine_distance(image_features, text_features):

@@ -10,9 +10,18 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import as_bits, decay, dot, exponential, largest, sum_of
+from refimpl.compiled.arithmetic import (
+    as_bits,
+    decay,
+    dot,
+    exponential,
+    is_finite,
+    largest,
+    power_of,
+    sum_of,
+)
 from refimpl.compiled.memory import empty
-from refimpl.compiled.threads import multiply, one_blas_thread, parts, share
+from refimpl.compiled.threads import fill, multiply, one_blas_thread, parts, share
 from refimpl.ops.layers.fast_activations import (  # noqa: F401  found here by their names
     _logistic,
     gelu,
@@ -86,13 +95,13 @@ def layer_norm(x, gain, bias, eps):
     D = x.shape[-1]
     y = empty(x.shape, x.dtype)
     rows = x.reshape(math.prod(x.shape[:-1]), D)
-    share(_layer_norm, len(rows), D, rows, gain, bias, x.dtype.type(eps), y.reshape(rows.shape))
+    fill(_layer_norm, len(rows), D, rows, gain, bias, x.dtype.type(eps), y.reshape(rows.shape))
     return y
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _layer_norm(first, last, x, gain, bias, eps, y):
-    D = x.shape[1]
+    D, power = x.shape[1], power_of(x.dtype.type(0))
     size = x.dtype.type(D)
     for row in range(first, last):
         mean = sum_of(x[row]) / size
@@ -100,6 +109,8 @@ def _layer_norm(first, last, x, gain, bias, eps, y):
         share = x.dtype.type(1) / np.sqrt(variance + eps)
         for d in range(D):
             y[row, d] = gain[d] * ((x[row, d] - mean) * share) + bias[d]
+            power = max(power, power_of(y[row, d]))
+    return is_finite(power)
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
@@ -161,18 +172,20 @@ def rms_norm(x, gain, eps):
     D = x.shape[-1]
     y = empty(x.shape, x.dtype)
     rows = x.reshape(math.prod(x.shape[:-1]), D)
-    share(_rms_norm, len(rows), D, rows, gain, x.dtype.type(eps), y.reshape(rows.shape))
+    fill(_rms_norm, len(rows), D, rows, gain, x.dtype.type(eps), y.reshape(rows.shape))
     return y
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _rms_norm(first, last, x, gain, eps, y):
-    D = x.shape[1]
+    D, power = x.shape[1], power_of(x.dtype.type(0))
     for row in range(first, last):
         mean_square = dot(x[row], x[row]) / x.dtype.type(D)
         share = x.dtype.type(1) / np.sqrt(mean_square + eps)
         for d in range(D):
             y[row, d] = gain[d] * (x[row, d] * share)
+            power = max(power, power_of(y[row, d]))
+    return is_finite(power)
 
 
 def rms_norm_vjp(x, gain, eps, grad):
@@ -216,14 +229,14 @@ def _grouped(kernel, x, gain, bias, groups, eps):
     C, pixels = channels // groups, height * width
     y, rows = empty(x.shape, x.dtype), (B * groups, C * pixels)
     given = x.reshape(rows), gain, bias, groups, x.dtype.type(eps), y.reshape(rows)
-    share(kernel, B * groups, C * pixels, *given)
+    fill(kernel, B * groups, C * pixels, *given)
     return y
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _group_norm(first, last, x, gain, bias, groups, eps, y):
     C, size = gain.size // groups, x.dtype.type(x.shape[1])
-    pixels = x.shape[1] // C
+    pixels, power = x.shape[1] // C, power_of(x.dtype.type(0))
     for row in range(first, last):
         mean = sum_of(x[row]) / size
         share = x.dtype.type(1) / np.sqrt(_sum_of_squares(x[row], mean) / size + eps)
@@ -232,12 +245,15 @@ def _group_norm(first, last, x, gain, bias, groups, eps, y):
             numbers, normal = x[row, c * pixels :], y[row, c * pixels :]
             for i in range(pixels):
                 normal[i] = gain[channel] * ((numbers[i] - mean) * share) + bias[channel]
+                power = max(power, power_of(normal[i]))
+    return is_finite(power)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _group_norm_silu(first, last, x, gain, bias, groups, eps, y):
     C, one = gain.size // groups, x.dtype.type(1)
     size, pixels = x.dtype.type(x.shape[1]), x.shape[1] // C
+    power = power_of(x.dtype.type(0))
     for row in range(first, last):
         mean = sum_of(x[row]) / size
         share = one / np.sqrt(_sum_of_squares(x[row], mean) / size + eps)
@@ -247,6 +263,8 @@ def _group_norm_silu(first, last, x, gain, bias, groups, eps, y):
             for i in range(pixels):
                 normal = gain[channel] * ((numbers[i] - mean) * share) + bias[channel]
                 active[i] = normal * _logistic(normal, one)
+                power = max(power, power_of(active[i]))
+    return is_finite(power)
 
 
 def group_norm_vjp(x, gain, groups, eps, grad):
@@ -309,7 +327,7 @@ def _group_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
 def softmax(z):
     p = empty(z.shape, z.dtype)
     rows = z.reshape(math.prod(z.shape[:-1]), z.shape[-1])
-    share(_softmax, len(rows), rows.shape[1], rows, as_bits(rows), p.reshape(rows.shape))
+    fill(_softmax, len(rows), rows.shape[1], rows, as_bits(rows), p.reshape(rows.shape))
     return p
 
 
@@ -327,14 +345,17 @@ def _exp_of_row(z, top, into):
 def _softmax(first, last, z, bits, p):
     exponentials = np.empty(z.shape[1], z.dtype)  # of a row, in the first cache
     zero, one = z.dtype.type(0), z.dtype.type(1)
+    power = power_of(zero)
     for row in range(first, last):
         top = largest(bits[row])
         if top == -np.inf:  # a row of -inf alone has weights 0
             top = zero
         total = _exp_of_row(z[row], top, exponentials)
+        power = max(power, power_of(total))  # of numbers that are not negative
         share, weights = one / (one if total < one else total), p[row]
         for k in range(weights.size):
             weights[k] = exponentials[k] * share
+    return is_finite(power)
 
 
 def softmax_vjp(z, grad):
@@ -342,17 +363,19 @@ def softmax_vjp(z, grad):
     z_grad = empty(z.shape, z.dtype)
     rows = (math.prod(z.shape[:-1]), z.shape[-1])
     flat = weights.reshape(rows), grad.reshape(rows), z_grad.reshape(rows)
-    share(_softmax_vjp, *rows, *flat)
+    fill(_softmax_vjp, *rows, *flat)
     return z_grad
 
 
 @njit(cache=True, nogil=True)
 def _softmax_vjp(first, last, weights, grad, z_grad):
-    K = weights.shape[1]
+    K, power = weights.shape[1], power_of(grad.dtype.type(0))
     for row in range(first, last):
         average = dot(grad[row], weights[row])
         for k in range(K):
             z_grad[row, k] = weights[row, k] * (grad[row, k] - average)
+            power = max(power, power_of(z_grad[row, k]))
+    return is_finite(power)
 
 
 def log_softmax(z):

@@ -5,22 +5,25 @@ import math
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import exponential
+from refimpl.compiled.arithmetic import exponential, is_finite, power_of
 from refimpl.compiled.memory import empty
-from refimpl.compiled.threads import share
+from refimpl.compiled.threads import fill
 
 
 def sigmoid(z):
     p = empty(z.shape, z.dtype)
-    share(_sigmoid, z.size, 1, z.reshape(-1), p.reshape(-1))
+    fill(_sigmoid, z.size, 1, z.reshape(-1), p.reshape(-1))
     return p
 
 
 @njit(cache=True, nogil=True)
 def _sigmoid(first, last, z, p):
     z, p = z[first:last], p[first:last]
+    power = power_of(p.dtype.type(0))
     for i in range(z.size):
         p[i] = _logistic(z[i], z.dtype.type(1))
+        power = max(power, power_of(p[i]))
+    return is_finite(power)
 
 
 @njit(cache=True, error_model="numpy")
@@ -30,7 +33,7 @@ def _logistic(z, one):
 
 def sigmoid_vjp(z, grad):
     z_grad = empty(z.shape, z.dtype)
-    share(_sigmoid_vjp, z.size, 1, z.reshape(-1), grad.reshape(-1), z_grad.reshape(-1))
+    fill(_sigmoid_vjp, z.size, 1, z.reshape(-1), grad.reshape(-1), z_grad.reshape(-1))
     return z_grad
 
 
@@ -38,22 +41,28 @@ def sigmoid_vjp(z, grad):
 def _sigmoid_vjp(first, last, z, grad, z_grad):
     one = z.dtype.type(1)
     z, grad, z_grad = z[first:last], grad[first:last], z_grad[first:last]
+    power = power_of(z_grad.dtype.type(0))
     for i in range(z.size):
         odds = exponential(-abs(z[i]))
         z_grad[i] = grad[i] * (odds / ((one + odds) * (one + odds)))
+        power = max(power, power_of(z_grad[i]))
+    return is_finite(power)
 
 
 def gelu(x):
     y = empty(x.shape, x.dtype)
-    share(_gelu, x.size, 1, x.reshape(-1), y.reshape(-1))
+    fill(_gelu, x.size, 1, x.reshape(-1), y.reshape(-1))
     return y
 
 
 @njit(cache=True, nogil=True)
 def _gelu(first, last, x, y):
     x, y = x[first:last], y[first:last]
+    power = power_of(y.dtype.type(0))
     for i in range(x.size):
         y[i] = x[i] * _probability(x[i])
+        power = max(power, power_of(y[i]))
+    return is_finite(power)
 
 
 @njit(cache=True, forceinline=True, fastmath={"contract"})
@@ -111,7 +120,7 @@ def _erf(x):
 
 def gelu_vjp(x, grad):
     x_grad = empty(x.shape, x.dtype)
-    share(_gelu_vjp, x.size, 1, x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
+    fill(_gelu_vjp, x.size, 1, x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
     return x_grad
 
 
@@ -119,14 +128,17 @@ def gelu_vjp(x, grad):
 def _gelu_vjp(first, last, x, grad, x_grad):
     two, peak = x.dtype.type(2), x.dtype.type(math.sqrt(2 * math.pi))
     x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
+    power = power_of(x_grad.dtype.type(0))
     for i in range(x.size):
         density = exponential(-(x[i] * x[i]) / two) / peak
         x_grad[i] = grad[i] * (_probability(x[i]) + x[i] * density)
+        power = max(power, power_of(x_grad[i]))
+    return is_finite(power)
 
 
 def gelu_tanh(x):
     y = empty(x.shape, x.dtype)
-    share(_gelu_tanh, x.size, 1, x.reshape(-1), y.reshape(-1))
+    fill(_gelu_tanh, x.size, 1, x.reshape(-1), y.reshape(-1))
     return y
 
 
@@ -135,14 +147,17 @@ def _gelu_tanh(first, last, x, y):
     one, two = x.dtype.type(1), x.dtype.type(2)
     root, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(0.044715)
     x, y = x[first:last], y[first:last]
+    power = power_of(y.dtype.type(0))
     for i in range(x.size):
         cube = x[i] * x[i] * x[i]
         y[i] = x[i] * _logistic(two * root * (x[i] + cubic * cube), one)  # (1 + tanh h) / 2
+        power = max(power, power_of(y[i]))
+    return is_finite(power)
 
 
 def gelu_tanh_vjp(x, grad):
     x_grad = empty(x.shape, x.dtype)
-    share(_gelu_tanh_vjp, x.size, 1, x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
+    fill(_gelu_tanh_vjp, x.size, 1, x.reshape(-1), grad.reshape(-1), x_grad.reshape(-1))
     return x_grad
 
 
@@ -152,11 +167,14 @@ def _gelu_tanh_vjp(first, last, x, grad, x_grad):
     slope, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(0.044715)
     steeper = x.dtype.type(3 * 0.044715)
     x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
+    power = power_of(x_grad.dtype.type(0))
     for i in range(x.size):
         square = x[i] * x[i]
         h = two * _logistic(two * slope * (x[i] + cubic * (square * x[i])), one) - one
         inner = slope * (one + steeper * square)
         x_grad[i] = grad[i] / two * (one + h + x[i] * (one - h * h) * inner)
+        power = max(power, power_of(x_grad[i]))
+    return is_finite(power)
 
 
 def quick_gelu(x):
@@ -177,7 +195,7 @@ def silu_vjp(x, grad):
 
 def _gated_of(x, slope):
     y = empty(x.shape, x.dtype)
-    share(_gated, x.size, 1, x.reshape(-1), slope, y.reshape(-1))
+    fill(_gated, x.size, 1, x.reshape(-1), slope, y.reshape(-1))
     return y
 
 
@@ -185,14 +203,17 @@ def _gated_of(x, slope):
 def _gated(first, last, x, slope, y):
     one = x.dtype.type(1)
     x, y = x[first:last], y[first:last]
+    power = power_of(y.dtype.type(0))
     for i in range(x.size):
         y[i] = x[i] * _logistic(slope * x[i], one)
+        power = max(power, power_of(y[i]))
+    return is_finite(power)
 
 
 def _gated_vjp_of(x, slope, grad):
     x_grad = empty(x.shape, x.dtype)
     flat = x.reshape(-1), slope, grad.reshape(-1), x_grad.reshape(-1)
-    share(_gated_vjp, x.size, 1, *flat)
+    fill(_gated_vjp, x.size, 1, *flat)
     return x_grad
 
 
@@ -200,6 +221,9 @@ def _gated_vjp_of(x, slope, grad):
 def _gated_vjp(first, last, x, slope, grad, x_grad):
     one = x.dtype.type(1)
     x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
+    power = power_of(x_grad.dtype.type(0))
     for i in range(x.size):
         gate = _logistic(slope * x[i], one)
         x_grad[i] = grad[i] * (gate + slope * x[i] * (gate * (one - gate)))
+        power = max(power, power_of(x_grad[i]))
+    return is_finite(power)

@@ -6,8 +6,9 @@ import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
+from refimpl.compiled.arithmetic import is_finite, power_of
 from refimpl.compiled.memory import empty
-from refimpl.compiled.threads import share as share_out
+from refimpl.compiled.threads import fill
 
 
 def euler_step(x, denoised, sigma, sigma_next):
@@ -20,13 +21,16 @@ def _share(kernel, moved, *given):
     """Run a kernel on all numbers of the samples, factors in their type."""
     number = moved.dtype.type
     flat = (g.reshape(-1) if isinstance(g, np.ndarray) else number(g) for g in given)
-    share_out(kernel, moved.size, 1, *flat, moved.reshape(-1))
+    fill(kernel, moved.size, 1, *flat, moved.reshape(-1))
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _euler_step(first, last, x, denoised, ratio, moved):
+    power = power_of(moved.dtype.type(0))
     for i in range(first, last):
         moved[i] = denoised[i] + ratio * (x[i] - denoised[i])
+        power = max(power, power_of(moved[i]))
+    return is_finite(power)
 
 
 def euler_ancestral_step(x, denoised, noise, sigma, sigma_next, eta):
@@ -39,8 +43,11 @@ def euler_ancestral_step(x, denoised, noise, sigma, sigma_next, eta):
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _euler_ancestral_step(first, last, x, denoised, noise, ratio, up, moved):
+    power = power_of(moved.dtype.type(0))
     for i in range(first, last):
         moved[i] = denoised[i] + ratio * (x[i] - denoised[i]) + up * noise[i]
+        power = max(power, power_of(moved[i]))
+    return is_finite(power)
 
 
 def heun_step(x, denoised, denoised_next, sigma, sigma_next):
@@ -52,11 +59,14 @@ def heun_step(x, denoised, denoised_next, sigma, sigma_next):
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _heun_step(first, last, x, denoised, denoised_next, sigma, sigma_next, moved):
     stride, half = sigma_next - sigma, (sigma_next - sigma) / x.dtype.type(2)
+    power = power_of(moved.dtype.type(0))
     for i in range(first, last):
         slope = (x[i] - denoised[i]) / sigma
         ahead = x[i] + slope * stride
         slope_next = (ahead - denoised_next[i]) / sigma_next
         moved[i] = x[i] + (slope + slope_next) * half
+        power = max(power, power_of(moved[i]))
+    return is_finite(power)
 
 
 def churn(x, noise, sigma, amount, low, high):
@@ -69,8 +79,11 @@ def churn(x, noise, sigma, amount, low, high):
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _add(first, last, x, noise, factor, moved):
+    power = power_of(moved.dtype.type(0))
     for i in range(first, last):
         moved[i] = x[i] + factor * noise[i]
+        power = max(power, power_of(moved[i]))
+    return is_finite(power)
 
 
 def dpm_solver_step(x, denoised, denoised_before, sigma_before, sigma, sigma_next):
@@ -84,9 +97,12 @@ def dpm_solver_step(x, denoised, denoised_before, sigma_before, sigma, sigma_nex
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _dpm_solver_step(first, last, x, denoised, denoised_before, ratio, beyond, share, moved):
+    power = power_of(moved.dtype.type(0))
     for i in range(first, last):
         ahead = denoised[i] + beyond * (denoised[i] - denoised_before[i])
         moved[i] = ratio * x[i] + share * ahead
+        power = max(power, power_of(moved[i]))
+    return is_finite(power)
 
 
 def plms_eps(history):
@@ -99,17 +115,20 @@ def plms_eps(history):
     numbers = np.array(weights, history.dtype)
     flat = history.reshape(K, -1) if history.size else history.reshape(K, 0)
     given = flat, numbers, history.dtype.type(divisor), combined.reshape(-1)
-    share_out(_plms_eps, combined.size, 1, *given)
+    fill(_plms_eps, combined.size, 1, *given)
     return combined
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _plms_eps(first, last, history, weights, divisor, combined):
+    power = power_of(combined.dtype.type(0))
     for i in range(first, last):
         total = weights[0] * history[0, i]
         for k in range(1, weights.shape[0]):
             total += weights[k] * history[k, i]
         combined[i] = total / divisor
+        power = max(power, power_of(combined[i]))
+    return is_finite(power)
 
 
 def ddim_inversion(x, t_next, t, eps, alpha_bar):
@@ -120,14 +139,17 @@ def ddim_inversion(x, t_next, t, eps, alpha_bar):
     roots = np.stack((np.sqrt(1 - share), np.sqrt(share), np.sqrt(share_next)))  # 3 B
     rows = (len(x), x.size // max(len(x), 1))
     flat = x.reshape(rows), eps.reshape(rows), roots, np.sqrt(1 - share_next), later.reshape(rows)
-    share_out(_ddim_inversion, x.size, 1, *flat)
+    fill(_ddim_inversion, x.size, 1, *flat)
     return later
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _ddim_inversion(first, last, x, eps, roots, to_eps, later):
     n = x.shape[1]
+    power = power_of(later.dtype.type(0))
     for i in range(first, last):
         row, place = i // n, i % n
         x_start = (x[row, place] - roots[0, row] * eps[row, place]) / roots[1, row]
         later[row, place] = roots[2, row] * x_start + to_eps[row] * eps[row, place]
+        power = max(power, power_of(later[row, place]))
+    return is_finite(power)
