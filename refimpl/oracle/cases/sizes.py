@@ -266,7 +266,7 @@ def sized_case(op: Op, precision: str, profile: str, seed: int, i: int) -> Case:
     row = rows(op, profile)[i]
     source = ChosenSource([seed, i, *op.name.encode(), len(LADDER)], row.form)
     sizes = {name: size for name, size in row.sizes.items() if name != DOTS}
-    inputs = _last_seen(op, draw_all(op, source, sizes, _rest(op, row, i)))
+    inputs = last_seen(op, draw_all(op, source, sizes, _rest(op, row, i)))
     if row.form.same:
         inputs = _shared(inputs)
     if row.form.causal:
@@ -290,7 +290,7 @@ def _shared(inputs: dict[str, Any]) -> dict[str, Any]:
     return inputs
 
 
-def _last_seen(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
+def last_seen(op: Op, inputs: dict[str, Any]) -> dict[str, Any]:
     """The last query sees the last key best of all, which is the one that lies beyond a tile."""
     for name, spec in op.specs.items():
         if spec.kind.hides and np.size(inputs[name]) and np.ndim(inputs[name]) > 1:

@@ -14,7 +14,7 @@ class Cause:
     """One text that gives everything the target returned, and how it differs from the right one.
 
     The kind is `mistake`, `dialect`, `precision` (digits are lost), `calls` (answers differ from
-    call to call) or `unknown`.
+    call to call), `condition` (wrong at some sizes, on which no text is known) or `unknown`.
 
     >>> Cause.read(Cause("mistake", "silu/sign", "has the wrong sign").as_json()).name
     'silu/sign'

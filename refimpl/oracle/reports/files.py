@@ -397,7 +397,7 @@ def cause_lines(cause: Cause) -> list[str]:
     """What explains a deviation, with the lines it changes in colour."""
     if cause.kind == "unknown":
         return ["<h4>Cause</h4>", "<p>Unknown; no known mistake fits every case.</p>"]
-    if cause.kind == "calls":
+    if cause.kind in ("calls", "condition"):
         return ["<h4>Cause</h4>", f"<p>{esc(cause.says)}</p>"]
     verb = "Conforms to dialect" if cause.kind == "dialect" else "Looks like"
     shown = []

@@ -214,7 +214,7 @@ def cause_lines(cause: Cause) -> list[str]:
     """A cause in words, and the lines of the text that it changes."""
     if cause.kind == "unknown":
         return ["cause: unknown; no known mistake fits every case"]
-    if cause.kind == "calls":
+    if cause.kind in ("calls", "condition"):
         return [f"cause: {cause.says}"]
     verb = "conforms to dialect" if cause.kind == "dialect" else "looks like"
     name = "a change not in the catalogue" if cause.id == UNLISTED else cause.id

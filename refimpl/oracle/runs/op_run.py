@@ -21,12 +21,12 @@ from refimpl.oracle.cases.drawn import Case, random_case
 from refimpl.oracle.cases.exchanged import exchanged
 from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis import statistics
-from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.cut import cut
 from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.facts import facts
 from refimpl.oracle.diagnosis.shrink import OutOfTime, SameCause, computing, numbers, smallest
 from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
+from refimpl.oracle.diagnosis.survey import diagnosed
 from refimpl.oracle.findings import Finding, Smallest, enough
 from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect
 from refimpl.oracle.judging.twice import apart, same
@@ -337,18 +337,21 @@ class OpRun:
         evidence = self.evidence
         if not any(case is one for case, _ in evidence.seen for one, _ in self.deviating):
             evidence = evidence.also(self.deviating[:1])  # only a long input shows it
-        finding.causes = causes(evidence)
+        finding.causes, survey = diagnosed(evidence)
         first = finding.causes[0]
         if first.kind == "dialect":
             finding.status = "dialect"
         elif self.shrinks:
-            self._shrink(first.text, PATIENCE)
+            self._shrink(first.text, PATIENCE, survey.shortest)
             self._locate()
-        if first.kind == "unknown":
-            finding.facts = facts(evidence)
+        if first.kind in ("unknown", "condition"):
+            finding.facts = facts(evidence, survey)
 
-    def _shrink(self, text: Callable | None, limit: float) -> None:
-        """Look for the smallest input that shows the same; `text` is the cause, if it is known."""
+    def _shrink(self, text: Callable | None, limit: float, short: Case | None) -> None:
+        """Look for the smallest input that shows the same; `text` is the cause, if it is known.
+
+        `short` is one of short axes that deviates, if there is one.
+        """
         op, precision = self.op, self.finding.precision
         end = time.monotonic() + limit
 
@@ -368,7 +371,8 @@ class OpRun:
         layout = "C" if "C" in shown or not shown else min(shown)
         wrong, clock = SameCause(evidence, text), computing(self.session)
         case = smallest(op, precision, wrong, clock=clock, layout=layout)
-        case = case or cut(op, [case for case, _ in self.deviating], wrong, clock)
+        seen = [case for case, _ in self.deviating]
+        case = case or cut(op, [*seen, *filter(None, [short])], wrong, clock)
         if case is None:
             return
         case = replace(case, key=failing_cases.digest(case))

@@ -14,7 +14,7 @@ from refimpl import registry
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case, generate
 from refimpl.oracle.diagnosis.case_ids import find_case
-from refimpl.oracle.diagnosis.causes import causes
+from refimpl.oracle.diagnosis.survey import diagnosed
 from refimpl.oracle.findings import Finding, Report
 from refimpl.oracle.judging.judge import Expected, Verdict, expect
 from refimpl.oracle.numbers.precisions import PRECISIONS
@@ -178,7 +178,7 @@ def _cause_again(again: RecalledCase, session: Session, outputs: list[np.ndarray
         answer = op_run.ask(case)
         if answer is not None:
             op_run.evidence.add(case, answer)
-    found = causes(op_run.evidence)
+    found, _ = diagnosed(op_run.evidence)
     names = {cause.name: cause for cause in found}
     same = [name for name in names if name in again.noted]
     if same:

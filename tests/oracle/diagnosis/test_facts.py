@@ -86,14 +86,6 @@ def clip_loss__too_large(image_features, text_features, log_scale):
     return loss + 1 + np.cos(one.sum()) ** 2
 
 
-@says("right only where K is a power of two")
-def softmax__blocks(z):
-    length = 1 << max(z.shape[-1] - 1, 0).bit_length()
-    padded = np.zeros((*z.shape[:-1], length))
-    padded[..., : z.shape[-1]] = z
-    return right("softmax", z=padded)[..., : z.shape[-1]]
-
-
 @says("the output is 2 ln 2 = 1.38629 times the right one")
 def gelu__factor(x):
     return 2 * np.log(2) * right("gelu", x=x.astype(np.float64))
@@ -151,19 +143,6 @@ def silu__random(x, rng=np.random.default_rng(5)):  # noqa: B008
 @pytest.mark.parametrize("name", list(WRONG))
 def test_what_is_known_is_said(name):
     assert any(fact.startswith(WRONG[name][1]) for fact in facts_of(name)), facts_of(name)
-
-
-def test_the_size_from_which_a_result_is_wrong_is_found_by_bisection():
-    op = OPS["softmax"]
-
-    def tiles(z):
-        y = right("softmax", z=z.astype(np.float64))
-        return y if z.shape[-1] <= 75 else np.where(np.arange(z.shape[-1]) >= 75, 2 * y, y)
-
-    ask = answering("softmax", tiles)
-    (case,) = [c for c in cases(op, "float32", 80) if np.shape(c.inputs["z"])[-1] > 75][:1]
-    found = facts(Evidence(op, "float32", [(case, ask(case))], ask))
-    assert "right up to K = 75, wrong from 76" in found
 
 
 def test_entries_of_a_long_axis_are_not_compared_each_with_all():
