@@ -19,7 +19,7 @@ from refimpl.oracle.cases.drawn import Case, rounded
 from refimpl.oracle.diagnosis.conditions import sizes_of
 from refimpl.oracle.diagnosis.shrink import LIMIT, OutOfTime, numbers, weight
 
-MOST_NUMBERS = 1 << 10  # in an input that is shown
+MOST_NUMBERS = 1 << 14  # in an input that is kept; of many, in a file alone
 
 
 def cut(
@@ -31,7 +31,7 @@ def cut(
 ) -> Case | None:
     """The shortest of inputs that deviate, cut while `wrong` holds and there is time.
 
-    None where what is left has more numbers than anybody reads.
+    None where what is left has more numbers than a file should hold.
     """
     end, case = clock() + limit, min(cases, key=weight, default=None)
     if case is None:

@@ -46,7 +46,7 @@ def ignored(interview: Interview, answers: list[Observation]) -> Iterator[str]:
             if told in (0, ASKED):
                 break
         if told > 1:
-            yield f"the result does not depend on {name}"
+            yield f"the result does not depend on {name}: {told} asked"
 
 
 def independent(interview: Interview, bad: list[Observation]) -> Iterator[str]:
@@ -60,13 +60,13 @@ def independent(interview: Interview, bad: list[Observation]) -> Iterator[str]:
         others = [_asked(interview, _changed(interview, a.case, name)) for a in bad[:ASKED]]
         pairs = [(a, b) for a, b in zip(bad, others) if b is not None and _moved(a, b)]
         if len(pairs) > 1 and all(_same_error(a, b) for a, b in pairs):
-            yield f"the error does not depend on {name}"
+            yield f"the error does not depend on {name}: {len(pairs)} asked"
         if spec.scalar or spec.kind.integer or spec.kind.low > 0:
             continue
         empty = [_asked(interview, _without(interview, a.case, name)) for a in bad[:ASKED]]
         told = [a for a in empty if a is not None]
         if len(told) > 1 and not any(a.fails for a in told):
-            yield f"right where {name} is 0 throughout"
+            yield f"right where {name} is 0 throughout: {len(told)} asked"
 
 
 def _asked(interview: Interview, case: Case | None) -> Observation | None:

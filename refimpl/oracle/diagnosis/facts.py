@@ -57,7 +57,7 @@ def facts(evidence: Evidence, survey: Survey | None = None) -> list[str]:
             questions += [_again(interview, bad), _layouts(interview, bad, good)]
             questions += [ignored(interview, answers), independent(interview, bad)]
         questions += [_conditions(evidence.op, bad, good), of_outputs(evidence.op, bad)]
-        questions += [_side(bad), _share_of_cases(bad, good)]
+        questions += [_side(bad)]
         return list(dict.fromkeys(itertools.chain.from_iterable(questions)))
 
 
@@ -87,7 +87,8 @@ def _layouts(
                 told.add(layout)
     told |= {a.case.layout for a in bad}
     kinds = ", ".join(WORDS[layout] for layout in LAYOUTS[1:] if layout in told)
-    yield f"only when an input is not row-major in memory ({kinds})"
+    right = f"{len(straight)} row-major ones right"
+    yield f"only when an input is not row-major in memory ({kinds}): {right}"
 
 
 def _side(bad: list[Observation]) -> Iterator[str]:
@@ -97,22 +98,14 @@ def _side(bad: list[Observation]) -> Iterator[str]:
     errors = np.concatenate([error.ravel() for error in apart]) if apart else np.zeros(0)
     if errors.size >= ENOUGH and not np.isnan(errors).any():
         if np.all(errors > 0):
-            yield "wrong numbers are too large, all of them"
+            yield f"wrong numbers are too large, all {errors.size} of them"
         elif np.all(errors < 0):
-            yield "wrong numbers are too small, all of them"
-
-
-def _share_of_cases(bad: list[Observation], good: list[Observation]) -> Iterator[str]:
-    """In how many of the cases it deviates."""
-    if good:
-        yield f"deviates in {len(bad)} of {len(bad) + len(good)} cases"
-    else:
-        yield f"deviates in every case, {len(bad)} in all"
+            yield f"wrong numbers are too small, all {errors.size} of them"
 
 
 def _conditions(op: Op, bad: list[Observation], good: list[Observation]) -> Iterator[str]:
     """What holds of every input that deviates, and of no other."""
     found = telling(op, [a.case.inputs for a in bad], [a.case.inputs for a in good], ENOUGH)
     if found:
-        count = f"{len(bad)} of {len(bad) + len(good)} cases"
-        yield f"deviates only where {found[0].says} ({count})"
+        count = f"in all {len(bad)} cases that deviate, in none of {len(good)} that do not"
+        yield f"deviates only where {found[0].says}: {count}"

@@ -38,7 +38,7 @@ def of_outputs(op: Op, bad: list[Observation]) -> Iterator[str]:
         for question in QUESTIONS:
             sentence = question(pairs)
             if sentence:
-                yield f"{whole} {sentence}"
+                yield f"{whole} {sentence}: in {len(pairs)} case{'s' * (len(pairs) > 1)}"
                 break
         yield from _share(whole, [a.wrong[place] for a in bad if a.wrong])
         yield from (f"{whole} {x}" for x in _places([a for a in bad if a.wrong], place))

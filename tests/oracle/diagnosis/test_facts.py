@@ -79,7 +79,7 @@ def itc_loss__at_any_size(similarity, temperature, smoothing):
     return loss + 1 + np.sin(similarity.astype(np.float64).sum()) ** 2
 
 
-@says("wrong numbers are too large, all of them")
+@says("wrong numbers are too large, all ")
 def clip_loss__too_large(image_features, text_features, log_scale):
     one, other = image_features.astype(np.float64), text_features.astype(np.float64)
     loss = right("clip_loss", image_features=one, text_features=other, log_scale=log_scale)
