@@ -45,13 +45,13 @@ def facts(evidence: Evidence, survey: Survey | None = None) -> list[str]:
     `survey` is what is known of sizes, if that was asked before.
     """
     with np.errstate(all="ignore"):
-        interview = Interview(evidence)
         answers = list(evidence)
         bad = [a for a in answers if a.fails]
         good = [a for a in answers if not a.fails]
         if not bad:
             return []
         survey = survey or Survey.of(evidence)
+        interview = Interview(evidence)
         questions: list[Iterator[str]] = [iter(survey.facts)]
         if evidence.ask:
             questions += [_again(interview, bad), _layouts(interview, bad, good)]

@@ -34,7 +34,7 @@ def pattern(wrong: Mapping[int, bool]) -> Pattern | None:
     >>> pattern({1: False, 9: False, 10: True, 12: True}).of("B")
     'wrong from B = 10, right up to 9'
     >>> pattern({n: n % 32 == 1 for n in range(2, 70)}).of("M")
-    'wrong only where M is 1 more than a multiple of 32'
+    'wrong only where M is 1 more than a multiple of 32, from 33 on'
     """
     return next((p for p in _patterns(wrong) if _fits(p, wrong)), None)
 

@@ -23,6 +23,7 @@ from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.diagnosis.patterns import Pattern, pattern
+from refimpl.oracle.diagnosis.samples import wrong_samples
 from refimpl.oracle.diagnosis.shrink import numbers, weight
 
 BUDGET = 6.0  # seconds of computing
@@ -269,10 +270,15 @@ class Survey:
 
 
 def diagnosed(evidence: Evidence) -> tuple[list[Cause], Survey]:
-    """What explains everything seen, else the sizes at which it is wrong; and what was asked."""
+    """What explains everything seen, else where it is wrong; and what was asked about sizes."""
     found = causes(evidence)
     if found[0].kind != "unknown":
         return found, Survey(evidence)
+    with np.errstate(all="ignore"):
+        samples = wrong_samples(evidence)
+    if samples is not None:
+        told = Survey(evidence, facts=[samples.counts])
+        return [Cause("condition", says=samples.says)], told
     survey = Survey.of(evidence)
     return [survey.cause or found[0]], survey
 
