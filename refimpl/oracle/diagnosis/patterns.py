@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 UNITS = (128, 64, 32, 16, 8, 4, 2)
-FEWEST = 3  # lengths on either side of what is more than a limit or a single length
+FEWEST = 2  # lengths on either side of what is more than a limit or a single length
 
 
 @dataclass(frozen=True)

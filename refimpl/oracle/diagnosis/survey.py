@@ -33,6 +33,7 @@ LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127,
 LONGER = (255, 256, 257, 511, 512, 513, 1023, 1024, 1025)  # where something was wrong there
 MOST_NUMBERS = 1 << 16  # in the arrays of a question
 DRAWN = 3  # inputs of given sizes that must be right
+RARE, TILES = 2, (16, 64, 128, 256)  # of so few lengths that are wrong, others so much longer
 SHORT = (1, 2, 3)
 STARTS = 4  # inputs that deviate, from which to begin
 TESTS = 12  # inputs on either side of a condition
@@ -182,6 +183,10 @@ class Survey:
         around = {n for n in (there - 1, there, there + 1) if n > 0}
         longer = LONGER if there > max(LENGTHS) else ()
         told = {n: self.wrong(base | {name: n}) for n in sorted({*LENGTHS, *around, *longer})}
+        rare = [n for n, is_wrong in told.items() if is_wrong]
+        if len(rare) <= RARE:  # perhaps at each tile
+            further = {n + tiles for n in rare for tiles in TILES} - {*told}
+            told |= {n: self.wrong(base | {name: n}) for n in sorted(further)}
         return {n: is_wrong for n, is_wrong in told.items() if is_wrong is not None}
 
     def _bisected(self, base: Sizes, name: str, wrong: dict[int, bool]) -> Pattern | None:
@@ -202,9 +207,11 @@ class Survey:
         return pattern(wrong) if high - low == 1 else None
 
     def _thought_of(self, telling: list[Condition], base: Sizes) -> Iterator[list[Condition]]:
-        """All of them together, then the product of two axes, from where the other one is 1."""
+        """All of them together, each alone, and the product of two axes from where one is 1."""
         if telling:
             yield telling
+        if len(telling) > 1:
+            yield from ([condition] for condition in telling)
         for (name,), other in itertools.product((c.names for c in telling), base):
             if name != other:
                 there = base | {other: 1}
@@ -220,11 +227,13 @@ class Survey:
         seen = [_sizes(self.evidence, a.case.inputs) for a in self.evidence if a.fails]
         if any(sizes and not all(c.holds(sizes) for c in telling) for sizes in seen):
             return ""
-        rng, every = np.random.default_rng(SEED), [*telling, *also]
+        rng = np.random.default_rng(SEED)
         told: dict[bool, list[bool]] = {True: [], False: []}  # whether it was wrong inside, outside
         otherwise: list[bool] = []  # the same inside, without what is optional or with it
         for number in range(DRAWN, 100 * TESTS):
-            sizes, inside = self._drawn(rng, every, base), number % 2 == 0
+            inside = number % 2 == 0
+            held = [*telling, *also] if inside else also
+            sizes = self._drawn(rng, held, telling, base)
             if len(told[inside]) == TESTS or not all(c.holds(sizes) for c in also):
                 continue
             if all(c.holds(sizes) for c in telling) != inside:
@@ -260,12 +269,24 @@ class Survey:
     def _optional(self) -> list[str]:
         return [name for name, spec in self.evidence.op.specs.items() if spec.optional]
 
-    def _drawn(self, rng: np.random.Generator, telling: list[Condition], base: Sizes) -> Sizes:
-        """Other sizes: short ones, and any length of the axes that matter."""
+    def _drawn(
+        self,
+        rng: np.random.Generator,
+        inside: list[Condition],
+        free: list[Condition],
+        base: Sizes,
+    ) -> Sizes:
+        """Other sizes: short ones, those that conditions ask for, and any where they are free."""
         sizes = {name: int(rng.integers(1, SPREAD + 1)) for name in base}
-        for name in {n for c in telling for n in c.names}:
-            top = int(rng.choice((SPREAD, 2 * base[name], max(LENGTHS))))
-            sizes[name] = int(rng.integers(1, top + 1))
+        for name in {n for c in (*inside, *free) for n in c.names}:
+            most = int(rng.choice((SPREAD, 2 * base[name], max(LENGTHS))))
+            sizes[name] = int(rng.integers(1, most + 1))
+        for condition in inside:
+            name, *others = condition.names
+            most = max(2 * base[name], max(LENGTHS))
+            lengths = [n for n in range(1, 2 * most) if condition.pattern.holds(n)][:most]
+            if lengths and not others:
+                sizes[name] = int(rng.choice(lengths))
         return sizes
 
 
