@@ -198,7 +198,7 @@ class Op:
 
     def _sizes(self, read: dict[str, Any]) -> dict[str, int]:
         """What `bind` says, remembered: it depends on shapes and numbers of things alone."""
-        key = tuple(x if x is None or isinstance(x, int) else np.shape(x) for x in read.values())
+        key = tuple([x if x is None or isinstance(x, int) else np.shape(x) for x in read.values()])
         if key not in self._known:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()

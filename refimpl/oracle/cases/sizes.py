@@ -157,12 +157,13 @@ def ordered(op: Op, sizes: dict[str, int]) -> dict[str, int]:
 
 def affordable(op: Op, sizes: dict[str, int], level: Level) -> bool:
     """Whether an input, what is made on the way, and any two axes stay within a level's limits."""
-    rest = (sizes[DOTS],) if DOTS in sizes else ()
     first, second = sorted((1, 1, *sizes.values()))[-1:-3:-1]
-    between = math.prod(sizes[name] for name in op.between)
-    numbers = sum(map(math.prod, shapes(op, sizes, rest))) + between
-    costly = math.prod(sizes[name] for name in op.costly)
-    return numbers <= level.numbers and first * second <= level.pair and costly <= level.costly
+    costly = math.prod([sizes[name] for name in op.costly])
+    if first * second > level.pair or costly > level.costly:
+        return False
+    rest = (sizes[DOTS],) if DOTS in sizes else ()
+    between = math.prod([sizes[name] for name in op.between])
+    return sum(map(math.prod, shapes(op, sizes, rest))) + between <= level.numbers
 
 
 def tiny(op: Op, number: int) -> dict[str, int]:

@@ -168,6 +168,11 @@ class ErrorArray(Reading):
         return x if isinstance(x, ErrorArray) else lift(x, self.precision)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        p = self.precision
+        if method == "__call__" and not kwargs:
+            lifted = [x if isinstance(x, ErrorArray) else lift(x, p) for x in inputs]
+            if all(x.precision is p for x in lifted):
+                return self._call(ufunc.__name__, *lifted)
         held = [x.precision for x in inputs if isinstance(x, ErrorArray)]
         if held.count(held[0]) < len(held):  # tables may be held in less than the rest
             finest = min(held, key=lambda p: p.unit)
@@ -211,9 +216,13 @@ def spread(x: Any, shape: tuple[int, ...]) -> np.ndarray:
     >>> spread(np.ones(2), (2,)).flags.writeable
     False
     """
-    if np.shape(x) != shape or not isinstance(x, np.ndarray):
-        return np.broadcast_to(x, shape)
-    view = x.view()
+    array = np.asarray(x)
+    if array.shape == shape:
+        view = array.view()
+    elif not array.ndim:  # a single number, which broadcast_to takes four times as long for
+        view = np.ndarray(shape, array.dtype, array, strides=(0,) * len(shape))
+    else:
+        return np.broadcast_to(array, shape)
     view.flags.writeable = False
     return view
 

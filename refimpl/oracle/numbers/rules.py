@@ -97,9 +97,13 @@ def _function(value: np.ndarray, error: np.ndarray, p: Precision, ulps: Any) -> 
     return error if p.sum_unit == p.unit else error + _rounding(value, error, p)
 
 
-def _is_exact(x: ErrorArray, numbers: Callable) -> np.ndarray:
+def _is_exact(x: ErrorArray, numbers: Callable) -> Any:
+    """Where exact numbers are of a kind; False where none is, which is nearly always."""
     exact = x.error == 0
-    return exact & numbers(x.value) if np.count_nonzero(exact) else exact
+    if not np.count_nonzero(exact):
+        return False
+    exact = exact & numbers(x.value)
+    return exact if np.count_nonzero(exact) else False
 
 
 def _is_zero(v: np.ndarray) -> np.ndarray:
@@ -114,9 +118,15 @@ def _is_one(x: ErrorArray) -> bool:
     return x.ndim == 0 and x.error == 0 and x.value == 1
 
 
-def _is_nothing(x: ErrorArray) -> np.ndarray:
+def _is_nothing(x: ErrorArray) -> Any:
     """Zero, and not as the difference of numbers that another order might keep apart."""
-    return _is_exact(x, _is_zero) & (True if x.terms is None else x.terms == 0)
+    zero = _is_exact(x, _is_zero)
+    return zero if zero is False or x.terms is None else zero & (x.terms == 0)
+
+
+def _where(some: Any, x: Any, y: Any) -> Any:
+    """`np.where`, which has nothing to choose where the condition holds nowhere."""
+    return y if some is False else np.where(some, x, y)
 
 
 def _is_power_of_two(v: np.ndarray) -> np.ndarray:
@@ -156,13 +166,14 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
                 rounded = rounded + REORDER * p.unit * (size_x + size_y)
         if one.scaled:  # what is added to a quotient may be added before the division
             rounded = rounded + p.unit * (DIVISION * (np.abs(value) + error) + size)
-    if np.count_nonzero(untouched):
+    if untouched is not False:
         terms = np.where(untouched, np.abs(value) + error, terms)
         rounded = np.where(untouched, error, rounded)
     logistic = (_is_one(x) and y.exponential) or (_is_one(y) and x.exponential)
     result = _settle(value, rounded, p, terms=terms, count=x.count + y.count, logistic=logistic)
     overflown = np.isinf(x.error) | np.isinf(y.error)  # infinities may meet and give NaN
-    result.error = np.where(overflown, np.inf, result.error)
+    if np.count_nonzero(overflown):
+        result.error = np.where(overflown, np.inf, result.error)
     if logistic:
         power = x if x.exponential else y
         result.floor = 1 + (0.0 if power.floor is None else power.floor * (1 - 4 * p.unit))
@@ -195,12 +206,15 @@ def _parted(sum_: ErrorArray, share: np.ndarray, terms: np.ndarray | None) -> An
     return np.where(np.abs(share) < 1, sum_.precision.unit * terms, 0.0)
 
 
+def _unless_infinite(nothing: Any, other: ErrorArray) -> Any:
+    return nothing is not False and nothing & np.isfinite(other.error)
+
+
 def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
     error = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
     scaled = _is_exact(x, _is_power_of_two) | _is_exact(y, _is_power_of_two)
-    nothing = _is_nothing(x) & np.isfinite(y.error)
-    nothing = nothing | (_is_nothing(y) & np.isfinite(x.error))
+    nothing = _unless_infinite(_is_nothing(x), y) | _unless_infinite(_is_nothing(y), x)
     fold_x, terms_x = _folded(value, x, y)
     fold_y, terms_y = _folded(value, y, x)
     tags = {}
@@ -209,10 +223,10 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     if terms_y is not None and terms_x is None:
         tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
     rounded = _round(value, error, p) + fold_x + fold_y
-    if np.count_nonzero(scaled):
+    if scaled is not False:
         parted = _parted(x, y.value, terms_x) + _parted(y, x.value, terms_y)
         rounded = np.where(scaled, error + parted, rounded)
-    result = _settle(value, np.where(nothing, 0.0, rounded), p, **tags)
+    result = _settle(value, _where(nothing, 0.0, rounded), p, **tags)
     return _not_negative(result, np.zeros(value.shape)) if x is y else result
 
 
@@ -227,10 +241,15 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         terms = x.terms / least
         fold = FOLD * p.unit * terms
     one = _is_exact(x, _is_unit)  # whose quotient is the reciprocal, rounded once
-    rounded = np.where(one, _round(value, error, p), _round(value, error, p, DIVISION))
-    parted = _parted(x, 1 / y.value, terms)
-    error = np.where(_is_exact(y, _is_power_of_two), error + parted, rounded + fold)
-    error = np.where(_is_nothing(x) & (least > 0), 0.0, error)
+    rounded = _round(value, error, p, DIVISION)
+    rounded = rounded if one is False else np.where(one, _round(value, error, p), rounded)
+    scaled = _is_exact(y, _is_power_of_two)
+    if scaled is False:
+        error = rounded + fold
+    else:
+        error = np.where(scaled, error + _parted(x, 1 / y.value, terms), rounded + fold)
+    nothing = _is_nothing(x)
+    error = error if nothing is False else np.where(nothing & (least > 0), 0.0, error)
     if y.logistic:  # the logistic function may come from tanh
         size = 1.0 if x.exponential else np.abs(x.value) + x.error
         tails = np.where(one, 0.0, np.abs(value)) if x.exponential else 0.0
@@ -320,7 +339,7 @@ def _log1p(x: ErrorArray) -> ErrorArray:
     error = np.where(least > 0, x.error / least, np.inf) + p.unit  # as log(1 + x)
     error = error + 2 * p.sum_unit * np.abs(value)
     error = _function(value, error, p, ULPS * _ulp(np.abs(value) + error, p.sum_unit))
-    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+    return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
 
 
 def _sqrt(x: ErrorArray) -> ErrorArray:
@@ -342,7 +361,7 @@ def _tanh(x: ErrorArray) -> ErrorArray:
     rest = 2 * np.exp(-2 * nearest)  # up to one, which an exponential in its place would keep
     ulps = np.where(nearest > SATURATED, rest, 2 * ULPS * p.sum_unit)
     error = _function(value, x.error * steepest, p, ulps)
-    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+    return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
 
 
 def _erf(x: ErrorArray) -> ErrorArray:
@@ -353,14 +372,14 @@ def _erf(x: ErrorArray) -> ErrorArray:
     steepest = 2 / np.sqrt(np.pi) * np.exp(-nearest * nearest)
     ulps = np.where(nearest > SATURATED, 0.0, 2 * ULPS * p.sum_unit)
     error = _function(value, x.error * steepest, p, ulps)
-    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+    return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
 
 
 def _wave(function: Callable) -> Callable:
     def rule(x: ErrorArray) -> ErrorArray:
         p, value = x.precision, function(x.value)
         error = _function(value, np.minimum(x.error, 2), p, 2 * ULPS * p.sum_unit)
-        return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+        return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
 
     return rule
 
@@ -371,7 +390,7 @@ def _arcsin(x: ErrorArray) -> ErrorArray:
     rise = np.maximum(np.arcsin(steeper) - np.arcsin(size), np.arcsin(size) - np.arcsin(flatter))
     value = np.arcsin(x.value)
     error = _function(value, rise, p, ULPS * _ulp(np.arcsin(steeper), p.sum_unit))
-    return _settle(value, np.where(_is_exact(x, _is_zero), 0.0, error), p)
+    return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
 
 
 def _arctan(x: ErrorArray) -> ErrorArray:

@@ -64,6 +64,7 @@ WORKER = "refimpl.oracle.targets.worker"
 ANSWERS = ("returned", "refused", "raised")
 LONGEST_VERSION = 200  # characters
 TOGETHER = 16  # calls that are sent at once, at most
+PIPE = 1 << 20  # bytes that a pipe should hold
 HEADER = 1 << 10  # bytes of a call beside its arrays, about
 LARGEST_LEFT = 1 << 24  # bytes of an answer that nobody asks for any more
 
@@ -147,7 +148,8 @@ class Session:
             os.close(there[0])
             os.close(back[1])
         os.set_blocking(self.to, False)
-        self.room = wire.capacity(self.to) // 2
+        os.set_blocking(self.back.fd, False)
+        self.room = min(wire.capacity(fd, PIPE) for fd in (self.to, self.back.fd)) // 2
         try:
             about, _ = self.back.receive(time.monotonic() + LOAD_LIMIT, 0)
             self.about = _read_about(about)
@@ -175,18 +177,26 @@ class Session:
     def in_a_row(self, op: Op, asked: Iterable[tuple[Case, int]]) -> Iterator[Outcome]:
         """What many calls come to: ever more of them are sent before their answers are read."""
         waiting, together = iter(asked), 1
+        known: dict[int, tuple[Case, wire.Content]] = {}  # a case is often asked several times
         while group := list(itertools.islice(waiting, together)):
             small = sum(case.nbytes + HEADER for case, _ in group) <= self.room
             if small and len(group) > 1:
-                yield from self._together(op, group)
+                for case, _ in group:
+                    if id(case) not in known:
+                        known[id(case)] = case, _content(op, case)
+                contents = [known[id(case)][1] for case, _ in group]
+                yield from self._together(op, group, contents)
             else:
                 yield from (self.call(op, *each) for each in group)
             together = min(2 * together, TOGETHER)
 
-    def _together(self, op: Op, group: list[tuple[Case, int]]) -> Iterator[Outcome]:
+    def _together(
+        self, op: Op, group: list[tuple[Case, int]], contents: list[wire.Content]
+    ) -> Iterator[Outcome]:
         """Calls that are sent at once, which a pipe must hold: nobody reads it meanwhile."""
         failed, first = self._begin(), self.calls + 1
-        frames = [self._frame(op, case) for case, _ in group]
+        self.calls += len(group)
+        frames = [content.frame(number) for number, content in enumerate(contents, first)]
         sent = [b"".join(itertools.chain.from_iterable(frames))]
         failed = failed or self._attempt(self.limit, lambda end: wire.write(self.to, sent, end))
         asked, unread = self.child, list(range(first, first + len(group)))
@@ -215,8 +225,9 @@ class Session:
     def _call(
         self, op: Op, case: Case, answer_bytes: int, limit: float, steps: bool = False
     ) -> Outcome:
-        failed, frame = self._begin(), self._frame(op, case, steps)
-        number = self.calls
+        failed = self._begin()
+        self.calls += 1
+        number, frame = self.calls, _content(op, case, steps).frame(self.calls)
         failed = failed or self._attempt(limit, lambda end: wire.write(self.to, frame, end))
         return failed or self._awaited(number, answer_bytes, limit)
 
@@ -232,21 +243,6 @@ class Session:
         if self.child is None:
             self._start()
         return None
-
-    def _frame(self, op: Op, case: Case, steps: bool = False) -> list[bytes]:
-        """The next call as it is sent."""
-        inputs = case.typed(op)
-        arrays = {name: x for name, x in inputs.items() if isinstance(x, np.ndarray)}
-        self.calls += 1
-        header = {
-            "id": self.calls,
-            "op": op.name,
-            "steps": steps,
-            "names": list(arrays),
-            "layout": case.layout,
-            "scalars": {name: x for name, x in inputs.items() if name not in arrays},
-        }
-        return wire.frame(header, list(arrays.values()))
 
     def _awaited(self, number: int, answer_bytes: int, limit: float) -> Outcome:
         """The answer to a call that was sent."""
@@ -310,6 +306,20 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _content(op: Op, case: Case, steps: bool = False) -> wire.Content:
+    """A call as it is sent."""
+    inputs = case.typed(op)
+    arrays = {name: x for name, x in inputs.items() if isinstance(x, np.ndarray)}
+    header = {
+        "op": op.name,
+        "steps": steps,
+        "names": list(arrays),
+        "layout": case.layout,
+        "scalars": {name: x for name, x in inputs.items() if name not in arrays},
+    }
+    return wire.Content(header, list(arrays.values()))
 
 
 def _read_about(about: dict[str, Any]) -> dict[str, Any]:

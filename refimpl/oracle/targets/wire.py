@@ -6,6 +6,7 @@ may be hostile or broken.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -55,29 +56,33 @@ def named_dtype(name: str) -> np.dtype:
     return dtype
 
 
-def frame(header: dict[str, Any], arrays: list[np.ndarray]) -> list[bytes]:
-    """A frame in as few pieces as fit into a pipe, its numbers in this machine's byte order."""
-    described = [{"dtype": _name(a.dtype), "shape": list(a.shape)} for a in arrays]
-    text = json.dumps({**header, "arrays": described}).encode()
-    pieces = [len(text).to_bytes(8, "little") + text]
-    for array in arrays:
-        data = native(array).tobytes()
-        if len(pieces[-1]) + len(data) <= AT_ONCE:
-            pieces[-1] += data
-        else:
-            pieces.append(data)
-    return pieces
+class Content:
+    """What a frame holds beside its number, written once however often it is sent."""
+
+    def __init__(self, header: dict[str, Any], arrays: list[np.ndarray]) -> None:
+        described = [{"dtype": _name(a.dtype), "shape": list(a.shape)} for a in arrays]
+        self.text = json.dumps({**header, "arrays": described})[1:].encode()
+        self.arrays = [native(array).tobytes() for array in arrays]
+
+    def frame(self, number: int) -> list[bytes]:
+        """A frame of this number in as few pieces as fit into a pipe."""
+        text = b'{"id": %d, %b' % (number, self.text)
+        pieces = [len(text).to_bytes(8, "little") + text]
+        for data in self.arrays:
+            if len(pieces[-1]) + len(data) <= AT_ONCE:
+                pieces[-1] += data
+            else:
+                pieces.append(data)
+        return pieces
 
 
-def send(
-    fd: int, header: dict[str, Any], arrays: list[np.ndarray], deadline: float | None = None
-) -> None:
-    """Write one frame; a deadline needs a pipe that does not block."""
-    write(fd, frame(header, arrays), deadline)
+def send(fd: int, header: dict[str, Any], arrays: list[np.ndarray], number: int = 0) -> None:
+    """Write one frame, its numbers in this machine's byte order."""
+    write(fd, Content(header, arrays).frame(number))
 
 
 def write(fd: int, pieces: list[bytes], deadline: float | None = None) -> None:
-    """Write the pieces of a frame."""
+    """Write the pieces of a frame; a deadline needs a pipe that does not block."""
     for piece in pieces:
         _write(fd, piece, deadline)
 
@@ -95,7 +100,10 @@ def native(array: np.ndarray) -> np.ndarray:
 
 
 class Reader:
-    """The end of a pipe that frames come out of; what was read beyond one belongs to the next."""
+    """The end of a pipe that frames come out of; what was read beyond one belongs to the next.
+
+    A deadline needs a pipe that does not block.
+    """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -123,9 +131,11 @@ class Reader:
         chunks = [self._ahead]
         missing = count - len(self._ahead)
         while missing > 0:
-            if deadline is not None:
+            try:
+                chunk = os.read(self.fd, min(max(missing, AT_ONCE), 1 << 20))
+            except BlockingIOError:
                 _until(deadline, [self.fd], [])
-            chunk = os.read(self.fd, min(max(missing, AT_ONCE), 1 << 20))
+                continue
             if not chunk:
                 raise Closed("end of file")
             chunks.append(chunk)
@@ -168,11 +178,13 @@ def detached(tensor: Any) -> Any:
     return tensor
 
 
-def capacity(fd: int) -> int:
-    """The bytes that a pipe holds; none where the system does not tell."""
+def capacity(fd: int, wanted: int) -> int:
+    """The bytes that a pipe holds, as many as are wanted if it can; none where nobody tells."""
     try:
         import fcntl
 
+        with contextlib.suppress(OSError):  # more than this system lets its users have
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, wanted)
         return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
     except (ImportError, AttributeError, OSError):
         return 0
