@@ -86,7 +86,7 @@ class ErrorArray(Reading):
         return tags
 
     def join(self, parts: list, join: Callable) -> ErrorArray:
-        errors = [np.broadcast_to(part.error, part.shape) for part in parts]
+        errors = [spread(part.error, part.shape) for part in parts]
         tags: dict[str, Any] = {
             "count": max(part.count for part in parts),
             "products": max(part.products for part in parts),
@@ -94,7 +94,7 @@ class ErrorArray(Reading):
             "logistic": any(part.logistic for part in parts),
         }
         if any(part.terms is not None for part in parts):
-            sums = [np.broadcast_to(_magnitude(part), part.shape) for part in parts]
+            sums = [spread(_magnitude(part), part.shape) for part in parts]
             tags["terms"] = join(sums)
         return ErrorArray(
             join([part.value for part in parts]), join(errors), self.precision, **tags
@@ -162,7 +162,9 @@ class ErrorArray(Reading):
 
         if isinstance(condition, Truth):
             return _chosen(condition, a, b)
-        return of_some(condition, a, super().select(condition, a, b))
+        if isinstance(condition, Reading):
+            return super().select(condition, a, b)
+        return of_some(condition, a, self.join([a, b], lambda arrays: np.where(condition, *arrays)))
 
     def lift(self, x: Any) -> ErrorArray:
         return x if isinstance(x, ErrorArray) else lift(x, self.precision)

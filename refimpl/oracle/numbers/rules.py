@@ -24,12 +24,23 @@ What an honest implementation may do, and what each rule therefore allows (u: un
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, spread
+from refimpl.oracle.numbers.exact import (
+    is_exact,
+    is_nothing,
+    is_one,
+    is_power_of_two,
+    is_unit,
+    is_zero,
+    unless_infinite,
+    where,
+)
 from refimpl.oracle.numbers.ordered import mirrored
 from refimpl.oracle.numbers.precisions import Precision
 
@@ -97,42 +108,6 @@ def _function(value: np.ndarray, error: np.ndarray, p: Precision, ulps: Any) -> 
     return error if p.sum_unit == p.unit else error + _rounding(value, error, p)
 
 
-def _is_exact(x: ErrorArray, numbers: Callable) -> Any:
-    """Where exact numbers are of a kind; False where none is, which is nearly always."""
-    exact = x.error == 0
-    if not np.count_nonzero(exact):
-        return False
-    exact = exact & numbers(x.value)
-    return exact if np.count_nonzero(exact) else False
-
-
-def _is_zero(v: np.ndarray) -> np.ndarray:
-    return v == 0
-
-
-def _is_unit(v: np.ndarray) -> np.ndarray:
-    return v == 1
-
-
-def _is_one(x: ErrorArray) -> bool:
-    return x.ndim == 0 and x.error == 0 and x.value == 1
-
-
-def _is_nothing(x: ErrorArray) -> Any:
-    """Zero, and not as the difference of numbers that another order might keep apart."""
-    zero = _is_exact(x, _is_zero)
-    return zero if zero is False or x.terms is None else zero & (x.terms == 0)
-
-
-def _where(some: Any, x: Any, y: Any) -> Any:
-    """`np.where`, which has nothing to choose where the condition holds nowhere."""
-    return y if some is False else np.where(some, x, y)
-
-
-def _is_power_of_two(v: np.ndarray) -> np.ndarray:
-    return np.abs(np.frexp(v)[0]) == 0.5
-
-
 def _constant(x: ErrorArray, value: Any) -> ErrorArray:
     return ErrorArray(value, x.precision.unit * np.abs(value), x.precision, known=True)
 
@@ -145,7 +120,7 @@ def _least(x: ErrorArray) -> np.ndarray:
 
 def _not_negative(x: ErrorArray, floor: np.ndarray) -> ErrorArray:
     """With a limit that roundings keep, as all terms or factors behind it are of one sign."""
-    if not np.any(floor < 0):
+    if not np.count_nonzero(floor < 0):
         kept = floor * (1 - 4 * x.precision.unit)
         x.floor = np.where(kept < 2 * x.precision.smallest, 0.0, kept)
     return x
@@ -154,7 +129,7 @@ def _not_negative(x: ErrorArray, floor: np.ndarray) -> ErrorArray:
 def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
     error = x.error + y.error
-    untouched = _is_nothing(x) | _is_nothing(y)
+    untouched = is_nothing(x) | is_nothing(y)
     size_x, size_y = _magnitude(x), _magnitude(y)
     terms = size_x + size_y
     rounded = _round(value, error, p)
@@ -169,7 +144,7 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     if untouched is not False:
         terms = np.where(untouched, np.abs(value) + error, terms)
         rounded = np.where(untouched, error, rounded)
-    logistic = (_is_one(x) and y.exponential) or (_is_one(y) and x.exponential)
+    logistic = (is_one(x) and y.exponential) or (is_one(y) and x.exponential)
     result = _settle(value, rounded, p, terms=terms, count=x.count + y.count, logistic=logistic)
     overflown = np.isinf(x.error) | np.isinf(y.error)  # infinities may meet and give NaN
     if np.count_nonzero(overflown):
@@ -206,15 +181,11 @@ def _parted(sum_: ErrorArray, share: np.ndarray, terms: np.ndarray | None) -> An
     return np.where(np.abs(share) < 1, sum_.precision.unit * terms, 0.0)
 
 
-def _unless_infinite(nothing: Any, other: ErrorArray) -> Any:
-    return nothing is not False and nothing & np.isfinite(other.error)
-
-
 def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
     error = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
-    scaled = _is_exact(x, _is_power_of_two) | _is_exact(y, _is_power_of_two)
-    nothing = _unless_infinite(_is_nothing(x), y) | _unless_infinite(_is_nothing(y), x)
+    scaled = is_exact(x, is_power_of_two) | is_exact(y, is_power_of_two)
+    nothing = unless_infinite(is_nothing(x), y) | unless_infinite(is_nothing(y), x)
     fold_x, terms_x = _folded(value, x, y)
     fold_y, terms_y = _folded(value, y, x)
     tags = {}
@@ -222,11 +193,13 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         tags = {"terms": terms_x, "count": x.count, "products": min(x.products, 1)}
     if terms_y is not None and terms_x is None:
         tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
-    rounded = _round(value, error, p) + fold_x + fold_y
-    if scaled is not False:
-        parted = _parted(x, y.value, terms_x) + _parted(y, x.value, terms_y)
-        rounded = np.where(scaled, error + parted, rounded)
-    result = _settle(value, _where(nothing, 0.0, rounded), p, **tags)
+    if scaled is False:
+        rounded = _round(value, error, p) + fold_x + fold_y
+    else:
+        rounded = error + (_parted(x, y.value, terms_x) + _parted(y, x.value, terms_y))
+        if np.ndim(scaled):
+            rounded = np.where(scaled, rounded, _round(value, error, p) + fold_x + fold_y)
+    result = _settle(value, where(nothing, 0.0, rounded), p, **tags)
     return _not_negative(result, np.zeros(value.shape)) if x is y else result
 
 
@@ -240,15 +213,15 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     if x.terms is not None:
         terms = x.terms / least
         fold = FOLD * p.unit * terms
-    one = _is_exact(x, _is_unit)  # whose quotient is the reciprocal, rounded once
+    one = is_exact(x, is_unit)  # whose quotient is the reciprocal, rounded once
     rounded = _round(value, error, p, DIVISION)
     rounded = rounded if one is False else np.where(one, _round(value, error, p), rounded)
-    scaled = _is_exact(y, _is_power_of_two)
+    scaled = is_exact(y, is_power_of_two)
     if scaled is False:
         error = rounded + fold
     else:
         error = np.where(scaled, error + _parted(x, 1 / y.value, terms), rounded + fold)
-    nothing = _is_nothing(x)
+    nothing = is_nothing(x)
     error = error if nothing is False else np.where(nothing & (least > 0), 0.0, error)
     if y.logistic:  # the logistic function may come from tanh
         size = 1.0 if x.exponential else np.abs(x.value) + x.error
@@ -313,7 +286,8 @@ def _exp(x: ErrorArray) -> ErrorArray:
     error = _function(value, error, p, ULPS * _ulp(value + error, p.sum_unit))
     exact = (x.error == 0) & (np.isneginf(x.value) | (x.value == 0))
     error = np.where(exact, 0.0, error)
-    floor = np.nan_to_num(np.maximum(value - error, 0), nan=0.0, posinf=p.largest)
+    floor = np.minimum(np.maximum(value - error, 0), p.largest)
+    floor = np.where(np.isnan(floor), 0.0, floor)
     result = _settle(value, error, p, exponential=True)
     result.floor = np.where(floor < 2 * p.smallest, 0.0, floor)  # an overflow only goes up
     return result
@@ -339,7 +313,7 @@ def _log1p(x: ErrorArray) -> ErrorArray:
     error = np.where(least > 0, x.error / least, np.inf) + p.unit  # as log(1 + x)
     error = error + 2 * p.sum_unit * np.abs(value)
     error = _function(value, error, p, ULPS * _ulp(np.abs(value) + error, p.sum_unit))
-    return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
+    return _settle(value, where(is_exact(x, is_zero), 0.0, error), p)
 
 
 def _sqrt(x: ErrorArray) -> ErrorArray:
@@ -361,7 +335,7 @@ def _tanh(x: ErrorArray) -> ErrorArray:
     rest = 2 * np.exp(-2 * nearest)  # up to one, which an exponential in its place would keep
     ulps = np.where(nearest > SATURATED, rest, 2 * ULPS * p.sum_unit)
     error = _function(value, x.error * steepest, p, ulps)
-    return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
+    return _settle(value, where(is_exact(x, is_zero), 0.0, error), p)
 
 
 def _erf(x: ErrorArray) -> ErrorArray:
@@ -372,14 +346,14 @@ def _erf(x: ErrorArray) -> ErrorArray:
     steepest = 2 / np.sqrt(np.pi) * np.exp(-nearest * nearest)
     ulps = np.where(nearest > SATURATED, 0.0, 2 * ULPS * p.sum_unit)
     error = _function(value, x.error * steepest, p, ulps)
-    return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
+    return _settle(value, where(is_exact(x, is_zero), 0.0, error), p)
 
 
 def _wave(function: Callable) -> Callable:
     def rule(x: ErrorArray) -> ErrorArray:
         p, value = x.precision, function(x.value)
         error = _function(value, np.minimum(x.error, 2), p, 2 * ULPS * p.sum_unit)
-        return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
+        return _settle(value, where(is_exact(x, is_zero), 0.0, error), p)
 
     return rule
 
@@ -390,7 +364,7 @@ def _arcsin(x: ErrorArray) -> ErrorArray:
     rise = np.maximum(np.arcsin(steeper) - np.arcsin(size), np.arcsin(size) - np.arcsin(flatter))
     value = np.arcsin(x.value)
     error = _function(value, rise, p, ULPS * _ulp(np.arcsin(steeper), p.sum_unit))
-    return _settle(value, _where(_is_exact(x, _is_zero), 0.0, error), p)
+    return _settle(value, where(is_exact(x, is_zero), 0.0, error), p)
 
 
 def _arctan(x: ErrorArray) -> ErrorArray:
@@ -440,8 +414,10 @@ def _product(x: ErrorArray, y: ErrorArray, value: Any, carried: Any, magnitude: 
 
 
 def _terms_along(x: ErrorArray, axis: Any) -> int:
+    if type(axis) is int:
+        return x.shape[axis]
     axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
-    return int(np.prod([x.shape[a] for a in axes]))
+    return math.prod([x.shape[a] for a in axes])
 
 
 def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:

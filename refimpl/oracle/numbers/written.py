@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, lift, spread
+from refimpl.oracle.numbers.exact import is_exact, is_zero
 from refimpl.oracle.numbers.ordered import certain, ranks_of
 from refimpl.oracle.numbers.places import Doubt, line
 from refimpl.oracle.numbers.rules import (
@@ -31,8 +32,6 @@ from refimpl.oracle.numbers.rules import (
     _divide,
     _function,
     _gamma,
-    _is_exact,
-    _is_zero,
     _multiply,
     _round,
     _settle,
@@ -46,7 +45,7 @@ from refimpl.oracle.numbers.rules import (
 
 
 def _full(x: ErrorArray) -> np.ndarray:
-    return np.broadcast_to(x.error, x.shape)
+    return spread(x.error, x.shape)
 
 
 def contract(subscripts: str, *operands: ErrorArray) -> ErrorArray:
@@ -191,7 +190,7 @@ def rising(function: Callable, of_one: bool = False) -> Callable:
             2 * ULPS * p.sum_unit * np.maximum(size, 1) if of_one else ULPS * _ulp(size, p.sum_unit)
         )
         error = _function(value, error, p, ulps)
-        exact = _is_exact(x, _is_zero) & (value == 0)
+        exact = is_exact(x, is_zero) & (value == 0)
         return _settle(value, np.where(exact, 0.0, error), p)
 
     return rule

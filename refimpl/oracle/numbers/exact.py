@@ -1,0 +1,58 @@
+"""Exact numbers among those that carry errors: where they are of a kind that no rounding touches.
+
+Nearly always there is none. Then the answer is False, and a rule has nothing to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from refimpl.oracle.numbers.errors import ErrorArray
+
+
+def is_exact(x: ErrorArray, numbers: Callable) -> Any:
+    """Where exact numbers are of a kind; False where none is, which is nearly always."""
+    exact = x.error == 0
+    if not np.count_nonzero(exact):
+        return False
+    exact = exact & numbers(x.value)
+    return exact if np.count_nonzero(exact) else False
+
+
+def is_zero(v: np.ndarray) -> np.ndarray:
+    """Zeros."""
+    return v == 0
+
+
+def is_unit(v: np.ndarray) -> np.ndarray:
+    """Ones."""
+    return v == 1
+
+
+def is_one(x: ErrorArray) -> bool:
+    """The number one, alone."""
+    return x.ndim == 0 and x.error == 0 and x.value == 1
+
+
+def is_nothing(x: ErrorArray) -> Any:
+    """Zero, and not as the difference of numbers that another order might keep apart."""
+    zero = is_exact(x, is_zero)
+    return zero if zero is False or x.terms is None else zero & (x.terms == 0)
+
+
+def where(some: Any, x: Any, y: Any) -> Any:
+    """`np.where`, which has nothing to choose where the condition holds nowhere."""
+    return y if some is False else np.where(some, x, y)
+
+
+def is_power_of_two(v: np.ndarray) -> np.ndarray:
+    """Powers of two, of either sign: a product with one is not rounded."""
+    return np.abs(np.frexp(v)[0]) == 0.5
+
+
+def unless_infinite(nothing: Any, other: ErrorArray) -> Any:
+    """Where nothing is left of a product: the other factor may be anything but an infinity."""
+    return nothing is not False and nothing & np.isfinite(other.error)
