@@ -7,11 +7,15 @@ exp(min(x, 0))       one at most, as exp(-|x|) is, whatever x is wrong by
 e / sum(e)           a share: in [0, 1], and moved by what moves e against the others alone
 shares @ y           a mean of y: what the shares are wrong by moves it within y, about its middle;
                      they sum to one up to their roundings
+shares * (g @ yᵀ - sum(g * (shares @ y)))
+                     deviations from a mean, by its own shares: they sum to zero up to roundings,
+                     and a product with them is moved by what stands beside them about its middle
 """
 
 from __future__ import annotations
 
 import copy
+import weakref
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +43,29 @@ class Made:
     axis: int = -1
     radius: Any = 0.0
     slack: Any = 0.0
+    of: Any = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where numbers lie in memory: a view of the same numbers lies there, too."""
+
+    owner: weakref.ref
+    where: tuple
+
+    @staticmethod
+    def of(numbers: np.ndarray) -> Place:
+        """The place of an array, which is not kept alive by it."""
+        owner = numbers
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        start = numbers.__array_interface__["data"][0]
+        return Place(weakref.ref(owner), (start, numbers.shape, numbers.strides))
+
+    def holds(self, numbers: np.ndarray) -> bool:
+        """Whether it is these numbers that lie there."""
+        other = Place.of(numbers)
+        return self.owner() is other.owner() and self.where == other.where
 
 
 def _is(x: ErrorArray, how: str, of: ErrorArray) -> bool:
@@ -70,6 +97,8 @@ def _subtract(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     result = rules._subtract(x, y)
     if _is(y, "largest", x):
         result.made = _below(x, y, result)
+    elif y.made is not None and y.made.how == "average" and x.made is not None:
+        result.made = _apart(x, y, result)
     return result
 
 
@@ -133,6 +162,8 @@ def _exp(x: ErrorArray) -> ErrorArray:
 def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     result = written.RULES["sum"](x, axis, keepdims)
     along = None if axis is None or np.ndim(axis) else axis % x.ndim
+    if x.made is not None and x.made.how == "weighed" and keepdims and along == x.ndim - 1:
+        result.made = replace(x.made, how="average")
     if x.made is not None and x.made.how == "power" and keepdims and along == x.made.axis:
         result.made = Made("sum", named(x), x.shape[along], along)
     return result
@@ -176,9 +207,23 @@ def _shared(x: ErrorArray, whole: Made, result: ErrorArray) -> ErrorArray:
 
 def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     result, made = rules._matmul(x, y), x.made
-    if made is None or made.how != "share" or made.axis != x.ndim - 1 or x.precision.independent:
+    if x.precision.independent:
         return result
-    x, y = rules._shortened(x), rules._shortened(y)
+    if made is None or made.axis != x.ndim - 1 or made.how not in ("share", "balanced"):
+        result.made = Made(
+            "product", of=(Place.of(x.value), Place.of(np.swapaxes(y.value, -1, -2)))
+        )
+        return result
+    if made.how == "balanced":
+        return _of_balanced(x, y, result)
+    mixed = _of_shares(x, y, result)
+    mixed.made = Made("mixed", of=(x, y))
+    return mixed
+
+
+def _of_shares(x: ErrorArray, y: ErrorArray, result: ErrorArray) -> ErrorArray:
+    """A mean of the rows of y, each of which has its share."""
+    made, x, y = x.made, rules._shortened(x), rules._shortened(y)
     ex, ey = spread(x.error, x.shape), spread(y.error, y.shape)
     highest, lowest = (f(y.value, axis=-2, keepdims=True) for f in (np.max, np.min))
     middle, width = (highest + lowest) / 2, (highest - lowest) / 2
@@ -192,6 +237,71 @@ def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     result.error, result.terms = (
         np.fmin(a, b) for a, b in ((result.error, other.error), (result.terms, other.terms))
     )
+    return result
+
+
+def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
+    result = rules._multiply(x, y)
+    for one, other in ((x, y), (y, x)):
+        made = one.made
+        if made is None or x.shape != y.shape:
+            continue
+        if made.how == "mixed":
+            result.made = Made("weighed", of=(other, one))
+        elif made.how == "apart" and made.token is other.token:
+            result.made = _balanced(other, one, result)
+    return result
+
+
+def _apart(x: ErrorArray, y: ErrorArray, result: ErrorArray) -> Made | None:
+    """Products of g with each row, less that with their mean by some shares.
+
+    `slack` is what such differences, each times its share, may sum to for roundings: those of the
+    products, of the mean and of its product, and of shares that do not sum to one.
+    """
+    weight, mixed = y.made.of
+    shares, rows = mixed.made.of
+    if x.made.how != "product" or x.ndim != shares.ndim:
+        return None
+    if not (x.made.of[0].holds(weight.value) and x.made.of[1].holds(rows.value)):
+        return None
+    p = x.precision
+    g, v, s = (_with_error(z, np.zeros(z.shape)) for z in (weight, rows, shares))
+    size_g, size_v = (np.abs(z.value) + z.error for z in (weight, rows))
+    product, most = np.abs(x.value) + x.error, 1 + shares.made.slack
+    turned: Any = np.swapaxes(v, -1, -2)
+    fresh = rules._product(g, turned, x.value, 0.0, size_g @ np.swapaxes(size_v, -1, -2)).error
+    mean_of = most * np.max(size_v, axis=-2, keepdims=True)
+    mean_off = rules._product(s, v, mixed.value, 0.0, mean_of).error
+    exact = _with_error(mixed, np.zeros(mixed.shape))
+    weighed = rules._multiply(g, exact)
+    weighed.value, weighed.terms = size_g * (np.abs(mixed.value) + mixed.error), None
+    again = rules._sum(weighed, -1, keepdims=True).error
+    along = rules._gamma(shares.shape[-1] + FUSED, p) * product
+    off = most * np.max(fresh + along, axis=-1, keepdims=True)
+    off = off + np.sum(size_g * mean_off, axis=-1, keepdims=True) + again
+    largest = np.max(product, axis=-1, keepdims=True)
+    off = off + 2 * shares.made.slack * (largest + np.abs(y.value) + y.error)
+    return Made("apart", named(shares), axis=x.ndim - 1, slack=off)
+
+
+def _balanced(shares: ErrorArray, apart: ErrorArray, result: ErrorArray) -> Made:
+    """Differences times their shares: how far their sum may be off zero."""
+    p = result.precision
+    rounded = FUSED * p.unit * (np.abs(result.value) + result.error) + p.smallest
+    slack = apart.made.slack + np.sum(rounded, axis=-1, keepdims=True)
+    return Made("balanced", axis=result.ndim - 1, slack=slack)
+
+
+def _of_balanced(x: ErrorArray, y: ErrorArray, result: ErrorArray) -> ErrorArray:
+    """Sums that weights which sum to zero make of the rows of y, about whose middle they are."""
+    slack, x, y = x.made.slack, rules._shortened(x), rules._shortened(y)
+    ex, ey = spread(x.error, x.shape), spread(y.error, y.shape)
+    middle = (np.max(y.value, axis=-2, keepdims=True) + np.min(y.value, axis=-2, keepdims=True)) / 2
+    size = np.abs(x.value) + ex
+    carried = ex @ np.abs(y.value - middle) + slack * np.abs(middle) + size @ ey
+    other = rules._product(x, y, x.value @ y.value, carried, size @ (np.abs(y.value) + ey))
+    result.error = np.fmin(result.error, other.error)
     return result
 
 
@@ -209,5 +319,6 @@ ErrorArray.rules.update(
         "maximum": _maximum,
         "divide": _divide,
         "matmul": _matmul,
+        "multiply": _multiply,
     }
 )

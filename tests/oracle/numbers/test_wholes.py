@@ -115,3 +115,42 @@ def test_an_exponential_of_what_may_be_positive_is_not_held_below_one():
     assert np.all(np.exp(np.minimum(x, 0)).error < 1.001)
     assert np.all(np.exp(np.minimum(x, 1)).error >= np.e - 1)
     assert np.all(np.exp(np.abs(x)).error >= np.expm1(5))
+
+
+def moved_by_scores(z, g, y, keys, by=lambda weights: weights):
+    """The gradient of queries: from that of the mixed rows, through the shares of the keys."""
+    weights = shares(z)
+    average = np.sum(g * (by(weights) @ y), axis=-1, keepdims=True)
+    return (weights * (g @ np.swapaxes(y, -1, -2) - average)) @ keys
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.1, 3.0, 1e4])
+def test_a_gradient_through_shares_is_as_wrong_with_keys_far_from_zero(size):
+    z, keys = carrying(14, 4, 5, size=size), carrying(15, 5, 2, size=0.0)
+    g, y = carrying(17, 4, 3, size=0.0), carrying(18, 5, 3, size=0.0)
+    far = keys + 1000
+    centred, found = moved_by_scores(z, g, y, keys), moved_by_scores(z, g, y, far)
+    plain = (g.value, y.value, far.value)
+    most = [np.abs(moved_by_scores(x, *plain) - found.value) for x in corners(z)]
+    assert np.all(np.max(most, axis=0) <= found.error)
+    assert np.all(found.error <= 3 * centred.error + 1e7 * FLOAT64.unit)
+
+
+def test_a_gradient_by_other_shares_than_the_mean_s_is_not_held_together():
+    z, g, y = carrying(19, 4, 5), carrying(20, 4, 3, size=0.0), carrying(21, 5, 3, size=0.0)
+    keys = carrying(22, 5, 2, size=0.0) + 1000
+    alike = moved_by_scores(z, g, y, keys)
+    copied = moved_by_scores(z, g, y, keys, by=lambda weights: weights.copy())
+    assert np.all(copied.error > 10 * alike.error)
+    turned = moved_by_scores(z, g, y, keys, by=lambda weights: weights[:, ::-1])
+    assert np.all(turned.error > 10 * alike.error)
+
+
+def test_numbers_in_doubt_carry_their_own_errors_through_such_a_gradient():
+    z, g, y = carrying(23, 4, 5), carrying(24, 4, 3), carrying(25, 5, 3, size=0.1)
+    keys = carrying(26, 5, 2) + 1000
+    found = moved_by_scores(z, g, y, keys)
+    rng = np.random.default_rng(27)
+    for _ in range(200):
+        near = [x.value + rng.choice([-1.0, 1.0], x.shape) * x.error for x in (z, g, y, keys)]
+        assert np.all(np.abs(moved_by_scores(*near) - found.value) <= found.error)

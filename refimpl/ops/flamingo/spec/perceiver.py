@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refimpl.axes.drawing import Wanted, draw_weights
 from refimpl.op import Law, Op, Probe
 from refimpl.ops.common import cosines, draw_layer_eps, mistakes_of, sines
 from refimpl.ops.flamingo import reference as text
@@ -58,6 +59,16 @@ def plain():
     shifts = {"media_shift": 0 * one, "latents_shift": 0 * one}
     gains = {"media_gain": one, "latents_gain": one, "eps": 1e-5, "heads": 1}
     return {"media": sines(1, 3, 4), "latents": cosines(1, 2, 4), **gains, **shifts, **weights}
+
+
+def draw_shift(source, known):
+    """Shifts of a layer norm are small beside its gains."""
+    return draw_weights(source, Wanted((known["D"],))) / 4
+
+
+def draw_queries(source, known):
+    """Half of what keeps numbers as large: scores that half formats can tell apart."""
+    return draw_weights(source, Wanted((known["H"] * known["E"], known["D"]))) / 2
 
 
 wrong = mistakes_of("perceiver_attention")
@@ -136,6 +147,11 @@ PERCEIVER_ATTENTION = Op(
             "both weights are alike",
         ),
     ),
-    values={"eps": draw_layer_eps},
+    values={
+        "eps": draw_layer_eps,
+        "media_shift": draw_shift,
+        "latents_shift": draw_shift,
+        "query_weight": draw_queries,
+    },
     costly=("H", "N", "M"),
 )
