@@ -74,32 +74,61 @@ def _leave(first, last, x, weight, bias, scale, stream, y):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _attend_one(first, last, joint, key, value, M, heads, mixed):
-    D = mixed.shape[1]
-    E = D // heads
-    scores, factor = np.empty(M, joint.dtype), joint.dtype.type(1) / np.sqrt(joint.dtype.type(E))
-    query = np.empty(E, joint.dtype)
-    for task in range(first, last):
-        b, left = task // heads, task % heads * E
-        for e in range(E):
-            query[e] = joint[b, left + e] * factor
-        top = joint.dtype.type(-np.inf)
-        for m in range(M):
-            scores[m] = dot(query, key[b, m, left : left + E])
-            top = max(top, scores[m])
-        _weights(scores, top)
-        own = mixed[b, left : left + E]
-        own[:] = 0
-        for m in range(M):
-            numbers, weight = value[b, m, left : left + E], scores[m]
-            for e in range(E):
-                own[e] += weight * numbers[e]
+    """Some heads; those of one text are neighbours, and four places are read for all of them."""
+    E, number = mixed.shape[1] // heads, mixed.dtype.type
+    for b in range(first // heads, -(-last // heads)):
+        begin, end = max(first - b * heads, 0) * E, min(last - b * heads, heads) * E
+        weights = np.empty(((end - begin) // E, M + -M % 4), mixed.dtype)
+        _scores(joint[b, begin:end] * (number(1) / np.sqrt(number(E))), key[b, :M], begin, weights)
+        for h in range(len(weights)):
+            _normalize(weights[h, :M])
+        weights[:, M:] = 0  # of the last place once more
+        _mix(weights, value[b, :M], begin, mixed[b, begin:end])
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _scores(query, key, begin, scores):
+    """The inner products of each head's query and its keys, which begin in this column."""
+    heads, last = len(scores), len(key) - 1
+    E, zero = query.size // heads, query.dtype.type(0)
+    for m in range(0, last + 1, 4):
+        a, b, c, d = key[m], key[min(m + 1, last)], key[min(m + 2, last)], key[min(m + 3, last)]
+        for h in range(heads):
+            of_a, of_b, of_c, of_d = zero, zero, zero, zero
+            for e in range(h * E, h * E + E):
+                of_a += query[e] * a[begin + e]
+                of_b += query[e] * b[begin + e]
+                of_c += query[e] * c[begin + e]
+                of_d += query[e] * d[begin + e]
+            scores[h, m], scores[h, m + 1] = of_a, of_b
+            scores[h, m + 2], scores[h, m + 3] = of_c, of_d
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _weights(scores, top):
-    """The softmax of scores below their top."""
+def _normalize(scores):
+    """The softmax of scores, below their top."""
+    top = scores[0]
+    for m in range(1, scores.size):
+        top = max(top, scores[m])
     for m in range(scores.size):
         scores[m] = exponential(scores[m] - top)
     share = scores.dtype.type(1) / sum_of(scores)
     for m in range(scores.size):
         scores[m] *= share
+
+
+@njit(cache=True, fastmath={"contract"})
+def _mix(weights, value, begin, mixed):
+    """The sum of each head's values, which begin in this column, times their weights."""
+    heads, last = len(weights), len(value) - 1
+    E = mixed.size // heads
+    mixed[:] = 0
+    for m in range(0, last + 1, 4):
+        a, b = value[m], value[min(m + 1, last)]
+        c, d = value[min(m + 2, last)], value[min(m + 3, last)]
+        for h in range(heads):
+            of_a, of_b = weights[h, m], weights[h, m + 1]
+            of_c, of_d = weights[h, m + 2], weights[h, m + 3]
+            for e in range(h * E, h * E + E):
+                at = begin + e
+                mixed[e] += (of_a * a[at] + of_b * b[at]) + (of_c * c[at] + of_d * d[at])
