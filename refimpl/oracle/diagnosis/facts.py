@@ -9,16 +9,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from refimpl.op import Op
-from refimpl.oracle.cases.drawn import LAYOUTS
 from refimpl.oracle.diagnosis.conditions import telling
-from refimpl.oracle.diagnosis.dependence import ASKED, ignored, independent, same
+from refimpl.oracle.diagnosis.dependence import ignored, independent, same
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
-from refimpl.oracle.diagnosis.memory import WORDS
+from refimpl.oracle.diagnosis.memory import only_turned
 from refimpl.oracle.diagnosis.outputs import of_outputs
 from refimpl.oracle.diagnosis.survey import Survey
 
@@ -42,7 +40,7 @@ class Interview:
 def facts(evidence: Evidence, survey: Survey | None = None) -> list[str]:
     """Sentences on what a deviation depends on, and on what the output looks like.
 
-    `survey` is what is known of sizes, if that was asked before.
+    `survey` is what is known of sizes, if that was asked before; then layouts were as well.
     """
     with np.errstate(all="ignore"):
         answers = list(evidence)
@@ -50,11 +48,11 @@ def facts(evidence: Evidence, survey: Survey | None = None) -> list[str]:
         good = [a for a in answers if not a.fails]
         if not bad:
             return []
-        survey = survey or Survey.of(evidence)
+        alone, survey = survey is None, survey or Survey.of(evidence)
         interview = Interview(evidence)
         questions: list[Iterator[str]] = [iter(survey.facts)]
         if evidence.ask:
-            questions += [_again(interview, bad), _layouts(interview, bad, good)]
+            questions += [_again(interview, bad), _layouts(evidence) if alone else iter(())]
             questions += [ignored(interview, answers), independent(interview, bad)]
         questions += [_conditions(evidence.op, bad, good), of_outputs(evidence.op, bad)]
         questions += [_side(bad)]
@@ -70,25 +68,11 @@ def _again(interview: Interview, bad: list[Observation]) -> Iterator[str]:
             return
 
 
-def _layouts(
-    interview: Interview, bad: list[Observation], good: list[Observation]
-) -> Iterator[str]:
+def _layouts(evidence: Evidence) -> Iterator[str]:
     """Whether only arrays that are not row-major show the deviation."""
-    if any(a.case.layout == "C" for a in bad):
-        return
-    straight = [interview.evidence.put(replace(a.case, layout="C")) for a in bad[:ASKED]]
-    if not all(a is not None and not a.fails for a in straight):
-        return
-    told = set()
-    for answer in [a for a in good if a.case.layout == "C"][:ASKED]:
-        for layout in LAYOUTS[1:]:
-            other = interview.evidence.put(replace(answer.case, layout=layout))
-            if other is not None and other.fails:
-                told.add(layout)
-    told |= {a.case.layout for a in bad}
-    kinds = ", ".join(WORDS[layout] for layout in LAYOUTS[1:] if layout in told)
-    right = f"{len(straight)} row-major ones right"
-    yield f"only when an input is not row-major in memory ({kinds}): {right}"
+    says, counts = only_turned(evidence)
+    if says:
+        yield f"{says} ({counts})"
 
 
 def _side(bad: list[Observation]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from refimpl.oracle.diagnosis.evidence import Evidence, Observation
 from refimpl.oracle.judging.judge import Expected
 
 MOST = 16  # sets of so many arguments
+FEWEST = 2  # inputs on either side of a layout
 ASKED = 6  # row-major cases that are asked again in each other layout
 Reading = Callable[[np.ndarray], np.ndarray]
 Order = tuple[int, ...]
@@ -166,3 +167,29 @@ def _writes(evidence: Evidence, answer: Observation) -> bool:
 
     wanted = [Expected(e.name, written(e.value), written(e.allowed)) for e in answer.own]
     return evidence.within(wanted, answer.outputs)
+
+
+def only_turned(evidence: Evidence) -> tuple[str, str]:
+    """Whether only arrays that are not row-major are wrong, in which layouts, and how many.
+
+    Empty where they are not, or where too few bear it out.
+    """
+    bad = [a for a in evidence if a.fails]
+    if not evidence.ask or not bad or any(a.case.layout == "C" for a in bad):
+        return "", ""
+    asked = [evidence.put(replace(a.case, layout="C")) for a in bad[:ASKED]]
+    straight = [a for a in asked if a is not None]
+    others = [a.case for a in evidence if a.case.layout == "C"][:ASKED]
+    turned = {
+        layout: [evidence.put(replace(case, layout=layout)) for case in others]
+        for layout in LAYOUTS[1:]
+    }
+    wrong = {layout: sum(a is not None and a.fails for a in turned[layout]) for layout in turned}
+    shown = [x for x in turned if wrong[x] or any(a.case.layout == x for a in bad)]
+    count = sum(wrong[layout] for layout in shown)
+    if any(a.fails for a in straight) or min(len(straight), count) < FEWEST:
+        return "", ""
+    where = ", ".join(WORDS[layout] for layout in shown)
+    says = f"wrong only where an input is not row-major in memory ({where})"
+    there = f"of inputs asked for, {count} of {len(others) * len(shown)} wrong there"
+    return says, f"{there}, {len(straight)} of {len(straight)} right when they are row-major"

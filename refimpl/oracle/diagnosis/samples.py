@@ -6,7 +6,7 @@ Where -1 finds what the last index finds, it is said: it wraps to the end of a t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,20 +21,12 @@ FEWEST = 6  # samples on either side
 WRAPPED = 3  # inputs in which -1 is replaced by the last index
 
 
-@dataclass(frozen=True)
-class InSomeSamples:
-    """A condition that a sample meets where it is wrong, and how often that was so."""
-
-    says: str
-    counts: str
-
-
-def wrong_samples(evidence: Evidence) -> InSomeSamples | None:
-    """The condition on single samples that holds of every wrong one, and of few others."""
+def wrong_samples(evidence: Evidence) -> tuple[str, str]:
+    """What holds of wrong samples alone, and how often; empty where nothing does."""
     seen = {c: _counted(list(evidence), c) for c in of_samples(evidence.op)}
     found = {c: counts[0] / counts[1] for c, counts in seen.items() if _tells(counts)}
     if not evidence.ask or not found:
-        return None
+        return "", ""
     precision = evidence.precision
     asked = (evidence.put(random_case(evidence.op, precision, SEED, i)) for i in range(ASKED))
     fresh = [answer for answer in asked if answer is not None]
@@ -45,8 +37,8 @@ def wrong_samples(evidence: Evidence) -> InSomeSamples | None:
             told = f"of samples asked for, {wrong} of {inside} wrong there"
             wraps = _wraps(evidence, condition)
             says = f"wrong only in samples where {condition.says}"
-            return InSomeSamples(says + wraps, f"{told}, {outside} of {outside} right elsewhere")
-    return None
+            return says + wraps, f"{told}, {outside} of {outside} right elsewhere"
+    return "", ""
 
 
 Counts = tuple[int, int, int, int]  # wrong ones of all inside, and the same outside

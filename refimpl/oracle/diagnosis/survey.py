@@ -22,6 +22,7 @@ from refimpl.oracle.cases.sizes import DOTS, FORMS, ChosenSource, Form, axes, la
 from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.evidence import Evidence, Observation
+from refimpl.oracle.diagnosis.memory import only_turned
 from refimpl.oracle.diagnosis.patterns import Pattern, pattern
 from refimpl.oracle.diagnosis.samples import wrong_samples
 from refimpl.oracle.diagnosis.shrink import numbers, weight
@@ -296,10 +297,11 @@ def diagnosed(evidence: Evidence) -> tuple[list[Cause], Survey]:
     if found[0].kind != "unknown":
         return found, Survey(evidence)
     with np.errstate(all="ignore"):
-        samples = wrong_samples(evidence)
-    if samples is not None:
-        told = Survey(evidence, facts=[samples.counts])
-        return [Cause("condition", says=samples.says)], told
+        says, counts = only_turned(evidence)
+        if not says:
+            says, counts = wrong_samples(evidence)
+    if says:
+        return [Cause("condition", says=says)], Survey(evidence, facts=[counts])
     survey = Survey.of(evidence)
     return [survey.cause or found[0]], survey
 

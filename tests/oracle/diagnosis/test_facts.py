@@ -49,7 +49,7 @@ def facts_of(name: str, count: int = 16) -> list[str]:
     return facts(Evidence(OPS[op], "float32", seen, ask))
 
 
-@says("only when an input is not row-major in memory (column-major, reversed, strided)")
+@says("wrong only where an input is not row-major in memory (column-major, reversed, strided)")
 def rms_norm__strides(x, gain, eps):
     base = x if x.base is None else x.base
     buffer = base.ravel(order="K")[: x.size].reshape(x.shape)

@@ -31,12 +31,9 @@ def stepped(x, t_next, t, eps, alpha_bar):
 
 
 def test_a_negative_index_wraps_to_the_end_of_a_table():
-    found = told("ddim_inversion", stepped)
-    assert found is not None
-    assert found.says.startswith(
-        "wrong only in samples where t is -1: -1 finds the last entry (3 of"
-    )
-    assert "right elsewhere" in found.counts
+    says, counts = told("ddim_inversion", stepped)
+    assert says.startswith("wrong only in samples where t is -1: -1 finds the last entry (3 of")
+    assert "right elsewhere" in counts
 
 
 def test_the_first_time_may_be_wrong_alone():
@@ -44,13 +41,12 @@ def test_the_first_time_may_be_wrong_alone():
         y = OPS["q_sample"].text(x_start, t, noise, alpha_bar.astype(np.float64))
         return np.where(np.reshape(t == 0, (-1,) + (1,) * (y.ndim - 1)), x_start, y)
 
-    found = told("q_sample", target)
-    assert found is not None
-    assert found.says == "wrong only in samples where t is 0"
+    says, _ = told("q_sample", target)
+    assert says == "wrong only in samples where t is 0"
 
 
 def test_what_is_wrong_in_any_sample_has_no_condition():
     def target(x_start, t, noise, alpha_bar):
         return 1 + OPS["q_sample"].text(x_start, t, noise, alpha_bar.astype(np.float64))
 
-    assert told("q_sample", target) is None
+    assert told("q_sample", target) == ("", "")

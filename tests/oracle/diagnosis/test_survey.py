@@ -135,6 +135,18 @@ def test_the_condition_is_the_cause_where_no_edit_is(monkeypatch):
     assert cause_lines(cause) == ["cause: wrong from the number of rows = 6, right up to 5"]
 
 
+def test_a_layout_is_the_cause_where_nothing_is_known_of_how_it_is_read(monkeypatch):
+    monkeypatch.setattr("refimpl.oracle.diagnosis.survey.causes", lambda evidence: [UNKNOWN])
+
+    def target(x, gain, eps):
+        y = right("rms_norm", x=x, gain=gain, eps=eps)
+        return y if x.strides[-1] == x.itemsize else np.sin(y) + 2
+
+    (cause,), survey = diagnosed(evidence_of("rms_norm", target))
+    assert cause.says.startswith("wrong only where an input is not row-major in memory (column-m")
+    assert survey.facts[0].endswith("right when they are row-major")
+
+
 def test_two_lengths_are_no_multiples_of_anything():
     lengths = {n: n % 128 != 0 for n in (2, 3, 5, 128)}
     told = pattern(lengths)
