@@ -54,6 +54,7 @@ SHARES = np.linspace(0.9, 0.1, 10, dtype=np.float32)
 TIMES = {"t": np.arange(4), "alpha_bar": SHARES}
 ROWS = (4, 1, 80, 100)
 TOLD = {  # operations that tell whether their numbers are finite while they write them
+    "linear": {"x": ROWS, "weight": (70, 100), "bias": (70,)},
     "softmax": {"z": ROWS},
     "softmax_vjp": {"z": ROWS, "grad": ROWS},
     "layer_norm": {"x": ROWS, "gain": (100,), "bias": (100,), "eps": 1e-5},

@@ -42,26 +42,28 @@ FEW = 4  # rows for which the weights are read once, and a product would copy th
 def linear(x, weight, bias):
     *rest, D = x.shape
     rows = x.reshape(math.prod(rest), D)
-    y = empty((len(rows), len(weight)), x.dtype)
+    y = empty((*rest, len(weight)), x.dtype)
+    into = y.reshape(len(rows), len(weight))
     if len(rows) <= FEW:
-        share(_linear_of_few, len(weight), len(rows) * D, rows, weight, bias, y)
-        return y.reshape((*rest, len(weight)))
+        share(_linear_of_few, len(weight), len(rows) * D, rows, weight, bias, into)
+        return y
     block = max(-(-len(rows) // parts(len(rows))), 1)
+    each = block * weight.size // 16
     with one_blas_thread():
-        share(
-            _linear, -(-len(rows) // block), block * weight.size // 16, block, rows, weight, bias, y
-        )
-    return y.reshape((*rest, len(weight)))
+        fill(_linear, -(-len(rows) // block), each, block, rows, weight, bias, into)
+    return y
 
 
 @njit(cache=True, nogil=True)
 def _linear(first, last, block, x, weight, bias, y):
-    part = y[first * block : last * block]
+    part, power = y[first * block : last * block], power_of(y.dtype.type(0))
     np.dot(x[first * block : last * block], weight.T, part)
     if bias is not None:
         for row in range(part.shape[0]):
             for o in range(part.shape[1]):
                 part[row, o] += bias[o]
+                power = max(power, power_of(part[row, o]))
+    return bias is not None and is_finite(power)
 
 
 @njit(cache=True, nogil=True)
@@ -124,11 +126,8 @@ def _sum_of_squares(x, mean):
 def layer_norm_vjp(x, gain, eps, grad):
     D = x.shape[-1]
     rows = (math.prod(x.shape[:-1]), D)
-    x_grad, gain_grad, bias_grad = (
-        empty(x.shape, x.dtype),
-        np.zeros_like(gain),
-        np.zeros_like(gain),
-    )
+    x_grad = empty(x.shape, x.dtype)
+    gain_grad, bias_grad = np.zeros_like(gain), np.zeros_like(gain)
     _layer_norm_vjp(
         x.reshape(rows),
         gain,
@@ -270,11 +269,8 @@ def _group_norm_silu(first, last, x, gain, bias, groups, eps, y):
 def group_norm_vjp(x, gain, groups, eps, grad):
     B, channels, height, width = x.shape
     grouped = (B, groups, channels // groups, height * width)  # B G C pixels
-    x_grad, gain_grad, bias_grad = (
-        empty(x.shape, x.dtype),
-        np.zeros_like(gain),
-        np.zeros_like(gain),
-    )
+    x_grad = empty(x.shape, x.dtype)
+    gain_grad, bias_grad = np.zeros_like(gain), np.zeros_like(gain)
     _group_norm_vjp(
         x.reshape(grouped),
         gain,
