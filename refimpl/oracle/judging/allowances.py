@@ -33,6 +33,7 @@ class Allowance:
     nothing: np.ndarray  # values up to which nobody can tell from zero
     inside: np.ndarray | None = None  # what a kernel is allowed, where half formats are stored
     likely: np.ndarray | None = None  # where independent roundings count as such
+    beyond: np.ndarray | None = None  # the format's end, with its sign, where all results overflow
 
     @property
     def empty(self) -> np.ndarray:
@@ -40,6 +41,16 @@ class Allowance:
         if isinstance(self.bound, Choice):
             return np.isinf(self.bound.error)
         return useless(self.value, self.bound.error, self.nothing)
+
+    def overflowing(self, wide: ErrorArray, p: Precision) -> Allowance:
+        """Where kernels' results lie beyond the format and this says nothing, it is that."""
+        if isinstance(wide, Choice) or isinstance(self.bound, Choice):
+            return self
+        end = p.largest * (1 + p.unit)  # which is rounded up
+        sure = self.empty & (np.abs(wide.value) - wide.error > end)
+        if not sure.any():
+            return self
+        return replace(self, beyond=np.where(sure, np.copysign(p.largest, wide.value), 0.0))
 
     def replaced(self, other: ErrorArray, likely: bool = False) -> Allowance:
         """The sharper bound where this one says nothing; of a choice, the one or the other."""
@@ -75,8 +86,9 @@ def _sharpened(
 ) -> list[Allowance]:
     inside = kernel(p)
     if inside is not None:
-        kernels = _stored(bounded(text, inputs, inside), p)
-        pairs = zip(found, kernels, strict=True)
+        wide = bounded(text, inputs, inside)
+        found = [x.overflowing(w, p) for x, w in zip(found, wide, strict=True)]
+        pairs = zip(found, _stored(wide, p), strict=True)
         found = [replace(x.replaced(k), inside=k.error) for x, k in pairs]
     if p.spread is not None or not any(x.empty.any() for x in found):
         return found

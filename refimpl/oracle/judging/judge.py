@@ -27,6 +27,7 @@ class Expected:
     nothing: np.ndarray | float = 0.0  # values up to which nobody can tell from zero
     inside: np.ndarray | None = None  # what a kernel is allowed, where half formats are stored
     likely: np.ndarray | None = None  # where `allowed` counts independent roundings as such
+    beyond: np.ndarray | None = None  # the format's end, with its sign, where all results overflow
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def _expected(name: str, ours: ErrorArray, theirs: Allowance) -> Expected:
         theirs.nothing,
         None if inside is None else ours.error + inside,
         theirs.likely,
+        theirs.beyond,
     )
 
 
@@ -129,6 +131,8 @@ def unjudged(want: Expected) -> int:
     free = np.isinf(want.allowed)  # an infinity in doubt as well
     if want.choice is None:
         free = free | useless(want.value, want.allowed, want.nothing)
+    if want.beyond is not None:  # a number that is told by its sign
+        free = free & (want.beyond == 0)
     return int(np.count_nonzero(free))
 
 
@@ -174,13 +178,15 @@ def compare(op: Op, want: Expected, actual: Any, storage: np.dtype) -> Verdict:
     if not ratio.size:
         return Verdict(0.0, want.name, op=op.name)
     index = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    beyond = want.beyond is not None and bool(want.beyond[index])
+    expected = want.value[index] * np.inf if beyond else want.value[index]
     return Verdict(
         float(ratio[index]),
         want.name,
         tuple(int(i) for i in index),
         float(found[index]),
-        float(want.value[index]),
-        float(want.allowed[index]),
+        float(expected),
+        0.0 if beyond else float(want.allowed[index]),
         op=op.name,
         chosen=want.choice is not None,
         likely=want.likely is not None and bool(want.likely[index]),
@@ -199,7 +205,11 @@ def error_ratio(want: Expected, found: np.ndarray) -> np.ndarray:
     unbounded = np.isinf(want.allowed)
     ratio = np.where(np.isfinite(found), ratio, np.inf)
     ratio = np.where(unbounded, 0.0, ratio)
-    return np.where(finite | unbounded, ratio, np.where(same, 0.0, np.inf))
+    ratio = np.where(finite | unbounded, ratio, np.where(same, 0.0, np.inf))
+    if want.beyond is None:
+        return ratio
+    reached = found * np.sign(want.beyond) >= np.abs(want.beyond)
+    return np.where(want.beyond == 0, ratio, np.where(reached, 0.0, np.inf))
 
 
 def _reject(op: Op, output: str, what: str) -> Verdict:

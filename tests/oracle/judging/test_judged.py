@@ -49,6 +49,22 @@ def test_attention_of_zeros_is_far_off_where_arithmetic_in_half_throughout_says_
     assert check(zeros, "attention", inputs, "bfloat16").worst > 2
 
 
+def test_a_number_beyond_its_format_is_infinite_or_its_largest_and_nothing_else():
+    op = OPS["gaussian_kl"]
+    inputs = {"q_mean": np.array([100.0, 1.0]), "p_mean": np.array([0.0, 1.0])}
+    inputs |= {"q_log_variance": np.array([1.0, 2.0]), "p_log_variance": np.array([-8.0, 2.0])}
+    (want,) = expect(op, rounded(op, inputs, "float16"), "float16")
+    assert want.value[0] > PRECISIONS["float16"].largest
+    assert not unjudged(want)
+    for overflow, right in ((np.inf, True), (65504, True), (-np.inf, False), (np.nan, False)):
+        found = np.array([overflow, 0.0], np.float16)
+        assert check(found, op, inputs, "float16").conforms is right
+    told = check(np.zeros(2, np.float16), op, inputs, "float16")
+    assert "is 0, expected inf" in str(told)
+    (wide,) = expect(op, rounded(op, inputs, "bfloat16"), "bfloat16")
+    assert wide.beyond is None
+
+
 @pytest.mark.parametrize("precision", HALVES)
 def test_what_only_the_wider_bound_holds_is_said_to_compute_in_half_inside(precision):
     op = OPS["softmax"]
