@@ -87,6 +87,7 @@ class Evidence:
         self.seen: list[tuple[Case, Outputs]] = list(seen)
         self._judged: list[Observation] = []  # of the first of them
         self._right: dict[bytes, list[Expected]] = {}
+        self._told: list[tuple[Case, list[Expected]]] = []  # for the above, if anybody asks
         self._bytes = 0  # of what came with a run
 
     def __len__(self) -> int:
@@ -103,11 +104,14 @@ class Evidence:
         self.seen.append((case, outputs))
         size = sum(x.value.nbytes + x.allowed.nbytes for x in own or ())
         if own is not None and self._bytes + size <= REMEMBERED:
-            self._right.setdefault(_print_of(case), own)
+            self._told.append((case, own))
             self._bytes += size
 
     def expect(self, case: Case) -> list[Expected]:
         """What the right text says of a case, computed once for each input."""
+        while self._told:
+            told, own = self._told.pop()
+            self._right.setdefault(_print_of(told), own)
         key = _print_of(case)
         if key not in self._right:
             self._right[key] = expect(self.op, case.inputs, self.precision)
@@ -129,13 +133,14 @@ class Evidence:
         `ask` is another way to ask the same target.
         """
         other = Evidence(self.op, self.precision, [*self.seen, *more], ask or self.ask)
-        other._judged, other._right = list(self._judged), self._right
+        other._judged, other._right, other._told = list(self._judged), self._right, self._told
         return other
 
     def forget(self) -> None:
         """Keep what was returned alone: the diagnosis is over."""
         self._judged.clear()
         self._right.clear()
+        self._told.clear()
 
     def put(self, case: Case) -> Observation | None:
         """What the target makes of one more case, if anything; it is not added."""

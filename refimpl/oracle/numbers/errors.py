@@ -254,8 +254,10 @@ def _lifted(x: Any, precision: Precision) -> ErrorArray:
         return ErrorArray(value, np.zeros_like(value), precision)
     with np.errstate(invalid="ignore"):
         held = (precision.round(value) == value) | ~np.isfinite(value)
-        error = np.where(held, 0.0, precision.unit * np.abs(value))
         flushed = np.abs(value) < precision.smallest
+        if np.count_nonzero(held) == held.size and not np.count_nonzero(flushed & (value != 0)):
+            return ErrorArray(value, np.zeros(value.shape), precision)
+        error = np.where(held, 0.0, precision.unit * np.abs(value))
         return ErrorArray(value, np.where(flushed, np.abs(value), error), precision)
 
 

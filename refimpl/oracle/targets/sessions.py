@@ -179,16 +179,29 @@ class Session:
         waiting, together = iter(asked), 1
         known: dict[int, tuple[Case, wire.Content]] = {}  # a case is often asked several times
         while group := list(itertools.islice(waiting, together)):
-            small = sum(case.nbytes + HEADER for case, _ in group) <= self.room
-            if small and len(group) > 1:
-                for case, _ in group:
+            for part in self._fitting(group):
+                if len(part) == 1:
+                    yield self.call(op, *part[0])
+                    continue
+                for case, _ in part:
                     if id(case) not in known:
                         known[id(case)] = case, _content(op, case)
-                contents = [known[id(case)][1] for case, _ in group]
-                yield from self._together(op, group, contents)
-            else:
-                yield from (self.call(op, *each) for each in group)
+                contents = [known[id(case)][1] for case, _ in part]
+                yield from self._together(op, part, contents)
             together = min(2 * together, TOGETHER)
+
+    def _fitting(self, group: list[tuple[Case, int]]) -> Iterator[list[tuple[Case, int]]]:
+        """Calls in parts that a pipe holds; one that is too large for it is a part alone."""
+        part: list[tuple[Case, int]] = []
+        free = self.room
+        for case, most in group:
+            size = case.nbytes + HEADER
+            if part and size > free:
+                yield part
+                part, free = [], self.room
+            part.append((case, most))
+            free -= size
+        yield part
 
     def _together(
         self, op: Op, group: list[tuple[Case, int]], contents: list[wire.Content]
