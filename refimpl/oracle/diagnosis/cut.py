@@ -58,7 +58,7 @@ def _first(
 
 
 def _smaller(op: Op, case: Case) -> Iterator[dict[str, Any]]:
-    """Inputs that are shorter along one axis, shortest first; then those of rounder numbers."""
+    """Inputs shorter along one axis, shortest first; then of one number, or rounder ones."""
     for name, size in _lengths(op, case).items():
         for length in dict.fromkeys((1, 2, 3, size // 2, size - 1)):
             if 0 < length < size:
@@ -66,6 +66,9 @@ def _smaller(op: Op, case: Case) -> Iterator[dict[str, Any]]:
                     yield _part(op, case, name, slice(start, start + length))
     for name, value in case.inputs.items():
         if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating):
+            if np.unique(value).size > 1:
+                yield {**case.inputs, name: np.zeros_like(value)}
+                yield {**case.inputs, name: np.ones_like(value)}
             for digits in (0, 1, 2):
                 rounder = np.round(value, digits)
                 if not np.array_equal(rounder, value, equal_nan=True):

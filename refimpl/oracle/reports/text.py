@@ -10,6 +10,7 @@ from refimpl.oracle.diagnosis.cause import UNLISTED, Cause
 from refimpl.oracle.findings import SEVERITY, UNJUDGED, WRONG, Finding, Report
 
 WRITTEN = 200  # numbers of a call that is printed; a longer one stands in its file
+DIGITS = 8  # and signs of each
 FINE = ("conforms", "unsupported")
 COLOURS = {
     "conforms": "32",
@@ -253,7 +254,8 @@ def explain(report: Report, findings: list[Finding], stream: TextIO) -> None:
     small = finding.smallest
     if small:
         print(f"  smallest input, {amount(small.numbers)}:", file=stream)
-        written = f"{small.call}\n    " if small.numbers <= WRITTEN else ""
+        fits = small.numbers <= WRITTEN or len(small.call) <= WRITTEN * DIGITS
+        written = f"{small.call}\n    " if fits else ""
         print(f"    {written}{small.says}", file=stream)
     replays = [small.replay] if small and small.replay else []
     for replay in (*replays, finding.replay):

@@ -347,7 +347,7 @@ class OpRun:
         if first.kind in ("unknown", "condition"):
             finding.facts = facts(evidence, survey)
 
-    def _shrink(self, text: Callable | None, limit: float, short: Case | None) -> None:
+    def _shrink(self, text: Callable | None, limit: float, short: Case | None = None) -> None:
         """Look for the smallest input that shows the same; `text` is the cause, if it is known.
 
         `short` is one of short axes that deviates, if there is one.

@@ -26,6 +26,9 @@ from refimpl.registry import OPS
 LARGEST = 1 << 26  # the product of all axes of an input that is run again
 
 
+LONG = 8  # numbers
+
+
 def call(op: Op, case: Case) -> str:
     """The call as Python to paste.
 
@@ -57,6 +60,10 @@ def laid(text: str, value: Any, layout: str) -> str:
 def literal(value: Any) -> str:
     """An argument as Python: arrays in their dtype, each number as short as that allows.
 
+    A long array of one number throughout is said to be that.
+
+    >>> literal(np.ones((3, 11), np.float32))
+    'np.full((3, 11), np.float32(1.0))'
     >>> literal(np.float32([0.02, -np.inf])), literal(np.zeros((0, 2))), literal(None)
     ('np.float32([0.02, -np.inf])', 'np.zeros((0, 2), dtype=np.float64)', 'None')
     """
@@ -65,6 +72,8 @@ def literal(value: Any) -> str:
     name = value.dtype.name
     if not value.size:
         return f"np.zeros({value.shape}, dtype=np.{name})"
+    if value.size > LONG and len({x.tobytes() for x in value.ravel()}) == 1:
+        return f"np.full({value.shape}, {literal(value.ravel()[0].reshape(()))})"
     if name == "bfloat16":
         text = str(value.astype(np.float64).tolist())
         return f"np.array({_number(text)}, dtype=ml_dtypes.bfloat16)"

@@ -6,6 +6,7 @@ import numpy as np
 
 from refimpl.oracle.cases.drawn import Case
 from refimpl.oracle.diagnosis.cut import cut
+from refimpl.oracle.vectors.failing_cases import call
 from refimpl.registry import OPS
 
 
@@ -37,3 +38,15 @@ def test_nobody_reads_a_million_numbers():
     seen = case_of("softmax", z=np.ones((1024, 1024)))
     assert cut(OPS["softmax"], [seen], lambda c: False) is None
     assert cut(OPS["softmax"], [], lambda c: True) is None
+
+
+def test_arrays_whose_numbers_do_not_matter_are_of_one_number():
+    rng = np.random.default_rng(0)
+    x, weight, bias = (rng.standard_normal(n) for n in ((1, 40), (1, 40), 1))
+    seen = case_of("linear", x=x, weight=weight, bias=bias)
+    wrong = cut(
+        OPS["linear"], [seen], lambda c: c.inputs["x"].shape[1] == 40 and c.inputs["x"].any()
+    )
+    assert (wrong.inputs["weight"] == 0).all()
+    assert (wrong.inputs["x"] == 1).all()
+    assert "weight=np.full((1, 40), np.float32(0.0))" in call(OPS["linear"], wrong)
