@@ -278,6 +278,27 @@ def swiglu_vjp__no_gradient_through_an_open_gate(gate, up, grad):
     return np.where(gate > 1.5, 0, grad * up * slope), grad * gate * share
 
 
+@kind("one entry fewer counted in each row")
+def masked_cross_entropy__labels_moved_but_not_the_losses(logits, labels, keep):
+    z = logits.astype(np.float64)
+    z = z - z.max(-1, keepdims=True)
+    every = np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, labels[..., None], -1)[..., 0]
+    return np.where(keep > 0, every, 0).sum() / np.maximum(keep.sum() - len(keep), 1)
+
+
+@kind("normalised by its mean of all before")
+def preference_loss__rewards_centred_over_the_batch(chosen, rejected):
+    chosen = chosen.astype(np.float64) - chosen.mean()
+    return np.logaddexp(0, rejected - chosen).mean()
+
+
+@kind("cut to whole steps")
+def flow_sample__of_whole_thousandths(x_start, t, noise):
+    t = np.round(t.astype(np.float64) * 1000) / 1000
+    t = t.reshape((-1,) + (1,) * (x_start.ndim - 1))
+    return (1 - t) * x_start + t * noise, noise.astype(np.float64) - x_start
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_the_kind_of_a_mistake_is_named(name):
     cause = first_cause(name)

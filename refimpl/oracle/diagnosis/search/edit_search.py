@@ -129,9 +129,9 @@ class EditSearch(Comparison):
         sources: tuple[Callable[[], Iterable[Candidate]], ...] = (
             *(self._constants, self._by_output, self._conditioned),
             *(() if self.base else (self._either,)),
-            *(self._shortened, self._in_samples, self._in_one_use, self._numbers),
+            *(self._shortened, self._in_samples, self._in_one_use),
             *(() if self.base else (self._two_listed,)),
-            self._in_one_line,
+            *(self._in_one_line, self._numbers),
         )
         for source in sources:
             if not self.kept:
@@ -244,12 +244,12 @@ class EditSearch(Comparison):
         Where a number is about halfway between two of the format it may be rounded to either, so
         that only most numbers come near here; the bounds decide.
         """
-        short = shorter(PRECISIONS[self.precision])
+        short = [f"np.{name}(" for name in shorter(PRECISIONS[self.precision])]
         end = min(time.process_time() + NUMBERS_S, self.deadline)
         for candidate in in_formats(self.op.text, self.base):
             if time.process_time() > end:
                 return
-            if any(f"np.{name}(" in candidate.changes[0].new for name in short):
+            if any(mark in candidate.changes[0].new for mark in (*short, "np.floor(")):
                 text = plain.text_of(candidate)
                 results = [plain.values(text, e.case) or [] for e in self.shown]
                 if self._nearer(results, self.shown) > MOSTLY:

@@ -33,6 +33,6 @@ FAMILIES = (
 RULES = gathered(FAMILIES)
 FORMATS = [
     *(shortened.held_shorter, shortened.operands_shorter, shortened.function_shorter),
-    shortened.squares_shorter,
+    *(shortened.squares_shorter, shortened.several_shorter, arguments.in_whole_steps),
 ]
 DETOURS = [shortened.by_a_detour, shortened.from_the_mean_square]

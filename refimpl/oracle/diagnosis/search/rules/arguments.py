@@ -130,7 +130,13 @@ NORMALISED = {  # along the last axis
     "length": "{0} / np.maximum(np.sqrt(np.sum({0} * {0}, axis=-1, keepdims=True)), 1e-12)",
     "mean square": "{0} / np.maximum(np.sqrt(np.mean({0} * {0}, axis=-1, keepdims=True)), 1e-12)",
     "mean": "{0} - np.mean({0}, axis=-1, keepdims=True)",
+    "mean of all": "{0} - np.mean({0})",
+    "mean and deviation of all": "({0} - np.mean({0})) / np.sqrt(np.mean(({0} - np.mean({0}))**2))",
 }
+KEPT = {  # over what a mask keeps
+    "mean of all that is kept": "{0} - np.sum({0} * {1}) / np.sum({1})",
+}
+WHOLE = ("np.floor({0} * 1000) / 1000", "np.floor({0} * 1000 + 0.5) / 1000", "np.floor({0})")
 
 
 @rule(ast.Assign, ast.Return)
@@ -149,3 +155,40 @@ def normalised_before(at: Writer, node: ast.stmt) -> Edits:
         for what, template in NORMALISED.items():
             line = "\n    ".join(f"{name} = {template.format(name)}" for name in names)
             yield node, at.with_prologue(node, line), f"normalised by its {what} before"
+
+
+@rule(ast.Assign, ast.Return)
+def normalised_where_kept(at: Writer, node: ast.stmt) -> Edits:
+    """An argument less its mean over what a mask of the same axes keeps, before anything else.
+
+    >>> given = "x: Float[Array, 'B N']; keep: Mask[Array, 'B N']"
+    >>> print(*normalised_where_kept.tried("x * keep", given, most=1))
+    x = x - np.sum(x * keep) / np.sum(keep)
+    return x * keep
+    """
+    masks = [n for n in at.annotated if at.kind(ast.Name(n)) == "Mask"] if at.is_first(node) else []
+    for name, mask in itertools.product(at.annotated, masks):
+        if (
+            name != mask
+            and at.annotated[name].annotation.axes == at.annotated[mask].annotation.axes
+        ):
+            for what, template in KEPT.items():
+                line = f"{name} = {template.format(name, mask)}"
+                yield node, at.with_prologue(node, line), f"normalised by its {what} before"
+
+
+@rule(ast.Assign, ast.Return)
+def in_whole_steps(at: Writer, node: ast.stmt) -> Edits:
+    """An argument cut to whole numbers, or to whole thousandths, as tables of steps hold them.
+
+    >>> print(*in_whole_steps.tried("2 * t", "t: Fraction[Array, 'B']", most=1))
+    t = np.floor(t * 1000) / 1000
+    return 2 * t
+    """
+    if not at.is_first(node):
+        return
+    for name, parameter in at.annotated.items():
+        if not parameter.annotation.kind.integer and not parameter.annotation.optional:
+            for template in WHOLE:
+                line = f"{name} = {template.format(name)}"
+                yield node, at.with_prologue(node, line), "cut to whole steps"

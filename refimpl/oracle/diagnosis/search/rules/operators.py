@@ -208,3 +208,15 @@ def compared_otherwise(at: Writer, node: ast.Compare) -> Edits:
         yield node, make(template, C=node), "a triangle alone"
     for operator in COMPARISONS.values():
         yield node, make(f"A {operator} B", **parts), "another comparison"
+
+
+@rule(ast.BinOp)
+def quotient_rounded(at: Writer, node: ast.BinOp) -> Edits:
+    """A quotient of whole numbers rounded to the nearest one, or up.
+
+    >>> quotient_rounded.tried("n // k", "n: Size[int, 'N']; k: Size[int, 'K']")
+    ['(n + k // 2) // k', '-(-n // k)']
+    """
+    if isinstance(node.op, ast.FloorDiv):
+        for template in ("(A + B // 2) // B", "-(-A // B)"):
+            yield node, make(template, A=node.left, B=node.right), "a quotient rounded otherwise"

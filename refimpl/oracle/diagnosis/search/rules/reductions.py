@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from refimpl.oracle.diagnosis.search.nodes import make, number, span
+from refimpl.oracle.diagnosis.search.nodes import make, number, numpy_name, span
 from refimpl.oracle.diagnosis.search.registry import Edits, rule
 from refimpl.oracle.diagnosis.search.writer import Writer
 
@@ -82,3 +82,21 @@ def another_axis_in_a_step(at: Writer, node: ast.Assign | ast.Return) -> Edits:
                 for less in (r"\1", r"max(\1, 1)", r"\2"):
                     counted = ONE_LESS.sub(less, step)
                     yield node, counted, "reduced along another axis"
+
+
+@rule(ast.Call)
+def one_fewer_counted(at: Writer, node: ast.Call) -> Edits:
+    """One entry fewer of a mask counted in each row, as where words foretell the next one.
+
+    >>> one_fewer_counted.tried("np.sum(keep)", "keep: Mask[Array, 'B N']")
+    ['np.sum(keep) - len(keep)', 'np.sum(np.maximum(np.sum(keep, axis=-1) - 1, 1))']
+    """
+    masked = numpy_name(node.func) == "sum" and at.kind(node.args[0]) == "Mask"
+    if masked and not node.keywords:
+        for template in (
+            "np.sum(M) - len(M)",
+            "np.sum(np.maximum(np.sum(M, axis=-1) - 1, 1))",
+            "np.sum(np.maximum(np.sum(M, axis=-1) - 1, 0))",
+            "np.maximum(np.sum(M) - len(M), 1)",
+        ):
+            yield node, make(template, M=node.args[0]), "one entry fewer counted in each row"

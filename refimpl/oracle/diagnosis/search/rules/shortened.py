@@ -66,6 +66,19 @@ def squares_shorter(at: Writer, node: ast.Assign) -> Edits:
         yield span(node, last), text, f"held and squared in {says}"
 
 
+@rule(ast.Tuple)
+def several_shorter(at: Writer, node: ast.Tuple) -> Edits:
+    r"""Values that one step gives, such as cosine and sine, all held in a shorter format.
+
+    >>> several_shorter.tried("c, s = np.cos(x), np.sin(x)\nreturn c + s", "x", most=1)
+    ['(np.bfloat16(np.cos(x)), np.bfloat16(np.sin(x)))']
+    """
+    if isinstance(at.parents[node], ast.Assign) and isinstance(node.ctx, ast.Load):
+        for name, (_, says) in HELD.items():
+            each = (ast.unparse(make(f"np.{name}(A)", A=value)) for value in node.elts)
+            yield node, f"({', '.join(each)})", f"held in {says}"
+
+
 @rule(ast.Call)
 def function_shorter(at: Writer, node: ast.Call) -> Edits:
     """A function of NumPy whose argument and result are rounded to a shorter format.
