@@ -208,7 +208,7 @@ def error_ratio(want: Expected, found: np.ndarray) -> np.ndarray:
     ratio = np.where(finite | unbounded, ratio, np.where(same, 0.0, np.inf))
     if want.beyond is None:
         return ratio
-    reached = found * np.sign(want.beyond) >= np.abs(want.beyond)
+    reached = np.where(want.beyond > 0, found >= want.beyond, found <= want.beyond)
     return np.where(want.beyond == 0, ratio, np.where(reached, 0.0, np.inf))
 
 

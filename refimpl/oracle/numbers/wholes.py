@@ -207,7 +207,7 @@ def _shared(x: ErrorArray, whole: Made, result: ErrorArray) -> ErrorArray:
 
 def _matmul(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     result, made = rules._matmul(x, y), x.made
-    if x.precision.independent:
+    if x.precision.independent or min(x.ndim, y.ndim) < 2:
         return result
     if made is None or made.axis != x.ndim - 1 or made.how not in ("share", "balanced"):
         result.made = Made(

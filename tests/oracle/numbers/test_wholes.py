@@ -92,6 +92,16 @@ def test_a_mean_by_shares_is_moved_by_its_numbers_as_far_as_they_are_and_no_furt
     assert np.all(found.error >= np.min(y.error, axis=0))
 
 
+def test_a_product_without_a_second_axis_is_as_wrong_as_with_it_or_more():
+    z, y = carrying(28, 4, 5), carrying(29, 5)
+    for alone, column in ((shares(z) @ y, shares(z) @ y[:, None]), (z @ y, z @ y[:, None])):
+        assert np.all(alone.value == column.value[:, 0])
+        assert np.all(alone.error >= column.error[:, 0])
+    row, one = shares(z[:1]) @ y[:, None], shares(z[0]) @ y[:, None]
+    assert one.shape == (1,)
+    assert np.all(one.error >= row.error[0])
+
+
 def test_one_key_is_seen_whatever_its_score():
     z, y = carrying(11, 4, 1, size=1e4), carrying(12, 1, 3, size=0.0)
     found = shares(z) @ y
