@@ -22,9 +22,10 @@ from refimpl.oracle.diagnosis.outputs import one_number
 from refimpl.registry import generations
 
 BUDGET = 8.0  # seconds of computing that one diagnosis may take
-SEARCHING = 8.0  # of them for the search at least, however long the catalogue took
+SEARCHING = 12.0  # of them for the search at least, however long the catalogue took
 ASKING = 2.0  # for questions about what was found
 ROUNDS = 3  # times that the search begins again with the answers that refuted its finds
+FEWEST = 3  # outputs that are one number throughout, which says more than a cause for so few
 
 
 def causes(evidence: Evidence) -> list[Cause]:
@@ -114,7 +115,7 @@ def _one_number(evidence: Evidence) -> bool:
         for found, right in zip(answer.found, answer.right)
         if found.shape == right.shape
     ]
-    return len(pairs) > 0 and one_number(pairs) is not None
+    return len(pairs) >= FEWEST and one_number(pairs) is not None
 
 
 def _speaks_exactly(evidence: Evidence) -> bool:

@@ -248,6 +248,17 @@ def attention__running_maximum_of_minus_one(query, key, value, bias):
     return (w @ value) / np.where(total > 0, total, 1)
 
 
+@kind("a maximum before the scale that begins at a number")
+def attention__running_maximum_of_raw_products(query, key, value, bias):
+    share, scale = query.shape[1] // key.shape[1], np.float32(query.shape[-1] ** -0.5)
+    key, value = key.repeat(share, 1), value.repeat(share, 1)
+    raw = query @ key.swapaxes(-1, -2)
+    raw = raw if bias is None else raw + bias / scale
+    w = np.exp((raw - np.max(raw, axis=-1, keepdims=True, initial=-5e4)) * scale)
+    total = w.sum(-1, keepdims=True)
+    return (w @ value) / np.where(total > 0, total, 1)
+
+
 @kind("only where bias is")
 def attention__another_slip_on_either_path(query, key, value, bias):
     share, root = query.shape[1] // key.shape[1], np.float32(query.shape[-1] ** 0.5)

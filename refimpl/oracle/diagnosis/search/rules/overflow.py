@@ -128,7 +128,8 @@ def divided_after_the_product(at: Writer, node: ast.Return) -> Edits:
     line = ast.unparse(make("np.max(Z, axis=-1, keepdims=True)", Z=z))
     step = ast.parse(f"top = {line}").body[0]
     assert isinstance(step, ast.Assign)
-    ways = [(first, "weights", what) for first, what in _other_maxima(step, f"top = {line}")]
+    maxima = [*_other_maxima(step, f"top = {line}"), *_before_the_scale(at, line)]
+    ways = [(first, "weights", what) for first, what in maxima]
     ways += [(f"top = {line}", part, what) for part, what in _other_sums()]
     for first, summed, what in ways:
         parts = {"Z": z, "W": ast.Name("weights"), "V": other}
@@ -207,6 +208,20 @@ def _other_maxima(step: ast.stmt, line: str) -> Iterator[tuple[str, str]]:
         new = make(f"np.maximum(A, {start})", A=step.value)
         first = f"{ast.unparse(step.targets[0])} = {ast.unparse(new)}"
         yield first, "a maximum that begins at a number"
+
+
+def _before_the_scale(at: Writer, largest: str) -> Iterator[tuple[str, str]]:
+    """A maximum of products that are not divided by a root yet, which begins at a number."""
+    divided = (n.right for n in ast.walk(at.tree) if isinstance(n, ast.BinOp) and _is_rooted(n))
+    for root in dict.fromkeys(map(ast.unparse, divided)):
+        for start in filter(None, STARTS):
+            first = f"top = np.maximum({largest}, {start} / {root})"
+            yield first, "a maximum before the scale that begins at a number"
+
+
+def _is_rooted(node: ast.BinOp) -> bool:
+    root = node.right if isinstance(node.op, ast.Div) else None
+    return isinstance(root, ast.Call) and numpy_name(root.func) == "sqrt"
 
 
 def _guarded_sum(value: ast.expr | None) -> ast.expr | None:
