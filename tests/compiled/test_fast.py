@@ -45,14 +45,6 @@ def worst(name: str, given: dict, found) -> float:
     return max(float(np.max(error_ratio(want, np.asarray(x, float)))) for want, x in pairs)
 
 
-@pytest.fixture
-def two_threads():
-    before = threads.count()
-    threads.use(2)
-    yield
-    threads.use(before)
-
-
 @pytest.mark.parametrize("hidden", [False, True])
 def test_attention_over_several_blocks_and_threads_stays_within_the_bound(two_threads, hidden):
     query, key, value = floats(1, 4, 300, 16), floats(1, 2, 700, 16, seed=1), floats(1, 2, 700, 8)

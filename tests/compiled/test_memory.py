@@ -16,14 +16,6 @@ def floats(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
-@pytest.fixture
-def two_threads():
-    before = threads.count()
-    threads.use(2)
-    yield
-    threads.use(before)
-
-
 @given(st.integers(0, 3 * memory.LARGE), st.sampled_from([np.float32, np.float64]))
 def test_memory_is_lent_to_one_array_at_a_time(size, dtype):
     first, second = memory.zeros((size,), dtype), memory.empty((1, size), dtype)

@@ -13,48 +13,28 @@ from refimpl.text import assembled, reached
 
 @dataclass(frozen=True)
 class Conditioned(Candidate):
-    """An edit that is made only where a condition holds."""
+    """An edit that is made only where a condition holds; another one elsewhere, if there is one."""
 
     condition: Condition = field(kw_only=True)
-
-    @property
-    def id(self) -> str:
-        """What is changed, and where."""
-        return f"{super().id}, only where {self.condition.says}"
-
-    @property
-    def text(self) -> Callable[..., Any]:
-        """The operation, edited where the condition holds."""
-        edited, holds = super().text, self.condition.holds
-        right = self.base.text if self.base else self.root
-        return lambda **inputs: (edited if holds(inputs) else right)(**inputs)
-
-
-@dataclass(frozen=True)
-class Either(Conditioned):
-    """One edit where a condition holds, and another one elsewhere."""
-
-    other: Candidate = field(kw_only=True)
+    other: Candidate | None = field(kw_only=True, default=None)
 
     @property
     def id(self) -> str:
         """What is changed where, and what elsewhere."""
-        return f"{super().id}; elsewhere {self.other.id}"
+        where = f"{super().id}, only where {self.condition.says}"
+        return f"{where}; elsewhere {self.other.id}" if self.other else where
 
     @property
     def text(self) -> Callable[..., Any]:
-        """The operation, edited in one way or the other."""
-        edited, other, holds = (
-            Candidate(self.root, self.changes).text,
-            self.other.text,
-            self.condition,
-        )
-        return lambda **inputs: (edited if holds.holds(inputs) else other)(**inputs)
+        """The operation, edited where the condition holds."""
+        edited, holds, elsewhere = super().text, self.condition.holds, self.other or self.base
+        right = elsewhere.text if elsewhere else self.root
+        return lambda **inputs: (edited if holds(inputs) else right)(**inputs)
 
     @property
     def diff(self) -> str:
-        """Both edits."""
-        return f"{super().diff}\n{self.other.diff}"
+        """The edit, or both."""
+        return f"{super().diff}\n{self.other.diff}" if self.other else super().diff
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from refimpl.oracle.diagnosis.conditions import telling
 from refimpl.oracle.diagnosis.evidence import Observation
 from refimpl.oracle.diagnosis.search import plain
 from refimpl.oracle.diagnosis.search.candidates import of_catalogue
-from refimpl.oracle.diagnosis.search.conditioned import Either
+from refimpl.oracle.diagnosis.search.conditioned import Conditioned
 from refimpl.oracle.diagnosis.search.pages import Candidate
 
 SOME_NUMBERS = 1 << 12  # in the arrays of a case on which two edits are told apart
@@ -41,7 +41,7 @@ def in_turns(op: Op, seen: Sequence[Observation], fits: Fits, end: float) -> Ite
         inside = [few[place].case.inputs for place in here - there]
         outside = [few[place].case.inputs for place in there - here]
         for condition in telling(op, inside, outside)[:1]:
-            yield Either(op.text, one.changes, condition=condition, other=other)
+            yield Conditioned(op.text, one.changes, condition=condition, other=other)
 
 
 def _lost(text: Callable, e: Observation) -> bool:
