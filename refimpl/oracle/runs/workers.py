@@ -162,17 +162,24 @@ def _work(plan: Plan, count: int, pipe: Connection, others: Sequence[Connection]
     signal.signal(signal.SIGINT, _once)
     # who has heard another worker's error interrupts this one, in the midst of its own error too
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
         try:
-            with Judges(plan) as judges:
-                pipe.send(judges.versions)
-                while name := pipe.recv():
-                    _judge(judges, name, pipe)
-        except (EOFError, BrokenPipeError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            pipe.send(_portable(error))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
+            _judge_all(plan, pipe)
+        finally:  # what is left to do has no place to raise
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
         pipe.close()
+
+
+def _judge_all(plan: Plan, pipe: Connection) -> None:
+    try:
+        with Judges(plan) as judges:
+            pipe.send(judges.versions)
+            while name := pipe.recv():
+                _judge(judges, name, pipe)
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        pipe.send(_portable(error))
 
 
 def _judge(judges: Judges, name: str, pipe: Connection) -> None:

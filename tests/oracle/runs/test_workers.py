@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import multiprocessing.util
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +13,10 @@ import time
 
 import pytest
 
-from refimpl.commands.endings import INTERRUPTED, USAGE
+from refimpl.commands.endings import INTERRUPTED, USAGE, as_interruptions
 from refimpl.oracle.runs.judges import Plan
 from refimpl.oracle.runs.verify import verify
-from refimpl.oracle.runs.workers import WorkerLost, side_by_side
+from refimpl.oracle.runs.workers import Worker, WorkerLost, side_by_side
 from refimpl.oracle.targets.sessions import TargetError
 from refimpl.registry import OPS
 
@@ -76,6 +78,21 @@ def test_workers_that_all_fail_are_one_sentence():
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.stderr.count("\n") == 1, done.stderr
         assert done.returncode == USAGE
+
+
+def test_a_worker_that_is_ended_while_it_ends_says_nothing(monkeypatch, capfd):
+    def ended():
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum(range(1000))  # where a handler of this process would raise
+
+    monkeypatch.setattr(multiprocessing.util, "_exit_function", ended)
+    plan = Plan(("nowhere",), (), "quick", 0, 30.0)
+    with as_interruptions():
+        worker = Worker(plan, 1, [])
+        assert isinstance(worker.pipe.recv(), TargetError)
+        worker.process.join()
+    assert worker.process.exitcode == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_worker_that_is_killed_loses_its_operation_alone(target):
