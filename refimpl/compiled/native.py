@@ -1,6 +1,7 @@
-"""What Numba has no word for: one thread waiting awake for another.
+"""What Numba has no word for: one thread waiting awake for another, memory asked for ahead.
 
-Written out as instructions for LLVM. With NUMBA_DISABLE_JIT `threads` does without helpers.
+Written out as instructions for LLVM. With NUMBA_DISABLE_JIT `threads` does without helpers, and
+nothing is asked for ahead.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ import platform
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 PAUSE = {"x86_64": "llvm.x86.sse2.pause", "AMD64": "llvm.x86.sse2.pause"}.get(platform.machine())
+
+LINE = 64  # bytes that memory gives at once
+AHEAD = 1024  # numbers between what a loop works on and what it asks for
+JIT = not config.DISABLE_JIT
 
 
 def _start(context: Any, builder: Any, kind: Any, array: Any) -> Any:
@@ -54,6 +59,35 @@ def _pause(typing_context: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), code
+
+
+@intrinsic
+def _ask(typing_context: Any, array: Any, place: Any) -> Any:
+    """Have the line of memory fetched that holds a number, and go on."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = _start(context, builder, signature.args[0], arguments[0]).data
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        name = "llvm.prefetch.p0i8"
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        how = [ir.Constant(flag, value) for value in (0, 3, 1)]  # read, all caches, data
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [address, *how])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), code
+
+
+@njit(cache=True)
+def ask_ahead(x: Any, row: int) -> None:
+    """Have as much of a matrix fetched as a row holds, from AHEAD numbers behind its beginning.
+
+    A loop that goes over a short row several times keeps memory idle meanwhile.
+    """
+    if JIT:
+        K, first = x.shape[1], row * x.shape[1] + AHEAD
+        for place in range(first, min(first + K, x.size), LINE // x.itemsize):
+            _ask(x, place)
 
 
 POSTED, DONE = 0, 1  # the cells of a helper: the number of its newest job, and of its last
