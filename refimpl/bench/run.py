@@ -2,8 +2,8 @@
 
 Every work runs as interleaved pairs in one process, each side with the same number of threads:
 ours, theirs, theirs, ours. A row gives medians, the ratio of the two with its quartiles, and the
-least time that this machine needs to move the bytes or to multiply the matrices, measured in the
-same run.
+least time that this machine needs to move the bytes or to multiply the matrices, measured before
+and after its pairs.
 """
 
 from __future__ import annotations
@@ -119,9 +119,14 @@ class Growth:
         return exponent(self.sizes, self.bytes)
 
 
-def limits(repeat: int = 9) -> Limits:
-    """Measure this machine: a parallel copy that fills no cache, and a large matrix product."""
-    source, target = np.ones(1 << 24, np.float32), np.ones(1 << 24, np.float32)
+def limits(work: Work | None = None, repeat: int = 5) -> Limits:
+    """Measure this machine: a copy that moves as many bytes as the work, and a large product.
+
+    Few bytes stay in caches, and many come from memory: there is no one rate for both. Without a
+    work, 128 MiB.
+    """
+    moved = work.bytes if work and work.bytes else 2**27
+    source, target = np.ones((2, int(moved) // 8), np.float32)
 
     def copy(first: int, last: int) -> None:
         target[first:last] = source[first:last]
@@ -174,11 +179,9 @@ def _settled(call: Call, usual: float = 0.0) -> float:
     return _seconds(call)
 
 
-def measure(
-    work: Work, peer: str, bound: Limits, seconds: float = SECONDS, least: int = PAIRS
-) -> Row:
+def measure(work: Work, peer: str, seconds: float = SECONDS, least: int = PAIRS) -> Row:
     """One row of the table; a peer that is missing or refuses is said so."""
-    row = Row(work.name, peer, limit=bound.seconds(work), bytes=work.bytes, flops=work.flops)
+    row = Row(work.name, peer, bytes=work.bytes, flops=work.flops)
     row.target, row.near = work.targets.get(peer, math.nan), work.near
     if peer != ALONE and importlib.util.find_spec(peer.partition(".")[0]) is None:
         row.says = "not installed"
@@ -186,10 +189,12 @@ def measure(
     inputs = work.inputs(np.random.default_rng(0))
     try:
         theirs = (lambda: None) if peer == ALONE else SIDES[peer](work, inputs)
+        before = limits(work)
         taken = pairs(ours(work, inputs), theirs, seconds, least)
     except (Unavailable, ImportError) as error:
         row.says = str(error)
         return row
+    row.limit = min(before.seconds(work), limits(work).seconds(work))
     row.ours, row.pairs = statistics.median(mine for mine, _ in taken), len(taken)
     if peer != ALONE:
         ratios = [mine / other for mine, other in taken]
@@ -421,7 +426,7 @@ def run(
         able = [peer for peer in here if peer in work.peers and not work.alone]
         for peer in able or [ALONE]:
             progress(f"{work.name} against {peer}")
-            bench.rows.append(measure(work, peer, bench.limits, seconds))
+            bench.rows.append(measure(work, peer, seconds))
     if grow:
         progress("growth")
         bench.growth = [growth(what) for what in GROWING]

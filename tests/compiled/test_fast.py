@@ -269,7 +269,7 @@ def test_bench_gives_a_row_for_each_work_and_peer(tmp_path, capsys):
 
 
 def test_without_frameworks_bench_measures_the_twins_and_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr(bench, "limits", lambda: bench.Limits(1e9, 1e9))
+    monkeypatch.setattr(bench, "limits", lambda *_: bench.Limits(1e9, 1e9))
     bench.run([small(WORKS[-1])], (), seconds=0)  # the twins have found the libraries they need
     monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
     result = bench.run([small(WORKS[-1])], bench.PEERS, seconds=0)
@@ -284,7 +284,7 @@ def test_without_frameworks_bench_measures_the_twins_and_says_what_is_missing(mo
 def test_a_peer_that_cannot_do_a_work_says_so(monkeypatch):
     work = next(work for work in WORKS if work.op == "patch_embed")
     pytest.importorskip("onnxruntime")
-    row = bench.measure(work, "onnxruntime", bench.Limits(1e9, 1e9), seconds=0)
+    row = bench.measure(work, "onnxruntime", seconds=0)
     assert row.says
     assert not row.met
 
@@ -301,7 +301,7 @@ def test_a_model_whose_package_is_missing_says_so(monkeypatch):
     terrain = pytest.importorskip("refimpl.backends.terrain")
     monkeypatch.setattr(terrain, "find_spec", lambda name: None)
     (work,) = bench_works.choose(["terrain_adm"])
-    row = bench.measure(work, "onnxruntime", bench.Limits(1e9, 1e9), seconds=0)
+    row = bench.measure(work, "onnxruntime", seconds=0)
     assert "adaptive-terrain-diffusion" in row.says
 
 
@@ -328,7 +328,7 @@ def test_the_peak_of_a_call_counts_what_it_freed_again():
 
 
 def test_the_page_keeps_what_stands_around_the_table(monkeypatch, tmp_path):
-    monkeypatch.setattr(bench, "limits", lambda: bench.Limits(1e9, 1e9))
+    monkeypatch.setattr(bench, "limits", lambda *_: bench.Limits(1e9, 1e9))
     page = tmp_path / "fast.md"
     page.write_text("above\n<!-- bench -->\nold\n<!-- end -->\nbelow\n")
     bench.write_page(bench.run([], ()), page)
