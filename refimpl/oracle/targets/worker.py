@@ -7,6 +7,7 @@ The target's own standard output goes wherever the session sends it, never into 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import importlib.util
@@ -27,6 +28,7 @@ from refimpl.oracle.targets import wire
 OFFERED: dict[str, list[str]] = json.loads(os.environ.pop("REFIMPL_OFFERED", "{}"))
 
 PACKAGE = Path(wire.__file__).resolve().parents[2]
+PLAIN = (float, int, str, type(None))  # of which nothing can be changed
 LONGEST = 400  # characters of an exception's message
 RETURNED: list[tuple[np.ndarray, bytes]] = []  # what the last call returned, and a copy
 
@@ -109,7 +111,10 @@ def _by_operation(value: Any) -> dict[str, list[str]]:
 
 def arguments(header: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
     """Rebuild the arguments: arrays in their memory layout, read-only."""
-    inputs = dict(header["scalars"])
+    inputs: dict[str, Any] = {
+        name: x if isinstance(x, PLAIN) else copy.deepcopy(x)  # a target may change a list
+        for name, x in header["scalars"].items()
+    }
     for name, array in zip(header["names"], arrays, strict=True):
         inputs[name] = lay(array, header["layout"])
         inputs[name].flags.writeable = False
@@ -157,7 +162,8 @@ def answer(module: ModuleType, header: dict[str, Any], arrays: list[np.ndarray])
     if any(x.tobytes() != told for x, told in RETURNED):
         return {"status": "raised", "says": "changed what an earlier call had returned"}, []
     RETURNED[:] = [(x, x.tobytes()) for x in outputs]
-    return {"status": "returned", "steps": list(steps)}, [*outputs, *steps.values()]
+    told = {"steps": list(steps)} if steps else {}
+    return {"status": "returned", **told}, [*outputs, *steps.values()]
 
 
 def words(error: BaseException) -> str:
