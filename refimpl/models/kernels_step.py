@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import dot, exponential, sum_of
+from refimpl.compiled.arithmetic import exponential, some_products, sum_of
 from refimpl.compiled.threads import share
 from refimpl.models.kernels import ACTIVATIONS
 from refimpl.ops.layers.fast import _sum_of_squares
@@ -59,17 +59,19 @@ def _enter(first, last, x, gain, bias, eps, weight, weight_bias, y):
         share = x.dtype.type(1) / np.sqrt(_sum_of_squares(x[b], mean) / size + eps)
         for d in range(D):
             normal[b, d] = gain[d] * ((x[b, d] - mean) * share) + bias[d]
-    for o in range(first, last):
-        for b in range(B):
-            y[b, o] = dot(weight[o], normal[b]) + weight_bias[o]
+    some_products(first, last, weight, normal, y)
+    for b in range(B):
+        for o in range(first, last):
+            y[b, o] += weight_bias[o]
 
 
 @njit(cache=True, nogil=True)
 def _leave(first, last, x, weight, bias, scale, stream, y):
     """A matrix, scaled and added to the tokens."""
-    for o in range(first, last):
-        for b in range(x.shape[0]):
-            y[b, o] = stream[b, o] + scale[o] * (dot(weight[o], x[b]) + bias[o])
+    some_products(first, last, weight, x, y)
+    for b in range(x.shape[0]):
+        for o in range(first, last):
+            y[b, o] = stream[b, o] + scale[o] * (y[b, o] + bias[o])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -14,6 +14,7 @@ from refimpl.compiled.arithmetic import (
     dot,
     is_finite,
     power_of,
+    some_products,
     sum_of,
 )
 from refimpl.compiled.memory import empty
@@ -72,9 +73,11 @@ def _linear(first, last, block, x, weight, bias, y):
 
 @njit(cache=True, nogil=True)
 def _linear_of_few(first, last, x, weight, bias, y):
-    for o in range(first, last):
+    some_products(first, last, weight, x, y)
+    if bias is not None:
         for row in range(len(x)):
-            y[row, o] = dot(weight[o], x[row]) + (0 if bias is None else bias[o])
+            for o in range(first, last):
+                y[row, o] += bias[o]
 
 
 def linear_vjp(x, weight, grad):
