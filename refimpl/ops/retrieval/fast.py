@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.compiled import threads
-from refimpl.compiled.arithmetic import dot
+from refimpl.compiled.arithmetic import some_products
 from refimpl.compiled.threads import PIECES, one_blas_thread, share
 
 ROWS = 64  # documents in a product: OpenBLAS multiplies so few without packing them
@@ -138,9 +138,7 @@ def _search(first, last, each, queries, turned, documents, tops, found):
         for start in range(part * each, min((part + 1) * each, M), ROWS):
             some = documents[start : min(start + ROWS, (part + 1) * each)]
             if B < FEW:
-                for m in range(len(some)):
-                    for b in range(B):
-                        scores[m, b] = dot(some[m], queries[b])
+                some_products(0, len(some), some, queries, scores.T)
             else:
                 np.dot(some, turned, scores[: len(some)])
             seen = start - part * each
