@@ -114,6 +114,15 @@ def sum_of(x):
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
+def sum_of_squares(x, mean):
+    """Of the distances of a row's numbers from their mean, in several lanes."""
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += (x[k] - mean) * (x[k] - mean)
+    return total
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
 def dot(x, y):
     """The inner product of two rows, in several lanes."""
     total = x.dtype.type(0)

@@ -3,12 +3,14 @@
 `vit(images, params, config, compiled)` gives what the same call with `refimpl.fast` gives, sooner:
 some images go through all blocks on one thread, others on another, and the threads meet at the end.
 What blocks have inside is not told to the tap, and a group norm is told before it is computed; with
-`refimpl.fast` both are there.
+`refimpl.fast` both are there. Of a residual block on maps the inside is computed where somebody
+looks at it, else while a convolution reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from refimpl.models import Params, Tap
 from refimpl.models import vit as text
 from refimpl.models.cache import grown
 from refimpl.models.configs import Text, Vit, block_shapes
+from refimpl.registry import OPS
 
 BALANCED = 0.8  # of the threads' time that is used where each takes whole images
 
@@ -30,25 +33,106 @@ def __getattr__(name: str) -> Any:
     return getattr(fast, name)
 
 
-class Normed:
-    """A group norm that is computed when somebody looks, or together with the SiLU behind it."""
+@dataclass
+class Waiting:
+    """A map computed when somebody looks, or while a convolution reads it.
 
-    def __init__(self, x: Any, gain: Any, bias: Any, groups: int, eps: float) -> None:
-        self.given, self.shape = (x, gain, bias, groups, eps), np.shape(x)
+    It is x, or its group norm, or the SiLU of that, every pixel repeated along both sides.
+    """
+
+    x: Any
+    norm: tuple[Any, ...] = ()  # gain, bias, groups and epsilon
+    gated: bool = False
+    times: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """B C rows cols."""
+        B, C, rows, cols = np.shape(self.x)
+        return B, C, rows * self.times, cols * self.times
+
+    @property
+    def readable(self) -> bool:
+        """Whether a convolution can make it while it reads."""
+        return self.gated or not self.norm
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        normal = fast.group_norm(*self.given)
-        return normal if dtype is None else normal.astype(dtype, copy=False)
+        made = self.x
+        if self.norm:
+            made = (fast.group_norm_silu if self.gated else fast.group_norm)(made, *self.norm)
+        if self.times > 1:
+            made = fast.resize_nearest(made, *self.shape[2:])
+        return made if dtype is None else made.astype(dtype, copy=False)
 
 
 def group_norm(x: Any, gain: Any, bias: Any, groups: int, eps: float) -> Any:
     """The operation, not before its numbers are needed."""
-    return Normed(x, gain, bias, groups, eps)
+    return Waiting(x, (gain, bias, groups, eps))
 
 
 def silu(x: Any) -> Any:
-    """The operation; with a group norm that waits for it in one pass over memory."""
-    return fast.group_norm_silu(*x.given) if isinstance(x, Normed) else fast.silu(x)
+    """The operation; behind a group norm that waits, it waits as well."""
+    waits = isinstance(x, Waiting) and not x.gated and x.times == 1
+    return replace(x, gated=True) if waits else fast.silu(x)
+
+
+def resize_nearest(images: Any, tall: int, wide: int) -> Any:
+    """The operation; where every pixel is repeated as often, not before its numbers are needed."""
+    given = images if isinstance(images, Waiting) else Waiting(images)
+    (_, _, rows, cols), times = given.shape, tall // max(given.shape[2], 1)
+    alike = times and (tall, wide) == (rows * times, cols * times)
+    if alike and given.readable:
+        return replace(given, times=given.times * times)
+    return fast.resize_nearest(images, tall, wide)
+
+
+def conv2d(
+    images: Any,
+    weight: Any,
+    bias: Any,
+    stride: int,
+    before: int,
+    after: int,
+    dilation: int,
+    groups: int,
+) -> Any:
+    """The operation; a map that waits for it is made a band at a time, while it is read."""
+    waits = isinstance(images, Waiting) and images.readable and 0 not in images.shape
+    if not waits or stride * groups > 1 or np.shape(weight)[2:] == (1, 1):
+        return fast.conv2d(images, weight, bias, stride, before, after, dilation, groups)
+    conv, norm = OPS["conv2d"], OPS["group_norm"]
+    inputs = conv.read(images.x, weight, bias, 1, before, after, dilation, 1, keep_dtype=True)
+    behind = norm.read(images.x, *images.norm, keep_dtype=True) if images.norm else {}
+    inputs |= {f"norm_{name}": behind[name] for name in behind}
+    specs = conv.specs | {f"norm_{name}": norm.specs[name] for name in behind}
+    given, kernels = fast.prepare(specs, inputs), fast.kernels("convolution")
+    normed = [given[f"norm_{name}"] for name in behind]
+    reading = kernels.activated(*normed) if normed else kernels.plain(given["images"])
+    sums = given["weight"], given["bias"], before, after, dilation
+    return kernels.conv2d_of(reading._replace(times=images.times), *sums)
+
+
+def residual(x: Any, params: Params, name: str, config: Any, emb: Any) -> Any:
+    """A residual block; the arguments are those of the text, `feature_maps.residual`.
+
+    No map is held but what goes in and what comes out.
+
+    Raises AxesError for parameters that do not fit.
+    """
+
+    def of(part: str) -> tuple[Any, Any]:
+        return params[f"{name}.{part}.weight"], params[f"{name}.{part}.bias"]
+
+    if emb is None:  # it is told a number that changes nothing
+        outputs = len(params[f"{name}.conv2.bias"])
+        emb = np.zeros((np.shape(x)[0], 1), np.float32)
+        told: tuple[Any, Any] = np.zeros((outputs, 1), np.float32), np.zeros(outputs, np.float32)
+    else:
+        told = of("time_emb_proj")
+    shortcut = f"{name}.conv_shortcut.weight" in params
+    skip = of("conv_shortcut") if shortcut else (None, None)
+    first, last = (*of("norm1"), *of("conv1")), (*of("norm2"), *of("conv2"))
+    return fast.residual_block(x, emb, *first, *told, *last, *skip, config.groups, config.eps)
 
 
 def transformer(

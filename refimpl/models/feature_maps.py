@@ -86,10 +86,16 @@ def residual(
     config: groups and epsilon of the norms.
     emb: B D, what all pixels are told, as the embedding of a time; None for nothing.
 
+    Where `ops` has a `residual` of its own, as `refimpl.models.compiled` has, and no tap looks
+    inside, it is asked.
+
     Returns B O rows cols.
 
     Paper: Ho, Jain, Abbeel 2020, "Denoising diffusion probabilistic models", appendix B.
     """
+    whole = getattr(ops, "residual", None) if tap is untouched else None
+    if whole is not None:
+        return whole(x, params, name, config, emb)
     y = tap(f"{name}.norm1", group_norm(x, params, f"{name}.norm1", config, ops))
     y = tap(f"{name}.act1", ops.silu(y))
     y = tap(f"{name}.conv1", convolve(y, params, f"{name}.conv1", ops))  # B O rows cols

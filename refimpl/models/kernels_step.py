@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import exponential, some_products, sum_of
+from refimpl.compiled.arithmetic import exponential, some_products, sum_of, sum_of_squares
 from refimpl.compiled.threads import share
 from refimpl.models.kernels import ACTIVATIONS
-from refimpl.ops.layers.fast import _sum_of_squares
 
 
 def query_key_value(x: np.ndarray, layer: tuple, eps: np.floating) -> np.ndarray:
@@ -56,7 +55,7 @@ def _enter(first, last, x, gain, bias, eps, weight, weight_bias, y):
     normal = np.empty((B, D), x.dtype)
     for b in range(B):
         mean = sum_of(x[b]) / size
-        share = x.dtype.type(1) / np.sqrt(_sum_of_squares(x[b], mean) / size + eps)
+        share = x.dtype.type(1) / np.sqrt(sum_of_squares(x[b], mean) / size + eps)
         for d in range(D):
             normal[b, d] = gain[d] * ((x[b, d] - mean) * share) + bias[d]
     some_products(first, last, weight, normal, y)

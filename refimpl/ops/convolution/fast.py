@@ -6,10 +6,10 @@ from numba import njit
 from refimpl.axes import AxesError
 from refimpl.compiled.blas import adding
 from refimpl.compiled.memory import empty, zeros
-from refimpl.compiled.threads import count, multiply, one_blas_thread, share
+from refimpl.compiled.threads import multiply, share
+from refimpl.ops.convolution.fast_bands import activated, by_taps, plain  # noqa: F401  by name
 from refimpl.ops.images.fast import check_pixels
 
-PLACES = 2048  # whose sums stay in the caches until all taps are added
 BAND = 1 << 25  # bytes of the windows that are laid out at once, about what the last cache holds
 
 
@@ -124,10 +124,10 @@ def _sum_of_channels(grad):
     return total
 
 
-def _convolved(images, weight, stride, before, dilation, groups, tall, wide):
+def _convolved(images, weight, bias, stride, before, dilation, groups, tall, wide):
     side = weight.shape[2]
     if stride == 1 < side and groups == 1 and (add := adding(images.dtype)):
-        return _by_taps(add, images, weight, before, dilation, tall, wide)
+        return by_taps(add, plain(images), weight, bias, before, dilation, tall, wide)
     outputs, C, side, _ = weight.shape
     each, kernels = outputs // groups, weight.reshape(outputs, C * side * side)
     sums = empty((len(images), outputs, tall * wide), images.dtype)
@@ -140,58 +140,9 @@ def _convolved(images, weight, stride, before, dilation, groups, tall, wide):
                 how = side, stride, before, dilation, lines, wide, top
                 places = slice(top * wide, (top + lines) * wide)
                 multiply(kernels[rows], _columns(image[channels], *how), out=into[rows, places])
-    return sums
-
-
-def _by_taps(add, images, weight, before, dilation, tall, wide):
-    """A product for each tap, of its weights and a band of the image moved: no window is laid out.
-
-    Zeros stand between the lines, so that a band moved is its memory read from another place on.
-    """
-    B, C, _height, _width = images.shape
-    outputs, side = len(weight), weight.shape[2]
-    reach = dilation * (side - 1)
-    apart = wide + reach
-    taps = np.ascontiguousarray(weight.transpose(2, 3, 0, 1)).reshape(side * side, outputs, C)
-    moves = [dilation * (i * apart + j) for i in range(side) for j in range(side)]
-    sums = empty((B, outputs, tall, wide), images.dtype)
-    band = min(max(PLACES // apart, 1), -(-tall // max(-(-count() // B), 1)))
-    bands = -(-tall // band)
-    each = outputs * C * side * side * band * wide // 16
-    with one_blas_thread():
-        how = bands, band, before, reach, add
-        share(_some_bands, B * bands, each, *how, images, taps, moves, sums)
-    return sums.reshape(B, outputs, tall * wide)
-
-
-def _some_bands(first, last, bands, band, before, reach, add, images, taps, moves, sums):
-    _, outputs, tall, wide = sums.shape
-    apart = wide + reach
-    room = empty((outputs, band * apart), sums.dtype)
-    framed = zeros((images.shape[1], (band + reach) * apart + reach), sums.dtype)
-    for task in range(first, last):
-        b, top = task // bands, task % bands * band
-        lines = min(band, tall - top)
-        _frame(images[b], top - before, before, lines + reach, apart, framed)
-        total = room[:, : lines * apart]
-        total[:] = 0
-        for tap, move in zip(taps, moves):
-            add(tap, framed[:, move : move + lines * apart], total)
-        whole = total.reshape(outputs, lines, apart)
-        sums[b, :, top : top + lines] = whole[:, :, :wide]
-
-
-def _frame(image, row, column, lines, apart, framed):
-    """Some lines of an image from a row on, which may lie outside, into zeros from a column on."""
-    C, height, width = image.shape
-    into = framed[:, : lines * apart].reshape(C, lines, apart)
-    first, last = min(max(-row, 0), lines), max(min(height - row, lines), 0)
-    into[:, :first] = 0
-    into[:, max(first, last) :] = 0
-    cols = max(min(width, apart - column), 0)
-    if first < last:
-        given = image[:, row + first : row + last, :cols]
-        into[:, first:last, column : column + cols] = given
+    if bias is not None:
+        _add_bias(sums, bias)
+    return sums.reshape(len(images), outputs, tall, wide)
 
 
 def _spread(x, weight, stride, before, dilation, groups, height, width):
@@ -201,8 +152,7 @@ def _spread(x, weight, stride, before, dilation, groups, height, width):
     after = dilation * (side - 1) - before
     if stride == 1 < side and groups == 1 and after >= 0 and (add := adding(x.dtype)):
         turned = weight[:, :, ::-1, ::-1].swapaxes(0, 1)
-        spread = _by_taps(add, x, turned, after, dilation, height, width)
-        return spread.reshape(B, C, height, width)
+        return by_taps(add, plain(x), turned, None, after, dilation, height, width)
     each, kernels = outputs // groups, weight.reshape(outputs, C * side * side)
     images = zeros((B, groups * C, height, width), x.dtype)
     for numbers, image in zip(x.reshape(B, outputs, tall * wide), images):
@@ -229,10 +179,24 @@ def _weight_gradient(images, grad, shape, stride, before, dilation, groups):
 def conv2d(images, weight, bias, stride, before, after, dilation, groups):
     side = weight.shape[2]
     tall, wide = _places("conv2d", images, side, stride, before + after, dilation)
-    sums = _convolved(images, weight, stride, before, dilation, groups, tall, wide)
-    if bias is not None:
-        _add_bias(sums, bias)
-    return sums.reshape(len(images), len(weight), tall, wide)
+    return _convolved(images, weight, bias, stride, before, dilation, groups, tall, wide)
+
+
+def conv2d_of(reading, weight, bias, before, after, dilation, past=None, skip=None, into=None):
+    """The convolution of stride one of maps that are made while they are read.
+
+    bias: O, or B O. past, skip, into: what is added behind it, and where, as `by_taps` says.
+    """
+    side, add = weight.shape[2], adding(weight.dtype)
+    tall, wide = _places("conv2d", reading, side, 1, before + after, dilation)
+    if add and side > 1:
+        how = before, dilation, tall, wide
+        return by_taps(add, reading, weight, bias, *how, past=past, skip=skip, into=into)
+    sums = _convolved(reading.whole(), weight, None, 1, before, dilation, 1, tall, wide)
+    sums += 0 if bias is None else bias[..., None, None]
+    if past is not None:
+        sums += past if skip is None else conv2d(past, skip, None, 1, 0, 0, 1, 1)
+    return sums
 
 
 def conv2d_vjp(images, weight, stride, before, after, dilation, groups, grad):
@@ -270,7 +234,7 @@ def conv_transpose2d_vjp(x, weight, stride, crop, extra, dilation, groups, grad)
     if grad.shape[2:] != sides:
         raise AxesError(f"conv_transpose2d_vjp: grad is {grad.shape[2:]}, expected {sides}")
     how = stride, crop, dilation, groups
-    x_grad = _convolved(grad, weight, *how, *x.shape[2:]).reshape(x.shape)
+    x_grad = _convolved(grad, weight, None, *how, *x.shape[2:])
     weight_grad = _weight_gradient(grad, x, weight.shape, *how)
     return x_grad, weight_grad, _sum_of_channels(grad.reshape(*grad.shape[:2], -1))
 

@@ -16,11 +16,11 @@ from refimpl.compiled.arithmetic import (
     power_of,
     some_products,
     sum_of,
+    sum_of_squares,
 )
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import fill, multiply, one_blas_thread, parts, share
 from refimpl.ops.layers.fast_activations import (  # noqa: F401  found here by their names
-    _logistic,
     gelu,
     gelu_tanh,
     gelu_tanh_vjp,
@@ -31,6 +31,11 @@ from refimpl.ops.layers.fast_activations import (  # noqa: F401  found here by t
     sigmoid_vjp,
     silu,
     silu_vjp,
+)
+from refimpl.ops.layers.fast_groups import (  # noqa: F401
+    group_norm,
+    group_norm_silu,
+    group_norm_vjp,
 )
 from refimpl.ops.layers.fast_softmax import (  # noqa: F401
     cross_entropy,
@@ -114,20 +119,12 @@ def _layer_norm(first, last, x, gain, bias, eps, y):
     size = x.dtype.type(D)
     for row in range(first, last):
         mean = sum_of(x[row]) / size
-        variance = _sum_of_squares(x[row], mean) / size
+        variance = sum_of_squares(x[row], mean) / size
         share = x.dtype.type(1) / np.sqrt(variance + eps)
         for d in range(D):
             y[row, d] = gain[d] * ((x[row, d] - mean) * share) + bias[d]
             power = max(power, power_of(y[row, d]))
     return is_finite(power)
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _sum_of_squares(x, mean):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += (x[k] - mean) * (x[k] - mean)
-    return total
 
 
 def layer_norm_vjp(x, gain, eps, grad):
@@ -153,7 +150,7 @@ def _layer_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
     size = x.dtype.type(D)
     for row in range(rows):
         mean = sum_of(x[row]) / size
-        variance = _sum_of_squares(x[row], mean) / size
+        variance = sum_of_squares(x[row], mean) / size
         share = x.dtype.type(1) / np.sqrt(variance + eps)
         average, along = _averages(x[row], mean, share, gain, grad[row])
         for d in range(D):
@@ -219,112 +216,6 @@ def _rms_norm_vjp(x, gain, eps, grad, x_grad, gain_grad):
         along /= size
         for d in range(D):
             x_grad[row, d] = (gain[d] * grad[row, d] - x[row, d] / root * along) / root
-
-
-def group_norm(x, gain, bias, groups, eps):
-    return _grouped(_group_norm, x, gain, bias, groups, eps)
-
-
-def group_norm_silu(x, gain, bias, groups, eps):
-    """`group_norm`, then `silu`: a group stays in the cache until both are done."""
-    return _grouped(_group_norm_silu, x, gain, bias, groups, eps)
-
-
-def _grouped(kernel, x, gain, bias, groups, eps):
-    B, channels, height, width = x.shape
-    C, pixels = channels // groups, height * width
-    y, rows = empty(x.shape, x.dtype), (B * groups, C * pixels)
-    given = x.reshape(rows), gain, bias, groups, x.dtype.type(eps), y.reshape(rows)
-    fill(kernel, B * groups, C * pixels, *given)
-    return y
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _group_norm(first, last, x, gain, bias, groups, eps, y):
-    C, size = gain.size // groups, x.dtype.type(x.shape[1])
-    pixels, power = x.shape[1] // C, power_of(x.dtype.type(0))
-    for row in range(first, last):
-        mean = sum_of(x[row]) / size
-        share = x.dtype.type(1) / np.sqrt(_sum_of_squares(x[row], mean) / size + eps)
-        for c in range(C):
-            channel = row % groups * C + c
-            numbers, normal = x[row, c * pixels :], y[row, c * pixels :]
-            for i in range(pixels):
-                normal[i] = gain[channel] * ((numbers[i] - mean) * share) + bias[channel]
-                power = max(power, power_of(normal[i]))
-    return is_finite(power)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _group_norm_silu(first, last, x, gain, bias, groups, eps, y):
-    C, one = gain.size // groups, x.dtype.type(1)
-    size, pixels = x.dtype.type(x.shape[1]), x.shape[1] // C
-    power = power_of(x.dtype.type(0))
-    for row in range(first, last):
-        mean = sum_of(x[row]) / size
-        share = one / np.sqrt(_sum_of_squares(x[row], mean) / size + eps)
-        for c in range(C):
-            channel = row % groups * C + c
-            numbers, active = x[row, c * pixels :], y[row, c * pixels :]
-            for i in range(pixels):
-                normal = gain[channel] * ((numbers[i] - mean) * share) + bias[channel]
-                active[i] = normal * _logistic(normal, one)
-                power = max(power, power_of(active[i]))
-    return is_finite(power)
-
-
-def group_norm_vjp(x, gain, groups, eps, grad):
-    B, channels, height, width = x.shape
-    grouped = (B, groups, channels // groups, height * width)  # B G C pixels
-    x_grad = empty(x.shape, x.dtype)
-    gain_grad, bias_grad = np.zeros_like(gain), np.zeros_like(gain)
-    _group_norm_vjp(
-        x.reshape(grouped),
-        gain,
-        x.dtype.type(eps),
-        grad.reshape(grouped),
-        x_grad.reshape(grouped),
-        gain_grad,
-        bias_grad,
-    )
-    return x_grad, gain_grad, bias_grad
-
-
-@njit(cache=True)
-def _group_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
-    B, G, C, pixels = x.shape
-    size, zero = x.dtype.type(C * pixels), x.dtype.type(0)
-    for b in range(B):
-        for g in range(G):
-            mean = zero
-            for c in range(C):
-                for i in range(pixels):
-                    mean += x[b, g, c, i]
-            mean /= size
-            variance = zero
-            for c in range(C):
-                for i in range(pixels):
-                    centred = x[b, g, c, i] - mean
-                    variance += centred * centred
-            root = np.sqrt(variance / size + eps)
-            average, along = zero, zero
-            for c in range(C):
-                channel = g * C + c
-                for i in range(pixels):
-                    normal = (x[b, g, c, i] - mean) / root
-                    inner = gain[channel] * grad[b, g, c, i]
-                    average += inner
-                    along += inner * normal
-                    gain_grad[channel] += grad[b, g, c, i] * normal
-                    bias_grad[channel] += grad[b, g, c, i]
-            average /= size
-            along /= size
-            for c in range(C):
-                channel = g * C + c
-                for i in range(pixels):
-                    normal = (x[b, g, c, i] - mean) / root
-                    inner = gain[channel] * grad[b, g, c, i]
-                    x_grad[b, g, c, i] = (inner - average - normal * along) / root
 
 
 def l2_normalize(x):

@@ -7,7 +7,8 @@ import numpy as np
 
 from refimpl.axes import AxesError
 from refimpl.ops.attention.fast import attention
-from refimpl.ops.convolution.fast import conv2d
+from refimpl.ops.convolution.fast import conv2d_of
+from refimpl.ops.convolution.fast_bands import activated, plain
 from refimpl.ops.gates.fast import geglu
 from refimpl.ops.layers.fast import group_norm, layer_norm, linear
 from refimpl.ops.layers.fast_activations import silu
@@ -22,19 +23,14 @@ def micro_conditions(sizes, half):
     return timestep_embedding(sizes.reshape(-1), half).reshape(len(sizes), 12 * half)
 
 
-def _normalised_conv(x, gain, shift, weight, bias, groups, eps):
-    return conv2d(silu(group_norm(x, gain, shift, groups, eps)), weight, bias, 1, 1, 1, 1, 1)
-
-
 def _past(op, x, channels, weight, bias):
-    if weight is not None:
-        return conv2d(x, weight, bias, 1, 0, 0, 1, 1)
-    if x.shape[1] != channels:
+    """What goes past a block, for the convolution to add, and the bias that this has."""
+    if weight is None and x.shape[1] != channels:
         raise AxesError(
             f"{op}: skip_weight is None for {x.shape[1]} channels in and {channels} out, "
             "expected as many out as in, or a weight"
         )
-    return x
+    return {"past": x, "skip": weight}, 0 if weight is None or bias is None else bias
 
 
 def residual_block(
@@ -55,10 +51,12 @@ def residual_block(
     groups,
     eps,
 ):
-    h = _normalised_conv(x, norm1_gain, norm1_bias, conv1_weight, conv1_bias, groups, eps)
-    h += linear(silu(emb), emb_weight, emb_bias)[:, :, None, None]  # B G*O height width
-    h = _normalised_conv(h, norm2_gain, norm2_bias, conv2_weight, conv2_bias, groups, eps)
-    return _past("residual_block", x, len(conv2_weight), skip_weight, skip_bias) + h
+    past, more = _past("residual_block", x, len(conv2_weight), skip_weight, skip_bias)
+    told = conv1_bias + linear(silu(emb), emb_weight, emb_bias)  # B G*O
+    normal = activated(x, norm1_gain, norm1_bias, groups, eps)
+    h = conv2d_of(normal, conv1_weight, told, 1, 1, 1)  # B G*O height width
+    normal = activated(h, norm2_gain, norm2_bias, groups, eps)
+    return conv2d_of(normal, conv2_weight, conv2_bias + more, 1, 1, 1, **past, into=h)
 
 
 def residual_block_scale_shift(
@@ -79,14 +77,15 @@ def residual_block_scale_shift(
     groups,
     eps,
 ):
-    h = _normalised_conv(x, norm1_gain, norm1_bias, conv1_weight, conv1_bias, groups, eps)
-    told = linear(silu(emb), emb_weight, emb_bias)[:, :, None, None]  # B 2*G*O 1 1
     outputs = len(conv2_weight)
+    past, more = _past("residual_block_scale_shift", x, outputs, skip_weight, skip_bias)
+    normal = activated(x, norm1_gain, norm1_bias, groups, eps)
+    h = conv2d_of(normal, conv1_weight, conv1_bias, 1, 1, 1)  # B G*O height width
+    told = linear(silu(emb), emb_weight, emb_bias)[:, :, None, None]  # B 2*G*O 1 1
     h = group_norm(h, norm2_gain, norm2_bias, groups, eps)
     h *= h.dtype.type(1) + told[:, :outputs]
     h += told[:, outputs:]
-    h = conv2d(silu(h), conv2_weight, conv2_bias, 1, 1, 1, 1, 1)
-    return _past("residual_block_scale_shift", x, outputs, skip_weight, skip_bias) + h
+    return conv2d_of(plain(silu(h)), conv2_weight, conv2_bias + more, 1, 1, 1, **past)
 
 
 def _check_divides(op, name, number, channels):
