@@ -253,8 +253,10 @@ def _lifted(x: Any, precision: Precision) -> ErrorArray:
     if integer:
         return ErrorArray(value, np.zeros_like(value), precision)
     with np.errstate(invalid="ignore"):
+        flushed = np.abs(value) < precision.ends[1]
+        if precision.bits == 53 and not np.count_nonzero(flushed):  # as these numbers are
+            return ErrorArray(value, np.zeros(value.shape), precision)
         held = (precision.round(value) == value) | ~np.isfinite(value)
-        flushed = np.abs(value) < precision.smallest
         if np.count_nonzero(held) == held.size and not np.count_nonzero(flushed & (value != 0)):
             return ErrorArray(value, np.zeros(value.shape), precision)
         error = np.where(held, 0.0, precision.unit * np.abs(value))

@@ -12,11 +12,22 @@ import numpy as np
 
 from refimpl.oracle.numbers.errors import ErrorArray
 
+ZERO, ONE = np.array(0.0), np.array(1.0)  # compared with an array sooner than Python's numbers
+FEW = 1 << 10  # numbers that are counted sooner than compared
+
+
+def zeros(error: np.ndarray) -> Any:
+    """Where errors are zero; False where none is."""
+    if error.size <= FEW and np.count_nonzero(error) == error.size:
+        return False
+    exact = error == ZERO
+    return exact if np.count_nonzero(exact) else False
+
 
 def is_exact(x: ErrorArray, numbers: Callable) -> Any:
     """Where exact numbers are of a kind; False where none is, which is nearly always."""
-    exact = x.error == 0
-    if not np.count_nonzero(exact):
+    exact = zeros(x.error)
+    if exact is False:
         return False
     exact = exact & numbers(x.value)
     return exact if np.count_nonzero(exact) else False
@@ -24,12 +35,12 @@ def is_exact(x: ErrorArray, numbers: Callable) -> Any:
 
 def is_zero(v: np.ndarray) -> np.ndarray:
     """Zeros."""
-    return v == 0
+    return v == ZERO
 
 
 def is_unit(v: np.ndarray) -> np.ndarray:
     """Ones."""
-    return v == 1
+    return v == ONE
 
 
 def is_one(x: ErrorArray) -> bool:

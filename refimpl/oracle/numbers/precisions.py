@@ -50,6 +50,11 @@ class Precision:
         """What an accumulator may flush to zero: half formats accumulate in float32."""
         return FLOAT32_SMALLEST if self.sum_unit < self.unit else self.smallest
 
+    @functools.cached_property
+    def ends(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The unit, the smallest and the largest number as arrays, which others meet sooner."""
+        return np.array(self.unit), np.array(self.smallest), np.array(self.largest)
+
     def round(self, x: Any) -> np.ndarray:
         """Round float64 numbers to the storage format, ties to even, overflow to infinity.
 

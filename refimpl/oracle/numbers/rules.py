@@ -32,6 +32,8 @@ import numpy as np
 
 from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, spread
 from refimpl.oracle.numbers.exact import (
+    ONE,
+    ZERO,
     is_exact,
     is_nothing,
     is_one,
@@ -72,7 +74,8 @@ def stored(x: ErrorArray, precision: Precision) -> ErrorArray:
 def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> ErrorArray:
     """Flush, overflow and infinities, the same for every operation."""
     size = np.abs(value)
-    small, fits = size - error < p.smallest, size + error <= p.largest
+    _, least, most = p.ends
+    small, fits = size - error < least, size + error <= most
     if np.count_nonzero(fits) == fits.size and not np.count_nonzero(small):  # nearly always
         return ErrorArray(value, spread(error, value.shape), p, **tags)
     error = np.where(small & ((error > 0) | (value != 0)), error + p.smallest, error)
@@ -91,7 +94,7 @@ def _round(value: np.ndarray, error: np.ndarray, p: Precision, roundings: float 
 def _rounding(value: np.ndarray, error: np.ndarray, p: Precision) -> np.ndarray:
     """One rounding; to a half format it goes no further than to one, which every format holds."""
     size = np.abs(value)
-    relative = p.unit * (size + error)
+    relative = p.ends[0] * (size + error)
     if p.sum_unit == p.unit:
         return relative
     return np.minimum(relative, np.abs(size - 1) + error + ULPS * p.sum_unit)
@@ -128,26 +131,26 @@ def _not_negative(x: ErrorArray, floor: np.ndarray) -> ErrorArray:
 
 def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
-    error = x.error + y.error
+    error, unit = x.error + y.error, p.ends[0]
     untouched = is_nothing(x) | is_nothing(y)
     size_x, size_y = _magnitude(x), _magnitude(y)
-    terms = size_x + size_y
+    terms = sizes = size_x + size_y
     rounded = _round(value, error, p)
     # a neighbour in the sum may have come first: every later addition rounds it too
     for one, other, size in ((x, y, size_y), (y, x, size_x)):
         if one.count > 1:
             rounded = rounded + _gamma(one.count - 1, p) * size
             if one.count == 2 or other.count > 1:
-                rounded = rounded + REORDER * p.unit * (size_x + size_y)
+                rounded = rounded + REORDER * p.unit * sizes
         if one.scaled:  # what is added to a quotient may be added before the division
-            rounded = rounded + p.unit * (DIVISION * (np.abs(value) + error) + size)
+            rounded = rounded + unit * (DIVISION * (np.abs(value) + error) + size)
     if untouched is not False:
         terms = np.where(untouched, np.abs(value) + error, terms)
         rounded = np.where(untouched, error, rounded)
     logistic = (is_one(x) and y.exponential) or (is_one(y) and x.exponential)
     result = _settle(value, rounded, p, terms=terms, count=x.count + y.count, logistic=logistic)
-    overflown = np.isinf(x.error) | np.isinf(y.error)  # infinities may meet and give NaN
-    if np.count_nonzero(overflown):
+    if np.count_nonzero(np.isinf(error)):  # infinities may meet and give NaN
+        overflown = np.isinf(x.error) | np.isinf(y.error)
         result.error = np.where(overflown, np.inf, result.error)
     if logistic:
         power = x if x.exponential else y
@@ -181,9 +184,18 @@ def _parted(sum_: ErrorArray, share: np.ndarray, terms: np.ndarray | None) -> An
     return np.where(np.abs(share) < 1, sum_.precision.unit * terms, 0.0)
 
 
+def _carried_over(x: ErrorArray, y: ErrorArray) -> np.ndarray:
+    """The error of a product without roundings; what is not finite is so in the value, too."""
+    if not y.ndim and not y.error:
+        return np.abs(y.value) * x.error
+    if not x.ndim and not x.error:
+        return np.abs(x.value) * y.error
+    return np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
+
+
 def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
-    error = np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
+    error = _carried_over(x, y)
     scaled = is_exact(x, is_power_of_two) | is_exact(y, is_power_of_two)
     nothing = unless_infinite(is_nothing(x), y) | unless_infinite(is_nothing(y), x)
     fold_x, terms_x = _folded(value, x, y)
@@ -200,15 +212,19 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         if np.ndim(scaled):
             rounded = np.where(scaled, rounded, _round(value, error, p) + fold_x + fold_y)
     result = _settle(value, where(nothing, 0.0, rounded), p, **tags)
-    return _not_negative(result, np.zeros(value.shape)) if x is y else result
+    if x is y:
+        result.floor = np.zeros(value.shape)
+    return result
 
 
 def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value / y.value
     if x.known and y.known:
         return _constant(x, value)
-    least = np.maximum(np.abs(y.value) - y.error, 0 if y.floor is None else y.floor)
-    error = np.where(least > 0, (x.error + np.abs(value) * y.error) / least, np.inf)
+    least = np.maximum(np.abs(y.value) - y.error, ZERO if y.floor is None else y.floor)
+    error, away = (x.error + np.abs(value) * y.error) / least, least > ZERO
+    if np.count_nonzero(away) < away.size:
+        error = np.where(away, error, np.inf)
     fold, terms = 0.0, None
     if x.terms is not None:
         terms = x.terms / least
@@ -222,13 +238,13 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     else:
         error = np.where(scaled, error + _parted(x, 1 / y.value, terms), rounded + fold)
     nothing = is_nothing(x)
-    error = error if nothing is False else np.where(nothing & (least > 0), 0.0, error)
+    error = error if nothing is False else np.where(nothing & away, 0.0, error)
     if y.logistic:  # the logistic function may come from tanh
         size = 1.0 if x.exponential else np.abs(x.value) + x.error
         tails = np.where(one, 0.0, np.abs(value)) if x.exponential else 0.0
         error = error + np.where(y.value == 1, tails, 2 * ULPS * p.sum_unit * size)
         # beyond all numbers, the quotient lies between this and zero
-        overflown = np.isinf(y.error) & (least > 0) & np.isfinite(x.error)
+        overflown = np.isinf(y.error) & away & np.isfinite(x.error)
         error = np.where(overflown, 2 * ULPS * p.sum_unit * size + 2 * size / least, error)
     tags = {"count": x.count, "products": min(x.products, 1), "terms": terms}
     return _settle(value, error, p, **tags, scaled=y.ndim == 0 and not y.error.any())
