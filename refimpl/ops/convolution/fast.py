@@ -7,7 +7,9 @@ from refimpl.axes import AxesError
 from refimpl.compiled.blas import adding
 from refimpl.compiled.memory import empty, zeros
 from refimpl.compiled.threads import multiply, share
+from refimpl.ops.convolution import fast_few
 from refimpl.ops.convolution.fast_bands import activated, by_taps, plain  # noqa: F401  by name
+from refimpl.ops.convolution.fast_few import inside
 from refimpl.ops.images.fast import check_pixels
 
 BAND = 1 << 25  # bytes of the windows that are laid out at once, about what the last cache holds
@@ -47,22 +49,14 @@ def _band(C, side, tall, wide, itemsize):
 
 
 @njit(cache=True, nogil=True)
-def _inside(tap, stride, length, places):
-    """The first place at which a tap meets a pixel, and the first behind the last such."""
-    first = 0 if tap >= 0 else -(tap // stride)
-    last = 0 if tap >= length else (length - 1 - tap) // stride + 1
-    return min(first, places), max(min(last, places), min(first, places))
-
-
-@njit(cache=True, nogil=True)
 def _gather(first, last, image, side, stride, before, dilation, top, columns):
     _, height, width = image.shape
     _, tall, wide = columns.shape
     for k in range(first, last):
         channel, i, j = k // (side * side), k // side % side, k % side
         row, column = i * dilation - before + top * stride, j * dilation - before
-        u0, u1 = _inside(row, stride, height, tall)
-        v0, v1 = _inside(column, stride, width, wide)
+        u0, u1 = inside(row, stride, height, tall)
+        v0, v1 = inside(column, stride, width, wide)
         for u in range(tall):
             into = columns[k, u]
             if u < u0 or u >= u1:
@@ -93,10 +87,10 @@ def _scatter(first, last, columns, side, stride, before, dilation, image):
     for channel in range(first, last):
         for i in range(side):
             row = i * dilation - before
-            u0, u1 = _inside(row, stride, height, tall)
+            u0, u1 = inside(row, stride, height, tall)
             for j in range(side):
                 column = j * dilation - before
-                v0, v1 = _inside(column, stride, width, wide)
+                v0, v1 = inside(column, stride, width, wide)
                 taps = columns[(channel * side + i) * side + j]
                 for u in range(u0, u1):
                     into, line = image[channel, u * stride + row], taps[u]
@@ -129,6 +123,11 @@ def _convolved(images, weight, bias, stride, before, dilation, groups, tall, wid
     if stride == 1 < side and groups == 1 and (add := adding(images.dtype)):
         return by_taps(add, plain(images), weight, bias, before, dilation, tall, wide)
     outputs, C, side, _ = weight.shape
+    if fast_few.few(weight.shape, groups, tall, wide):
+        sums = fast_few.convolved(images, weight, stride, before, dilation, groups, tall, wide)
+        if bias is not None:
+            _add_bias(sums.reshape(len(images), outputs, tall * wide), bias)
+        return sums
     each, kernels = outputs // groups, weight.reshape(outputs, C * side * side)
     sums = empty((len(images), outputs, tall * wide), images.dtype)
     band = _band(C, side, tall, wide, images.itemsize)
@@ -153,6 +152,8 @@ def _spread(x, weight, stride, before, dilation, groups, height, width):
     if stride == 1 < side and groups == 1 and after >= 0 and (add := adding(x.dtype)):
         turned = weight[:, :, ::-1, ::-1].swapaxes(0, 1)
         return by_taps(add, plain(x), turned, None, after, dilation, height, width)
+    if fast_few.few(weight.shape, groups, tall, wide):
+        return fast_few.spread(x, weight, stride, before, dilation, groups, height, width)
     each, kernels = outputs // groups, weight.reshape(outputs, C * side * side)
     images = zeros((B, groups * C, height, width), x.dtype)
     for numbers, image in zip(x.reshape(B, outputs, tall * wide), images):
@@ -167,6 +168,8 @@ def _spread(x, weight, stride, before, dilation, groups, height, width):
 def _weight_gradient(images, grad, shape, stride, before, dilation, groups):
     outputs, C, side, _ = shape
     B, _, tall, wide = grad.shape
+    if fast_few.few(shape, groups, tall, wide):
+        return fast_few.weight_gradient(images, grad, shape, stride, before, dilation, groups)
     each, total = outputs // groups, np.zeros((outputs, C * side * side), grad.dtype)
     for image, above in zip(images, grad.reshape(B, outputs, tall * wide)):
         for g in range(groups):

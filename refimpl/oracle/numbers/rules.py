@@ -32,7 +32,6 @@ import numpy as np
 
 from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, spread
 from refimpl.oracle.numbers.exact import (
-    ONE,
     ZERO,
     is_exact,
     is_nothing,
