@@ -67,3 +67,12 @@ def is_power_of_two(v: np.ndarray) -> np.ndarray:
 def unless_infinite(nothing: Any, other: ErrorArray) -> Any:
     """Where nothing is left of a product: the other factor may be anything but an infinity."""
     return nothing is not False and nothing & np.isfinite(other.error)
+
+
+def carried_over(x: ErrorArray, y: ErrorArray) -> np.ndarray:
+    """The error of a product without roundings; what is not finite is so in the value, too."""
+    if not y.ndim and not y.error:
+        return np.abs(y.value) * x.error
+    if not x.ndim and not x.error:
+        return np.abs(x.value) * y.error
+    return np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error

@@ -33,6 +33,7 @@ import numpy as np
 from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, spread
 from refimpl.oracle.numbers.exact import (
     ZERO,
+    carried_over,
     is_exact,
     is_nothing,
     is_one,
@@ -183,18 +184,9 @@ def _parted(sum_: ErrorArray, share: np.ndarray, terms: np.ndarray | None) -> An
     return np.where(np.abs(share) < 1, sum_.precision.unit * terms, 0.0)
 
 
-def _carried_over(x: ErrorArray, y: ErrorArray) -> np.ndarray:
-    """The error of a product without roundings; what is not finite is so in the value, too."""
-    if not y.ndim and not y.error:
-        return np.abs(y.value) * x.error
-    if not x.ndim and not x.error:
-        return np.abs(x.value) * y.error
-    return np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error
-
-
 def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
-    error = _carried_over(x, y)
+    error = carried_over(x, y)
     scaled = is_exact(x, is_power_of_two) | is_exact(y, is_power_of_two)
     nothing = unless_infinite(is_nothing(x), y) | unless_infinite(is_nothing(y), x)
     fold_x, terms_x = _folded(value, x, y)
