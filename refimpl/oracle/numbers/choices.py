@@ -125,10 +125,10 @@ def ranks(score: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     >>> ranks(np.array([5.0, 4.9, 1.0]), np.array([0.1, 0.1, 0.1]))
     (array([0, 0, 2]), array([1, 1, 2]))
     """
-    low = np.where(np.isinf(reach), -np.inf, score - reach)
-    high = np.where(np.isinf(reach), np.inf, score + reach)
-    above = len(score) - np.searchsorted(np.sort(low), high, side="right")
-    below = np.searchsorted(np.sort(high), low, side="left")
+    free = np.isinf(reach)
+    low, high = np.where(free, -np.inf, score - reach), np.where(free, np.inf, score + reach)
+    above = len(score) - np.sort(low).searchsorted(high, side="right")
+    below = np.sort(high).searchsorted(low, side="left")
     return above, len(score) - 1 - below
 
 
@@ -237,10 +237,8 @@ class Search:
         for place in np.flatnonzero(~alone[:, 0] if alone.size else ()):
             score, reach = self.score[place], self.reach[place]
             first, last = ranks(score, reach)
-            steps = np.zeros(len(score) + 1)
-            np.add.at(steps, first, 1)
-            np.add.at(steps, last + 1, -1)
-            alone[place] = np.cumsum(steps)[:-1] == 1
+            begin, end = (np.bincount(r, minlength=len(score) + 1) for r in (first, last + 1))
+            alone[place] = np.cumsum(begin - end)[:-1] == 1
         return alone
 
     def _apart(self) -> np.ndarray:
