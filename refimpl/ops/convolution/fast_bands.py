@@ -61,23 +61,24 @@ def activated(x, gain, bias, groups, eps):
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _read(image, norm, times, row, lines, column, apart, place, into):
     C, height, width = image.shape
-    one, last = image.dtype.type(1), min(column + width * times, apart)
+    one, cols = image.dtype.type(1), max(min(width * times, apart - column), 0)
     for c in range(C):
         for k in range(lines):
-            line = into[c, (place + k) * apart : (place + k + 1) * apart]
-            if not 0 <= row + k < height * times:
-                line[:] = 0
+            start, line = (place + k) * apart, (row + k) // times
+            if not 0 <= line < height:
+                into[c, start : start + apart] = 0
                 continue
-            given, pixels = image[c, (row + k) // times], line[column:last]
+            start += column
             if times == 1:
-                for v in range(pixels.size):
-                    pixels[v] = given[v]
+                for v in range(cols):
+                    into[c, start + v] = image[c, line, v]
             else:
                 for first in range(times):
-                    for v in range((pixels.size - first + times - 1) // times):
-                        pixels[v * times + first] = given[v]
+                    for v in range((cols - first + times - 1) // times):
+                        into[c, start + v * times + first] = image[c, line, v]
             if norm.shape[1]:
                 mean, share, gain, bias = norm[0, c], norm[1, c], norm[2, c], norm[3, c]
+                pixels = into[c, start : start + cols]
                 for v in range(pixels.size):
                     normal = gain * ((pixels[v] - mean) * share) + bias
                     pixels[v] = normal * _logistic(normal, one)
@@ -139,31 +140,35 @@ class Strips:
         return ends
 
     def _some(self, first, last, add, ends, bias, past, skip, sums):
-        (_, outputs, C), apart = self.taps.shape, self.apart
+        (_, outputs, C), apart, held = self.taps.shape, self.apart, self.reach * self.apart
         room = empty((outputs, self.band * apart), self.taps.dtype)
         framed = zeros((C, (self.band + self.reach) * apart + self.reach), room.dtype)
         for strip in range(first, last):
             b, top, bottom = self._where(strip)
-            edge = self._ends(strip) if ends is None else ends[strip]
-            framed[:, : self.reach * apart] = edge[:, : self.reach * apart]
+            edge = None if ends is None else ends[strip]
+            if edge is None:
+                self.reading.read(b, top - self.before, self.reach, self.before, apart, 0, framed)
+            else:
+                framed[:, :held] = edge[:, :held]
             for t in range(top, bottom, self.band):
                 lines = min(self.band, bottom - t)
+                if t > top:
+                    framed[:, :held] = framed[:, self.band * apart : self.band * apart + held]
                 self._enter(b, t, lines, bottom, edge, framed)
                 total = room[:, : lines * apart]
                 total[:] = 0
                 for tap, move in zip(self.taps, self.moves):
                     add(tap, framed[:, move : move + lines * apart], total)
-                whole = total.reshape(outputs, lines, apart)[:, :, : self.wide]
-                np.add(whole, bias[b, :, None, None], out=sums[b, :, t : t + lines])
+                total += bias[b, :, None]
+                whole = total.reshape(outputs, lines, apart)
+                sums[b, :, t : t + lines] = whole[:, :, : self.wide]
                 if past is not None:
                     _pass(add, past[b], skip, t, lines, sums[b])
-                kept = slice(lines * apart, (lines + self.reach) * apart)
-                framed[:, : self.reach * apart] = framed[:, kept]
 
     def _enter(self, b, t, lines, bottom, edge, framed):
         """The lines of a band that none before it has reached, behind those that one has."""
         apart, reach, row = self.apart, self.reach, t - self.before + self.reach
-        own = min(max(bottom - row, 0), lines)
+        own = lines if edge is None else min(max(bottom - row, 0), lines)
         self.reading.read(b, row, own, self.before, apart, reach, framed)
         if own < lines:
             known = slice(
