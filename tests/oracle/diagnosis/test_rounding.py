@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refimpl.axes.names import axis
-from refimpl.oracle.cases.drawn import generate, long_case
+from refimpl.oracle.cases.drawn import Case, generate, long_case
 from refimpl.oracle.cases.sizes import profile_cases
 from refimpl.oracle.diagnosis.causes import causes
 from refimpl.oracle.diagnosis.evidence import Evidence
@@ -155,6 +155,15 @@ def test_what_ends_where_float16_ends_is_named(name, target, changed):
     cause = causes(Evidence(op, "float16", seen, ask))[0]
     assert (cause.kind, changed in cause.says) == ("precision", True), cause
     assert cause.confirmed
+
+
+def test_a_format_in_which_the_text_refuses_its_arguments_explains_nothing():
+    op = OPS["level_time"]
+    given = {"sigma": np.array([1.5]), "table": np.array([1, 1 + 2**-20, 2])}
+    assert 1 < op.checked(**given) < 2
+    case = Case("level_time", "float32", "own", "levels that meet in TF32", given)
+    seen = [(case, [np.float32([0.5])])]
+    assert roundings(Evidence(op, "float32", seen)) == []
 
 
 def test_a_number_past_the_end_of_a_format_is_infinite_for_certain():
