@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from refimpl.oracle.diagnosis.causes import BUDGET
+from refimpl.oracle.diagnosis.causes import SEARCHING
 from tests.planted.trials import FRESH, Judged, entries
 
 KINDS = {
@@ -100,6 +100,6 @@ def page(trials: list[Judged], profile: str) -> str:
         taken=sum(trial.kind == "withheld" for trial in trials),
         all=len(entries()),
         seconds=seconds(trials),
-        budget=BUDGET,
+        budget=SEARCHING,
         rest=rest(trials),
     )
