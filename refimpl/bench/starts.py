@@ -51,10 +51,10 @@ def starts() -> list[Start]:
     _run([*verify, "--profile", "quick"])  # what it needs is compiled from here on
     return [
         Start("import refimpl", statistics.median(_import() for _ in range(5)), 0.15),
-        Start("first calls of all twins, compiled", cold, 25),
+        Start("first calls of all twins, compiled", cold, 60),
         Start("first calls of all twins, from the cache", warm, 2),
-        Start("refimpl verify fast --profile quick", _run([*verify, "--profile", "quick"]), 8),
-        Start("refimpl verify fast --profile ci", _run([*verify, "--profile", "ci"]), 90),
+        Start("refimpl verify fast --profile quick", _run([*verify, "--profile", "quick"]), 20),
+        Start("refimpl verify fast --profile ci", _run([*verify, "--profile", "ci"]), 180),
     ]
 
 

@@ -13,7 +13,12 @@ from refimpl.ops.layers.fast_activations import (
     _gelu_tanh,
     _gelu_tanh_vjp,
     _gelu_vjp,
+    _logistic,
+    _probability,
+    _probability_by_tanh,
 )
+
+BLOCK = 1 << 11  # numbers between two loops, in the first cache; a loop in place would not run wide
 
 
 def relu(x):
@@ -63,57 +68,70 @@ def _gradients(kernel, gate, up, grad):
 
 @njit(cache=True, nogil=True)
 def _swiglu(first, last, gate, up, y):
-    _gated(first, last, gate, gate.dtype.type(1), y)
-    return _scale(first, last, y, up)
+    one = gate.dtype.type(1)
+    gate, up, y = gate[first:last], up[first:last], y[first:last]
+    power = power_of(y.dtype.type(0))
+    for i in range(y.size):
+        y[i] = gate[i] * _logistic(gate[i], one) * up[i]
+        power = max(power, power_of(y[i]))
+    return is_finite(power)
 
 
 @njit(cache=True, nogil=True)
 def _swiglu_vjp(first, last, gate, up, grad, gate_grad, up_grad):
-    one = gate.dtype.type(1)
-    _multiply(first, last, grad, up, gate_grad)
-    _gated_vjp(first, last, gate, one, gate_grad, gate_grad)
-    _gated(first, last, gate, one, up_grad)
-    _scale(first, last, up_grad, grad)
+    room = np.empty(BLOCK, grad.dtype)
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        _multiply(0, end - start, grad[start:end], up[start:end], room)
+        _gated_vjp(0, end - start, gate[start:end], gate.dtype.type(1), room, gate_grad[start:end])
+        _gated(0, end - start, gate[start:end], gate.dtype.type(1), room)
+        _multiply(0, end - start, room, grad[start:end], up_grad[start:end])
 
 
 @njit(cache=True, nogil=True)
 def _geglu(first, last, gate, up, y):
-    _gelu(first, last, gate, y)
-    return _scale(first, last, y, up)
+    gate, up, y = gate[first:last], up[first:last], y[first:last]
+    power = power_of(y.dtype.type(0))
+    for i in range(y.size):
+        y[i] = gate[i] * _probability(gate[i]) * up[i]
+        power = max(power, power_of(y[i]))
+    return is_finite(power)
 
 
 @njit(cache=True, nogil=True)
 def _geglu_vjp(first, last, gate, up, grad, gate_grad, up_grad):
-    _multiply(first, last, grad, up, gate_grad)
-    _gelu_vjp(first, last, gate, gate_grad, gate_grad)
-    _gelu(first, last, gate, up_grad)
-    _scale(first, last, up_grad, grad)
+    room = np.empty(BLOCK, grad.dtype)
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        _multiply(0, end - start, grad[start:end], up[start:end], room)
+        _gelu_vjp(0, end - start, gate[start:end], room, gate_grad[start:end])
+        _gelu(0, end - start, gate[start:end], room)
+        _multiply(0, end - start, room, grad[start:end], up_grad[start:end])
 
 
 @njit(cache=True, nogil=True)
 def _geglu_tanh(first, last, gate, up, y):
-    _gelu_tanh(first, last, gate, y)
-    return _scale(first, last, y, up)
+    gate, up, y = gate[first:last], up[first:last], y[first:last]
+    power = power_of(y.dtype.type(0))
+    for i in range(y.size):
+        y[i] = gate[i] * _probability_by_tanh(gate[i]) * up[i]
+        power = max(power, power_of(y[i]))
+    return is_finite(power)
 
 
 @njit(cache=True, nogil=True)
 def _geglu_tanh_vjp(first, last, gate, up, grad, gate_grad, up_grad):
-    _multiply(first, last, grad, up, gate_grad)
-    _gelu_tanh_vjp(first, last, gate, gate_grad, gate_grad)
-    _gelu_tanh(first, last, gate, up_grad)
-    _scale(first, last, up_grad, grad)
-
-
-@njit(cache=True, nogil=True)
-def _scale(first, last, y, factor):
-    return _multiply(first, last, y, factor, y)
+    room = np.empty(BLOCK, grad.dtype)
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        _multiply(0, end - start, grad[start:end], up[start:end], room)
+        _gelu_tanh_vjp(0, end - start, gate[start:end], room, gate_grad[start:end])
+        _gelu_tanh(0, end - start, gate[start:end], room)
+        _multiply(0, end - start, room, grad[start:end], up_grad[start:end])
 
 
 @njit(cache=True, nogil=True)
 def _multiply(first, last, left, right, product):
     left, right, product = left[first:last], right[first:last], product[first:last]
-    power = power_of(product.dtype.type(0))
     for i in range(product.size):
         product[i] = left[i] * right[i]
-        power = max(power, power_of(product[i]))
-    return is_finite(power)

@@ -9,6 +9,8 @@ from refimpl.compiled.arithmetic import exponential, is_finite, power_of
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import fill
 
+ROOT = math.sqrt(2 / math.pi)
+
 
 def sigmoid(z):
     p = empty(z.shape, z.dtype)
@@ -144,15 +146,22 @@ def gelu_tanh(x):
 
 @njit(cache=True, nogil=True)
 def _gelu_tanh(first, last, x, y):
-    one, two = x.dtype.type(1), x.dtype.type(2)
-    root, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(0.044715)
     x, y = x[first:last], y[first:last]
     power = power_of(y.dtype.type(0))
     for i in range(x.size):
-        cube = x[i] * x[i] * x[i]
-        y[i] = x[i] * _logistic(two * root * (x[i] + cubic * cube), one)  # (1 + tanh h) / 2
+        y[i] = x[i] * _probability_by_tanh(x[i])
         power = max(power, power_of(y[i]))
     return is_finite(power)
+
+
+@njit(cache=True, error_model="numpy")
+def _probability_by_tanh(x):
+    """The probability in the form of tanh: (1 + tanh h) / 2, a logistic function of 2h."""
+    if isinstance(x, np.float32):
+        twice, cubic = np.float32(2) * np.float32(ROOT), np.float32(0.044715)
+        return _logistic(twice * (x + cubic * (x * x * x)), np.float32(1))
+    else:
+        return _logistic(2 * ROOT * (x + 0.044715 * (x * x * x)), 1.0)
 
 
 def gelu_tanh_vjp(x, grad):
@@ -164,7 +173,7 @@ def gelu_tanh_vjp(x, grad):
 @njit(cache=True, nogil=True)
 def _gelu_tanh_vjp(first, last, x, grad, x_grad):
     one, two = x.dtype.type(1), x.dtype.type(2)
-    slope, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(0.044715)
+    slope, cubic = x.dtype.type(ROOT), x.dtype.type(0.044715)
     steeper = x.dtype.type(3 * 0.044715)
     x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
     power = power_of(x_grad.dtype.type(0))
