@@ -82,10 +82,10 @@ def _swiglu_vjp(first, last, gate, up, grad, gate_grad, up_grad):
     room = np.empty(BLOCK, grad.dtype)
     for start in range(first, last, BLOCK):
         end = min(start + BLOCK, last)
-        _multiply(0, end - start, grad[start:end], up[start:end], room)
+        _multiply(grad[start:end], up[start:end], room)
         _gated_vjp(0, end - start, gate[start:end], gate.dtype.type(1), room, gate_grad[start:end])
         _gated(0, end - start, gate[start:end], gate.dtype.type(1), room)
-        _multiply(0, end - start, room, grad[start:end], up_grad[start:end])
+        _multiply(grad[start:end], room, up_grad[start:end])
 
 
 @njit(cache=True, nogil=True)
@@ -103,10 +103,10 @@ def _geglu_vjp(first, last, gate, up, grad, gate_grad, up_grad):
     room = np.empty(BLOCK, grad.dtype)
     for start in range(first, last, BLOCK):
         end = min(start + BLOCK, last)
-        _multiply(0, end - start, grad[start:end], up[start:end], room)
+        _multiply(grad[start:end], up[start:end], room)
         _gelu_vjp(0, end - start, gate[start:end], room, gate_grad[start:end])
         _gelu(0, end - start, gate[start:end], room)
-        _multiply(0, end - start, room, grad[start:end], up_grad[start:end])
+        _multiply(grad[start:end], room, up_grad[start:end])
 
 
 @njit(cache=True, nogil=True)
@@ -124,14 +124,14 @@ def _geglu_tanh_vjp(first, last, gate, up, grad, gate_grad, up_grad):
     room = np.empty(BLOCK, grad.dtype)
     for start in range(first, last, BLOCK):
         end = min(start + BLOCK, last)
-        _multiply(0, end - start, grad[start:end], up[start:end], room)
+        _multiply(grad[start:end], up[start:end], room)
         _gelu_tanh_vjp(0, end - start, gate[start:end], room, gate_grad[start:end])
         _gelu_tanh(0, end - start, gate[start:end], room)
-        _multiply(0, end - start, room, grad[start:end], up_grad[start:end])
+        _multiply(grad[start:end], room, up_grad[start:end])
 
 
 @njit(cache=True, nogil=True)
-def _multiply(first, last, left, right, product):
-    left, right, product = left[first:last], right[first:last], product[first:last]
-    for i in range(product.size):
+def _multiply(left, right, product):
+    """As many products as there are left factors."""
+    for i in range(left.size):
         product[i] = left[i] * right[i]

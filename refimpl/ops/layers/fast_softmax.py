@@ -57,11 +57,14 @@ def _softmax(first, last, z, bits, p):
 
 
 def softmax_vjp(z, grad):
-    weights = softmax(z)
-    z_grad = empty(z.shape, z.dtype)
-    rows = (math.prod(z.shape[:-1]), z.shape[-1])
-    flat = weights.reshape(rows), grad.reshape(rows), z_grad.reshape(rows)
-    fill(_softmax_vjp, *rows, *flat)
+    return _led_back(fill, _softmax_vjp, softmax(z), grad)
+
+
+def _led_back(give, kernel, y, grad):
+    """The gradient by rows, from what came out; `give` is how threads are given the kernel."""
+    z_grad = empty(y.shape, y.dtype)
+    rows = (math.prod(y.shape[:-1]), y.shape[-1])
+    give(kernel, *rows, *(x.reshape(rows) for x in (y, grad, z_grad)))
     return z_grad
 
 
@@ -107,12 +110,7 @@ def _log_softmax(first, last, z, bits, log_probs):
 
 
 def log_softmax_vjp(z, grad):
-    log_probs = log_softmax(z)
-    z_grad = empty(z.shape, z.dtype)
-    rows = (math.prod(z.shape[:-1]), z.shape[-1])
-    flat = log_probs.reshape(rows), grad.reshape(rows), z_grad.reshape(rows)
-    share(_log_softmax_vjp, *rows, *flat)
-    return z_grad
+    return _led_back(share, _log_softmax_vjp, log_softmax(z), grad)
 
 
 @njit(cache=True, nogil=True)
