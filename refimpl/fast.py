@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -21,10 +21,11 @@ import numpy as np
 from refimpl.axes import Spec
 from refimpl.compiled.loading import compiled
 from refimpl.compiled.memory import empty, told_finite
-from refimpl.compiled.threads import share
+from refimpl.compiled.threads import WORTHWHILE, share
 from refimpl.registry import OPS
 
 PRECISIONS = ("float32", "float64")
+NARROW, WIDE, WHOLE = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 TELLING = {"linear"}  # every number given meets all sums of its row: one that is not finite shows
 
 
@@ -75,20 +76,24 @@ def __dir__() -> list[str]:
 def _twin(name: str) -> Callable[..., Any]:
     op = OPS[name]
     kernel = getattr(kernels(op.chapter), name)
+    hides = None if name in TELLING else _Hides(op.specs)
+
+    @np.errstate(all="ignore")
+    def compute(prepared: dict[str, Any]) -> tuple[Any, bool]:
+        """What the kernel gives, and whether that settles what the text would say."""
+        result = kernel(**prepared)
+        parts = _parts(result)
+        plain = all(told_finite(x) or _finite(x) for x in parts)
+        return result, plain and not (hides and hides.anything(prepared, parts))
 
     @functools.wraps(op.text)
     def call(*args: Any, **kwargs: Any) -> Any:
-        inputs = op.read(*args, **kwargs, keep_dtype=True)
+        inputs, sizes = op.taken(args, kwargs, keep_dtype=True)
         prepared = prepare(op.specs, inputs)
-        if 0 in op._sizes(inputs).values():
+        if 0 in sizes.values():
             return _like(op.evaluate(op.read(*args, **kwargs)), prepared)
         try:
-            with np.errstate(all="ignore"):
-                result = kernel(**prepared)
-                unknown = [x for x in _parts(result) if not told_finite(x)]
-                plain = _finite(unknown) and (
-                    name in TELLING or not _hides(op.specs, prepared, result)
-                )
+            result, plain = compute(prepared)
         except (ArithmeticError, IndexError):
             return _like(op.evaluate(op.read(*args, **kwargs)), prepared)
         if not plain:
@@ -105,30 +110,42 @@ def _parts(result: Any) -> list[np.ndarray]:
     return [x for x in map(np.asarray, outputs) if x.dtype.kind == "f"]
 
 
-def _finite(arrays: Iterable[np.ndarray]) -> bool:
+def _finite(x: np.ndarray) -> bool:
     """Whether all numbers are."""
-    return all(share(_all_finite, x.size, 1, x.reshape(-1)) for x in arrays)
+    numbers = x.ravel()
+    return _all_finite(numbers) if x.size < WORTHWHILE else share(_some_finite, x.size, 1, numbers)
 
 
-def _all_finite(first: int, last: int, x: np.ndarray) -> bool:
+def _some_finite(first: int, last: int, x: np.ndarray) -> bool:
+    return _all_finite(x[first:last])
+
+
+def _all_finite(x: np.ndarray) -> bool:
     """Squares are added up first, in one pass over memory."""
-    part = x[first:last]
-    return math.isfinite(np.dot(part, part)) or bool(np.isfinite(part).all())
+    return math.isfinite(x.dot(x)) or bool(np.isfinite(x).all())
 
 
-def _hides(specs: dict[str, Spec], prepared: dict[str, Any], result: Any) -> bool:
+class _Hides:
     """Whether a finite answer may hide a number that the text stumbles over.
 
     A sum may leave out an infinite term, and a schedule the step at which nothing is left.
     """
-    arrays = {n: x for n, x in prepared.items() if isinstance(x, np.ndarray)}
-    betas = [x for n, x in arrays.items() if specs[n].kind.name == "Betas"]
-    if any(np.max(x) >= 1 for x in betas):
-        return True
-    given = [x for n, x in arrays.items() if x.dtype.kind == "f" and not specs[n].kind.hides]
-    shapes = {x.shape for x in given}
-    reshaped = any(x.shape not in shapes for x in _parts(result))
-    return reshaped and not _finite(given)
+
+    def __init__(self, specs: dict[str, Spec]) -> None:
+        self.betas = [n for n, spec in specs.items() if spec.kind.name == "Betas"]
+        self.open = [
+            n for n, s in specs.items() if not (s.scalar or s.kind.hides or s.kind.integer)
+        ]
+
+    def anything(self, prepared: dict[str, Any], parts: list[np.ndarray]) -> bool:
+        """Whether one of these arguments may be hidden in these outputs."""
+        for name in self.betas:
+            if isinstance(prepared[name], np.ndarray) and prepared[name].max() >= 1:
+                return True
+        given = [x for n in self.open if isinstance(x := prepared[n], np.ndarray)]
+        shapes = [x.shape for x in given]
+        reshaped = any(x.shape not in shapes for x in parts)
+        return reshaped and not all(map(_finite, given))
 
 
 def _like(result: Any, prepared: dict[str, Any]) -> Any:
@@ -154,26 +171,40 @@ def prepare(specs: dict[str, Spec], inputs: dict[str, Any]) -> dict[str, Any]:
     A mask of zeros and -inf is as exact in float32, and asks for no wider one; neither does a
     single number beside arrays, as in NumPy.
     """
-    arrays = [
-        x
-        for name, x in inputs.items()
-        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not _is_mask(specs[name], x)
-    ]
-    arrays = [x for x in arrays if x.ndim] or arrays
-    wide = not arrays or any(x.dtype.itemsize > 4 for x in arrays)
-    dtype = np.dtype(np.float64 if wide else np.float32)
+    dtype = WIDE if _is_wide(specs, inputs) else NARROW
     prepared = {}
     for name, value in inputs.items():
         if isinstance(value, np.ndarray):
-            kind = np.dtype(np.int64) if specs[name].kind.integer else dtype
+            kind = WHOLE if specs[name].kind.integer else dtype
             if value.dtype != kind or not value.flags.c_contiguous:
                 value, given = empty(value.shape, kind), value
                 np.copyto(value, given, casting="unsafe")
-            value = value.view()
-            value.flags.writeable = False
+            else:
+                value = value.view()
+            value.setflags(write=False)
         prepared[name] = value
     return prepared
 
 
-def _is_mask(spec: Spec, x: np.ndarray) -> bool:
-    return spec.kind.hides and bool(np.all((x == 0) | (x == -np.inf)))
+def _is_wide(specs: dict[str, Spec], inputs: dict[str, Any]) -> bool:
+    """Whether the arguments ask for float64; masks are looked at where nothing else says it."""
+    narrow, single, masks = False, [], []
+    for name, x in inputs.items():
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+            if specs[name].kind.hides:
+                masks.append(x)
+            elif not x.ndim:
+                single.append(x)
+            elif x.itemsize > 4:
+                return True
+            else:
+                narrow = True
+    if narrow:
+        return any(x.itemsize > 4 and x.ndim and not _is_mask(x) for x in masks)
+    arrays = single + [x for x in masks if not _is_mask(x)]
+    arrays = [x for x in arrays if x.ndim] or arrays
+    return not arrays or any(x.itemsize > 4 for x in arrays)
+
+
+def _is_mask(x: np.ndarray) -> bool:
+    return bool(np.all((x == 0) | (x == -np.inf)))

@@ -30,6 +30,15 @@ def values(x: Any) -> np.ndarray:
     return np.asarray(getattr(x, "value", x))
 
 
+def _shape(x: Any) -> Any:
+    """What `bind` asks about an argument: the shape of an array, a number of things."""
+    if type(x) is np.ndarray:
+        return x.shape
+    if type(x) is float:
+        return ()
+    return x if x is None or isinstance(x, int) else np.shape(x)
+
+
 @dataclass(frozen=True)
 class Law:
     """A property in closed form.
@@ -163,6 +172,26 @@ class Op:
 
     def read(self, *args: Any, keep_dtype: bool = False, **kwargs: Any) -> dict[str, Any]:
         """Check the arguments against the annotations; arrays come back as float64 or int64."""
+        return self.taken(args, kwargs, keep_dtype)[0]
+
+    def taken(
+        self, args: tuple, kwargs: dict[str, Any], keep_dtype: bool
+    ) -> tuple[dict[str, Any], dict[str, int]]:
+        """What `read` gives, and the sizes of the axes."""
+        specs = self.specs
+        if kwargs or len(args) != len(specs):
+            args = self._ordered(args, kwargs)
+        op = self.name
+        read = {
+            name: convert(op, name, spec, value, keep_dtype)
+            for (name, spec), value in zip(specs.items(), args)
+        }
+        sizes = self._sizes(read)
+        check_limits(op, specs, read, sizes)
+        return read, sizes
+
+    def _ordered(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
+        """The arguments of a call in the order of the signature."""
         given = dict(zip(self.specs, args)) | kwargs
         if given.keys() != self.specs.keys() or len(args) + len(kwargs) != len(given):
             try:
@@ -172,12 +201,7 @@ class Op:
             except TypeError as error:
                 call = f"{self.name}({', '.join(self.specs)})"
                 raise TypeError(f"{self.name}: {error}; expected {call}") from None
-        read = {
-            name: convert(self.name, name, spec, given[name], keep_dtype)
-            for name, spec in self.specs.items()
-        }
-        check_limits(self.name, self.specs, read, self._sizes(read))
-        return read
+        return tuple(given[name] for name in self.specs)
 
     def carried(self, *args: Any, **kwargs: Any) -> Any:
         """Run the text on arrays that another text's reading carries: what it means inside one."""
@@ -198,12 +222,13 @@ class Op:
 
     def _sizes(self, read: dict[str, Any]) -> dict[str, int]:
         """What `bind` says, remembered: it depends on shapes and numbers of things alone."""
-        key = tuple([x if x is None or isinstance(x, int) else np.shape(x) for x in read.values()])
-        if key not in self._known:
+        key = tuple([_shape(x) for x in read.values()])
+        sizes = self._known.get(key)
+        if sizes is None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = bind(self.name, self.specs, read)
-        return self._known[key]
+            sizes = self._known[key] = bind(self.name, self.specs, read)
+        return sizes
 
     def evaluate(self, inputs: dict[str, Any]) -> Any:
         """Run the text in float64 on arguments that `read` has checked."""

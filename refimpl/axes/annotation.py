@@ -15,6 +15,7 @@ from refimpl.axes.drawing import Source, Wanted, draw_between, draw_integers
 from refimpl.exceptions import RefimplError
 
 Usual = Callable[[float, int], Sequence]
+INTEGERS = np.iinfo(np.int64)
 
 
 class AxesError(RefimplError, ValueError):
@@ -82,6 +83,30 @@ class Spec:
     def broadcastable(self) -> bool:
         """Whether any shape that broadcasts to these axes will do."""
         return self.axes.startswith("broadcastable ")
+
+    @functools.cached_property
+    def single(self) -> Any:
+        """The type of a single number that is taken as it is, from `lowest` to `highest`."""
+        return (int if self.kind.integer else float) if self.scalar else None
+
+    @functools.cached_property
+    def lowest(self) -> float:
+        """The smallest single number."""
+        low = math.nextafter(self.kind.low, math.inf) if self.kind.open_low else self.kind.low
+        return max(low, INTEGERS.min) if self.kind.integer else low
+
+    @functools.cached_property
+    def highest(self) -> float:
+        """The largest single number."""
+        high = math.nextafter(self.kind.high, -math.inf) if self.kind.open_high else self.kind.high
+        return min(high, INTEGERS.max) if self.kind.integer else high
+
+    @functools.cached_property
+    def unlimited(self) -> bool:
+        """Whether it is an array of any real numbers."""
+        kind = self.kind
+        ranged = kind.integer or kind.low > -math.inf or kind.high < math.inf
+        return not (self.scalar or ranged)
 
     @functools.cached_property
     def dims(self) -> list[str]:

@@ -12,6 +12,10 @@ from refimpl.axes.annotation import AxesError, Given, Spec
 
 def convert(op: str, name: str, spec: Spec, value: Any, keep_dtype: bool = False) -> Any:
     """Read one argument as float64 (or integer) array or scalar and check its range."""
+    if type(value) is spec.single and spec.lowest <= value <= spec.highest:
+        return value
+    if spec.unlimited and keep_dtype and type(value) is np.ndarray and value.dtype.kind == "f":
+        return value
     if spec is Given:
         return _as_given(value, keep_dtype)
     if value is None:
@@ -63,8 +67,10 @@ def _as_given(value: Any, keep_dtype: bool) -> Any:
 def check_limits(op: str, specs: dict[str, Spec], arguments: dict, sizes: dict[str, int]) -> None:
     """Check the kinds whose range depends on an axis: indices, counts, parts, kept timesteps."""
     for name, spec in specs.items():
+        if spec.limit is None:
+            continue
         value = arguments[name]
-        if spec.limit is None or value is None or not np.size(value):
+        if value is None or not np.size(value):
             continue
         size = sizes[spec.limit]
         high = int(np.max(value))
