@@ -84,9 +84,14 @@ def ask_ahead(x: Any, row: int) -> None:
 
     A loop that goes over a short row several times keeps memory idle meanwhile.
     """
+    ask_for(x, row * x.shape[1] + AHEAD, x.shape[1])
+
+
+@njit(cache=True)
+def ask_for(x: Any, first: int, numbers: int) -> None:
+    """Have so many numbers of an array fetched, from one on, as far as it goes."""
     if JIT:
-        K, first = x.shape[1], row * x.shape[1] + AHEAD
-        for place in range(first, min(first + K, x.size), LINE // x.itemsize):
+        for place in range(first, min(first + numbers, x.size), LINE // x.itemsize):
             _ask(x, place)
 
 

@@ -1,18 +1,15 @@
-"""Compiled twins of convolution: a product for each tap, or one of windows laid out."""
+"""Compiled twins of convolution, and of what makes maps larger or smaller."""
 
 import numpy as np
 from numba import njit
 
 from refimpl.axes import AxesError
-from refimpl.compiled.blas import adding
-from refimpl.compiled.memory import empty, zeros
-from refimpl.compiled.threads import multiply, share
-from refimpl.ops.convolution import fast_few
-from refimpl.ops.convolution.fast_bands import activated, by_taps, plain  # noqa: F401  by name
-from refimpl.ops.convolution.fast_few import inside
+from refimpl.compiled.arithmetic import sum_of
+from refimpl.compiled.memory import empty
+from refimpl.compiled.threads import share
+from refimpl.ops.convolution import fast_bands, fast_few, fast_weights
+from refimpl.ops.convolution.fast_bands import activated, plain  # noqa: F401  by name
 from refimpl.ops.images.fast import check_pixels
-
-BAND = 1 << 25  # bytes of the windows that are laid out at once, about what the last cache holds
 
 
 def _check_taps(op, side):
@@ -33,150 +30,41 @@ def _places(op, images, side, stride, around, dilation):
     return tuple((length + around - reach) // stride + 1 for length in images.shape[2:])
 
 
-def _columns(image, side, stride, before, dilation, tall, wide, top=0):
-    """The numbers that each tap meets at the places from row `top`, a row for each tap."""
-    C, _height, width = image.shape
-    if side == stride == 1 and not before and wide == width:
-        return image[:, top : top + tall].reshape(C, tall * width)
-    columns = empty((C * side * side, tall, wide), image.dtype)
-    share(_gather, len(columns), tall * wide, image, side, stride, before, dilation, top, columns)
-    return columns.reshape(len(columns), tall * wide)
-
-
-def _band(C, side, tall, wide, itemsize):
-    """Rows of places whose columns come to no more than BAND bytes."""
-    return min(tall, max(BAND // (C * side * side * wide * itemsize), 1))
-
-
-@njit(cache=True, nogil=True)
-def _gather(first, last, image, side, stride, before, dilation, top, columns):
-    _, height, width = image.shape
-    _, tall, wide = columns.shape
-    for k in range(first, last):
-        channel, i, j = k // (side * side), k // side % side, k % side
-        row, column = i * dilation - before + top * stride, j * dilation - before
-        u0, u1 = inside(row, stride, height, tall)
-        v0, v1 = inside(column, stride, width, wide)
-        for u in range(tall):
-            into = columns[k, u]
-            if u < u0 or u >= u1:
-                into[:] = 0
-                continue
-            line = image[channel, u * stride + row]
-            into[:v0] = 0
-            if stride == 1:
-                for v in range(v0, v1):
-                    into[v] = line[v + column]
-            else:
-                for v in range(v0, v1):
-                    into[v] = line[v * stride + column]
-            into[v1:] = 0
-
-
-def _put_back(columns, side, stride, before, dilation, image, tall, wide):
-    """Add the numbers of every tap to the pixels that it met."""
-    rows = columns.reshape(len(columns), tall, wide)
-    each = rows.size // max(len(image), 1)
-    share(_scatter, len(image), each, rows, side, stride, before, dilation, image)
-
-
-@njit(cache=True, nogil=True)
-def _scatter(first, last, columns, side, stride, before, dilation, image):
-    _, height, width = image.shape
-    _, tall, wide = columns.shape
-    for channel in range(first, last):
-        for i in range(side):
-            row = i * dilation - before
-            u0, u1 = inside(row, stride, height, tall)
-            for j in range(side):
-                column = j * dilation - before
-                v0, v1 = inside(column, stride, width, wide)
-                taps = columns[(channel * side + i) * side + j]
-                for u in range(u0, u1):
-                    into, line = image[channel, u * stride + row], taps[u]
-                    for v in range(v0, v1):
-                        into[v * stride + column] += line[v]
-
-
-@njit(cache=True, nogil=True)
-def _add_bias(sums, bias):
-    B, channels, pixels = sums.shape
-    for b in range(B):
-        for channel in range(channels):
-            for pixel in range(pixels):
-                sums[b, channel, pixel] += bias[channel]
-
-
-@njit(cache=True, nogil=True)
 def _sum_of_channels(grad):
     """Pixels, then images: few additions stand one behind the other."""
-    B, channels, _ = grad.shape
+    B, channels, pixels = grad.shape
     total = np.zeros(channels, grad.dtype)
-    for b in range(B):
-        for channel in range(channels):
-            total[channel] += np.sum(grad[b, channel])
+    share(_add_channels, channels, B * pixels, grad, total)
     return total
 
 
+@njit(cache=True, nogil=True)
+def _add_channels(first, last, grad, total):
+    for channel in range(first, last):
+        for b in range(len(grad)):
+            total[channel] += sum_of(grad[b, channel])
+
+
 def _convolved(images, weight, bias, stride, before, dilation, groups, tall, wide):
-    side = weight.shape[2]
-    if stride == 1 < side and groups == 1 and (add := adding(images.dtype)):
-        return by_taps(add, plain(images), weight, bias, before, dilation, tall, wide)
-    outputs, C, side, _ = weight.shape
+    how = stride, before, dilation, groups, tall, wide
     if fast_few.few(weight.shape, groups, tall, wide):
-        sums = fast_few.convolved(images, weight, stride, before, dilation, groups, tall, wide)
-        if bias is not None:
-            _add_bias(sums.reshape(len(images), outputs, tall * wide), bias)
-        return sums
-    each, kernels = outputs // groups, weight.reshape(outputs, C * side * side)
-    sums = empty((len(images), outputs, tall * wide), images.dtype)
-    band = _band(C, side, tall, wide, images.itemsize)
-    for image, into in zip(images, sums):
-        for g in range(groups):
-            channels, rows = slice(g * C, (g + 1) * C), slice(g * each, (g + 1) * each)
-            for top in range(0, tall, band):
-                lines = min(band, tall - top)
-                how = side, stride, before, dilation, lines, wide, top
-                places = slice(top * wide, (top + lines) * wide)
-                multiply(kernels[rows], _columns(image[channels], *how), out=into[rows, places])
-    if bias is not None:
-        _add_bias(sums, bias)
-    return sums.reshape(len(images), outputs, tall, wide)
+        sums = fast_few.convolved(images, weight, *how)
+        return sums if bias is None else sums + bias[:, None, None]
+    return fast_bands.convolution(plain(images), weight, *how).made((tall, wide), bias)
 
 
-def _spread(x, weight, stride, before, dilation, groups, height, width):
+def _spread(x, weight, bias, stride, before, dilation, groups, height, width):
     """The transposed convolution, cropped by `before` to a height and a width."""
-    B, outputs, tall, wide = x.shape
-    _, C, side, _ = weight.shape
-    after = dilation * (side - 1) - before
-    if stride == 1 < side and groups == 1 and after >= 0 and (add := adding(x.dtype)):
-        turned = weight[:, :, ::-1, ::-1].swapaxes(0, 1)
-        return by_taps(add, plain(x), turned, None, after, dilation, height, width)
-    if fast_few.few(weight.shape, groups, tall, wide):
-        return fast_few.spread(x, weight, stride, before, dilation, groups, height, width)
-    each, kernels = outputs // groups, weight.reshape(outputs, C * side * side)
-    images = zeros((B, groups * C, height, width), x.dtype)
-    for numbers, image in zip(x.reshape(B, outputs, tall * wide), images):
-        for g in range(groups):
-            rows = slice(g * each, (g + 1) * each)
-            columns = multiply(kernels[rows].T, numbers[rows])
-            part = image[g * C : (g + 1) * C]
-            _put_back(columns, side, stride, before, dilation, part, tall, wide)
-    return images
+    how = stride, before, dilation, groups, height, width
+    if fast_few.few(weight.shape, groups, *x.shape[2:]):
+        images = fast_few.spread(x, weight, *how)
+        return images if bias is None else images + bias[:, None, None]
+    return fast_bands.transposed(plain(x), weight, *how).made((height, width), bias)
 
 
 def _weight_gradient(images, grad, shape, stride, before, dilation, groups):
-    outputs, C, side, _ = shape
-    B, _, tall, wide = grad.shape
-    if fast_few.few(shape, groups, tall, wide):
-        return fast_few.weight_gradient(images, grad, shape, stride, before, dilation, groups)
-    each, total = outputs // groups, np.zeros((outputs, C * side * side), grad.dtype)
-    for image, above in zip(images, grad.reshape(B, outputs, tall * wide)):
-        for g in range(groups):
-            channels, rows = slice(g * C, (g + 1) * C), slice(g * each, (g + 1) * each)
-            columns = _columns(image[channels], side, stride, before, dilation, tall, wide)
-            total[rows] += multiply(above[rows], columns.T)
-    return total.reshape(shape)
+    make = fast_few if fast_few.few(shape, groups, *grad.shape[2:]) else fast_weights
+    return make.weight_gradient(images, grad, shape, stride, before, dilation, groups)
 
 
 def conv2d(images, weight, bias, stride, before, after, dilation, groups):
@@ -185,21 +73,14 @@ def conv2d(images, weight, bias, stride, before, after, dilation, groups):
     return _convolved(images, weight, bias, stride, before, dilation, groups, tall, wide)
 
 
-def conv2d_of(reading, weight, bias, before, after, dilation, past=None, skip=None, into=None):
+def conv2d_of(reading, weight, bias, before, after, dilation, **more):
     """The convolution of stride one of maps that are made while they are read.
 
-    bias: O, or B O. past, skip, into: what is added behind it, and where, as `by_taps` says.
+    bias: O, or B O. more: what is added behind it, and where, as `Strips.made` says.
     """
-    side, add = weight.shape[2], adding(weight.dtype)
-    tall, wide = _places("conv2d", reading, side, 1, before + after, dilation)
-    if add and side > 1:
-        how = before, dilation, tall, wide
-        return by_taps(add, reading, weight, bias, *how, past=past, skip=skip, into=into)
-    sums = _convolved(reading.whole(), weight, None, 1, before, dilation, 1, tall, wide)
-    sums += 0 if bias is None else bias[..., None, None]
-    if past is not None:
-        sums += past if skip is None else conv2d(past, skip, None, 1, 0, 0, 1, 1)
-    return sums
+    sides = _places("conv2d", reading, weight.shape[2], 1, before + after, dilation)
+    strips = fast_bands.convolution(reading, weight, 1, before, dilation, 1, *sides)
+    return strips.made(sides, bias, **more)
 
 
 def conv2d_vjp(images, weight, stride, before, after, dilation, groups, grad):
@@ -208,7 +89,7 @@ def conv2d_vjp(images, weight, stride, before, after, dilation, groups, grad):
     if grad.shape[2:] != sizes:
         raise AxesError(f"conv2d_vjp: grad is {grad.shape[2:]}, expected {sizes}")
     how = stride, before, dilation, groups
-    images_grad = _spread(grad, weight, *how, *images.shape[2:])
+    images_grad = _spread(grad, weight, None, *how, *images.shape[2:])
     weight_grad = _weight_gradient(images, grad, weight.shape, *how)
     return images_grad, weight_grad, _sum_of_channels(grad.reshape(*grad.shape[:2], -1))
 
@@ -226,10 +107,7 @@ def _sides(op, x, side, stride, crop, extra, dilation):
 
 def conv_transpose2d(x, weight, bias, stride, crop, extra, dilation, groups):
     sides = _sides("conv_transpose2d", x, weight.shape[2], stride, crop, extra, dilation)
-    images = _spread(x, weight, stride, crop, dilation, groups, *sides)
-    if bias is not None:
-        _add_bias(images.reshape(*images.shape[:2], -1), bias)
-    return images
+    return _spread(x, weight, bias, stride, crop, dilation, groups, *sides)
 
 
 def conv_transpose2d_vjp(x, weight, stride, crop, extra, dilation, groups, grad):

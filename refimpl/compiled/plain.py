@@ -1,0 +1,60 @@
+"""What `registers` does, in NumPy, for NUMBA_DISABLE_JIT: a place is all that lies behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refimpl.compiled.registers import lanes
+
+
+def at(array: np.ndarray, place: int) -> np.ndarray:
+    """Where a number of an array stands."""
+    return array.reshape(-1)[place:]
+
+
+def ahead(place: np.ndarray, numbers: int) -> np.ndarray:
+    """The place so many numbers behind a place."""
+    return place[numbers:]
+
+
+def width_of(place: np.ndarray) -> int:
+    """How many numbers the two registers of a tile hold."""
+    return 2 * lanes(place.dtype)
+
+
+def turn(source: np.ndarray, apart: int, rows: int, target: np.ndarray, pitch: int) -> None:
+    """Transpose a square of as many rows as a register has lanes."""
+    for k in range(lanes(source.dtype)):
+        for row in range(lanes(source.dtype)):
+            target[k * pitch + row] = source[min(row, rows - 1) * apart + k]
+
+
+def move(source: np.ndarray, target: np.ndarray) -> None:
+    """Copy as many numbers as a register has lanes."""
+    n = lanes(source.dtype)
+    target[:n] = source[:n]
+
+
+def tile_of(
+    rows: int,
+    panel: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    steps: np.ndarray,
+    depth: int,
+    begin: np.ndarray,
+    begin_apart: int,
+    one: np.ndarray,
+    two: np.ndarray,
+    apart: int,
+    has_begin: bool,
+) -> None:
+    """The sums of a tile."""
+    n, numbers = lanes(panel.dtype), panel[: depth * rows].reshape(depth, rows)
+    met = steps[:depth, None] + np.arange(n)
+    sums = [numbers.T @ place[met] for place in (first, second)]
+    for row in range(rows):
+        given = [begin[row * begin_apart + k * n :][:n] if has_begin else 0 for k in (0, 1)]
+        totals = [value[row] + start for value, start in zip(sums, given)]
+        for total, place in zip(totals, (one, two)):
+            place[row * apart : row * apart + n] = total

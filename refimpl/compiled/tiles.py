@@ -1,0 +1,135 @@
+"""Matrix products in registers: a tile of sums stays there while one number after the other comes.
+
+OpenBLAS reaches two thirds of what a processor with registers of 512 bits can do, and wants its
+factors as matrices. A tile here takes the numbers of one factor, `ROWS` at a time, from a panel in
+which they stand in the order they are needed, and two registers of the other from wherever `steps`
+says: rows of a matrix, or the lines that the taps of a convolution meet.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from refimpl.compiled.native import JIT
+from refimpl.compiled.registers import ROWS, lanes
+
+if JIT:
+    from refimpl.compiled.registers import ahead, at, move, tile_of, turn, width_of
+else:
+    from refimpl.compiled.plain import ahead, at, move, tile_of, turn, width_of
+
+__all__ = [
+    "ROWS",
+    "ahead",
+    "at",
+    "height",
+    "lanes",
+    "pack",
+    "pack_weights",
+    "panel_of",
+    "panels",
+    "tile",
+    "width_of",
+    "windows",
+]
+
+
+@njit(cache=True, nogil=True)
+def tile(rows, panel, first, second, steps, depth, begin, begin_apart, one, two, apart, has_begin):
+    """Sums of `rows` rows by two registers, over `depth` numbers, at least one.
+
+    All are places in memory but sizes. panel: depth rows numbers. first, second: where the lanes
+    of the two registers are read, `steps[k]` numbers further for the k-th. begin: what the sums
+    begin with if `has_begin`, its rows `begin_apart` apart. one, two: where the sums of the two
+    registers go, rows `apart`.
+    """
+    tile_of(
+        rows, panel, first, second, steps, depth, begin, begin_apart, one, two, apart, has_begin
+    )
+
+
+@njit(cache=True, nogil=True)
+def pack(source, row, column, rows, readable, depth, panel, pitch):
+    """Write a panel: panel[k * pitch + r] = source[r * row + k * column] for r below `rows`.
+
+    Of `readable` rows all numbers may be read. What stands behind a row of the panel, and up to a
+    register behind the panel, may be overwritten.
+    """
+    count = width_of(source) // 2
+    if column == 1 and depth >= count:
+        for r in range((rows - 1) // count * count, -1, -count):
+            for k in range(0, depth, count):
+                k = min(k, depth - count)
+                from_, into = ahead(source, r * row + k), ahead(panel, k * pitch + r)
+                turn(from_, row, min(count, rows - r), into, pitch)
+    elif row == 1 and -(-rows // count) * count <= readable:
+        for k in range(depth):
+            for r in range(0, rows, count):
+                move(ahead(source, k * column + r), ahead(panel, k * pitch + r))
+    else:
+        for k in range(depth):
+            for r in range(rows):
+                panel[k * pitch + r] = source[r * row + k * column]
+
+
+@njit(cache=True, nogil=True)
+def height(rows):
+    """How many of these rows are in a panel, all panels about alike."""
+    return -(-rows // max(-(-rows // ROWS), 1))
+
+
+@njit(cache=True, nogil=True)
+def panel_of(k, each):
+    """The set of the k-th panel, its first row among all, and how many rows it has.
+
+    Every `each` rows are a set with panels of its own.
+    """
+    tall = height(each)
+    panels = -(-each // tall)
+    start = k % panels * tall
+    return k // panels, k // panels * each + start, min(tall, each - start)
+
+
+@njit(cache=True, nogil=True)
+def panels(rows, each):
+    """How many panels so many rows have."""
+    return rows // each * -(-each // height(each))
+
+
+@njit(cache=True, nogil=True)
+def pack_weights(first, last, weight, each, packed):
+    """The panels `first` to `last` of a weight, as `windows` reads them.
+
+    weight: rows, channels, taps. packed: as many numbers.
+    """
+    _, C, taps = weight.shape
+    for k in range(first, last):
+        _, row, count = panel_of(k, each)
+        place = row * C * taps
+        for c in range(C):
+            for tap in range(taps):
+                for n in range(count):
+                    packed[place] = weight[row + n, c, tap]
+                    place += 1
+
+
+@njit(cache=True, nogil=True)
+def windows(packed, each, frame, apart, steps, places, room, adds):
+    """Sums of products of weights and numbers that lie anywhere, registers of them side by side.
+
+    packed: by `pack_weights`. frame: the numbers; `each` rows of sums begin at one place of it, the
+    next so many `apart`. steps: from a place to what each weight meets. places: from there to what
+    the first weight meets for a register of sums, an even number of them. room: the sums, rows by
+    all registers; what stands there is kept if it `adds`.
+    """
+    depth, half = steps.size, width_of(at(frame, 0)) // 2
+    pitch = room.shape[1]
+    if not depth and not adds:
+        room[:] = 0
+    for k in range(panels(len(room), each) if depth else 0):
+        group, row, count = panel_of(k, each)
+        panel, line, begin = at(packed, row * depth), at(room, row * pitch), group * apart
+        for p in range(0, places.size, 2):
+            one, two = ahead(line, p * half), ahead(line, (p + 1) * half)
+            left, right = at(frame, begin + places[p]), at(frame, begin + places[p + 1])
+            tile(count, panel, left, right, at(steps, 0), depth, one, pitch, one, two, pitch, adds)

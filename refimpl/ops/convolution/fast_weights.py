@@ -1,0 +1,97 @@
+"""The gradient of a convolution's weights: for each tap a product over all places of a band."""
+
+import numpy as np
+from numba import njit
+
+from refimpl.compiled.memory import empty, zeros
+from refimpl.compiled.threads import WORTHWHILE, count, share
+from refimpl.compiled.tiles import ahead, at, lanes, pack, panel_of, panels, tile, width_of
+from refimpl.ops.convolution.fast_bands import framed, plain
+
+
+def weight_gradient(images, grad, shape, stride, before, dilation, groups):
+    """O C side side: the bands of one part after another, then the parts, in this order."""
+    outputs, C, side, _ = shape
+    work = len(grad) * outputs * C * side * side * grad[0, 0].size // 16
+    parts = max(min(count(), work // WORTHWHILE), 1)
+    bands = Bands(images, grad, shape, stride, before, dilation, groups)
+    totals = zeros((parts, side * side, outputs, bands.C), grad.dtype)
+    share(bands.some, parts, work // parts, totals)
+    weight_grad = empty((outputs, C, side * side), grad.dtype)
+    share(_collect, outputs, parts * C * side * side, totals, weight_grad)
+    return weight_grad.reshape(shape)
+
+
+class Bands:
+    """Bands of all images, and what stands above their places."""
+
+    def __init__(self, images, grad, shape, stride, before, dilation, groups):
+        (outputs, C, side, _), wide, self.reading = shape, grad.shape[3], plain(images)
+        self.frame, taps = framed(groups * C, side, stride, dilation, wide, grad.dtype)
+        self.frame.cut(min(self.frame.lines, grad.shape[2]))
+        n = 2 * lanes(grad.dtype)
+        self.grad, self.before, self.each = grad, before, (outputs // groups, C)
+        self.C = -(-C // n) * n  # channels of a group, to whole registers
+        self.apart = -(-groups * C // n) * n + n  # from a pixel to the next: all its channels
+        places = np.arange(self.frame.lines)[:, None] * self.frame.apart + np.arange(wide)
+        self.steps, self.moves = (
+            places.reshape(-1) * self.apart,
+            self.frame.moves(taps) * self.apart,
+        )
+
+    def some(self, first, last, totals):
+        """The sums of some parts."""
+        frame, dtype = self.frame, self.frame.dtype
+        band, (B, outputs, tall, wide) = frame.empty(), self.grad.shape
+        pixels = frame.kinds**2 * frame.part
+        turned = empty((pixels * self.apart + lanes(dtype),), dtype)
+        above = empty((outputs * frame.lines * wide + lanes(dtype),), dtype)
+        each = -(-tall // frame.lines)
+        for part in range(first, last):
+            ends = (B * each * k // len(totals) for k in (part, part + 1))
+            for k in range(*ends):
+                b, t = k // each, k % each * frame.lines
+                lines, row = min(frame.lines, tall - t), t * frame.stride - self.before
+                count = (lines + frame.held) * frame.stride
+                self.reading.read(b, row, count, self.before, frame, 0, frame.channels(band))
+                _turn_channels(band, frame.C, frame.channel, pixels, self.apart, turned)
+                given = turned, self.steps[: lines * wide], self.moves, above, totals[part]
+                _add(self.grad[b], t, self.each, *given)
+
+
+@njit(cache=True, nogil=True)
+def _turn_channels(band, C, channel, pixels, apart, turned):
+    """The channels of a pixel side by side."""
+    pack(at(band, 0), channel, 1, C, C, pixels, at(turned, 0), apart)
+
+
+@njit(cache=True, nogil=True)
+def _add(grad, t, each, turned, steps, moves, above, total):
+    """Add to the sums, taps O C, what the places of some lines give."""
+    (outputs, tall, wide), C, depth = grad.shape, total.shape[2], steps.size
+    (rows, channels), registers = each, width_of(at(turned, 0))
+    for k in range(panels(outputs, rows)):
+        _, row, count = panel_of(k, rows)
+        lines = at(grad, (row * tall + t) * wide)
+        pack(lines, tall * wide, 1, count, count, depth, at(above, row * depth), count)
+    for c in range(0, channels, registers):
+        for k in range(panels(outputs, rows)):
+            group, row, count = panel_of(k, rows)
+            for tap in range(moves.size):
+                place = at(turned, moves[tap] + group * channels + c)
+                one = at(total, (tap * outputs + row) * C + c)
+                two, second = ahead(one, registers // 2), ahead(place, registers // 2)
+                panel = at(above, row * depth)
+                tile(count, panel, place, second, at(steps, 0), depth, one, C, one, two, C, True)
+
+
+@njit(cache=True, nogil=True)
+def _collect(first, last, totals, weight_grad):
+    parts, taps, _, _ = totals.shape
+    for o in range(first, last):
+        for tap in range(taps):
+            for c in range(weight_grad.shape[1]):
+                total = totals[0, tap, o, c]
+                for part in range(1, parts):
+                    total += totals[part, tap, o, c]
+                weight_grad[o, c, tap] = total
