@@ -173,7 +173,10 @@ class ErrorArray(Reading):
         p = self.precision
         if method == "__call__" and not kwargs:
             lifted = [x if isinstance(x, ErrorArray) else lift(x, p) for x in inputs]
-            if all(x.precision is p for x in lifted):
+            for x in lifted:
+                if x.precision is not p:
+                    break
+            else:
                 return self._call(ufunc.__name__, *lifted)
         held = [x.precision for x in inputs if isinstance(x, ErrorArray)]
         if held.count(held[0]) < len(held):  # tables may be held in less than the rest
@@ -212,21 +215,45 @@ class ErrorArray(Reading):
         return ErrorArray(float(number), 0.0, self.precision, known=True)
 
 
+def every(truths: np.ndarray) -> bool:
+    """Whether all of them hold; as a string of bytes they are looked through soonest."""
+    return 0 not in truths.tobytes()
+
+
+def some(truths: np.ndarray) -> bool:
+    """Whether one of them holds."""
+    return 1 in truths.tobytes()
+
+
 def spread(x: Any, shape: tuple[int, ...]) -> np.ndarray:
     """An array as one of a larger shape, read only; `np.broadcast_to` where there is no other way.
 
     >>> spread(np.ones(2), (2,)).flags.writeable
     False
     """
-    array = np.asarray(x)
+    array = x if type(x) is np.ndarray else np.asarray(x)
     if array.shape == shape:
         view = array.view()
     elif not array.ndim:  # a single number, which broadcast_to takes four times as long for
         view = np.ndarray(shape, array.dtype, array, strides=(0,) * len(shape))
     else:
         return np.broadcast_to(array, shape)
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
+
+
+def within(value: np.ndarray, error: np.ndarray, p: Precision) -> tuple[bool, np.ndarray]:
+    """Whether all of it is between the ends of a format, as it nearly always is, and the error."""
+    size = np.abs(value)
+    _, least, most = p.ends
+    small, fits = size - error < least, size + error <= most
+    if every(fits) and not some(small):
+        return True, spread(error, value.shape)
+    error = np.where(small & ((error > 0) | (value != 0)), error + p.smallest, error)
+    if every(fits) and every(size + error <= most):  # zeros, and what may be flushed
+        return False, error
+    error = np.where(np.isnan(error) | (size + error > p.largest), np.inf, error)
+    return False, np.where(np.isfinite(value), error, 0.0)
 
 
 @lru_cache(maxsize=4096)
@@ -254,10 +281,10 @@ def _lifted(x: Any, precision: Precision) -> ErrorArray:
         return ErrorArray(value, np.zeros_like(value), precision)
     with np.errstate(invalid="ignore"):
         flushed = np.abs(value) < precision.ends[1]
-        if precision.bits == 53 and not np.count_nonzero(flushed):  # as these numbers are
+        if precision.bits == 53 and not some(flushed):  # as these numbers are
             return ErrorArray(value, np.zeros(value.shape), precision)
         held = (precision.round(value) == value) | ~np.isfinite(value)
-        if np.count_nonzero(held) == held.size and not np.count_nonzero(flushed & (value != 0)):
+        if every(held) and not some(flushed & (value != 0)):
             return ErrorArray(value, np.zeros(value.shape), precision)
         error = np.where(held, 0.0, precision.unit * np.abs(value))
         return ErrorArray(value, np.where(flushed, np.abs(value), error), precision)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers.errors import ErrorArray
+from refimpl.oracle.numbers.errors import ErrorArray, some
 
 ZERO, ONE = np.array(0.0), np.array(1.0)  # compared with an array sooner than Python's numbers
 FEW = 1 << 10  # numbers that are counted sooner than compared
@@ -21,16 +21,20 @@ def zeros(error: np.ndarray) -> Any:
     if error.size <= FEW and np.count_nonzero(error) == error.size:
         return False
     exact = error == ZERO
-    return exact if np.count_nonzero(exact) else False
+    return exact if some(exact) else False
 
 
 def is_exact(x: ErrorArray, numbers: Callable) -> Any:
     """Where exact numbers are of a kind; False where none is, which is nearly always."""
-    exact = zeros(x.error)
+    return among(zeros(x.error), x, numbers)
+
+
+def among(exact: Any, x: ErrorArray, numbers: Callable) -> Any:
+    """The same, where it is known which of them are exact."""
     if exact is False:
         return False
-    exact = exact & numbers(x.value)
-    return exact if np.count_nonzero(exact) else False
+    found = exact & numbers(x.value)
+    return found if some(found) else False
 
 
 def is_zero(v: np.ndarray) -> np.ndarray:
@@ -48,9 +52,9 @@ def is_one(x: ErrorArray) -> bool:
     return x.ndim == 0 and x.error == 0 and x.value == 1
 
 
-def is_nothing(x: ErrorArray) -> Any:
+def is_nothing(x: ErrorArray, exact: Any) -> Any:
     """Zero, and not as the difference of numbers that another order might keep apart."""
-    zero = is_exact(x, is_zero)
+    zero = among(exact, x, is_zero)
     return zero if zero is False or x.terms is None else zero & (x.terms == 0)
 
 
@@ -71,8 +75,8 @@ def unless_infinite(nothing: Any, other: ErrorArray) -> Any:
 
 def carried_over(x: ErrorArray, y: ErrorArray) -> np.ndarray:
     """The error of a product without roundings; what is not finite is so in the value, too."""
-    if not y.ndim and not y.error:
+    if not y.value.ndim and not y.error:
         return np.abs(y.value) * x.error
-    if not x.ndim and not x.error:
+    if not x.value.ndim and not x.error:
         return np.abs(x.value) * y.error
     return np.abs(x.value) * y.error + np.abs(y.value) * x.error + x.error * y.error

@@ -17,14 +17,14 @@ from refimpl.oracle.numbers.composed import COMPOSED
 from refimpl.oracle.numbers.imported import carrying
 from refimpl.oracle.numbers.places import Doubt, NoMethod, leaves, line, no_rule
 
-MOVES = (
+MOVES = {
     *("reshape", "transpose", "swapaxes", "moveaxis", "broadcast_to", "expand_dims", "ravel"),
     *("repeat", "tile", "roll", "squeeze", "flip", "fliplr", "flipud", "rot90", "rollaxis"),
     *("take", "take_along_axis", "delete", "diagonal", "sliding_window_view", "copy"),
     *("atleast_1d", "atleast_2d", "atleast_3d", "matrix_transpose", "permute_dims"),
-)
-FILLS = ("tril", "triu", "diag", "diagflat")  # moves that fill up with zeros
-JOINS = ("concatenate", "concat", "stack", "hstack", "vstack", "dstack", "column_stack")
+}
+FILLS = {"tril", "triu", "diag", "diagflat"}  # moves that fill up with zeros
+JOINS = {"concatenate", "concat", "stack", "hstack", "vstack", "dstack", "column_stack"}
 REDUCTIONS = {
     **{"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"},
     "logaddexp": "logsumexp",

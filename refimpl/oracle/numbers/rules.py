@@ -30,9 +30,10 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, spread
+from refimpl.oracle.numbers.errors import ErrorArray, _magnitude, every, some, spread, within
 from refimpl.oracle.numbers.exact import (
     ZERO,
+    among,
     carried_over,
     is_exact,
     is_nothing,
@@ -42,6 +43,7 @@ from refimpl.oracle.numbers.exact import (
     is_zero,
     unless_infinite,
     where,
+    zeros,
 )
 from refimpl.oracle.numbers.ordered import mirrored
 from refimpl.oracle.numbers.precisions import Precision
@@ -73,14 +75,7 @@ def stored(x: ErrorArray, precision: Precision) -> ErrorArray:
 
 def _settle(value: np.ndarray, error: np.ndarray, p: Precision, **tags: Any) -> ErrorArray:
     """Flush, overflow and infinities, the same for every operation."""
-    size = np.abs(value)
-    _, least, most = p.ends
-    small, fits = size - error < least, size + error <= most
-    if np.count_nonzero(fits) == fits.size and not np.count_nonzero(small):  # nearly always
-        return ErrorArray(value, spread(error, value.shape), p, **tags)
-    error = np.where(small & ((error > 0) | (value != 0)), error + p.smallest, error)
-    error = np.where(np.isnan(error) | (size + error > p.largest), np.inf, error)
-    error = np.where(np.isfinite(value), error, 0.0)
+    _, error = within(value, error, p)
     return ErrorArray(value, error, p, **tags)
 
 
@@ -123,7 +118,7 @@ def _least(x: ErrorArray) -> np.ndarray:
 
 def _not_negative(x: ErrorArray, floor: np.ndarray) -> ErrorArray:
     """With a limit that roundings keep, as all terms or factors behind it are of one sign."""
-    if not np.count_nonzero(floor < 0):
+    if not some(floor < 0):
         kept = floor * (1 - 4 * x.precision.unit)
         x.floor = np.where(kept < 2 * x.precision.smallest, 0.0, kept)
     return x
@@ -132,7 +127,7 @@ def _not_negative(x: ErrorArray, floor: np.ndarray) -> ErrorArray:
 def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value + y.value
     error, unit = x.error + y.error, p.ends[0]
-    untouched = is_nothing(x) | is_nothing(y)
+    untouched = is_nothing(x, zeros(x.error)) | is_nothing(y, zeros(y.error))
     size_x, size_y = _magnitude(x), _magnitude(y)
     terms = sizes = size_x + size_y
     rounded = _round(value, error, p)
@@ -148,10 +143,11 @@ def _add(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         terms = np.where(untouched, np.abs(value) + error, terms)
         rounded = np.where(untouched, error, rounded)
     logistic = (is_one(x) and y.exponential) or (is_one(y) and x.exponential)
-    result = _settle(value, rounded, p, terms=terms, count=x.count + y.count, logistic=logistic)
-    if np.count_nonzero(np.isinf(error)):  # infinities may meet and give NaN
-        overflown = np.isinf(x.error) | np.isinf(y.error)
-        result.error = np.where(overflown, np.inf, result.error)
+    plain, settled = within(value, rounded, p)
+    if not plain and some(np.isinf(error)):  # infinities may meet and give NaN
+        settled = np.where(np.isinf(x.error) | np.isinf(y.error), np.inf, settled)
+    count = x.count + y.count
+    result = ErrorArray(value, settled, p, terms=terms, count=count, logistic=logistic)
     if logistic:
         power = x if x.exponential else y
         result.floor = 1 + (0.0 if power.floor is None else power.floor * (1 - 4 * p.unit))
@@ -187,8 +183,10 @@ def _parted(sum_: ErrorArray, share: np.ndarray, terms: np.ndarray | None) -> An
 def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     p, value = x.precision, x.value * y.value
     error = carried_over(x, y)
-    scaled = is_exact(x, is_power_of_two) | is_exact(y, is_power_of_two)
-    nothing = unless_infinite(is_nothing(x), y) | unless_infinite(is_nothing(y), x)
+    exact_x, exact_y = zeros(x.error), zeros(y.error)
+    scaled = among(exact_x, x, is_power_of_two) | among(exact_y, y, is_power_of_two)
+    zero_x, zero_y = is_nothing(x, exact_x), is_nothing(y, exact_y)
+    nothing = unless_infinite(zero_x, y) | unless_infinite(zero_y, x)
     fold_x, terms_x = _folded(value, x, y)
     fold_y, terms_y = _folded(value, y, x)
     tags = {}
@@ -197,7 +195,9 @@ def _multiply(x: ErrorArray, y: ErrorArray) -> ErrorArray:
     if terms_y is not None and terms_x is None:
         tags = {"terms": terms_y, "count": y.count, "products": min(y.products, 1)}
     if scaled is False:
-        rounded = _round(value, error, p) + fold_x + fold_y
+        rounded = _round(value, error, p)
+        rounded = rounded if terms_x is None else rounded + fold_x
+        rounded = rounded if terms_y is None else rounded + fold_y
     else:
         rounded = error + (_parted(x, y.value, terms_x) + _parted(y, x.value, terms_y))
         if np.ndim(scaled):
@@ -214,21 +214,22 @@ def _divide(x: ErrorArray, y: ErrorArray) -> ErrorArray:
         return _constant(x, value)
     least = np.maximum(np.abs(y.value) - y.error, ZERO if y.floor is None else y.floor)
     error, away = (x.error + np.abs(value) * y.error) / least, least > ZERO
-    if np.count_nonzero(away) < away.size:
+    if not every(away):
         error = np.where(away, error, np.inf)
     fold, terms = 0.0, None
     if x.terms is not None:
         terms = x.terms / least
         fold = FOLD * p.unit * terms
-    one = is_exact(x, is_unit)  # whose quotient is the reciprocal, rounded once
+    exact = zeros(x.error)
+    one = among(exact, x, is_unit)  # whose quotient is the reciprocal, rounded once
     rounded = _round(value, error, p, DIVISION)
     rounded = rounded if one is False else np.where(one, _round(value, error, p), rounded)
     scaled = is_exact(y, is_power_of_two)
     if scaled is False:
-        error = rounded + fold
+        error = rounded if terms is None else rounded + fold
     else:
         error = np.where(scaled, error + _parted(x, 1 / y.value, terms), rounded + fold)
-    nothing = is_nothing(x)
+    nothing = is_nothing(x, exact)
     error = error if nothing is False else np.where(nothing & away, 0.0, error)
     if y.logistic:  # the logistic function may come from tanh
         size = 1.0 if x.exponential else np.abs(x.value) + x.error
@@ -429,10 +430,10 @@ def _terms_along(x: ErrorArray, axis: Any) -> int:
 
 def _sum(x: ErrorArray, axis: Any = None, keepdims: bool = False) -> ErrorArray:
     p, n = x.precision, _terms_along(x, axis)
-    value = np.sum(x.value, axis=axis, keepdims=keepdims)
-    error = np.sum(spread(x.error, x.shape), axis=axis, keepdims=keepdims)
-    magnitude = np.sum(_magnitude(x) if x.products else np.abs(x.value), axis, keepdims=keepdims)
-    magnitude = magnitude + error
+    along: dict[str, Any] = {"axis": axis, "keepdims": keepdims}
+    value = np.add.reduce(x.value, **along)
+    error = np.add.reduce(spread(x.error, x.shape), **along)
+    magnitude = np.add.reduce(_magnitude(x) if x.products else np.abs(x.value), **along) + error
     roundings = (n - 1) * (2 * ULPS + 3 if x.exponential else max(x.products, 1))
     error = error + _gamma(roundings, p) * magnitude
     stored = 0.0 if p.sum_unit == p.unit else p.unit

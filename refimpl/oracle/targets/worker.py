@@ -142,6 +142,7 @@ def parts(op: str, result: Any) -> tuple[list[Any], dict[str, Any]]:
     return [result[name] for name in names], rest
 
 
+@np.errstate(all="ignore")
 def answer(module: ModuleType, header: dict[str, Any], arrays: list[np.ndarray]) -> tuple:
     """Make one call and describe what came of it."""
     inputs = arguments(header, arrays)
@@ -197,8 +198,7 @@ def main(target: str, read_fd: int, write_fd: int) -> None:
             header, arrays = calls.receive(None, 1 << 40)
         except wire.Closed:
             return
-        with np.errstate(all="ignore"):
-            reply, outputs = answer(module, header, arrays)
+        reply, outputs = answer(module, header, arrays)
         if os.getpid() != process:  # a fork that the target let return answers nobody
             os._exit(0)
         wire.send(write_fd, reply, outputs, header["id"])
