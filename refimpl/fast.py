@@ -90,7 +90,7 @@ def _twin(name: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         inputs, sizes = op.taken(args, kwargs, keep_dtype=True)
         prepared = prepare(op.specs, inputs)
-        if 0 in sizes.values():
+        if 0 in sizes.values() and _is_empty(sizes):
             return _like(op.evaluate(op.read(*args, **kwargs)), prepared)
         try:
             result, plain = compute(prepared)
@@ -102,6 +102,11 @@ def _twin(name: str) -> Callable[..., Any]:
 
     call.__module__ = __name__  # where it is found when a process sends it to another
     return call
+
+
+def _is_empty(sizes: dict[str, int]) -> bool:
+    """Whether an axis has nothing along it; that there are no further axes is no such thing."""
+    return any(size == 0 for name, size in sizes.items() if name != "...")
 
 
 def _parts(result: Any) -> list[np.ndarray]:
