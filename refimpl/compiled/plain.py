@@ -22,6 +22,10 @@ def width_of(place: np.ndarray) -> int:
     return 2 * lanes(place.dtype)
 
 
+def run_wide() -> None:
+    """Nothing: NumPy chooses."""
+
+
 def turn(source: np.ndarray, apart: int, rows: int, target: np.ndarray, pitch: int) -> None:
     """Transpose a square of as many rows as a register has lanes."""
     for k in range(lanes(source.dtype)):
@@ -37,7 +41,9 @@ def move(source: np.ndarray, target: np.ndarray) -> None:
 
 def tile_of(
     rows: int,
+    registers: int,
     panel: np.ndarray,
+    pitch: int,
     first: np.ndarray,
     second: np.ndarray,
     steps: np.ndarray,
@@ -50,11 +56,13 @@ def tile_of(
     has_begin: bool,
 ) -> None:
     """The sums of a tile."""
-    n, numbers = lanes(panel.dtype), panel[: depth * rows].reshape(depth, rows)
+    n, own = lanes(panel.dtype), np.arange(depth)[:, None] * pitch + np.arange(rows)
     met = steps[:depth, None] + np.arange(n)
-    sums = [numbers.T @ place[met] for place in (first, second)]
+    places = [(first, one), (second, two)][:registers]
+    sums = [panel[own].T @ place[met] for place, _ in places]
     for row in range(rows):
-        given = [begin[row * begin_apart + k * n :][:n] if has_begin else 0 for k in (0, 1)]
+        line = row * begin_apart
+        given = [begin[line + k * n : line + k * n + n] if has_begin else 0 for k in (0, 1)]
         totals = [value[row] + start for value, start in zip(sums, given)]
-        for total, place in zip(totals, (one, two)):
+        for total, (_, place) in zip(totals, places):
             place[row * apart : row * apart + n] = total

@@ -80,7 +80,10 @@ class _Lanes:
 
 @intrinsic
 def at(typing_context: Any, array: Any, place: Any) -> Any:
-    """Where a number of an array stands, counted in numbers from its first."""
+    """Where a number of an array stands, counted in numbers from its first.
+
+    A place does not keep the memory: the array must be used later, or be an argument.
+    """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -103,7 +106,9 @@ def ahead(typing_context: Any, pointer: Any, numbers: Any) -> Any:
 def tile_of(
     typing_context: Any,
     rows: Any,
+    registers: Any,
     panel: Any,
+    pitch: Any,
     first: Any,
     second: Any,
     steps: Any,
@@ -119,32 +124,34 @@ def tile_of(
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.function.attributes.add("noinline")
+        rows, registers, *rest = arguments
         end = builder.append_basic_block("end")
-        switch = builder.switch(arguments[0], end)
+        switch = builder.switch(builder.add(builder.shl(rows, _number(1)), registers), end)
         for height in range(1, ROWS + 1):
-            block = builder.append_basic_block(f"rows_{height}")
-            switch.add_case(_number(height), block)
-            builder.position_at_end(block)
-            _sums(builder, _Lanes(builder, signature.args[1]), height, arguments[1:], end)
+            for count in (1, 2):
+                block = builder.append_basic_block(f"tile_{height}_{count}")
+                switch.add_case(_number(2 * height + count), block)
+                builder.position_at_end(block)
+                _sums(builder, _Lanes(builder, signature.args[2]), (height, count), rest, end)
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    given = rows, panel, first, second, steps, depth, begin, begin_apart, one, two, apart, has_begin
-    return types.void(*given), code
+    given = rows, registers, panel, pitch, first, second, steps, depth, begin, begin_apart
+    return types.void(*given, one, two, apart, has_begin), code
 
 
-def _sums(b: Any, registers: _Lanes, rows: int, arguments: Any, end: Any) -> None:
-    """The instructions of a tile of so many rows."""
-    panel, first, second, steps, depth, begin, begin_apart, one, two, apart, has_begin = arguments
+def _sums(b: Any, registers: _Lanes, size: tuple[int, int], arguments: Any, end: Any) -> None:
+    """The instructions of a tile of so many rows and registers."""
+    panel, pitch, first, second, steps, depth, begin, begin_apart, *rest = arguments
+    (one, two, apart, has_begin), (rows, count) = rest, size
     before, start, loop, done = (b.block, *(b.append_basic_block() for _ in range(3)))
     b.cbranch(has_begin, start, loop)
     b.position_at_end(start)
     given = []
     for row in range(rows):
         line = b.gep(begin, [b.mul(begin_apart, _number(row))])
-        given += [
-            registers.load(registers.place(line, _number(k * registers.count))) for k in (0, 1)
-        ]
+        for k in range(count):
+            given.append(registers.load(registers.place(line, _number(k * registers.count))))
     b.branch(loop)
 
     b.position_at_end(loop)
@@ -155,12 +162,12 @@ def _sums(b: Any, registers: _Lanes, rows: int, arguments: Any, end: Any) -> Non
         for total, value in zip(totals, values):
             total.add_incoming(value, block)
     step = b.load(b.gep(steps, [k]))
-    others = [registers.load(registers.place(place, step)) for place in (first, second)]
-    numbers = b.gep(panel, [b.mul(k, _number(rows))])
+    others = [registers.load(registers.place(place, step)) for place in (first, second)[:count]]
+    numbers = b.gep(panel, [b.mul(k, pitch)])
     sums = []
     for row in range(rows):
         number = registers.everywhere(b.load(b.gep(numbers, [_number(row)])))
-        for other, total in zip(others, totals[2 * row :]):
+        for other, total in zip(others, totals[count * row :]):
             sums.append(registers.add_product(number, other, total))
     following = b.add(k, _number(1))
     for phi, value in zip([k, *totals], [following, *sums]):
@@ -170,7 +177,7 @@ def _sums(b: Any, registers: _Lanes, rows: int, arguments: Any, end: Any) -> Non
     b.position_at_end(done)
     for row in range(rows):
         line = b.mul(apart, _number(row))
-        for value, place in zip(sums[2 * row :], (one, two)):
+        for value, place in zip(sums[count * row :], (one, two)[:count]):
             registers.store(value, registers.place(place, line))
     b.branch(end)
 
@@ -228,3 +235,16 @@ def width_of(typing_context: Any, pointer: Any) -> Any:
         return _number(2 * lanes(signature.args[0].dtype.name))
 
     return types.int64(pointer), code
+
+
+@intrinsic
+def run_wide(typing_context: Any) -> Any:
+    """Have the loops of the function that calls this run in the widest registers there are."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        told = f'"prefer-vector-width"="{8 * BYTES}"'
+        set.add(builder.function.attributes, told)  # llvmlite knows only attributes without a value
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), code

@@ -14,9 +14,9 @@ from refimpl.compiled.native import JIT
 from refimpl.compiled.registers import ROWS, lanes
 
 if JIT:
-    from refimpl.compiled.registers import ahead, at, move, tile_of, turn, width_of
+    from refimpl.compiled.registers import ahead, at, move, run_wide, tile_of, turn, width_of
 else:
-    from refimpl.compiled.plain import ahead, at, move, tile_of, turn, width_of
+    from refimpl.compiled.plain import ahead, at, move, run_wide, tile_of, turn, width_of
 
 __all__ = [
     "ROWS",
@@ -28,6 +28,7 @@ __all__ = [
     "pack_weights",
     "panel_of",
     "panels",
+    "run_wide",
     "tile",
     "width_of",
     "windows",
@@ -35,17 +36,31 @@ __all__ = [
 
 
 @njit(cache=True, nogil=True)
-def tile(rows, panel, first, second, steps, depth, begin, begin_apart, one, two, apart, has_begin):
-    """Sums of `rows` rows by two registers, over `depth` numbers, at least one.
+def tile(
+    rows,
+    registers,
+    panel,
+    pitch,
+    first,
+    second,
+    steps,
+    depth,
+    begin,
+    begin_apart,
+    one,
+    two,
+    apart,
+    has_begin,
+):
+    """Sums of `rows` rows by one register or two, over `depth` numbers, at least one.
 
-    All are places in memory but sizes. panel: depth rows numbers. first, second: where the lanes
-    of the two registers are read, `steps[k]` numbers further for the k-th. begin: what the sums
-    begin with if `has_begin`, its rows `begin_apart` apart. one, two: where the sums of the two
-    registers go, rows `apart`.
+    All are places in memory but sizes. panel: depth times the numbers of the rows, each lot `pitch`
+    behind the one before. first, second: where the lanes of the registers are read, `steps[k]`
+    numbers further for the k-th. begin: what the sums begin with if `has_begin`, the registers of a
+    row side by side, rows `begin_apart` apart. one, two: where the sums go, rows `apart`.
     """
-    tile_of(
-        rows, panel, first, second, steps, depth, begin, begin_apart, one, two, apart, has_begin
-    )
+    given = rows, registers, panel, pitch, first, second, steps, depth, begin, begin_apart
+    tile_of(*given, one, two, apart, has_begin)
 
 
 @njit(cache=True, nogil=True)
@@ -119,7 +134,7 @@ def windows(packed, each, frame, apart, steps, places, room, adds):
 
     packed: by `pack_weights`. frame: the numbers; `each` rows of sums begin at one place of it, the
     next so many `apart`. steps: from a place to what each weight meets. places: from there to what
-    the first weight meets for a register of sums, an even number of them. room: the sums, rows by
+    the first weight meets for a register of sums. room: the sums, rows by
     all registers; what stands there is kept if it `adds`.
     """
     depth, half = steps.size, width_of(at(frame, 0)) // 2
@@ -130,6 +145,8 @@ def windows(packed, each, frame, apart, steps, places, room, adds):
         group, row, count = panel_of(k, each)
         panel, line, begin = at(packed, row * depth), at(room, row * pitch), group * apart
         for p in range(0, places.size, 2):
-            one, two = ahead(line, p * half), ahead(line, (p + 1) * half)
-            left, right = at(frame, begin + places[p]), at(frame, begin + places[p + 1])
-            tile(count, panel, left, right, at(steps, 0), depth, one, pitch, one, two, pitch, adds)
+            two_more = min(p + 1, places.size - 1)
+            one, two = ahead(line, p * half), ahead(line, two_more * half)
+            left, right = at(frame, begin + places[p]), at(frame, begin + places[two_more])
+            how = count, two_more - p + 1, panel, count, left, right, at(steps, 0), depth
+            tile(*how, one, pitch, one, two, pitch, adds)

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import as_bits, read_only
+from refimpl.compiled.arithmetic import read_only
 from refimpl.compiled.memory import empty
-from refimpl.ops.attention.fast import ROWS, SHORT, _attend_blocks, _attention_vjp, _long
+from refimpl.ops.attention.fast_blocks import ROWS, _attend_blocks, room_for
+from refimpl.ops.attention.fast_gradients import _attention_vjp
 from refimpl.ops.layers.fast import _layer_norm, _layer_norm_vjp, _linear
 from refimpl.ops.layers.fast_activations import (
     _gated,
@@ -87,32 +88,30 @@ class Workspace(NamedTuple):
     joint: np.ndarray  # B*N 3*D
     few: np.ndarray  # B*W D
     active: np.ndarray  # B*W hidden
-    scores: np.ndarray  # a block of them
-    bits: np.ndarray  # the same memory, read as integers
+    room: np.ndarray  # for attention
 
 
 Sizes = tuple[int, int, int, int, int, int]  # B N W H E hidden
 
 
 @functools.cache
-def _shapes(sizes: Sizes) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+def _shapes(sizes: Sizes, dtype: np.dtype) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     """Those of the values and of the workspace."""
     B, N, W, H, E, hidden = sizes
     few, all_ = (B, H, W, E), (B, H, N, E)
     values = [few, all_, all_, few, few[:3], few[:3], (B, W, H * E), (B * W, hidden)]
     workspace = [(B * N, H * E), (B * N, 3 * H * E), (B * W, H * E), (B * W, hidden)]
-    return values, [*workspace, (SHORT * _long(N, E, E),)]
+    return values, [*workspace, (room_for(N, E, E, dtype),)]
 
 
 def values(sizes: Sizes, dtype: np.dtype) -> Values:
     """Memory for the values of so many tokens."""
-    return Values(*_pieces(_shapes(sizes)[0], dtype))
+    return Values(*_pieces(_shapes(sizes, dtype)[0], dtype))
 
 
 def workspace(sizes: Sizes, dtype: np.dtype) -> Workspace:
     """Memory to work in for so many tokens."""
-    normed, joint, few, active, scores = _pieces(_shapes(sizes)[1], dtype)
-    return Workspace(normed, joint, few, active, scores, as_bits(scores))
+    return Workspace(*_pieces(_shapes(sizes, dtype)[1], dtype))
 
 
 def _pieces(shapes: list[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
@@ -143,10 +142,9 @@ def block(
     rows, middle = (B * W, D), _seen(values.middle)
     _layer_norm(0, B * N, x.reshape(B * N, D), gain_1, bias_1, eps, workspace.normed)
     np.matmul(workspace.normed, in_weight.T, out=workspace.joint)
-    _split(workspace.joint, in_bias, *values[:6])
-    keys = workspace.scores.size // SHORT
+    _split(workspace.joint, in_bias, *values[:3])
     given = (*map(_seen, values[:3]), mask, *values[3:6])
-    _attend_blocks(0, B * H * -(-W // ROWS), *given, keys, workspace.scores, workspace.bits)
+    _attend_blocks(0, B * H * -(-W // ROWS), *given, workspace.room)
     _join(values.mixed, workspace.few, 0)
     np.matmul(workspace.few, out_weight.T, out=values.middle.reshape(rows))
     _add_scaled(x, scale_1, out_bias, values.middle)
@@ -196,7 +194,7 @@ def block_vjp(
         part.fill(0)
     given = (*map(_seen, values[:3]), mask, _seen(grads.mixed), *values[3:6])
     nowhere = np.empty((0, 0, 0, 0), x.dtype)
-    _attention_vjp(0, B * H, *given, *grads[:3], nowhere, workspace.scores.size // SHORT)
+    _attention_vjp(0, B * H, *given, *grads[:3], nowhere)
     if W < N:
         workspace.joint.fill(0)
     for part, left in zip(grads[:3], (0, D, 2 * D)):
@@ -213,21 +211,16 @@ def _seen(x: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _split(joint, bias, query, key, value, mixed, tops, totals):
-    """Queries, keys and values side by side, and their bias: each head to a place of its own.
-
-    What attention adds to is made ready as well.
-    """
+def _split(joint, bias, query, key, value):
+    """Queries, keys and values side by side, and their bias: each head to a place of its own."""
     B, H, N, E = key.shape
     for b in range(B):
         for h in range(H):
             for n in range(N):
                 row, left = joint[b * N + n], h * E
                 if n < query.shape[2]:
-                    tops[b, h, n], totals[b, h, n] = -np.inf, 0
                     for e in range(E):
                         query[b, h, n, e] = row[left + e] + bias[left + e]
-                        mixed[b, h, n, e] = 0
                 left += H * E
                 for e in range(E):
                     key[b, h, n, e] = row[left + e] + bias[left + e]

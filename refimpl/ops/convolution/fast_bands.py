@@ -149,7 +149,7 @@ class Frame:
             starts = [t * self.apart + v for t in range(lines) for v in range(0, self.wide, n)]
         else:
             self.line, starts = self.apart, [*range(0, whole, n)]
-        self.places = np.array([*starts, starts[-1]])  # of registers of sums, and one to spare
+        self.places = np.array(starts)  # where a register of sums begins
         self.pitch = n * self.places.size  # from the sums of a channel to those of the next
 
     def empty(self):
@@ -296,7 +296,7 @@ class Strips:
                 if t > top:
                     parts[:, :, : frame.held] = parts[:, :, frame.lines :]
                 self._enter(b, t, lines, bottom, edge, band)
-                places = frame.places[: -(-frame.registers(lines) // 2) * 2]
+                places = frame.places[: frame.registers(lines)]
                 for one, packed, steps in zip(self.passes, self.packed, self.steps):
                     each = self.outputs // self.groups
                     apart = one.weight.shape[1] * frame.channel

@@ -82,7 +82,8 @@ def _add(grad, t, each, turned, steps, moves, above, total):
                 one = at(total, (tap * outputs + row) * C + c)
                 two, second = ahead(one, registers // 2), ahead(place, registers // 2)
                 panel = at(above, row * depth)
-                tile(count, panel, place, second, at(steps, 0), depth, one, C, one, two, C, True)
+                how = count, 2, panel, count, place, second, at(steps, 0), depth
+                tile(*how, one, C, one, two, C, True)
 
 
 @njit(cache=True, nogil=True)
