@@ -40,7 +40,7 @@ def _l2_normalize(x):
     return u
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _normalize_rows(first, last, x, u):
     D = x.shape[1]
     for n in range(first, last):
@@ -66,7 +66,7 @@ def _across(x, u, grad):
     share(_across_rows, *x.shape, x, u, grad)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _across_rows(first, last, x, u, grad):
     D = x.shape[1]
     for n in range(first, last):

@@ -14,7 +14,7 @@ from refimpl.compiled.arithmetic import is_finite, power_of, read_only
 from refimpl.compiled.memory import empty, zeros
 from refimpl.compiled.native import ask_for
 from refimpl.compiled.threads import PIECES, count, fill, share
-from refimpl.compiled.tiles import ROWS, ahead, at, lanes, pack_weights, panels, windows
+from refimpl.compiled.tiles import ROWS, ahead, at, lanes, pack_weights, panels, run_wide, windows
 from refimpl.ops.layers.fast_activations import _logistic
 from refimpl.ops.layers.fast_groups import normaliser
 
@@ -116,6 +116,7 @@ def _take(line, column, stride, times, into, count):
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _activate(how, pixels, count):
     """The norm of a channel and its SiLU."""
+    run_wide()
     mean, share, gain, bias, one = how
     for v in range(count):
         normal = gain * ((pixels[v] - mean) * share) + bias

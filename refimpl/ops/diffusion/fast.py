@@ -189,7 +189,7 @@ def learned_range_log_variance(v, t, betas):
     return log_variance
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _learned_range(first, last, v, small, large, log_variance):
     n, power = v.shape[1], power_of(v.dtype.type(0))
     one, two = v.dtype.type(1), v.dtype.type(2)

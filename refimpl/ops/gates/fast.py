@@ -6,6 +6,7 @@ from numba import njit
 from refimpl.compiled.arithmetic import is_finite, power_of
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import fill, share
+from refimpl.compiled.tiles import run_wide
 from refimpl.ops.layers.fast_activations import (
     _gated,
     _gated_vjp,
@@ -68,6 +69,7 @@ def _gradients(kernel, gate, up, grad):
 
 @njit(cache=True, nogil=True)
 def _swiglu(first, last, gate, up, y):
+    run_wide()
     one = gate.dtype.type(1)
     gate, up, y = gate[first:last], up[first:last], y[first:last]
     power = power_of(y.dtype.type(0))
@@ -90,6 +92,7 @@ def _swiglu_vjp(first, last, gate, up, grad, gate_grad, up_grad):
 
 @njit(cache=True, nogil=True)
 def _geglu(first, last, gate, up, y):
+    run_wide()
     gate, up, y = gate[first:last], up[first:last], y[first:last]
     power = power_of(y.dtype.type(0))
     for i in range(y.size):
@@ -111,6 +114,7 @@ def _geglu_vjp(first, last, gate, up, grad, gate_grad, up_grad):
 
 @njit(cache=True, nogil=True)
 def _geglu_tanh(first, last, gate, up, y):
+    run_wide()
     gate, up, y = gate[first:last], up[first:last], y[first:last]
     power = power_of(y.dtype.type(0))
     for i in range(y.size):

@@ -101,7 +101,7 @@ def cosine_distance(image_features, text_features):
     return one - multiply(_l2_normalize(image_features), _l2_normalize(text_features).T)  # N M
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _l2_normalize(x):
     zero = x.dtype.type(0)
     u = np.empty(x.shape, x.dtype)
@@ -126,7 +126,7 @@ def cosine_distance_vjp(image_features, text_features, grad):
     return images_grad, texts_grad
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _across(x, u, grad):
     """The part of each gradient that is orthogonal to its feature, over the feature's length."""
     zero = x.dtype.type(0)

@@ -103,7 +103,7 @@ def normalize_image(images, mean, std):
     return result
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _normalize_image(images, mean, std, result):
     B, channels, height, width = images.shape
     for b in range(B):
@@ -122,7 +122,7 @@ def normalize_image_vjp(images, mean, std, grad):
     return images_grad, mean_grad, std_grad
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _normalize_image_vjp(images, mean, std, grad, images_grad, mean_grad, std_grad):
     B, channels, height, width = images.shape
     for b in range(B):

@@ -199,7 +199,7 @@ def rms_norm_vjp(x, gain, eps, grad):
     return x_grad, gain_grad
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _rms_norm_vjp(x, gain, eps, grad, x_grad, gain_grad):
     rows, D = x.shape
     size, zero = x.dtype.type(D), x.dtype.type(0)
@@ -225,7 +225,7 @@ def l2_normalize(x):
     return u
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _l2_normalize(x, u):
     rows, D = x.shape
     for row in range(rows):
@@ -246,7 +246,7 @@ def l2_normalize_vjp(x, grad):
     return x_grad
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _l2_normalize_vjp(x, grad, x_grad):
     rows, D = x.shape
     for row in range(rows):

@@ -8,6 +8,7 @@ from numba import njit
 from refimpl.compiled.arithmetic import exponential, is_finite, power_of
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import fill
+from refimpl.compiled.tiles import run_wide
 
 ROOT = math.sqrt(2 / math.pi)
 
@@ -20,6 +21,7 @@ def sigmoid(z):
 
 @njit(cache=True, nogil=True)
 def _sigmoid(first, last, z, p):
+    run_wide()
     z, p = z[first:last], p[first:last]
     power = power_of(p.dtype.type(0))
     for i in range(z.size):
@@ -39,8 +41,9 @@ def sigmoid_vjp(z, grad):
     return z_grad
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sigmoid_vjp(first, last, z, grad, z_grad):
+    run_wide()
     one = z.dtype.type(1)
     z, grad, z_grad = z[first:last], grad[first:last], z_grad[first:last]
     power = power_of(z_grad.dtype.type(0))
@@ -59,6 +62,7 @@ def gelu(x):
 
 @njit(cache=True, nogil=True)
 def _gelu(first, last, x, y):
+    run_wide()
     x, y = x[first:last], y[first:last]
     power = power_of(y.dtype.type(0))
     for i in range(x.size):
@@ -128,6 +132,7 @@ def gelu_vjp(x, grad):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gelu_vjp(first, last, x, grad, x_grad):
+    run_wide()
     two, peak = x.dtype.type(2), x.dtype.type(math.sqrt(2 * math.pi))
     x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
     power = power_of(x_grad.dtype.type(0))
@@ -146,6 +151,7 @@ def gelu_tanh(x):
 
 @njit(cache=True, nogil=True)
 def _gelu_tanh(first, last, x, y):
+    run_wide()
     x, y = x[first:last], y[first:last]
     power = power_of(y.dtype.type(0))
     for i in range(x.size):
@@ -172,6 +178,7 @@ def gelu_tanh_vjp(x, grad):
 
 @njit(cache=True, nogil=True)
 def _gelu_tanh_vjp(first, last, x, grad, x_grad):
+    run_wide()
     one, two = x.dtype.type(1), x.dtype.type(2)
     slope, cubic = x.dtype.type(ROOT), x.dtype.type(0.044715)
     steeper = x.dtype.type(3 * 0.044715)
@@ -210,6 +217,7 @@ def _gated_of(x, slope):
 
 @njit(cache=True, nogil=True)
 def _gated(first, last, x, slope, y):
+    run_wide()
     one = x.dtype.type(1)
     x, y = x[first:last], y[first:last]
     power = power_of(y.dtype.type(0))
@@ -228,6 +236,7 @@ def _gated_vjp_of(x, slope, grad):
 
 @njit(cache=True, nogil=True)
 def _gated_vjp(first, last, x, slope, grad, x_grad):
+    run_wide()
     one = x.dtype.type(1)
     x, grad, x_grad = x[first:last], grad[first:last], x_grad[first:last]
     power = power_of(x_grad.dtype.type(0))

@@ -6,6 +6,7 @@ from numba import njit
 from refimpl.compiled.arithmetic import is_finite, power_of, sum_of, sum_of_squares
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import fill, share
+from refimpl.compiled.tiles import run_wide
 from refimpl.ops.layers.fast_activations import _logistic
 
 
@@ -45,6 +46,7 @@ def _group_norm(first, last, x, gain, bias, groups, eps, y):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _group_norm_silu(first, last, x, gain, bias, groups, eps, y):
+    run_wide()
     C, one = gain.size // groups, x.dtype.type(1)
     size, pixels = x.dtype.type(x.shape[1]), x.shape[1] // C
     power = power_of(x.dtype.type(0))
@@ -101,7 +103,7 @@ def group_norm_vjp(x, gain, groups, eps, grad):
     return x_grad, gain_grad, bias_grad
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _group_norm_vjp(x, gain, eps, grad, x_grad, gain_grad, bias_grad):
     B, G, C, pixels = x.shape
     size, zero = x.dtype.type(C * pixels), x.dtype.type(0)
