@@ -71,16 +71,11 @@ def test_a_panel_holds_the_numbers_of_all_rows_side_by_side(rows, depth, turned,
 
 
 def test_products_are_the_same_on_narrower_processors(tmp_path):
-    code = (
-        "import sys; sys.argv[1:] = []\n"
-        "import pytest; from refimpl.compiled.loading import compiled\n"
-        "assert compiled('refimpl.compiled.registers').BYTES < 64\n"
-        "raise SystemExit(pytest.main(['-q', '-p', 'no:cacheprovider', "
-        "'tests/compiled/test_tiles.py', '-k', 'windows or panel or steps']))"
-    )
-    told = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-    told["NUMBA_CACHE_DIR"] = str(tmp_path)
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | told, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    told = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    asked = "from refimpl.compiled.registers import BYTES; assert BYTES < 64"
+    again = "-q", "-p", "no:cacheprovider", __file__, "-k", "windows or panel or steps"
+    for command in (("-c", asked), ("-m", "pytest", *again)):
+        ran = subprocess.run(
+            [sys.executable, *command], env=os.environ | told, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
