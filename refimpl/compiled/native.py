@@ -84,7 +84,10 @@ def ask_ahead(x: Any, row: int) -> None:
 
     A loop that goes over a short row several times keeps memory idle meanwhile.
     """
-    ask_for(x, row * x.shape[1] + AHEAD, x.shape[1])
+    if JIT:
+        K, first = x.shape[1], row * x.shape[1] + AHEAD
+        for place in range(first, min(first + K, x.size), LINE // x.itemsize):
+            _ask(x, place)
 
 
 @njit(cache=True)
