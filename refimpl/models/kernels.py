@@ -101,7 +101,7 @@ def _shapes(sizes: Sizes, dtype: np.dtype) -> tuple[list[tuple[int, ...]], list[
     few, all_ = (B, H, W, E), (B, H, N, E)
     values = [few, all_, all_, few, few[:3], few[:3], (B, W, H * E), (B * W, hidden)]
     workspace = [(B * N, H * E), (B * N, 3 * H * E), (B * W, H * E), (B * W, hidden)]
-    return values, [*workspace, (room_for(N, E, E, dtype),)]
+    return values, [*workspace, (room_for(W, N, E, E, dtype),)]
 
 
 def values(sizes: Sizes, dtype: np.dtype) -> Values:

@@ -45,15 +45,16 @@ def _four_axes(bias, query):
 
 def _attend(first, last, *given):
     query, _, value = given[:3]
-    sizes = value.shape[2], query.shape[3], value.shape[3]
+    sizes = query.shape[2], value.shape[2], query.shape[3], value.shape[3]
     _attend_blocks(first, last, *given, empty((room_for(*sizes, query.dtype),), query.dtype))
 
 
-def room_for(M, E, F, dtype):
-    """How many numbers a thread needs room for: M keys of E numbers, values of F."""
-    n = lanes(dtype)
-    wide, block = -(-F // n) * n, max(KEYS, TALL)
-    return M * (E + wide) + SHORT * (E + 2 * block + wide + 4) + 4 * n
+def room_for(N, M, E, F, dtype):
+    """How many numbers a thread needs room for: N queries, M keys of E numbers, values of F."""
+    n, block = lanes(dtype), max(KEYS, TALL)
+    wide = -(-F // n) * n
+    keys, values = M if N > SHORT else min(M, block), M if wide != F else 0
+    return keys * E + values * wide + SHORT * (E + 2 * block + wide + 4) + 4 * n
 
 
 @njit(cache=True, nogil=True)
@@ -68,7 +69,9 @@ def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, ro
     n, tasks, tall = width_of(at(room, 0)) // 2, -(-N // ROWS), height(M)
     wide, block = -(-F // n) * n, max(KEYS // tall, 1) * tall
     shared = heads // key.shape[1]  # query heads 0 .. R-1 look at key head 0, and so on
-    keys, values, asked = at(room, 0), at(room, M * E), at(room, M * (E + wide))
+    at_once = M if N > SHORT else min(M, block)  # keys that are packed for several queries, or few
+    keys, values = at(room, 0), at(room, at_once * E + n)
+    asked = ahead(values, M * wide if wide != F else 0)
     scores = ahead(asked, E * SHORT + n)
     seen = ahead(scores, block * SHORT)
     own = ahead(seen, block * SHORT + n)
@@ -79,7 +82,8 @@ def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, ro
     for task in range(first, last):
         b, h, begin = task // tasks // heads, task // tasks % heads, task % tasks * ROWS
         g, end = h // shared, min(begin + ROWS, N)
-        _pack_rows(_row(key, b, g, 0), M, E, tall, keys)
+        if at_once == M:
+            _pack_rows(_row(key, b, g, 0), M, E, tall, keys)
         source = _row(value, b, g, 0)
         if wide != F:
             _widen(source, M, F, values, wide)
@@ -96,7 +100,10 @@ def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, ro
                     of_keys = bias[b % bias.shape[0], h % bias.shape[1]]
                     if _lay_out(of_keys, start, rows, left, size, seen) and skips:
                         continue
-                _score(keys, left, size, tall, asked, across, by_key, scores)
+                if at_once < M:
+                    _pack_rows(_row(key, b, g, left), size, E, tall, keys)
+                known = left if at_once == M else 0
+                _score(keys, known, size, tall, asked, across, by_key, scores)
                 _scale(scores, size, across, factor, hides, seen)
                 _raise_tops(scores, size, across, state)
                 _weigh(scores, size, across, state)
