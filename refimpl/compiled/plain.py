@@ -33,12 +33,6 @@ def turn(source: np.ndarray, apart: int, rows: int, target: np.ndarray, pitch: i
             target[k * pitch + row] = source[min(row, rows - 1) * apart + k]
 
 
-def move(source: np.ndarray, target: np.ndarray) -> None:
-    """Copy as many numbers as a register has lanes."""
-    n = lanes(source.dtype)
-    target[:n] = source[:n]
-
-
 def tile_of(
     rows: int,
     registers: int,

@@ -40,17 +40,12 @@ class _Lanes:
         single = pointer.dtype == types.float32
         self.count = lanes(pointer.dtype.name)
         self.kind = ir.VectorType(ir.FloatType() if single else ir.DoubleType(), self.count)
-        self.name, self.align = (
-            f"v{self.count}f{pointer.dtype.bitwidth}",
-            pointer.dtype.bitwidth // 8,
-        )
-        self.builder = builder
+        self.name, self.builder = f"v{self.count}f{pointer.dtype.bitwidth}", builder
+        self.align = pointer.dtype.bitwidth // 8
 
-    def place(self, start: Any, *offsets: Any) -> Any:
-        """The register's worth of memory from a number on."""
-        for offset in offsets:
-            start = self.builder.gep(start, [offset])
-        return self.builder.bitcast(start, self.kind.as_pointer())
+    def place(self, start: Any, offset: Any) -> Any:
+        """The register's worth of memory so many numbers behind a place."""
+        return self.builder.bitcast(self.builder.gep(start, [offset]), self.kind.as_pointer())
 
     def load(self, place: Any) -> Any:
         return self.builder.load(place, align=self.align)
@@ -212,19 +207,6 @@ def turn(typing_context: Any, source: Any, apart: Any, rows: Any, target: Any, p
         return context.get_dummy_value()
 
     return types.void(source, apart, rows, target, pitch), code
-
-
-@intrinsic
-def move(typing_context: Any, source: Any, target: Any) -> Any:
-    """Copy as many numbers as a register has lanes."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        registers = _Lanes(builder, signature.args[0])
-        source, target = map(registers.place, arguments)
-        registers.store(registers.load(source), target)
-        return context.get_dummy_value()
-
-    return types.void(source, target), code
 
 
 @intrinsic

@@ -14,9 +14,9 @@ from refimpl.compiled.native import JIT
 from refimpl.compiled.registers import ROWS, lanes
 
 if JIT:
-    from refimpl.compiled.registers import ahead, at, move, run_wide, tile_of, turn, width_of
+    from refimpl.compiled.registers import ahead, at, run_wide, tile_of, turn, width_of
 else:
-    from refimpl.compiled.plain import ahead, at, move, run_wide, tile_of, turn, width_of
+    from refimpl.compiled.plain import ahead, at, run_wide, tile_of, turn, width_of
 
 __all__ = [
     "ROWS",
@@ -25,9 +25,11 @@ __all__ = [
     "height",
     "lanes",
     "pack",
+    "pack_panels",
     "pack_weights",
     "panel_of",
     "panels",
+    "product",
     "run_wide",
     "tile",
     "width_of",
@@ -64,27 +66,53 @@ def tile(
 
 
 @njit(cache=True, nogil=True)
-def pack(source, row, column, rows, readable, depth, panel, pitch):
-    """Write a panel: panel[k * pitch + r] = source[r * row + k * column] for r below `rows`.
+def product(rows, tall, panels, pitch, others, steps, sums, apart, wide, adds):
+    """A tile after the other: sums of `rows` rows by `wide` numbers, in whole registers.
 
-    Of `readable` rows all numbers may be read. What stands behind a row of the panel, and up to a
-    register behind the panel, may be overwritten.
+    panels: of `tall` rows each; with a pitch all rows stand side by side, and each lot of them
+    `pitch` behind the one before, without one a panel stands behind the other. others: where the
+    first register is read. sums: rows `apart`; what stands there is kept if it `adds`.
     """
-    count = width_of(source) // 2
-    if column == 1 and depth >= count:
-        for r in range((rows - 1) // count * count, -1, -count):
-            for k in range(0, depth, count):
-                k = min(k, depth - count)
-                from_, into = ahead(source, r * row + k), ahead(panel, k * pitch + r)
-                turn(from_, row, min(count, rows - r), into, pitch)
-    elif row == 1 and -(-rows // count) * count <= readable:
-        for k in range(depth):
-            for r in range(0, rows, count):
-                move(ahead(source, k * column + r), ahead(panel, k * pitch + r))
-    else:
+    n, depth = width_of(others) // 2, steps.size
+    for r in range(0, rows, tall):
+        count, panel = min(tall, rows - r), ahead(panels, r if pitch else r * depth)
+        for c in range(0, wide, 2 * n):
+            first, into = ahead(others, c), ahead(sums, r * apart + c)
+            how = count, min((wide - c) // n, 2), panel, pitch if pitch else count
+            seen = first, ahead(first, n), at(steps, 0), depth
+            tile(*how, *seen, into, apart, into, ahead(into, n), apart, adds)
+
+
+@njit(cache=True, nogil=True)
+def pack(source, row, rows, depth, panel, pitch):
+    """Write a panel: panel[k * pitch + r] = source[r * row + k] for r below `rows`.
+
+    What stands behind a row of the panel, up to a register, may be overwritten.
+    """
+    n = width_of(source) // 2
+    if depth < n:
         for k in range(depth):
             for r in range(rows):
-                panel[k * pitch + r] = source[r * row + k * column]
+                panel[k * pitch + r] = source[r * row + k]
+        return
+    for r in range((rows - 1) // n * n, -1, -n):
+        for k in range(0, depth, n):
+            k = min(k, depth - n)
+            turn(
+                ahead(source, r * row + k),
+                row,
+                min(n, rows - r),
+                ahead(panel, k * pitch + r),
+                pitch,
+            )
+
+
+@njit(cache=True, nogil=True)
+def pack_panels(source, row, rows, tall, depth, packed):
+    """Panels of `tall` rows each, one behind the other, as `product` reads them without a pitch."""
+    for r in range(0, rows, tall):
+        count = min(tall, rows - r)
+        pack(ahead(source, r * row), row, count, depth, ahead(packed, r * depth), count)
 
 
 @njit(cache=True, nogil=True)
@@ -94,21 +122,20 @@ def height(rows):
 
 
 @njit(cache=True, nogil=True)
+def panels(rows, each):
+    """How many panels so many rows have."""
+    return rows // each * -(-each // height(each))
+
+
+@njit(cache=True, nogil=True)
 def panel_of(k, each):
     """The set of the k-th panel, its first row among all, and how many rows it has.
 
     Every `each` rows are a set with panels of its own.
     """
-    tall = height(each)
-    panels = -(-each // tall)
-    start = k % panels * tall
-    return k // panels, k // panels * each + start, min(tall, each - start)
-
-
-@njit(cache=True, nogil=True)
-def panels(rows, each):
-    """How many panels so many rows have."""
-    return rows // each * -(-each // height(each))
+    group, place = k // panels(each, each), k % panels(each, each)
+    start = place * height(each)
+    return group, group * each + start, min(height(each), each - start)
 
 
 @njit(cache=True, nogil=True)
@@ -134,8 +161,8 @@ def windows(packed, each, frame, apart, steps, places, room, adds):
 
     packed: by `pack_weights`. frame: the numbers; `each` rows of sums begin at one place of it, the
     next so many `apart`. steps: from a place to what each weight meets. places: from there to what
-    the first weight meets for a register of sums. room: the sums, rows by
-    all registers; what stands there is kept if it `adds`.
+    the first weight meets for a register of sums. room: the sums, rows by all registers; what
+    stands there is kept if it `adds`.
     """
     depth, half = steps.size, width_of(at(frame, 0)) // 2
     pitch = room.shape[1]

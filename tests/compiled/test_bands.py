@@ -38,8 +38,7 @@ def test_bands_of_any_height_join_where_they_meet(op, places, two_threads, monke
     monkeypatch.setattr(loaded("refimpl.ops.convolution.fast_few"), "FEW", 0)
     for case in generate(OPS[op], "float32", 12):
         given = case.typed(OPS[op])
-        if 0 not in map(np.size, given.values()):
-            assert worst(op, given, getattr(fast, op)(**given)) <= 1
+        assert worst(op, given, getattr(fast, op)(**given)) <= 1
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 5])

@@ -14,13 +14,13 @@ from refimpl.compiled.loading import compiled as loaded
 
 TILES = loaded("refimpl.compiled.tiles")
 
-TILES_PACK, AT = TILES.pack, TILES.at
+PACK, AT = TILES.pack_panels, TILES.at
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 @njit
-def pack(source, row, column, rows, readable, depth, panel):
-    TILES_PACK(AT(source, 0), row, column, rows, readable, depth, AT(panel, 0), rows)
+def panels_of(source, rows, tall, depth, packed):
+    PACK(AT(source, 0), source.shape[1], rows, tall, depth, AT(packed, 0))
 
 
 def whole(*shape: int, dtype: type, seed: int = 0) -> np.ndarray:
@@ -30,13 +30,14 @@ def whole(*shape: int, dtype: type, seed: int = 0) -> np.ndarray:
 @BOTH
 @pytest.mark.parametrize("each", [1, 5, 14, 15, 29])
 @pytest.mark.parametrize("sets", [1, 3])
+@pytest.mark.parametrize("registers", [3, 4])
 @pytest.mark.parametrize("adds", [False, True])
-def test_windows_multiply_weights_by_what_lies_at_their_steps(each, sets, adds, dtype):
+def test_windows_multiply_weights_by_what_lies_at_their_steps(each, sets, registers, adds, dtype):
     n, C, taps = TILES.lanes(dtype), 3, 2
     weight = whole(each * sets, C, taps, dtype=dtype)
     frame, apart = whole(sets * 200 + n, dtype=dtype, seed=1), 200
-    steps, places = np.array([0, 3, 40, 43, 80, 83]), np.array([0, n, 5, 7])
-    room = whole(each * sets, 4 * n, dtype=dtype, seed=2)
+    steps, places = np.array([0, 3, 40, 43, 80, 83]), np.array([0, n, 5, 7])[:registers]
+    room = whole(each * sets, registers * n, dtype=dtype, seed=2)
     packed = np.empty(weight.size, dtype)
     TILES.pack_weights(0, TILES.panels(len(weight), each), weight, each, packed)
     wanted = room.copy() if adds else np.zeros_like(room)
@@ -59,15 +60,15 @@ def test_no_steps_sum_to_zero():
 
 
 @BOTH
-@pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("rows", [1, 3, 8, 14, 16, 23, 32])
+@pytest.mark.parametrize("tall", [1, 3, 8, 14, 16, 23, 32])
 @pytest.mark.parametrize("depth", [1, 7, 16, 17, 40])
-def test_a_panel_holds_the_numbers_of_all_rows_side_by_side(rows, depth, turned, dtype):
-    x = whole(rows + 3, depth, dtype=dtype)  # three rows more may be read
-    source, steps = (np.ascontiguousarray(x.T), (1, len(x))) if turned else (x, (depth, 1))
-    panel = np.empty(depth * rows + TILES.lanes(dtype), dtype)
-    pack(source, *steps, rows, rows + 3, depth, panel)
-    np.testing.assert_array_equal(panel[: depth * rows].reshape(depth, rows), x[:rows].T)
+def test_panels_hold_the_numbers_of_their_rows_side_by_side(tall, depth, dtype):
+    x = whole(tall + 2, depth, dtype=dtype)
+    packed = np.empty(x.size + tall * TILES.lanes(dtype), dtype)
+    panels_of(x, len(x), tall, depth, packed)
+    for rows in (x[:tall], x[tall : 2 * tall]):
+        panel, packed = packed[: rows.size], packed[rows.size :]
+        np.testing.assert_array_equal(panel.reshape(depth, len(rows)), rows.T)
 
 
 def test_products_are_the_same_on_narrower_processors(tmp_path):

@@ -13,7 +13,17 @@ from refimpl.compiled.arithmetic import exponential, is_finite, power_of, read_o
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import share
 from refimpl.compiled.tiles import ROWS as TALL
-from refimpl.compiled.tiles import ahead, at, height, lanes, pack, run_wide, tile, width_of
+from refimpl.compiled.tiles import (
+    ahead,
+    at,
+    height,
+    lanes,
+    pack,
+    pack_panels,
+    product,
+    run_wide,
+    width_of,
+)
 
 SHORT = 64  # queries whose scores stand side by side
 KEYS = 128  # keys in a block of scores, about: it stays in the first cache
@@ -83,7 +93,7 @@ def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, ro
         b, h, begin = task // tasks // heads, task // tasks % heads, task % tasks * ROWS
         g, end = h // shared, min(begin + ROWS, N)
         if at_once == M:
-            _pack_rows(_row(key, b, g, 0), M, E, tall, keys)
+            pack_panels(_row(key, b, g, 0), E, M, tall, E, keys)
         source = _row(value, b, g, 0)
         if wide != F:
             _widen(source, M, F, values, wide)
@@ -92,7 +102,7 @@ def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, ro
         for start in range(begin, end, SHORT):
             rows = min(SHORT, end - start)
             across = -(-rows // n) * n
-            pack(_row(query, b, h, start), E, 1, rows, N - start, E, asked, SHORT)
+            pack(_row(query, b, h, start), E, rows, E, asked, SHORT)
             _begin(own, SHORT * wide, state)
             for left in range(0, M, block):
                 size = min(block, M - left)
@@ -101,19 +111,18 @@ def _attend_blocks(first, last, query, key, value, bias, mixed, tops, totals, ro
                     if _lay_out(of_keys, start, rows, left, size, seen) and skips:
                         continue
                 if at_once < M:
-                    _pack_rows(_row(key, b, g, left), size, E, tall, keys)
-                known = left if at_once == M else 0
-                _score(keys, known, size, tall, asked, across, by_key, scores)
+                    pack_panels(_row(key, b, g, left), E, size, tall, E, keys)
+                some = ahead(keys, left * E if at_once == M else 0)
+                product(size, tall, some, 0, asked, by_key, scores, SHORT, across, False)
                 _scale(scores, size, across, factor, hides, seen)
                 _raise_tops(scores, size, across, state)
                 _weigh(scores, size, across, state)
-                _mix(scores, size, rows, ahead(source, left * wide), by_value, own, wide, state)
+                _mix(scores, rows, ahead(source, left * wide), by_value[:size], own, wide, state)
             for r in range(rows):
                 top, total = state[r], state[SHORT + r]
                 tops[b, h, start + r] = top if top > -np.inf else 0
-                totals[b, h, start + r] = total = (
-                    total if total >= 1 else 1
-                )  # -inf alone: weights 0
+                total = total if total >= 1 else 1  # -inf alone has weights 0
+                totals[b, h, start + r] = total
                 share, line = query.dtype.type(1) / query.dtype.type(total), ahead(own, r * wide)
                 into = _row(mixed, b, h, start + r)
                 for f in range(F):
@@ -164,25 +173,12 @@ def _lay_out(bias, start, rows, left, size, seen):
             for r in range(rows):
                 seen[m * SHORT + r] = bias[(start + r) % every, (left + m) % M]
     else:
-        pack(at(bias, start * M + left), M, 1, rows, every - start, size, seen, SHORT)
+        pack(at(bias, start * M + left), M, rows, size, seen, SHORT)
     for m in range(size):
         for r in range(rows):
             if seen[m * SHORT + r] != -np.inf:
                 return False
     return True
-
-
-@njit(cache=True, nogil=True)
-def _score(keys, left, size, tall, asked, across, steps, scores):
-    """Products of the keys from `left` on and the queries: size SHORT."""
-    n, E = width_of(keys) // 2, steps.size
-    for row in range(0, size, tall):
-        count, panel = min(tall, size - row), ahead(keys, (left + row) * E)
-        for c in range(0, across, 2 * n):
-            registers, into = min((across - c) // n, 2), ahead(scores, row * SHORT + c)
-            first, two = ahead(asked, c), ahead(into, n)
-            how = count, registers, panel, count, first, ahead(first, n), at(steps, 0), E
-            tile(*how, into, SHORT, into, two, SHORT, False)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -228,44 +224,11 @@ def _weigh(scores, size, across, state):
 
 
 @njit(cache=True, nogil=True)
-def _mix(scores, size, rows, values, steps, own, wide, state):
+def _mix(scores, rows, values, steps, own, wide, state):
     """Lower the sums of values, and add those of the values of a block."""
     scale = ahead(state, 2 * SHORT)
     for r in range(rows):
         if scale[r] != 1:
             for f in range(wide):
                 own[r * wide + f] *= scale[r]
-    _add(scores, SHORT, rows, size, values, steps, own, wide)
-
-
-@njit(cache=True, nogil=True)
-def _pack_rows(rows, count, width, tall, packed):
-    """Panels of rows, `tall` of them in each."""
-    for r in range(0, count, tall):
-        some, into = min(tall, count - r), ahead(packed, r * width)
-        pack(ahead(rows, r * width), width, 1, some, some, width, into, some)
-
-
-@njit(cache=True, nogil=True)
-def _add(panel, pitch, rows, depth, others, steps, sums, wide):
-    """Add a product to whole registers of the first `rows` rows of sums."""
-    n, tall = width_of(others) // 2, height(rows)
-    for r in range(0, rows, tall):
-        count = min(tall, rows - r)
-        for c in range(0, wide, 2 * n):
-            registers, into, first = (
-                min((wide - c) // n, 2),
-                ahead(sums, r * wide + c),
-                ahead(others, c),
-            )
-            how = (
-                count,
-                registers,
-                ahead(panel, r),
-                pitch,
-                first,
-                ahead(first, n),
-                at(steps, 0),
-                depth,
-            )
-            tile(*how, into, wide, into, ahead(into, n), wide, True)
+    product(rows, height(rows), scores, SHORT, values, steps, own, wide, wide, True)

@@ -6,18 +6,15 @@ from numba import njit
 from refimpl.compiled.arithmetic import dot, exponential
 from refimpl.compiled.memory import empty, zeros
 from refimpl.compiled.threads import share
-from refimpl.compiled.tiles import ahead, at, height, pack, run_wide, width_of
+from refimpl.compiled.tiles import ahead, at, height, pack, pack_panels, product, run_wide, width_of
 from refimpl.ops.attention.fast_blocks import (
     KEYS,
     SHORT,
-    _add,
     _attention,
     _four_axes,
     _lay_out,
-    _pack_rows,
     _row,
     _scale,
-    _score,
     _widen,
 )
 
@@ -89,18 +86,17 @@ def _attention_vjp(
             own[:] = 0
             for k in range(blocks):
                 count = min(SHORT, N - k * SHORT)
-                left = N - k * SHORT
                 into = at(asked, k * E * SHORT)
-                pack(_row(query, b, h, k * SHORT), E, 1, count, left, E, into, SHORT)
+                pack(_row(query, b, h, k * SHORT), E, count, E, into, SHORT)
                 into = at(given, k * F * SHORT)
-                pack(_row(grad, b, h, k * SHORT), F, 1, count, left, F, into, SHORT)
+                pack(_row(grad, b, h, k * SHORT), F, count, F, into, SHORT)
             for r in range(N):
                 state[0, r], state[1, r] = tops[b, h, r], kind.type(1) / totals[b, h, r]
                 state[2, r] = dot(grad[b, h, r], mixed[b, h, r])
             for left in range(0, M, block):
                 size = min(block, M - left)
-                _pack_rows(_row(key, b, g, left), size, E, tall, at(keys, 0))
-                _pack_rows(_row(value, b, g, left), size, F, tall, at(values, 0))
+                pack_panels(_row(key, b, g, left), E, size, tall, E, at(keys, 0))
+                pack_panels(_row(value, b, g, left), F, size, tall, F, at(values, 0))
                 _widen(_row(key, b, g, left), size, E, at(lines, 0), wide)
                 of_keys[:] = 0
                 of_values[:] = 0
@@ -113,44 +109,25 @@ def _attention_vjp(
                     if hides:
                         every = bias[b % bias.shape[0], h % bias.shape[1]]
                         _lay_out(every, start, rows, left, size, seen)
-                    one, two = at(asked, k * E * SHORT), at(given, k * F * SHORT)
-                    _score(at(keys, 0), 0, size, tall, one, across, by_key[:E], scores)
-                    _score(at(values, 0), 0, size, tall, two, across, by_key[:F], slopes)
+                    one, two, how = at(asked, k * E * SHORT), at(given, k * F * SHORT), (size, tall)
+                    to = SHORT, across, False
+                    product(*how, at(keys, 0), 0, one, by_key[:E], scores, *to)
+                    product(*how, at(values, 0), 0, two, by_key[:F], slopes, *to)
                     _scale(scores, size, across, factor, hides, seen)
                     _lead_back(scores, slopes, size, across, state[:, start : start + SHORT])
-                    pack(scores, SHORT, 1, size, size, rows, weights_by_row, pitch)
-                    pack(slopes, SHORT, 1, size, size, rows, slopes_by_row, pitch)
+                    pack(scores, SHORT, size, rows, weights_by_row, pitch)
+                    pack(slopes, SHORT, size, rows, slopes_by_row, pitch)
                     if scores_grad.size:
-                        _copy(
-                            slopes_by_row,
-                            pitch,
-                            rows,
-                            size,
-                            _row(scores_grad, b, h, start),
-                            left,
-                            M,
-                        )
-                    _add(
-                        weights_by_row,
-                        pitch,
-                        size,
-                        rows,
-                        at(above[start], 0),
-                        by_value,
-                        at(of_values, 0),
-                        wide_values,
-                    )
-                    _add(
-                        slopes_by_row,
-                        pitch,
-                        size,
-                        rows,
-                        at(queries[start], 0),
-                        by_line,
-                        at(of_keys, 0),
-                        wide,
-                    )
-                    _add(slopes, SHORT, rows, size, at(lines, 0), by_line, at(own[start], 0), wide)
+                        into = ahead(_row(scores_grad, b, h, start), left)
+                        _copy(slopes_by_row, pitch, rows, size, into, M)
+                    add = wide_values, wide_values, True
+                    seen, sums = at(above[start], 0), at(of_values, 0)
+                    product(*how, weights_by_row, pitch, seen, by_value[:rows], sums, *add)
+                    add = wide, wide, True
+                    seen, sums = at(queries[start], 0), at(of_keys, 0)
+                    product(*how, slopes_by_row, pitch, seen, by_line[:rows], sums, *add)
+                    few, sums = (rows, height(rows)), at(own[start], 0)
+                    product(*few, slopes, SHORT, at(lines, 0), by_line[:size], sums, *add)
                 _add_rows(of_keys, factor, size, key_grad[b, g, left:])
                 _add_rows(of_values, kind.type(1), size, value_grad[b, g, left:])
             query_grad[b, h] = 0
@@ -177,7 +154,7 @@ def _add_rows(sums, factor, rows, into):
 
 
 @njit(cache=True, nogil=True)
-def _copy(slopes, pitch, rows, size, scores_grad, left, M):
+def _copy(slopes, pitch, rows, size, scores_grad, apart):
     for r in range(rows):
         for m in range(size):
-            scores_grad[r * M + left + m] = slopes[r * pitch + m]
+            scores_grad[r * apart + m] = slopes[r * pitch + m]

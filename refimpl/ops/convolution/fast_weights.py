@@ -5,7 +5,7 @@ from numba import njit
 
 from refimpl.compiled.memory import empty, zeros
 from refimpl.compiled.threads import WORTHWHILE, count, share
-from refimpl.compiled.tiles import ahead, at, lanes, pack, panel_of, panels, tile, width_of
+from refimpl.compiled.tiles import at, height, lanes, pack, pack_panels, product, width_of
 from refimpl.ops.convolution.fast_bands import framed, plain
 
 
@@ -34,10 +34,8 @@ class Bands:
         self.C = -(-C // n) * n  # channels of a group, to whole registers
         self.apart = -(-groups * C // n) * n + n  # from a pixel to the next: all its channels
         places = np.arange(self.frame.lines)[:, None] * self.frame.apart + np.arange(wide)
-        self.steps, self.moves = (
-            places.reshape(-1) * self.apart,
-            self.frame.moves(taps) * self.apart,
-        )
+        self.steps = places.reshape(-1) * self.apart
+        self.moves = self.frame.moves(taps) * self.apart
 
     def some(self, first, last, totals):
         """The sums of some parts."""
@@ -62,7 +60,7 @@ class Bands:
 @njit(cache=True, nogil=True)
 def _turn_channels(band, C, channel, pixels, apart, turned):
     """The channels of a pixel side by side."""
-    pack(at(band, 0), channel, 1, C, C, pixels, at(turned, 0), apart)
+    pack(at(band, 0), channel, C, pixels, at(turned, 0), apart)
 
 
 @njit(cache=True, nogil=True)
@@ -70,20 +68,14 @@ def _add(grad, t, each, turned, steps, moves, above, total):
     """Add to the sums, taps O C, what the places of some lines give."""
     (outputs, tall, wide), C, depth = grad.shape, total.shape[2], steps.size
     (rows, channels), registers = each, width_of(at(turned, 0))
-    for k in range(panels(outputs, rows)):
-        _, row, count = panel_of(k, rows)
-        lines = at(grad, (row * tall + t) * wide)
-        pack(lines, tall * wide, 1, count, count, depth, at(above, row * depth), count)
-    for c in range(0, channels, registers):
-        for k in range(panels(outputs, rows)):
-            group, row, count = panel_of(k, rows)
+    for row in range(0, outputs, rows):
+        lines, panels = at(grad, (row * tall + t) * wide), at(above, row * depth)
+        pack_panels(lines, tall * wide, rows, height(rows), depth, panels)
+        for c in range(0, channels, registers):
             for tap in range(moves.size):
-                place = at(turned, moves[tap] + group * channels + c)
-                one = at(total, (tap * outputs + row) * C + c)
-                two, second = ahead(one, registers // 2), ahead(place, registers // 2)
-                panel = at(above, row * depth)
-                how = count, 2, panel, count, place, second, at(steps, 0), depth
-                tile(*how, one, C, one, two, C, True)
+                seen = at(turned, moves[tap] + row // rows * channels + c)
+                sums = at(total, (tap * outputs + row) * C + c)
+                product(rows, height(rows), panels, 0, seen, steps, sums, C, registers, True)
 
 
 @njit(cache=True, nogil=True)
