@@ -18,6 +18,8 @@ if JIT:
 else:
     from refimpl.compiled.plain import ahead, at, run_wide, tile_of, turn, width_of
 
+DEEP = 256  # steps that `windows` takes at once: what they meet stays in the first cache
+
 __all__ = [
     "ROWS",
     "ahead",
@@ -27,6 +29,7 @@ __all__ = [
     "pack",
     "pack_panels",
     "pack_weights",
+    "packed_size",
     "panel_of",
     "panels",
     "product",
@@ -140,19 +143,20 @@ def panel_of(k, each):
 
 @njit(cache=True, nogil=True)
 def pack_weights(first, last, weight, each, packed):
-    """The panels `first` to `last` of a weight, as `windows` reads them.
+    """The panels `first` to `last` of a weight, rows by depth, as `windows` reads them.
 
-    weight: rows, channels, taps. packed: as many numbers.
+    packed: `packed_size` numbers. Behind each panel a register is to spare: threads do not meet.
     """
-    _, C, taps = weight.shape
+    depth, spare = weight.shape[1], width_of(at(packed, 0)) // 2
     for k in range(first, last):
         _, row, count = panel_of(k, each)
-        place = row * C * taps
-        for c in range(C):
-            for tap in range(taps):
-                for n in range(count):
-                    packed[place] = weight[row + n, c, tap]
-                    place += 1
+        panel = at(packed, row * depth + k * spare)
+        pack(at(weight, row * depth), depth, count, depth, panel, count)
+
+
+def packed_size(rows, depth, each, dtype):
+    """How many numbers `pack_weights` writes or may write over."""
+    return rows * depth + panels(rows, each) * lanes(dtype)
 
 
 @njit(cache=True, nogil=True)
@@ -168,12 +172,15 @@ def windows(packed, each, frame, apart, steps, places, room, adds):
     pitch = room.shape[1]
     if not depth and not adds:
         room[:] = 0
-    for k in range(panels(len(room), each) if depth else 0):
-        group, row, count = panel_of(k, each)
-        panel, line, begin = at(packed, row * depth), at(room, row * pitch), group * apart
+    for start in range(0, depth, DEEP):
+        deep, begun = min(DEEP, depth - start), adds or start > 0
         for p in range(0, places.size, 2):
             two_more = min(p + 1, places.size - 1)
-            one, two = ahead(line, p * half), ahead(line, two_more * half)
-            left, right = at(frame, begin + places[p]), at(frame, begin + places[two_more])
-            how = count, two_more - p + 1, panel, count, left, right, at(steps, 0), depth
-            tile(*how, one, pitch, one, two, pitch, adds)
+            for k in range(panels(len(room), each)):
+                group, row, count = panel_of(k, each)
+                begin, place = group * apart, row * depth + k * half + start * count
+                panel = at(packed, place)
+                one, two = at(room, row * pitch + p * half), at(room, row * pitch + two_more * half)
+                left, right = at(frame, begin + places[p]), at(frame, begin + places[two_more])
+                how = count, two_more - p + 1, panel, count, left, right, at(steps, start), deep
+                tile(*how, one, pitch, one, two, pitch, begun)

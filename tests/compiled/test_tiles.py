@@ -38,8 +38,10 @@ def test_windows_multiply_weights_by_what_lies_at_their_steps(each, sets, regist
     frame, apart = whole(sets * 200 + n, dtype=dtype, seed=1), 200
     steps, places = np.array([0, 3, 40, 43, 80, 83]), np.array([0, n, 5, 7])[:registers]
     room = whole(each * sets, registers * n, dtype=dtype, seed=2)
-    packed = np.empty(weight.size, dtype)
-    TILES.pack_weights(0, TILES.panels(len(weight), each), weight, each, packed)
+    flat = weight.reshape(len(weight), -1)
+    packed = np.empty(TILES.packed_size(*flat.shape, each, dtype), dtype)
+    for k in reversed(range(TILES.panels(len(weight), each))):
+        TILES.pack_weights(k, k + 1, flat, each, packed)
     wanted = room.copy() if adds else np.zeros_like(room)
     for row in range(len(weight)):
         seen = frame[

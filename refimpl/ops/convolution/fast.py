@@ -6,7 +6,7 @@ from numba import njit
 from refimpl.axes import AxesError
 from refimpl.compiled.arithmetic import sum_of
 from refimpl.compiled.memory import empty
-from refimpl.compiled.threads import multiply, share
+from refimpl.compiled.threads import share
 from refimpl.ops.convolution import fast_bands, fast_few, fast_weights
 from refimpl.ops.convolution.fast_bands import activated, plain  # noqa: F401  by name
 from refimpl.ops.images.fast import check_pixels
@@ -47,31 +47,10 @@ def _add_channels(first, last, grad, total):
 
 def _convolved(images, weight, bias, stride, before, dilation, groups, tall, wide):
     how = stride, before, dilation, groups, tall, wide
-    if weight.shape[2] == stride == groups == 1 and images.shape[2:] == (tall, wide):
-        return _mixed(images, weight, bias)
     if fast_few.few(weight.shape, groups, tall, wide):
         sums = fast_few.convolved(images, weight, *how)
         return sums if bias is None else sums + bias[:, None, None]
     return fast_bands.convolution(plain(images), weight, *how).made((tall, wide), bias)
-
-
-def _mixed(images, weight, bias):
-    """The convolution with a single tap: a product of two matrices as they lie."""
-    B, C, tall, wide = images.shape
-    sums = empty((B, len(weight), tall * wide), images.dtype)
-    for image, into in zip(images.reshape(B, C, tall * wide), sums):
-        multiply(weight.reshape(len(weight), C), image, out=into)
-    if bias is not None:
-        rows = sums.reshape(B * len(weight), tall * wide)
-        share(_add_bias, *rows.shape, bias, rows)
-    return sums.reshape(B, len(weight), tall, wide)
-
-
-@njit(cache=True, nogil=True)
-def _add_bias(first, last, bias, rows):
-    for row in range(first, last):
-        for pixel in range(rows.shape[1]):
-            rows[row, pixel] += bias[row % bias.size]
 
 
 def _spread(x, weight, bias, stride, before, dilation, groups, height, width):

@@ -14,7 +14,18 @@ from refimpl.compiled.arithmetic import is_finite, power_of, read_only
 from refimpl.compiled.memory import empty, zeros
 from refimpl.compiled.native import ask_for
 from refimpl.compiled.threads import PIECES, count, fill, share
-from refimpl.compiled.tiles import ROWS, ahead, at, lanes, pack_weights, panels, run_wide, windows
+from refimpl.compiled.tiles import (
+    ROWS,
+    ahead,
+    at,
+    lanes,
+    pack_weights,
+    packed_size,
+    panels,
+    run_wide,
+    width_of,
+    windows,
+)
 from refimpl.ops.layers.fast_activations import _logistic
 from refimpl.ops.layers.fast_groups import normaliser
 
@@ -36,11 +47,6 @@ class Reading(NamedTuple):
         B, C, height, width = self.images.shape
         return B, C, height * self.times, width * self.times
 
-    def read(self, b, row, lines, before, frame, place, into):
-        """Lines from a row on into a frame from a line on; what lies outside is zero."""
-        given = self.images[b], self.norm[b], self.times, row, lines, before
-        _read(*given, frame.slots, frame.part, frame.apart, place, into)
-
 
 def plain(images):
     """Maps as they are."""
@@ -54,14 +60,30 @@ def activated(x, gain, bias, groups, eps):
     return Reading(x, normaliser(x, gain, bias, groups, eps))
 
 
+class Layout(NamedTuple):
+    """Where the numbers of a band lie, and the sums that are made of them."""
+
+    lines: int  # of sums
+    held: int  # lines of pixels that the band below meets as well
+    apart: int  # from a line of pixels to the next
+    part: int  # from the pixels of a kind to those of the next
+    channel: int  # from the pixels of a channel to those of the next
+    line: int  # from the sums of a line to those of the next
+    wide: int  # sums of a line
+    slots: np.ndarray  # which kind a row or column is, modulo the stride; -1 for those no tap meets
+    places: np.ndarray  # where the taps of a register of sums begin
+
+
 @njit(cache=True, nogil=True)
-def _read(image, norm, times, row, lines, before, slots, part, apart, place, into):
+def read_band(reading, b, row, lines, before, layout, place, into):
+    """Lines of an image from a row on, into a band from a line on; what lies outside is zero."""
+    image, norm, times, slots = reading.images[b], reading.norm[b], reading.times, layout.slots
     C, height, width = image.shape
-    spans = _spans((row, lines, before), height, width, times, slots, (part, apart, place))
+    spans = _spans((row, lines, before), height, width, times, layout, place)
     for c in range(C):
         ask_for(image, ((c + NEXT) * height + max(row // times, 0)) * width, lines // times * width)
         for start, end, line, column in spans:
-            pixels = at(into, c * into.shape[1] + start)
+            pixels = at(into, c * layout.channel + start)
             if line < 0:
                 for v in range(end - start):
                     pixels[v] = 0
@@ -74,16 +96,17 @@ def _read(image, norm, times, row, lines, before, slots, part, apart, place, int
 
 
 @njit(cache=True, nogil=True)
-def _spans(lines, height, width, times, slots, frame):
-    """Where numbers go in a frame, from and to, and whence: a line, -1 for zeros, and a column."""
-    (row, count, before), (part, apart, place) = lines, frame
+def _spans(lines, height, width, times, layout, place):
+    """Where numbers go in a band, from and to, and whence: a line, -1 for zeros, and a column."""
+    (row, count, before), slots, apart = lines, layout.slots, layout.apart
     stride, kinds, found = slots.size, slots.max() + 1, 0
     spans = np.empty((count * stride, 4), np.int64)
     for k in range(count):
         line, slot = (row + k) // times, slots[k % stride]
         for q in range(stride):
             if slot >= 0 and slots[q] >= 0:
-                start = (slot * kinds + slots[q]) * part + (place + k // stride) * apart
+                kind = slot * kinds + slots[q]
+                start = kind * layout.part + (place + k // stride) * apart
                 spans[found] = start, start + apart, -1, 0
                 if 0 <= line < height:
                     first = max(-((q - before) // stride), 0)  # zeros stand before it
@@ -131,48 +154,41 @@ class Frame:
     """
 
     def __init__(self, C, wide, held, slots, dtype):
-        self.C, self.wide, self.held, self.slots = C, wide, held, slots
-        self.kinds, self.stride, self.dtype = max(slots) + 1, len(slots), dtype
-        self.apart = wide + held
+        self.C, self.wide, self.held, self.slots, self.dtype = C, wide, held, slots, dtype
+        self.kinds, self.apart = (max(slots) + 1) ** 2, wide + held
         least, most = PLACES
-        places = min(max(BAND // max(C * self.kinds**2, 1), least), most)
+        places = min(max(BAND // max(C * self.kinds, 1), least), most)
         self.lines = max(round(places / self.apart), 1)
 
     def cut(self, lines):
         """Set how many lines a band has."""
         n, self.lines = lanes(self.dtype), lines
-        self.part = (lines + self.held) * self.apart
-        registers = -(-(self.kinds**2) * self.part // n)
-        self.channel = (registers // 2 * 2 + 1) * n  # odd, or all meet in few sets of a cache
+        part = (lines + self.held) * self.apart
+        channel = (-(-self.kinds * part // n) // 2 * 2 + 1) * n  # odd, or all meet in few sets
         each, whole = -(-self.wide // n), (lines - 1) * self.apart + self.wide
         if lines * each <= -(-whole // n):
-            self.line = each * n  # from the sums of a line to those of the next
+            line = each * n
             starts = [t * self.apart + v for t in range(lines) for v in range(0, self.wide, n)]
         else:
-            self.line, starts = self.apart, [*range(0, whole, n)]
-        self.places = np.array(starts)  # where a register of sums begins
-        self.pitch = n * self.places.size  # from the sums of a channel to those of the next
+            line, starts = self.apart, [*range(0, whole, n)]
+        sizes = lines, self.held, self.apart, part, channel, line, self.wide
+        self.layout = Layout(*sizes, self.slots, np.array(starts, np.int64))
+        self.pitch = n * len(starts)  # from the sums of a channel to those of the next
 
     def empty(self):
         """Memory for a band, with a register to spare behind it."""
-        return zeros((self.C * self.channel + lanes(self.dtype),), self.dtype)
-
-    def channels(self, memory):
-        """The same memory, a row for each channel."""
-        return memory[: self.C * self.channel].reshape(self.C, self.channel)
-
-    def registers(self, lines):
-        """How many registers hold the sums of so many lines."""
-        return -(-((lines - 1) * self.line + self.wide) // lanes(self.dtype))
+        return zeros((self.C * self.layout.channel + lanes(self.dtype),), self.dtype)
 
     def moves(self, taps):
         """How far taps lie from a place."""
-        places = [kind * self.part + down * self.apart + right for kind, down, right in taps]
+        part = self.layout.part
+        places = [kind * part + down * self.apart + right for kind, down, right in taps]
         return np.array(places, np.int64)
 
     def steps(self, C, taps):
         """From the place of a sum to what it takes: each tap of each of C channels."""
-        return (np.arange(C)[:, None] * self.channel + self.moves(taps)).reshape(-1)
+        channels = np.arange(C)[:, None] * self.layout.channel
+        return (channels + self.moves(taps)).reshape(-1)
 
 
 class Pass(NamedTuple):
@@ -232,20 +248,42 @@ def _meeting(kind, side, stride, dilation):
     return slice(found[0], None, found[1] - found[0] if found[1:] else side) if found else slice(0)
 
 
+class Cut(NamedTuple):
+    """How the lines of all images are cut into strips."""
+
+    tall: int  # lines of an image
+    high: int  # lines of a strip
+    before: int  # zeros before the lines and columns
+    each: int  # outputs of a group
+
+
+class Given(NamedTuple):
+    """The weights of all passes, and what each multiplies."""
+
+    packed: np.ndarray
+    steps: np.ndarray  # from the place of a sum to what each weight of a row meets
+    table: np.ndarray  # a row for each pass, see `_given`
+
+
+class Beside(NamedTuple):
+    """Another map and a matrix for its channels, added to the sums of a band; or nothing."""
+
+    reading: Reading
+    layout: Layout
+    given: Given
+
+
 class Strips:
     """Lines of all images in parts that threads take one by one, each a band after the other."""
 
     def __init__(self, reading, frame, passes, before, groups, tall):
-        self.reading, self.frame, self.before = reading, frame, before
-        self.groups, self.tall = groups, tall
-        least = max(-(-count() // max(len(reading.images), 1)), 1)
+        self.reading, self.frame, self.passes = reading, frame, passes
+        self.outputs, B = len(passes[0].weight), len(reading.images)
+        least = max(-(-count() // max(B, 1)), 1)
         bands = tall / frame.lines
-        self.high = -(-tall // (least * min(max(round(bands / least), 1), PIECES)))
-        self.each = -(-tall // self.high)
-        frame.cut(-(-self.high // max(round(self.high / frame.lines), 1)))
-        self.passes, self.outputs = passes, len(passes[0].weight)
-        self.packed = [_packed(one.weight, self.outputs // groups) for one in passes]
-        self.steps = [frame.steps(one.weight.shape[1], one.taps) for one in passes]
+        high = -(-tall // (least * min(max(round(bands / least), 1), PIECES)))
+        self.cut, self.size = Cut(tall, high, before, self.outputs // groups), B * -(-tall // high)
+        frame.cut(-(-high // max(round(high / frame.lines), 1)))
 
     def made(self, sides, bias, past=None, skip=None, into=None):
         """The result, B outputs and two sides; `bias`: O, or B O, or None.
@@ -254,98 +292,135 @@ class Strips:
         it. With `into` the result stands there, which may be the memory that is read, as long as
         sides are kept.
         """
-        B, dtype = len(self.reading.images), self.frame.dtype
-        ends = None if into is None else [self._ends(strip) for strip in range(B * self.each)]
+        B, dtype, layout = len(self.reading.images), self.frame.dtype, self.frame.layout
         sums = empty((B, self.outputs, *sides), dtype) if into is None else into
         bias = np.broadcast_to(dtype.type(0) if bias is None else bias, (B, self.outputs))
-        beside = None if skip is None else Beside(past, skip, self.frame)
-        multiplied = sum(one.weight.size for one in self.passes) * self.high * self.frame.wide
-        fill(self._some, B * self.each, multiplied // 16, ends, bias, past, beside, sums)
+        none = np.empty((B, 0, 1, 1), dtype)
+        under, beside = self._beside(none if skip is None else past, skip)
+        past = plain(none if past is None or skip is not None else past).images
+        ends = np.empty((0, 0), dtype) if into is None else self._ends()
+        given = _given(self.passes, self.frame, self.cut.each)
+        multiplied = sum(one.weight.size for one in self.passes) * self.cut.high * layout.wide
+        what = self.cut, layout, self.reading, given, beside, ends
+        more = np.ascontiguousarray(bias), past, sums
+        fill(self._some, self.size, multiplied // 16, under, *what, *more)
         return sums
 
-    def _where(self, strip):
-        """The image of a strip, its first line, and the one behind its last."""
-        b, top = strip // self.each, strip % self.each * self.high
-        return b, top, min(top + self.high, self.tall)
+    def _beside(self, past, skip):
+        """The frame of another map, and what is made of it."""
+        ours = self.frame
+        frame = Frame(past.shape[1], ours.wide, ours.held, np.zeros(1, np.int64), ours.dtype)
+        frame.cut(ours.lines)
+        passes = [] if skip is None else [Pass(skip[:, :, :, 0], [(0, 0, 0)])]
+        return frame, Beside(plain(past), frame.layout, _given(passes, frame, self.outputs))
 
-    def _ends(self, strip):
-        """The lines that the first of a strip reaches, and those behind the strip, as they are."""
-        (b, top, bottom), frame = self._where(strip), self.frame
-        behind = max(frame.held - self.before, 0)
-        ends = zeros((frame.C, (frame.held + behind) * frame.apart), frame.dtype)
-        self.reading.read(b, top - self.before, frame.held, self.before, frame, 0, ends)
-        self.reading.read(b, bottom, behind, self.before, frame, frame.held, ends)
+    def _ends(self):
+        """The lines that each strip meets above its own, and those behind it, as they are."""
+        frame, before = self.frame, self.cut.before
+        behind = max(frame.held - before, 0)
+        layout = frame.layout._replace(channel=(frame.held + behind) * frame.apart)
+        ends = zeros((self.size, frame.C * layout.channel), frame.dtype)
+        for strip, into in enumerate(ends):
+            b, top, bottom = _lines_of(strip, self.cut)
+            read_band(self.reading, b, top - before, frame.held, before, layout, 0, into)
+            read_band(self.reading, b, bottom, behind, before, layout, frame.held, into)
         return ends
 
-    def _some(self, first, last, ends, bias, past, beside, sums):
-        frame, finite = self.frame, True
-        memory, room = frame.empty(), empty((self.outputs, frame.pitch), frame.dtype)
-        band = frame.channels(memory)
-        parts = band[:, : frame.kinds**2 * frame.part]
-        parts = parts.reshape(frame.C, frame.kinds**2, frame.lines + frame.held, frame.apart)
-        for strip in range(first, last):
-            b, top, bottom = self._where(strip)
-            edge = None if ends is None else ends[strip]
-            if edge is None:
-                row, lines = top * frame.stride - self.before, frame.held * frame.stride
-                self.reading.read(b, row, lines, self.before, frame, 0, band)
-            else:
-                held = frame.held * frame.apart
-                band[:, :held] = edge[:, :held]
-            for t in range(top, bottom, frame.lines):
-                lines = min(frame.lines, bottom - t)
-                if t > top:
-                    parts[:, :, : frame.held] = parts[:, :, frame.lines :]
-                self._enter(b, t, lines, bottom, edge, band)
-                places = frame.places[: frame.registers(lines)]
-                for one, packed, steps in zip(self.passes, self.packed, self.steps):
-                    each = self.outputs // self.groups
-                    apart = one.weight.shape[1] * frame.channel
-                    windows(packed, each, memory, apart, steps, places, room, False)
-                    if beside is not None:
-                        beside.add(b, t, lines, places, room)
-                    also = past[b] if past is not None and beside is None else sums[b, :0]
-                    how = frame.line, t, lines, *one.rows, *one.cols
-                    finite &= _store(room, *how, bias[b], also, sums[b])
-        return finite
-
-    def _enter(self, b, t, lines, bottom, edge, band):
-        """The lines of a band that none before it has reached, behind those that one has."""
-        frame, apart, held = self.frame, self.frame.apart, self.frame.held
-        row = t * frame.stride - self.before + held * frame.stride
-        own = lines * frame.stride
-        if edge is not None:
-            own = min(max(bottom - row, 0), lines)
-        self.reading.read(b, row, own, self.before, frame, held, band)
-        if own < lines:
-            known = slice(
-                (held + row + own - bottom) * apart, (held + row + lines - bottom) * apart
-            )
-            band[:, (held + own) * apart : (held + lines) * apart] = edge[:, known]
+    def _some(self, first, last, under, *what):
+        room = empty((self.outputs, self.frame.pitch), self.frame.dtype)
+        return _strips(first, last, self.frame.empty(), under.empty(), room, *what)
 
 
-class Beside:
-    """Another map and a matrix for its channels, added to the sums of a band."""
+def _given(passes, frame, each):
+    """What passes need, for `each` rows of sums that begin at one place.
 
-    def __init__(self, past, skip, frame):
-        self.reading, C = plain(past), skip.shape[1]
-        self.frame = Frame(C, frame.wide, frame.held, np.zeros(1, np.int64), frame.dtype)
-        self.frame.cut(frame.lines)
-        weight = skip.reshape(*skip.shape[:2], 1)
-        self.packed, self.steps = _packed(weight, len(skip)), self.frame.steps(C, [(0, 0, 0)])
+    Rows of the table: where weights and steps begin, how many steps there are, the inputs of a
+    group, and the lines and columns of the sums as in `Pass`.
+    """
+    weights = [np.ascontiguousarray(one.weight).reshape(len(one.weight), -1) for one in passes]
+    sizes = [packed_size(*weight.shape, each, frame.dtype) for weight in weights]
+    packed, ends = empty((sum(sizes),), frame.dtype), np.cumsum(sizes)
+    steps, table = [np.empty(0, np.int64)], np.empty((len(passes), 8), np.int64)
+    for one, weight, size, end, row in zip(passes, weights, sizes, ends, table):
+        (outputs, depth), C, into = weight.shape, one.weight.shape[1], packed[end - size : end]
+        share(pack_weights, panels(outputs, each), depth * ROWS, weight, each, into)
+        row[:] = end - size, sum(map(len, steps)), depth, C, *one.rows, *one.cols
+        steps.append(frame.steps(C, one.taps))
+    return Given(packed, np.concatenate(steps), table)
 
-    def add(self, b, t, lines, places, room):
-        """Add its part of some lines."""
-        memory = self.frame.empty()
-        self.reading.read(b, t, lines, 0, self.frame, 0, self.frame.channels(memory))
-        windows(self.packed, len(room), memory, 0, self.steps, places, room, True)
+
+@njit(cache=True, nogil=True)
+def _lines_of(strip, cut):
+    """The image of a strip, its first line, and the one behind its last."""
+    strips = -(-cut.tall // cut.high)
+    b, top = strip // strips, strip % strips * cut.high
+    return b, top, min(top + cut.high, cut.tall)
 
 
-def _packed(weight, each):
-    """A weight as `windows` reads it, for `each` rows of sums that begin at one place."""
-    packed, rows = empty((weight.size,), weight.dtype), max(len(weight), 1)
-    share(pack_weights, panels(len(weight), each), weight.size // rows * ROWS, weight, each, packed)
-    return packed
+@njit(cache=True, nogil=True)
+def _strips(
+    first, last, band, under, room, cut, layout, reading, given, beside, ends, bias, past, sums
+):
+    """Make the strips `first` to `last`: are all numbers finite?"""
+    finite, n = True, width_of(at(band, 0)) // 2
+    for strip in range(first, last):
+        b, top, bottom = _lines_of(strip, cut)
+        for t in range(top, bottom, layout.lines):
+            lines = min(layout.lines, bottom - t)
+            _enter(reading, strip, t, lines, cut, layout, ends, band)
+            if len(beside.given.table):
+                read_band(beside.reading, b, t, lines, 0, beside.layout, 0, under)
+            places = layout.places[: -(-((lines - 1) * layout.line + layout.wide) // n)]
+            for begin, step, depth, C, row, down, col, right in given.table:
+                packed, steps = given.packed[begin:], given.steps[step : step + depth]
+                windows(packed, cut.each, band, C * layout.channel, steps, places, room, False)
+                if len(beside.given.table):
+                    packed, steps = beside.given.packed, beside.given.steps
+                    windows(packed, len(room), under, 0, steps, places, room, True)
+                how = layout.line, t, lines, row, down, col, right
+                finite &= _store(room, *how, bias[b], past[b], sums[b])
+    return finite
+
+
+@njit(cache=True, nogil=True)
+def _enter(reading, strip, t, lines, cut, layout, ends, band):
+    """The lines of a band: those that the band above has met as well, and its own."""
+    (b, top, bottom), held, stride = _lines_of(strip, cut), layout.held, layout.slots.size
+    C, row = reading.images.shape[1], t * stride - cut.before
+    if t > top:
+        _move(C, layout, layout.lines, held, band)
+    elif len(ends):
+        _copy(ends[strip], C, 0, held, layout, 0, band)
+    else:
+        read_band(reading, b, row, held * stride, cut.before, layout, 0, band)
+    row, own = row + held * stride, lines
+    if len(ends):  # the map is written over: what stands behind the strip may have gone
+        own = min(max(bottom - row, 0), lines)
+        known = held + row + own - bottom
+        _copy(ends[strip], C, known, lines - own, layout, held + own, band)
+    read_band(reading, b, row, own * stride, cut.before, layout, held, band)
+
+
+@njit(cache=True, nogil=True)
+def _move(C, layout, line, lines, band):
+    """To the beginning of a band lines that stand further below."""
+    kinds, apart = (layout.slots.max() + 1) ** 2, layout.apart
+    for c in range(C):
+        for kind in range(kinds):
+            into = at(band, c * layout.channel + kind * layout.part)
+            for v in range(lines * apart):
+                into[v] = into[line * apart + v]
+
+
+@njit(cache=True, nogil=True)
+def _copy(ends, C, line, lines, layout, place, band):
+    """Lines of the ends of a strip to a place in a band."""
+    apart, channel = layout.apart, ends.size // max(C, 1)
+    for c in range(C):
+        own = at(ends, c * channel + line * apart)
+        into = at(band, c * layout.channel + place * apart)
+        for v in range(lines * apart):
+            into[v] = own[v]
 
 
 @njit(cache=True, nogil=True)

@@ -6,7 +6,7 @@ from numba import njit
 from refimpl.compiled.memory import empty, zeros
 from refimpl.compiled.threads import WORTHWHILE, count, share
 from refimpl.compiled.tiles import at, height, lanes, pack, pack_panels, product, width_of
-from refimpl.ops.convolution.fast_bands import framed, plain
+from refimpl.ops.convolution.fast_bands import framed, plain, read_band
 
 
 def weight_gradient(images, grad, shape, stride, before, dilation, groups):
@@ -39,28 +39,42 @@ class Bands:
 
     def some(self, first, last, totals):
         """The sums of some parts."""
-        frame, dtype = self.frame, self.frame.dtype
-        band, (B, outputs, tall, wide) = frame.empty(), self.grad.shape
-        pixels = frame.kinds**2 * frame.part
-        turned = empty((pixels * self.apart + lanes(dtype),), dtype)
-        above = empty((outputs * frame.lines * wide + lanes(dtype),), dtype)
-        each = -(-tall // frame.lines)
-        for part in range(first, last):
-            ends = (B * each * k // len(totals) for k in (part, part + 1))
-            for k in range(*ends):
-                b, t = k // each, k % each * frame.lines
-                lines, row = min(frame.lines, tall - t), t * frame.stride - self.before
-                count = (lines + frame.held) * frame.stride
-                self.reading.read(b, row, count, self.before, frame, 0, frame.channels(band))
-                _turn_channels(band, frame.C, frame.channel, pixels, self.apart, turned)
-                given = turned, self.steps[: lines * wide], self.moves, above, totals[part]
-                _add(self.grad[b], t, self.each, *given)
+        frame, (_, outputs, _, wide) = self.frame, self.grad.shape
+        pixels, spare = frame.kinds * frame.layout.part, lanes(frame.dtype)
+        turned = empty((pixels * self.apart + spare,), frame.dtype)
+        above = empty((outputs * frame.lines * wide + spare,), frame.dtype)
+        given = frame.layout, self.reading, self.before, self.grad, self.each, self.apart
+        _bands(first, last, frame.empty(), turned, above, *given, self.steps, self.moves, totals)
 
 
 @njit(cache=True, nogil=True)
-def _turn_channels(band, C, channel, pixels, apart, turned):
-    """The channels of a pixel side by side."""
-    pack(at(band, 0), channel, C, pixels, at(turned, 0), apart)
+def _bands(
+    first,
+    last,
+    band,
+    turned,
+    above,
+    layout,
+    reading,
+    before,
+    grad,
+    each,
+    apart,
+    steps,
+    moves,
+    totals,
+):
+    (B, _, tall, wide), (C, stride) = grad.shape, (reading.images.shape[1], layout.slots.size)
+    pixels, bands = (layout.slots.max() + 1) ** 2 * layout.part, -(-tall // layout.lines)
+    for part in range(first, last):
+        begin, end = B * bands * part // len(totals), B * bands * (part + 1) // len(totals)
+        for k in range(begin, end):
+            b, t = k // bands, k % bands * layout.lines
+            lines, row = min(layout.lines, tall - t), t * stride - before
+            count = (lines + layout.held) * stride
+            read_band(reading, b, row, count, before, layout, 0, band)
+            pack(at(band, 0), layout.channel, C, pixels, at(turned, 0), apart)
+            _add(grad[b], t, each, turned, steps[: lines * wide], moves, above, totals[part])
 
 
 @njit(cache=True, nogil=True)
