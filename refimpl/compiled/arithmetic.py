@@ -140,12 +140,13 @@ def some_products(first, last, weight, x, y):
     for o in range(first, last, 4):
         p, q, r = min(o + 1, last - 1), min(o + 2, last - 1), min(o + 3, last - 1)
         for b in range(len(x)):
-            four = _four_dots(weight[o], weight[p], weight[q], weight[r], x[b])
+            four = four_dots(weight[o], weight[p], weight[q], weight[r], x[b])
             y[b, o], y[b, p], y[b, q], y[b, r] = four
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
-def _four_dots(a, b, c, d, x):
+def four_dots(a, b, c, d, x):
+    """The inner products of four rows with another."""
     of_a = of_b = of_c = of_d = x.dtype.type(0)
     for k in range(x.size):
         of_a += a[k] * x[k]

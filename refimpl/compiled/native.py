@@ -78,6 +78,16 @@ def _ask(typing_context: Any, array: Any, place: Any) -> Any:
     return types.void(array, types.intp), code
 
 
+@intrinsic
+def _per_line(typing_context: Any, array: Any) -> Any:
+    """How many numbers a line holds, known when a loop is compiled: short ones are simple then."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(ir.IntType(64), 8 * LINE // signature.args[0].dtype.bitwidth)
+
+    return types.int64(array), code
+
+
 @njit(cache=True)
 def ask_ahead(x: Any, row: int) -> None:
     """Have as much of a matrix fetched as a row holds, from AHEAD numbers behind its beginning.
@@ -86,7 +96,7 @@ def ask_ahead(x: Any, row: int) -> None:
     """
     if JIT:
         K, first = x.shape[1], row * x.shape[1] + AHEAD
-        for place in range(first, min(first + K, x.size), LINE // x.itemsize):
+        for place in range(first, min(first + K, x.size), _per_line(x)):
             _ask(x, place)
 
 
@@ -94,7 +104,7 @@ def ask_ahead(x: Any, row: int) -> None:
 def ask_for(x: Any, first: int, numbers: int) -> None:
     """Have so many numbers of an array fetched, from one on, as far as it goes."""
     if JIT:
-        for place in range(first, min(first + numbers, x.size), LINE // x.itemsize):
+        for place in range(first, min(first + numbers, x.size), _per_line(x)):
             _ask(x, place)
 
 

@@ -9,9 +9,19 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import exponential, some_products, sum_of, sum_of_squares
+from refimpl.compiled.arithmetic import (
+    exponential,
+    four_dots,
+    some_products,
+    sum_of,
+    sum_of_squares,
+)
+from refimpl.compiled.native import ask_for
 from refimpl.compiled.threads import share
+from refimpl.compiled.tiles import at, product, width_of
 from refimpl.models.kernels import ACTIVATIONS
+
+PLACES = 8  # of the cache that are read for one head before the next, and asked for ahead
 
 
 def query_key_value(x: np.ndarray, layer: tuple, eps: np.floating) -> np.ndarray:
@@ -75,34 +85,41 @@ def _leave(first, last, x, weight, bias, scale, stream, y):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _attend_one(first, last, joint, key, value, M, heads, mixed):
-    """Some heads; those of one text are neighbours, and four places are read for all of them."""
-    E, number = mixed.shape[1] // heads, mixed.dtype.type
+    """Some heads; those of one text are neighbours, and PLACES are read for all of them."""
+    D, number = mixed.shape[1], mixed.dtype.type
+    E, steps = D // heads, D * np.arange(PLACES)
     for b in range(first // heads, -(-last // heads)):
         begin, end = max(first - b * heads, 0) * E, min(last - b * heads, heads) * E
         weights = np.empty(((end - begin) // E, M + -M % 4), mixed.dtype)
         _scores(joint[b, begin:end] * (number(1) / np.sqrt(number(E))), key[b, :M], begin, weights)
         for h in range(len(weights)):
             _normalize(weights[h, :M])
-        weights[:, M:] = 0  # of the last place once more
-        _mix(weights, value[b, :M], begin, mixed[b, begin:end])
+        _mix(weights, value[b, :M], begin, steps, mixed[b, begin:end])
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@njit(cache=True)
+def _ask(rows, m, left, numbers):
+    """Have these columns fetched of the PLACES behind those from m on."""
+    M, D = rows.shape
+    for k in range(m + PLACES, min(m + 2 * PLACES, M)):
+        ask_for(rows, k * D + left, numbers)
+
+
+@njit(cache=True)
 def _scores(query, key, begin, scores):
     """The inner products of each head's query and its keys, which begin in this column."""
-    heads, last = len(scores), len(key) - 1
-    E, zero = query.size // heads, query.dtype.type(0)
-    for m in range(0, last + 1, 4):
-        a, b, c, d = key[m], key[min(m + 1, last)], key[min(m + 2, last)], key[min(m + 3, last)]
+    heads, M = len(scores), len(key)
+    E = query.size // heads
+    for m in range(0, M, PLACES):
         for h in range(heads):
-            of_a, of_b, of_c, of_d = zero, zero, zero, zero
-            for e in range(h * E, h * E + E):
-                of_a += query[e] * a[begin + e]
-                of_b += query[e] * b[begin + e]
-                of_c += query[e] * c[begin + e]
-                of_d += query[e] * d[begin + e]
-            scores[h, m], scores[h, m + 1] = of_a, of_b
-            scores[h, m + 2], scores[h, m + 3] = of_c, of_d
+            left, right = begin + h * E, begin + h * E + E
+            own = query[h * E : h * E + E]
+            _ask(key, m, left, E)
+            for k in range(m, min(m + PLACES, M), 4):
+                a, b = key[k, left:right], key[min(k + 1, M - 1), left:right]
+                c, d = key[min(k + 2, M - 1), left:right], key[min(k + 3, M - 1), left:right]
+                four = four_dots(a, b, c, d, own)
+                scores[h, k], scores[h, k + 1], scores[h, k + 2], scores[h, k + 3] = four
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -118,18 +135,24 @@ def _normalize(scores):
         scores[m] *= share
 
 
-@njit(cache=True, fastmath={"contract"})
-def _mix(weights, value, begin, mixed):
-    """The sum of each head's values, which begin in this column, times their weights."""
-    heads, last = len(weights), len(value) - 1
-    E = mixed.size // heads
-    mixed[:] = 0
-    for m in range(0, last + 1, 4):
-        a, b = value[m], value[min(m + 1, last)]
-        c, d = value[min(m + 2, last)], value[min(m + 3, last)]
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _mix(weights, value, begin, steps, mixed):
+    """The sum of each head's values, which begin in this column, times their weights.
+
+    steps: from one row of values to the next ones.
+    """
+    heads, (M, D), (_, pitch) = len(weights), value.shape, weights.shape
+    E, n = mixed.size // heads, width_of(at(mixed, 0)) // 2
+    whole = E // n * n
+    for m in range(0, M, PLACES):
+        depth = min(PLACES, M - m)
         for h in range(heads):
-            of_a, of_b = weights[h, m], weights[h, m + 1]
-            of_c, of_d = weights[h, m + 2], weights[h, m + 3]
-            for e in range(h * E, h * E + E):
-                at = begin + e
-                mixed[e] += (of_a * a[at] + of_b * b[at]) + (of_c * c[at] + of_d * d[at])
+            left, own, into = begin + h * E, at(weights, h * pitch + m), at(mixed, h * E)
+            _ask(value, m, left, E)
+            product(1, 1, own, 0, at(value, m * D + left), steps[:depth], into, E, whole, m > 0)
+    for h in range(heads):
+        for e in range(h * E + whole, h * E + E):
+            total = mixed.dtype.type(0)
+            for m in range(M):
+                total += weights[h, m] * value[m, begin + e]
+            mixed[e] = total

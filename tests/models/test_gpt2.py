@@ -10,12 +10,14 @@ import pytest
 
 import refimpl
 from refimpl.axes import AxesError
+from refimpl.compiled import loading
 from refimpl.models import compiled, recorder
 from refimpl.models.cache import front, grown, kept
 from refimpl.models.configs import count
 from refimpl.models.gpt2 import Gpt2, gpt2
 from refimpl.models.registry import find_model
 from refimpl.models.spec.gpt2 import MODEL
+from refimpl.models.vit import join, split
 from refimpl.models.weights import check, infer
 from refimpl.op import Op
 from refimpl.oracle.diagnosis.structure import judge_layers
@@ -78,6 +80,18 @@ def test_a_compiled_step_behind_a_cache_is_within_the_bound_of_the_whole(dtype):
     found = gpt2(given["ids"][:, -1:], params, SMALL, compiled, past=past)
     assert found.dtype == dtype
     assert (np.abs(found - whole.value[:, -1:]) <= 2 * whole.error[:, -1:]).all()
+
+
+@pytest.mark.parametrize("sizes", [(2, 1, 1, 1), (1, 8, 3, 7), (2, 21, 5, 33), (1, 40, 4, 16)])
+def test_attention_over_a_cache_reads_what_is_there_alone(sizes):
+    B, M, heads, E = sizes
+    draw, D = np.random.default_rng(0).standard_normal, heads * E
+    joint, key, value = draw((B, 3 * D)), *(draw((2, B, M + 3, D)))
+    key[:, M:] = value[:, M:] = np.nan
+    query, seen = split(joint[:, None, :D], heads), (split(x[:, :M], heads) for x in (key, value))
+    expected = join(refimpl.attention(query, *seen, None))[:, 0]
+    found = loading.compiled("refimpl.models.kernels_step").attend(joint, key, value, M, heads)
+    assert np.allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_two_words_behind_the_same_cache_do_not_meet():
