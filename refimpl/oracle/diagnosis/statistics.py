@@ -18,6 +18,7 @@ Both are taken on independent normal numbers and on their magnitudes, never on s
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -30,6 +31,8 @@ from refimpl.oracle.diagnosis.cause import Cause
 from refimpl.oracle.diagnosis.evidence import Ask
 from refimpl.oracle.diagnosis.roundings import LOSSY, LossyArithmetic, as_cause, finest
 from refimpl.oracle.judging.judge import Expected, expect, reference
+from refimpl.oracle.numbers.errors import ErrorArray
+from refimpl.oracle.numbers.places import Doubt
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.registry import OPS
 
@@ -90,15 +93,37 @@ def long_cases(name: str, precision: str) -> list[Case]:
     return [long_case(OPS[name], precision, SEED, i) for i in range(CASES)]
 
 
+@lru_cache(maxsize=CASES)
+def read_long(name: str, precision: str, key: str) -> list[ErrorArray]:
+    """What the text gives on a long case, which is judged and then measured."""
+    return reference(OPS[name], _long_case(name, precision, key).inputs)
+
+
+def _long_case(name: str, precision: str, key: str) -> Case:
+    return next(case for case in long_cases(name, precision) if case.key == key)
+
+
+@lru_cache(maxsize=CASES)
+def expect_long(name: str, precision: str, key: str) -> list[Expected]:
+    """What is expected of a long case."""
+    own = None
+    with suppress(Doubt):  # of which `expect` knows what it comes to
+        own = read_long(name, precision, key)
+    return expect(OPS[name], _long_case(name, precision, key).inputs, precision, own=own)
+
+
 def both_readings(
-    op: Op, lossy: LossyArithmetic | None, case: Case
+    op: Op, lossy: LossyArithmetic | None, case: Case, own: list[ErrorArray] | None = None
 ) -> tuple[list[Expected], list[Expected]]:
-    """What is expected if n roundings count as √n, and if they do not count at all."""
+    """What is expected if n roundings count as √n, and if they do not count at all.
+
+    `own` is what `reference` gave, if it is known.
+    """
     p = lossy.precision if lossy else PRECISIONS[case.precision]
     some, none = replace(p, spread=1.0), replace(p, spread=0.0)
     if lossy:
         return lossy.expect(op, case, some), lossy.expect(op, case, none)
-    own = reference(op, case.inputs)
+    own = own or reference(op, case.inputs)
     each = partial(expect, op, case.inputs, own=own, throughout=True)
     return each(some), each(none)
 
@@ -106,9 +131,8 @@ def both_readings(
 @lru_cache(maxsize=CASES)
 def _judged(name: str, precision: str, key: str) -> tuple[list[Expected], list[Expected]]:
     """The same for the text itself, kept while several targets are judged side by side."""
-    op = OPS[name]
-    case = next(case for case in long_cases(name, precision) if case.key == key)
-    return both_readings(op, None, case)
+    case = _long_case(name, precision, key)
+    return both_readings(OPS[name], None, case, read_long(name, precision, key))
 
 
 def measure(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import shlex
 import threading
@@ -473,14 +472,7 @@ _LOCK = threading.Lock()
 
 def _expected_long(name: str, precision: str, key: str) -> list[Expected]:
     with _LOCK:  # several targets want it at once
-        return _kept_long(name, precision, key)
-
-
-@functools.lru_cache(maxsize=statistics.CASES)
-def _kept_long(name: str, precision: str, key: str) -> list[Expected]:
-    cases = statistics.long_cases(name, precision)
-    case = next(case for case in cases if case.key == key)
-    return expect(OPS[name], case.inputs, precision)
+        return statistics.expect_long(name, precision, key)
 
 
 def _draw_others(op_run: OpRun, count: int, seed: int) -> None:
