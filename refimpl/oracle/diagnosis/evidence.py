@@ -15,7 +15,7 @@ import numpy as np
 
 from refimpl.op import Op
 from refimpl.oracle.cases.drawn import Case
-from refimpl.oracle.judging.judge import Expected, error_ratio, expect, judge
+from refimpl.oracle.judging.judge import Expected, Wanted, error_ratio, judge, wanted
 from refimpl.oracle.numbers.precisions import PRECISIONS
 
 REMEMBERED = 2**26  # bytes of right answers of a run that are kept for a diagnosis
@@ -86,8 +86,8 @@ class Evidence:
         self.ask = ask
         self.seen: list[tuple[Case, Outputs]] = list(seen)
         self._judged: list[Observation] = []  # of the first of them
-        self._right: dict[bytes, list[Expected]] = {}
-        self._told: list[tuple[Case, list[Expected]]] = []  # for the above, if anybody asks
+        self._right: dict[bytes, Wanted] = {}
+        self._told: list[tuple[Case, Wanted]] = []  # for the above, if anybody asks
         self._bytes = 0  # of what came with a run
 
     def __len__(self) -> int:
@@ -99,10 +99,10 @@ class Evidence:
                 self._judged.append(self.judged(case, outputs))
             yield self._judged[place]
 
-    def add(self, case: Case, outputs: Outputs, own: list[Expected] | None = None) -> None:
+    def add(self, case: Case, outputs: Outputs, own: Wanted | None = None) -> None:
         """Take in a case and what was returned; `own` is what the right text says, if known."""
         self.seen.append((case, outputs))
-        size = sum(x.value.nbytes + x.allowed.nbytes for x in own or ())
+        size = sum(2 * want.value.nbytes for want in own.first) if own else 0
         if own is not None and self._bytes + size <= REMEMBERED:
             self._told.append((case, own))
             self._bytes += size
@@ -114,8 +114,8 @@ class Evidence:
             self._right.setdefault(_print_of(told), own)
         key = _print_of(case)
         if key not in self._right:
-            self._right[key] = expect(self.op, case.inputs, self.precision)
-        return self._right[key]
+            self._right[key] = wanted(self.op, case.inputs, self.precision)
+        return self._right[key].whole
 
     def judged(self, case: Case, outputs: Outputs) -> Observation:
         """Outputs beside what is right."""

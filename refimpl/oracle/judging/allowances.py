@@ -70,10 +70,14 @@ def allowances(
     precision: str | Precision,
     own: list[ErrorArray],
     throughout: bool,
+    theirs: list[ErrorArray] | None = None,
 ) -> list[Allowance]:
-    """What is allowed to each output; `throughout` asks for the precision's own bound alone."""
+    """What is allowed to each output; `throughout` asks for the precision's own bound alone.
+
+    `theirs` is what `bounded` gave in this precision, if it is known.
+    """
     p = PRECISIONS[precision] if isinstance(precision, str) else precision
-    theirs = own if precision == "float64" else bounded(text, inputs, p)
+    theirs = own if precision == "float64" else theirs or bounded(text, inputs, p)
     found = [
         Allowance(ours.value, other, np.maximum(ours.error, p.smallest))
         for ours, other in zip(own, theirs, strict=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from refimpl.oracle.judging.allowances import Allowance, allowances, useless
 from refimpl.oracle.numbers.choices import Choice
 from refimpl.oracle.numbers.errors import ErrorArray, bounded
 from refimpl.oracle.numbers.places import Doubt
-from refimpl.oracle.numbers.precisions import Precision
+from refimpl.oracle.numbers.precisions import PRECISIONS, Precision
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,18 @@ def expect(
     text: Callable | None = None,
     own: list[ErrorArray] | None = None,
     throughout: bool = False,
+    theirs: list[ErrorArray] | None = None,
 ) -> list[Expected]:
     """Reference values and allowed errors: the target's bound, and the reference's own.
 
     `text` is an edited text to expect from instead of the operation's own; `own` what `reference`
-    gave for it already; `throughout` asks for the bound of the precision itself, even where that
-    says nothing. Where the text decides by numbers that honest implementations may compute on
-    either side, nothing bounds what they give: the allowed error is infinite.
+    gave for it already, `theirs` what `bounded` gave in the precision; `throughout` asks for the
+    bound of the precision itself, even where that says nothing. Where the text decides by numbers
+    that honest implementations may compute on either side, nothing bounds what they give: the
+    allowed error is infinite.
     """
     try:
-        return decided(op, inputs, precision, text, own, throughout)
+        return decided(op, inputs, precision, text, own, throughout, theirs)
     except Doubt:
         with np.errstate(all="ignore"):
             result = (text or op.text)(**inputs)
@@ -104,12 +108,13 @@ def decided(
     text: Callable | None = None,
     own: list[ErrorArray] | None = None,
     throughout: bool = False,
+    theirs: list[ErrorArray] | None = None,
 ) -> list[Expected]:
     """As `expect`; raises Doubt where the text decides by a number that may lie on either side."""
     own = own or reference(op, inputs, text)
     with np.errstate(all="ignore"):
-        theirs = allowances(text or op.text, inputs, precision, own, throughout)
-    return [_expected(*each) for each in zip(op.outputs, own, theirs, strict=True)]
+        allowed = allowances(text or op.text, inputs, precision, own, throughout, theirs)
+    return [_expected(*each) for each in zip(op.outputs, own, allowed, strict=True)]
 
 
 def _expected(name: str, ours: ErrorArray, theirs: Allowance) -> Expected:
@@ -124,6 +129,55 @@ def _expected(name: str, ours: ErrorArray, theirs: Allowance) -> Expected:
         theirs.likely,
         theirs.beyond,
     )
+
+
+class Wanted:
+    """What is expected of one input, read from the text as far as it is asked for.
+
+    `least` is less than all that is allowed and judges every element, if there is such a bound: an
+    answer that is right by it needs no other.
+    """
+
+    def __init__(
+        self, read: Callable[[], list[Expected]], least: list[Expected] | None = None
+    ) -> None:
+        self.least = least
+        self._read, self._whole = read, list[Expected]()
+        self._lock = threading.Lock()  # several targets may want it at once
+
+    @property
+    def first(self) -> list[Expected]:
+        """What an answer is judged by at first."""
+        return self.least or self.whole
+
+    @property
+    def whole(self) -> list[Expected]:
+        """All that is allowed."""
+        with self._lock:
+            self._whole = self._whole or self._read()
+            return self._whole
+
+
+def wanted(op: Op, inputs: dict[str, Any], precision: str) -> Wanted:
+    """What is expected, in float32 at first by its bound alone.
+
+    The reference's own error, which is allowed besides, takes a second reading of the text.
+    """
+    whole = partial(expect, op, inputs, precision)
+    if precision != "float32":
+        return Wanted(whole)
+    try:
+        theirs = bounded(op.text, inputs, precision)
+    except Doubt:
+        return Wanted(whole)
+    whole = partial(whole, theirs=theirs)
+    if any(isinstance(x, Choice) for x in theirs):
+        return Wanted(whole)
+    named, smallest = zip(op.outputs, theirs, strict=True), PRECISIONS[precision].smallest
+    least = [Expected(name, x.value, x.error, nothing=smallest) for name, x in named]
+    # the reference is off by no more than that: with both, too, every element is judged
+    both = [replace(want, allowed=2 * want.allowed) for want in least]
+    return Wanted(whole, None if any(map(unjudged, both)) else least)
 
 
 def unjudged(want: Expected) -> int:

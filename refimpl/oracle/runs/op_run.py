@@ -27,7 +27,7 @@ from refimpl.oracle.diagnosis.shrink import OutOfTime, SameCause, computing, num
 from refimpl.oracle.diagnosis.steps import first_wrong, first_wrong_call
 from refimpl.oracle.diagnosis.survey import diagnosed
 from refimpl.oracle.findings import Finding, Smallest, enough
-from refimpl.oracle.judging.judge import Expected, Verdict, error_ratio, expect
+from refimpl.oracle.judging.judge import Expected, Verdict, Wanted, error_ratio, wanted
 from refimpl.oracle.judging.twice import apart, same
 from refimpl.oracle.numbers.precisions import PRECISIONS
 from refimpl.oracle.runs.calls import (
@@ -104,15 +104,16 @@ class OpRun:
         """The kind of input that the target does without, if this case is one."""
         return next((r.name for r in self.without if r.holds(self.op, case)), "")
 
-    def add(self, case: Case, expected: list[Expected], long: bool = False) -> None:
+    def add(self, case: Case, expected: list[Expected] | Wanted, long: bool = False) -> None:
         """Judge one case, unless it is left out or the target has died too often."""
+        right = expected if isinstance(expected, Wanted) else Wanted(lambda: expected)
         if self.over:
             return
         if kind := self.leaves_out(case):
             self.finding.left_out[kind] = self.finding.left_out.get(kind, 0) + 1
             self.results[case.id] = Result("left out", f"does without {kind}")
             return
-        outcome, verdict = try_once(self.op, self.session, case, expected, self.storage)
+        outcome, verdict = try_once(self.op, self.session, case, right.first, self.storage)
         self.finding.cases += 1
         if outcome.status == "refused":
             self.finding.refused += 1
@@ -120,7 +121,7 @@ class OpRun:
         elif outcome.status != "returned":
             self._failed(case, outcome)
         else:
-            self._answered(case, outcome, verdict, expected, long)
+            self._answered(case, outcome, verdict, right, long)
 
     def _failed(self, case: Case, outcome: Outcome, when: str = "") -> None:
         self.deaths += outcome.status in ("died", "hung")
@@ -129,8 +130,12 @@ class OpRun:
         self.results[case.id] = Result(failure.status, f"{self.op.name}: {failure.says}")
 
     def _answered(
-        self, case: Case, outcome: Outcome, verdict: Verdict, expected: list[Expected], long: bool
+        self, case: Case, outcome: Outcome, verdict: Verdict, wanted: Wanted, long: bool
     ) -> None:
+        expected = wanted.first
+        if wanted.least and not self._settles(verdict):
+            expected = wanted.whole
+            verdict = judge_outputs(self.op, expected, outcome.outputs, self.storage)
         self.results[case.id] = Result("conforms" if verdict.conforms else "deviates", str(verdict))
         if not verdict.conforms:
             self.finding.deviating += 1
@@ -140,9 +145,15 @@ class OpRun:
         if long:
             self.long[case.key] = outcome.outputs
             return
-        self.evidence.add(case, outcome.outputs, expected)
+        self.evidence.add(case, outcome.outputs, wanted)
         if len(self.evidence) <= CALLED_TWICE and verdict.conforms:
-            self._call_again(case, outcome.outputs, "on a second call: ", expected)
+            self._call_again(case, outcome.outputs, "on a second call: ")
+
+    def _settles(self, verdict: Verdict) -> bool:
+        """Whether a verdict by less than is allowed stands: right, and not the worst so far."""
+        finding = self.finding
+        worse = finding.status == "deviates" or verdict.worst <= finding.worst
+        return verdict.conforms and bool(finding.case) and worse
 
     def _note(
         self,
@@ -207,32 +218,21 @@ class OpRun:
             outcome = answer_of(self.op, self.session, case, sum(8 * x.size for x in before))
             if outcome.status != "returned":
                 continue
-            expected = expect(self.op, case.inputs, case.precision)
-            verdict = judge_outputs(self.op, expected, outcome.outputs, self.storage)
+            answer = wanted(self.op, case.inputs, case.precision)
+            verdict = judge_outputs(self.op, answer.first, outcome.outputs, self.storage)
+            if not verdict.conforms and answer.least:
+                verdict = judge_outputs(self.op, answer.whole, outcome.outputs, self.storage)
             if not verdict.conforms:
                 self.finding.cases += 1
                 self.kept += same(before, outcome.outputs)
-                self._answered(case, outcome, verdict, expected, long=False)
+                self._answered(case, outcome, verdict, answer, long=False)
 
-    def _call_again(
-        self,
-        case: Case,
-        before: list[np.ndarray],
-        when: str,
-        expected: list[Expected] | None = None,
-    ) -> None:
+    def _call_again(self, case: Case, before: list[np.ndarray], when: str) -> None:
         """Make a call once more, and judge its answer if it is another."""
         outcome = answer_of(self.op, self.session, case, sum(8 * x.size for x in before))
-        self._compare(case, before, outcome, when, expected)
+        self._compare(case, before, outcome, when)
 
-    def _compare(
-        self,
-        case: Case,
-        before: list[np.ndarray],
-        outcome: Outcome,
-        when: str,
-        expected: list[Expected] | None = None,
-    ) -> None:
+    def _compare(self, case: Case, before: list[np.ndarray], outcome: Outcome, when: str) -> None:
         """Judge what a call made again comes to, if it is another answer."""
         self.asked_again += 1
         if outcome.status != "returned":
@@ -240,7 +240,7 @@ class OpRun:
             return
         if same(before, outcome.outputs):
             return
-        expected = expected or self.evidence.expect(case)
+        expected = self.evidence.expect(case)
         self.differing += apart(before, outcome.outputs, expected)
         verdict = judge_outputs(self.op, expected, outcome.outputs, self.storage)
         if not verdict.conforms:
@@ -435,7 +435,7 @@ def judge_op(
     try:
         with _side_by_side(some) as each:
             for case in profile_cases(op, precision, profile, count, seed, lead):
-                expected = expect(op, case.inputs, precision)
+                expected = wanted(op, case.inputs, precision)
                 each(lambda op_run: op_run.add(case, expected))  # noqa: B023
             if long_sums:
                 each(OpRun.judge_long)
@@ -482,4 +482,4 @@ def _draw_others(op_run: OpRun, count: int, seed: int) -> None:
             return
         case = random_case(op_run.op, op_run.finding.precision, seed, i)
         if not op_run.leaves_out(case):
-            op_run.add(case, expect(op_run.op, case.inputs, case.precision))
+            op_run.add(case, wanted(op_run.op, case.inputs, case.precision))

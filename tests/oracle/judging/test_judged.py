@@ -1,5 +1,7 @@
 """Nothing is said to be right that a bound says nothing of: another bound, or not judged."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,10 @@ import refimpl
 from refimpl.oracle.cases.drawn import Case, generate, rounded
 from refimpl.oracle.diagnosis.evidence import Evidence
 from refimpl.oracle.diagnosis.roundings import inside
-from refimpl.oracle.judging.judge import expect, judge, unjudged
+from refimpl.oracle.judging.judge import expect, judge, unjudged, wanted
 from refimpl.oracle.numbers.precisions import PRECISIONS
+from refimpl.oracle.runs.op_run import OpRun
+from refimpl.oracle.targets.sessions import Outcome
 from refimpl.registry import OPS
 from refimpl.testing import check
 from tests.audit.judged import Judged, judged
@@ -193,3 +197,74 @@ def test_simulated_tf32_keeps_eleven_bits_of_what_it_multiplies_and_float32_all(
     (full,) = simulate(OPS["linear"].text, inputs, "float32", STYLES[0])
     assert short[0, 0] == 4
     assert full[0, 0] == 4 * weight[0, 0]
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_what_judges_at_first_is_less_than_is_allowed_and_leaves_nothing_unjudged(name):
+    op = OPS[name]
+    for case in generate(op, "float32", 6):
+        right = wanted(op, case.inputs, "float32")
+        for least, whole in zip(right.least or (), right.whole, strict=False):
+            assert least.value.tobytes() == whole.value.tobytes()
+            assert np.all(least.allowed <= whole.allowed)
+            assert np.all(whole.allowed - least.allowed <= least.allowed)
+            assert not unjudged(whole)
+
+
+class Answering:
+    """A target in this process: what a function makes of what is expected."""
+
+    ops: ClassVar = ["softmax"]
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def call(self, op, case, answer_bytes, limit=np.inf, steps=False):
+        return Outcome("returned", self.answers[case.key])
+
+    def replay(self, case):
+        return ""
+
+
+def judged_by(kind, moved):
+    """What is found where each answer is off by `moved(least, whole)` of what is allowed."""
+    op, answers = OPS["softmax"], {}
+    cases = list(generate(op, "float32", 24))
+    for place, case in enumerate(cases):
+        right = wanted(op, case.inputs, "float32")
+        (whole,) = right.whole
+        (least,) = right.least or right.whole
+        answers[case.key] = [whole.value + moved(place, least.allowed, whole.allowed)]
+    op_run = OpRun(op, Answering(answers), "float32")
+    for case in cases:
+        op_run.add(case, kind(op, case.inputs, "float32"))
+    return op_run.finding
+
+
+def between(_, least, whole):
+    return least + (whole - least) / 2
+
+
+@pytest.mark.parametrize(
+    ("moved", "status"),
+    [
+        (lambda place, least, whole: whole * ((7 * place) % 24) / 32, "conforms"),
+        (between, "conforms"),
+        (lambda place, least, whole: whole * (1.5 if place > 11 else 0.5), "deviates"),
+    ],
+)
+def test_what_judges_at_first_finds_the_same_as_all_that_is_allowed(moved, status):
+    found, thoroughly = judged_by(wanted, moved), judged_by(expect, moved)
+    assert found.status == status
+    assert found.as_json() == thoroughly.as_json()
+
+
+def test_an_answer_that_only_the_whole_allows_is_right():
+    op = OPS["softmax"]
+    case = next(iter(generate(op, "float32", 1)))
+    right = wanted(op, case.inputs, "float32")
+    (found,) = (
+        w.value + between(0, f.allowed, w.allowed) for f, w in zip(right.first, right.whole)
+    )
+    assert not judge(op, right.first, found, np.dtype(np.float32)).conforms
+    assert judge(op, right.whole, found, np.dtype(np.float32)).conforms
