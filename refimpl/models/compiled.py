@@ -140,17 +140,13 @@ def transformer(
 ) -> Any:
     """All blocks of a Transformer; the arguments are those of the text, `vit.transformer`.
 
-    A few images on many threads are shared layer by layer, as `refimpl.fast` does it.
+    Threads share the images, or every layer where there are few images.
 
     Returns B wanted D, the first tokens, or all.
 
     Raises AxesError for tokens, a bias or parameters that do not fit the configuration.
     """
-    blocks = _Blocks(x, params, at, config, bias, wanted)
-    turns = -(-len(blocks.x) // count())
-    if len(blocks.x) < BALANCED * turns * count():
-        return text.transformer(x, params, at, config, bias, fast)[:, : blocks.wanted]
-    return blocks.forward(keep=False)
+    return _Blocks(x, params, at, config, bias, wanted).forward(keep=False)
 
 
 def step(
@@ -245,8 +241,11 @@ class _Blocks:
         if not self.layers:
             return self.x[:, : self.wanted]
         B, _, D = self.x.shape
-        y = empty((B, self.wanted, D), self.dtype)
-        self._share(self._forward, y, keep)
+        y, turns = empty((B, self.wanted, D), self.dtype), -(-B // count())
+        if not keep and BALANCED * turns * count() > B:
+            self._forward(0, 1, B, y, keep, share)
+        else:
+            self._share(self._forward, y, keep, self.kernels.alone)
         return y
 
     def back(self, grad: Any) -> np.ndarray:
@@ -269,7 +268,9 @@ class _Blocks:
         with one_blas_thread():
             share(walk, -(-B // each), numbers, each, *args)
 
-    def _forward(self, first: int, last: int, each: int, y: np.ndarray, keep: bool) -> None:
+    def _forward(
+        self, first: int, last: int, each: int, y: np.ndarray, keep: bool, spread: Any
+    ) -> None:
         for group, images in _groups(first, last, each):
             x, into, made = self.x[images], y[images], None
             self.kept[group] = []
@@ -282,7 +283,7 @@ class _Blocks:
                 if layer is not self.layers[-1]:
                     after = empty(x.shape, self.dtype)
                 given = x, self._seen(images), layer, *self.how, values
-                self.kernels.block(*given, workspace, after)
+                self.kernels.block(*given, workspace, spread, after)
                 if keep:
                     self.kept[group].append(given)
                 x = self._given(after)

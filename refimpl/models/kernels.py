@@ -1,8 +1,9 @@
-"""A Transformer block on one thread, forward and back, in memory that is given.
+"""A Transformer block, forward and back, in memory that is given.
 
 It does what the text of the block does, with the kernels of the operations and without what stands
-around them: nothing is checked, shared among threads or put into new memory. The parameters of a
-block, `layer`, come in the order of `PARTS`.
+around them: nothing is checked or put into new memory. The parameters of a block, `layer`, come in
+the order of `PARTS`. `spread` calls a kernel on its whole range: `alone` on the thread that asks,
+`share` on all.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from numba import njit
 
 from refimpl.compiled.arithmetic import read_only
 from refimpl.compiled.memory import empty
-from refimpl.ops.attention.fast_blocks import ROWS, _attend_blocks, room_for
+from refimpl.ops.attention.fast_blocks import ROWS, attend
 from refimpl.ops.attention.fast_gradients import _attention_vjp
-from refimpl.ops.layers.fast import _layer_norm, _layer_norm_vjp, _linear
+from refimpl.ops.layers.fast import _layer_norm, _layer_norm_vjp, linear_into, some_linear
 from refimpl.ops.layers.fast_activations import (
     _gated,
     _gated_vjp,
@@ -48,11 +49,16 @@ PARTS = (
 LANES = 16  # numbers of one line in the cache, or of two
 
 
+def alone(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> None:
+    """Call a kernel on its whole range, whatever it costs."""
+    kernel(0, size, *args)
+
+
 def _on_all(kernel: Any, *constants: float) -> Callable[..., None]:
     """The kernel of an activation on all numbers; a constant comes behind the first array."""
 
-    def call(x: np.ndarray, *rest: np.ndarray) -> None:
-        kernel(0, x.size, x, *map(x.dtype.type, constants), *rest)
+    def call(spread: Any, x: np.ndarray, *rest: np.ndarray) -> None:
+        spread(kernel, x.size, 1, x, *map(x.dtype.type, constants), *rest)
 
     return call
 
@@ -88,7 +94,6 @@ class Workspace(NamedTuple):
     joint: np.ndarray  # B*N 3*D
     few: np.ndarray  # B*W D
     active: np.ndarray  # B*W hidden
-    room: np.ndarray  # for attention
 
 
 Sizes = tuple[int, int, int, int, int, int]  # B N W H E hidden
@@ -100,8 +105,13 @@ def _shapes(sizes: Sizes, dtype: np.dtype) -> tuple[list[tuple[int, ...]], list[
     B, N, W, H, E, hidden = sizes
     few, all_ = (B, H, W, E), (B, H, N, E)
     values = [few, all_, all_, few, few[:3], few[:3], (B, W, H * E), (B * W, hidden)]
-    workspace = [(B * N, H * E), (B * N, 3 * H * E), (B * W, H * E), (B * W, hidden)]
-    return values, [*workspace, (room_for(W, N, E, E, dtype),)]
+    workspace: list[tuple[int, ...]] = [
+        (B * N, H * E),
+        (B * N, 3 * H * E),
+        (B * W, H * E),
+        (B * W, hidden),
+    ]
+    return values, workspace
 
 
 def values(sizes: Sizes, dtype: np.dtype) -> Values:
@@ -132,28 +142,40 @@ def block(
     activation: str,
     values: Values,
     workspace: Workspace,
+    spread: Callable[..., Any],
     y: np.ndarray,
 ) -> None:
     """Tokens B N D through a block, the first B W D of them into y."""
     gain_1, bias_1, in_weight, in_bias, out_weight, out_bias, scale_1 = layer[:7]
     gain_2, bias_2, fc_weight, fc_bias, proj_weight, proj_bias, scale_2 = layer[7:]
-    B, N, D = x.shape
-    H, W = values.query.shape[1:3]
+    (B, N, D), (H, W, E) = x.shape, values.query.shape[1:]
     rows, middle = (B * W, D), _seen(values.middle)
-    _layer_norm(0, B * N, x.reshape(B * N, D), gain_1, bias_1, eps, workspace.normed)
-    np.matmul(workspace.normed, in_weight.T, out=workspace.joint)
-    _split(workspace.joint, in_bias, *values[:3])
+    blocks = B * H * -(-W // ROWS)
+    spread(_layer_norm, B * N, D, x.reshape(B * N, D), gain_1, bias_1, eps, workspace.normed)
+    _multiply(spread, workspace.normed, in_weight, workspace.joint)
+    spread(_split, B * H, N * E, workspace.joint, in_bias, *values[:3])
     given = (*map(_seen, values[:3]), mask, *values[3:6])
-    _attend_blocks(0, B * H * -(-W // ROWS), *given, workspace.room)
-    _join(values.mixed, workspace.few, 0)
-    np.matmul(workspace.few, out_weight.T, out=values.middle.reshape(rows))
-    _add_scaled(x, scale_1, out_bias, values.middle)
+    spread(attend, blocks, min(ROWS, W) * N * E // 8, *given)
+    spread(_join, B * H, W * E, values.mixed, workspace.few, 0)
+    _multiply(spread, workspace.few, out_weight, values.middle.reshape(rows))
+    spread(_add_scaled, B * W, D, x, scale_1, out_bias, values.middle)
 
-    _layer_norm(0, B * W, middle.reshape(rows), gain_2, bias_2, eps, workspace.few)
-    _linear(0, 1, B * W, _seen(workspace.few), fc_weight, fc_bias, values.hidden)
-    ACTIVATIONS[activation][0](_seen(values.hidden.reshape(-1)), workspace.active.reshape(-1))
-    np.matmul(workspace.active, proj_weight.T, out=y.reshape(rows))
-    _add_scaled(middle, scale_2, proj_bias, y)
+    spread(_layer_norm, B * W, D, middle.reshape(rows), gain_2, bias_2, eps, workspace.few)
+    _multiply(spread, workspace.few, fc_weight, values.hidden, fc_bias)
+    flat = _seen(values.hidden.reshape(-1)), workspace.active.reshape(-1)
+    ACTIVATIONS[activation][0](spread, *flat)
+    _multiply(spread, workspace.active, proj_weight, y.reshape(rows))
+    spread(_add_scaled, B * W, D, middle, scale_2, proj_bias, y)
+
+
+def _multiply(
+    spread: Any, x: np.ndarray, weight: np.ndarray, y: np.ndarray, bias: Any = None
+) -> None:
+    """A linear layer, without a bias unless there is one."""
+    if spread is alone:
+        some_linear(0, 1, len(x), 0, x, weight, bias, y)
+    else:
+        linear_into(x, weight, bias, y)
 
 
 def block_vjp(
@@ -180,7 +202,7 @@ def block_vjp(
     np.multiply(grad.reshape(rows), scale_2, out=workspace.few)
     np.matmul(workspace.few, proj_weight, out=workspace.active)
     flat = values.hidden.reshape(-1), workspace.active.reshape(-1)
-    ACTIVATIONS[activation][1](*map(_seen, flat), grads.hidden.reshape(-1))
+    ACTIVATIONS[activation][1](alone, *map(_seen, flat), grads.hidden.reshape(-1))
     np.matmul(grads.hidden, fc_weight, out=workspace.few)
     normed = _seen(values.middle.reshape(rows)), gain_2, eps, _seen(workspace.few)
     _layer_norm_vjp(*normed, grads.middle.reshape(rows), *unused)
@@ -198,7 +220,7 @@ def block_vjp(
     if W < N:
         workspace.joint.fill(0)
     for part, left in zip(grads[:3], (0, D, 2 * D)):
-        _join(part, workspace.joint, left)
+        _join(0, B * H, part, workspace.joint, left)
     np.matmul(workspace.joint, in_weight, out=workspace.normed)
     normed = x.reshape(B * N, D), gain_1, eps, _seen(workspace.normed)
     _layer_norm_vjp(*normed, x_grad.reshape(B * N, D), *unused)
@@ -211,42 +233,42 @@ def _seen(x: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _split(joint, bias, query, key, value):
+def _split(first, last, joint, bias, query, key, value):
     """Queries, keys and values side by side, and their bias: each head to a place of its own."""
-    B, H, N, E = key.shape
-    for b in range(B):
-        for h in range(H):
-            for n in range(N):
-                row, left = joint[b * N + n], h * E
-                if n < query.shape[2]:
-                    for e in range(E):
-                        query[b, h, n, e] = row[left + e] + bias[left + e]
-                left += H * E
+    H, N, E = key.shape[1:]
+    for k in range(first, last):
+        b, h = k // H, k % H
+        for n in range(N):
+            row, left = joint[b * N + n], h * E
+            if n < query.shape[2]:
                 for e in range(E):
-                    key[b, h, n, e] = row[left + e] + bias[left + e]
-                left += H * E
-                for e in range(E):
-                    value[b, h, n, e] = row[left + e] + bias[left + e]
+                    query[b, h, n, e] = row[left + e] + bias[left + e]
+            left += H * E
+            for e in range(E):
+                key[b, h, n, e] = row[left + e] + bias[left + e]
+            left += H * E
+            for e in range(E):
+                value[b, h, n, e] = row[left + e] + bias[left + e]
 
 
 @njit(cache=True, nogil=True)
-def _join(by_head, rows, left):
+def _join(first, last, by_head, rows, left):
     """Heads put side by side again, from a column on."""
     B, H, W, E = by_head.shape
-    N = rows.shape[0] // max(B, 1)
-    for b in range(B):
-        for h in range(H):
-            for n in range(W):
-                into = rows[b * N + n, left + h * E : left + (h + 1) * E]
-                for e in range(E):
-                    into[e] = by_head[b, h, n, e]
+    N = rows.shape[0] // B
+    for k in range(first, last):
+        b, h = k // H, k % H
+        for n in range(W):
+            into = rows[b * N + n, left + h * E : left + (h + 1) * E]
+            for e in range(E):
+                into[e] = by_head[b, h, n, e]
 
 
 @njit(cache=True, nogil=True)
-def _add_scaled(stream, scale, bias, x):
+def _add_scaled(first, last, stream, scale, bias, x):
     """What a layer gives, its bias and its scale, added to the tokens: W of N."""
-    for b in range(x.shape[0]):
-        for n in range(x.shape[1]):
-            into, own = x[b, n], stream[b, n]
-            for d in range(into.size):
-                into[d] = own[d] + scale[d] * (into[d] + bias[d])
+    W = x.shape[1]
+    for row in range(first, last):
+        into, own = x[row // W, row % W], stream[row // W, row % W]
+        for d in range(into.size):
+            into[d] = own[d] + scale[d] * (into[d] + bias[d])

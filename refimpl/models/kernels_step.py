@@ -19,7 +19,7 @@ from refimpl.compiled.arithmetic import (
 from refimpl.compiled.native import ask_for
 from refimpl.compiled.threads import share
 from refimpl.compiled.tiles import at, product, width_of
-from refimpl.models.kernels import ACTIVATIONS
+from refimpl.models.kernels import ACTIVATIONS, alone
 
 PLACES = 8  # of the cache that are read for one head before the next, and asked for ahead
 
@@ -52,7 +52,7 @@ def rest_of_block(
     share(_enter, H, D, middle, gain, bias, eps, fc_weight, fc_bias, hidden)
     active = np.empty_like(hidden)
     hidden.flags.writeable = False  # as an activation gets what it reads
-    ACTIVATIONS[activation][0](hidden.reshape(-1), active.reshape(-1))
+    ACTIVATIONS[activation][0](alone, hidden.reshape(-1), active.reshape(-1))
     share(_leave, D, H, active, proj_weight, proj_bias, scale_2, middle, y)
     return y
 

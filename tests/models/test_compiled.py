@@ -87,6 +87,19 @@ def test_any_number_of_images_gives_what_the_text_gives(images):
     assert_within(found, on_the_text(x, params, TRUNK))
 
 
+@pytest.mark.parametrize("wanted", [None, 3])
+@pytest.mark.parametrize("count", [7, 61])
+def test_threads_that_share_the_layers_of_one_image_give_what_the_text_gives(
+    count, wanted, monkeypatch
+):
+    for limit in ("WORTHWHILE", "PIECE", "ROWS"):
+        monkeypatch.setattr(threads, limit, 1)
+    params, x = random_params(TRUNK, dtype=np.float64), tokens(1, count)
+    whole = on_the_text(x, params, TRUNK)
+    found = compiled.transformer(x, params, "", TRUNK, None, wanted)
+    assert (np.abs(found - whole.value[:, :wanted]) <= 2 * whole.error[:, :wanted]).all()
+
+
 @pytest.mark.parametrize("wanted", [1, 3, 7])
 def test_the_first_tokens_are_the_same_where_the_others_are_left_out(wanted):
     params, x = random_params(TRUNK, dtype=np.float64), tokens()

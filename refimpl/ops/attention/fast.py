@@ -7,18 +7,19 @@ from refimpl.compiled.arithmetic import read_only
 from refimpl.compiled.threads import multiply
 from refimpl.ops.attention.fast_blocks import attention
 from refimpl.ops.attention.fast_gradients import attention_grads, attention_vjp  # noqa: F401  by name
+from refimpl.ops.layers.fast import linear
 
 
 def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, heads, bias):
     D = x.shape[2]
     if in_bias is None:
         in_bias = np.zeros(3 * D, x.dtype)
-    query = _split_heads(_linear(x, in_weight[:D], in_bias[:D]), heads)  # B H N E
-    key = _split_heads(_linear(memory, in_weight[D : 2 * D], in_bias[D : 2 * D]), heads)  # B H M E
-    value = _split_heads(_linear(memory, in_weight[2 * D :], in_bias[2 * D :]), heads)  # B H M E
+    query = _split_heads(linear(x, in_weight[:D], in_bias[:D]), heads)  # B H N E
+    key = _split_heads(linear(memory, in_weight[D : 2 * D], in_bias[D : 2 * D]), heads)  # B H M E
+    value = _split_heads(linear(memory, in_weight[2 * D :], in_bias[2 * D :]), heads)  # B H M E
     mixed = attention(query, key, value, bias)  # B H N E
     mixed = np.ascontiguousarray(np.swapaxes(mixed, 1, 2)).reshape(x.shape)  # B N D
-    return _linear(mixed, out_weight, np.zeros(D, x.dtype) if out_bias is None else out_bias)
+    return linear(mixed, out_weight, out_bias)
 
 
 def multi_head_attention_vjp(x, memory, in_weight, in_bias, out_weight, heads, bias, grad):
@@ -26,7 +27,7 @@ def multi_head_attention_vjp(x, memory, in_weight, in_bias, out_weight, heads, b
     in_bias = np.zeros(3 * D, x.dtype) if in_bias is None else in_bias
     parts = slice(D), slice(D, 2 * D), slice(2 * D, 3 * D)
     query, key, value = (
-        _split_heads(_linear(tokens, in_weight[part], in_bias[part]), heads)
+        _split_heads(linear(tokens, in_weight[part], in_bias[part]), heads)
         for tokens, part in zip((x, memory, memory), parts)
     )  # B H N E, B H M E twice
     mixed = _join_heads(attention(query, key, value, bias))  # B N D
@@ -52,11 +53,6 @@ def _linear_vjp(x, weight, grad):
 def _join_heads(x):
     B, heads, N, E = x.shape
     return np.ascontiguousarray(np.swapaxes(x, 1, 2)).reshape(B, N, heads * E)
-
-
-def _linear(x, weight, bias):
-    B, N, D = x.shape
-    return (multiply(x.reshape(B * N, D), weight.T) + bias).reshape(B, N, weight.shape[0])
 
 
 def _split_heads(x, heads):

@@ -42,7 +42,7 @@ def _attention(query, key, value, bias):
     tops, totals = np.empty((2, B, heads, N), query.dtype)  # B H N
     given = query, key, value, _four_axes(bias, query), mixed, tops, totals
     tasks, each = B * heads * -(-N // ROWS), min(ROWS, N) * M * (E + F) // 16
-    share(_attend, tasks, each, *given)
+    share(attend, tasks, each, *given)
     return mixed, tops, totals
 
 
@@ -53,7 +53,8 @@ def _four_axes(bias, query):
     return bias.reshape((1,) * (4 - bias.ndim) + bias.shape)
 
 
-def _attend(first, last, *given):
+def attend(first, last, *given):
+    """Some tasks of attention, in room of their own."""
     query, _, value = given[:3]
     sizes = query.shape[2], value.shape[2], query.shape[3], value.shape[3]
     _attend_blocks(first, last, *given, empty((room_for(*sizes, query.dtype),), query.dtype))

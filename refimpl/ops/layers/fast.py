@@ -53,27 +53,40 @@ def linear(x, weight, bias):
     *rest, D = x.shape
     rows = x.reshape(math.prod(rest), D)
     y = empty((*rest, len(weight)), x.dtype)
-    into = y.reshape(len(rows), len(weight))
-    if len(rows) <= FEW:
-        share(_linear_of_few, len(weight), len(rows) * D, rows, weight, bias, into)
-        return y
-    block = max(-(-len(rows) // parts(len(rows))), 1)
-    each = block * weight.size // 16
-    with one_blas_thread():
-        fill(_linear, -(-len(rows) // block), each, block, rows, weight, bias, into)
+    linear_into(rows, weight, bias, y.reshape(len(rows), len(weight)))
     return y
 
 
+def linear_into(rows, weight, bias, y):
+    """The layer of rows on all threads: of few, each takes outputs; else of the longer side."""
+    if len(rows) <= FEW:
+        share(_linear_of_few, len(weight), rows.size, rows, weight, bias, y)
+        return
+    axis = int(y.shape[1] > y.shape[0])
+    size = y.shape[axis]
+    block = max(-(-size // parts(size)), 1)
+    with one_blas_thread():
+        each = block * y.size // max(size, 1) * rows.shape[1] // 16
+        fill(some_linear, -(-size // block), each, block, axis, rows, weight, bias, y)
+
+
+def some_linear(first, last, block, axis, x, weight, bias, y):
+    """Blocks of the rows, axis 0, or of the outputs, axis 1."""
+    ends = [[0, size] for size in y.shape]
+    ends[axis] = [first * block, min(last * block, y.shape[axis])]
+    (top, bottom), (left, right) = ends
+    np.matmul(x[top:bottom], weight[left:right].T, out=y[top:bottom, left:right])
+    return bias is not None and _add_bias(top, bottom, left, right, bias, y)
+
+
 @njit(cache=True, nogil=True)
-def _linear(first, last, block, x, weight, bias, y):
-    part, power = y[first * block : last * block], power_of(y.dtype.type(0))
-    np.dot(x[first * block : last * block], weight.T, part)
-    if bias is not None:
-        for row in range(part.shape[0]):
-            for o in range(part.shape[1]):
-                part[row, o] += bias[o]
-                power = max(power, power_of(part[row, o]))
-    return bias is not None and is_finite(power)
+def _add_bias(top, bottom, left, right, bias, y):
+    power = power_of(y.dtype.type(0))
+    for row in range(top, bottom):
+        for o in range(left, right):
+            y[row, o] += bias[o]
+            power = max(power, power_of(y[row, o]))
+    return is_finite(power)
 
 
 @njit(cache=True, nogil=True)
