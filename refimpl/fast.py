@@ -20,8 +20,8 @@ import numpy as np
 
 from refimpl.axes import Spec
 from refimpl.compiled.loading import compiled
-from refimpl.compiled.memory import empty, told_finite
-from refimpl.compiled.threads import WORTHWHILE, share
+from refimpl.compiled.memory import told_finite
+from refimpl.compiled.threads import WORTHWHILE, contiguous, share
 from refimpl.registry import OPS
 
 PRECISIONS = ("float32", "float64")
@@ -181,11 +181,7 @@ def prepare(specs: dict[str, Spec], inputs: dict[str, Any]) -> dict[str, Any]:
     for name, value in inputs.items():
         if isinstance(value, np.ndarray):
             kind = WHOLE if specs[name].kind.integer else dtype
-            if value.dtype != kind or not value.flags.c_contiguous:
-                value, given = empty(value.shape, kind), value
-                np.copyto(value, given, casting="unsafe")
-            else:
-                value = value.view()
+            value = contiguous(value, kind).view()
             value.setflags(write=False)
         prepared[name] = value
     return prepared

@@ -29,9 +29,10 @@ import numpy as np
 from refimpl.compiled.loading import compiled
 from refimpl.compiled.memory import empty, tell_finite
 
-PIECES = 4  # of a range at most, for each thread
+PIECES = 4  # of a range for each thread, unless they are long
 PIECE = 1 << 19  # numbers in each of several pieces, or the lock to take the next one costs more
 WORTHWHILE = 1 << 15  # numbers that a thread should find to do, or to ask it costs more
+LONG = 1 << 24  # numbers in a piece at most, or all wait for the thread that has the last one
 ROWS = 768  # of a matrix in its product, or copying the other factor costs more
 AWAKE = 1000  # microseconds that a helper waits before it sleeps, or a caller that waits for it
 COURTESY = 6  # microseconds until somebody who posted a job has let go of the interpreter's lock
@@ -84,7 +85,8 @@ def share(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> bool:
     threads = min(count(), size * max(each, 1) // WORTHWHILE)
     if threads < 2:
         return bool(kernel(0, size, *args))
-    pieces_each = min(max(size * each // (threads * PIECE), 1), PIECES)
+    numbers = size * each // threads
+    pieces_each = max(min(max(numbers // PIECE, 1), PIECES), numbers // LONG)
     step = -(-size // (threads * pieces_each))
     pieces, said = itertools.count(0, step), []
 
@@ -105,6 +107,22 @@ def share(kernel: Callable[..., Any], size: int, each: int, *args: Any) -> bool:
         if error is not None:
             raise error
     return all(said)
+
+
+def contiguous(x: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """The array row by row in one piece of memory; threads share the copy."""
+    kind = x.dtype if dtype is None else np.dtype(dtype)
+    if x.dtype == kind and x.flags.c_contiguous:
+        return x
+    copied, axis = empty(x.shape, kind), int(np.argmax(x.shape[:-1] or (1,)))
+    size = x.shape[axis] if x.ndim else 1
+    share(_copy, size, x.size // max(size, 1), axis, x, copied)
+    return copied
+
+
+def _copy(first: int, last: int, axis: int, x: np.ndarray, copied: np.ndarray) -> None:
+    part: tuple[Any, ...] = (*(slice(None),) * axis, *(slice(first, last),) * min(x.ndim, 1), ...)
+    np.copyto(copied[part], x[part], casting="unsafe")
 
 
 def parts(rows: int) -> int:

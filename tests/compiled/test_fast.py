@@ -169,6 +169,19 @@ def test_a_helper_takes_its_piece_awake_or_out_of_its_sleep(two_threads, pause):
     assert names.count("refimpl") == 3
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (0, 3), (2, 3, 4), (3, 1, 50)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_copy_of_any_shape_is_one_piece_of_memory(shape, dtype, two_threads, monkeypatch):
+    for limit in ("WORTHWHILE", "PIECE"):
+        monkeypatch.setattr(threads, limit, 1)
+    x = np.random.default_rng(0).normal(size=(*shape, 2))[..., 0].T
+    copied = threads.contiguous(x, dtype)
+    assert copied.flags.c_contiguous
+    assert copied.dtype == dtype
+    np.testing.assert_array_equal(copied, x.astype(dtype))
+    assert threads.contiguous(copied) is copied
+
+
 def test_a_helper_keeps_nothing_of_what_it_worked_on(two_threads):
     array = np.ones(4)
     seen = weakref.ref(array)

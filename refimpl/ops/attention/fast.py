@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from refimpl.compiled.arithmetic import read_only
-from refimpl.compiled.threads import multiply
+from refimpl.compiled.threads import contiguous, multiply
 from refimpl.ops.attention.fast_blocks import attention
 from refimpl.ops.attention.fast_gradients import attention_grads, attention_vjp  # noqa: F401  by name
 from refimpl.ops.layers.fast import linear
@@ -18,7 +18,7 @@ def multi_head_attention(x, memory, in_weight, in_bias, out_weight, out_bias, he
     key = _split_heads(linear(memory, in_weight[D : 2 * D], in_bias[D : 2 * D]), heads)  # B H M E
     value = _split_heads(linear(memory, in_weight[2 * D :], in_bias[2 * D :]), heads)  # B H M E
     mixed = attention(query, key, value, bias)  # B H N E
-    mixed = np.ascontiguousarray(np.swapaxes(mixed, 1, 2)).reshape(x.shape)  # B N D
+    mixed = contiguous(np.swapaxes(mixed, 1, 2)).reshape(x.shape)  # B N D
     return linear(mixed, out_weight, out_bias)
 
 
@@ -52,13 +52,13 @@ def _linear_vjp(x, weight, grad):
 
 def _join_heads(x):
     B, heads, N, E = x.shape
-    return np.ascontiguousarray(np.swapaxes(x, 1, 2)).reshape(B, N, heads * E)
+    return contiguous(np.swapaxes(x, 1, 2)).reshape(B, N, heads * E)
 
 
 def _split_heads(x, heads):
     B, N, D = x.shape
     x = np.swapaxes(x.reshape(B, N, heads, D // heads), 1, 2)  # B H N E
-    return read_only(np.ascontiguousarray(x))
+    return read_only(contiguous(x))
 
 
 def causal_bias(queries, keys):

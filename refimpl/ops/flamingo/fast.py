@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refimpl.compiled.threads import contiguous
 from refimpl.ops.attention.fast import attention
 from refimpl.ops.layers.fast import layer_norm, linear
 
@@ -44,12 +45,12 @@ def perceiver_attention(
     def split(x, weight):
         y = linear(x, weight, None)
         y = y.reshape(*x.shape[:2], heads, len(weight) // heads)
-        return np.ascontiguousarray(y.swapaxes(1, 2))
+        return contiguous(y.swapaxes(1, 2))
 
     mixed = attention(
         split(asking, query_weight), split(seen, key_weight), split(seen, value_weight), None
     )
-    mixed = np.ascontiguousarray(mixed.swapaxes(1, 2)).reshape(B, N, out_weight.shape[1])
+    mixed = contiguous(mixed.swapaxes(1, 2)).reshape(B, N, out_weight.shape[1])
     return latents + linear(mixed, out_weight, None)
 
 

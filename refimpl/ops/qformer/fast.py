@@ -3,6 +3,7 @@
 import numpy as np
 
 from refimpl.axes import AxesError
+from refimpl.compiled.threads import contiguous
 from refimpl.ops.attention.fast import attention, multi_head_attention
 from refimpl.ops.layers.fast import (
     l2_normalize,
@@ -40,7 +41,7 @@ def qformer_embed_vjp(queries, words, positions, gain, eps, grad):
 
 def _split(x, heads):
     B, N, width = x.shape
-    return np.ascontiguousarray(x.reshape(B, N, heads, width // heads).swapaxes(1, 2))
+    return contiguous(x.reshape(B, N, heads, width // heads).swapaxes(1, 2))
 
 
 def _think(x, in_weight, in_bias, out_weight, out_bias, gain, shift, eps):
@@ -85,14 +86,14 @@ def qformer_layer(
     own = self_weight, self_bias, self_out_weight, self_out_bias
     x = x + multi_head_attention(x, x, *own, heads, bias)
     x = layer_norm(x, self_norm_gain, self_norm_bias, eps)
-    asking = np.ascontiguousarray(x[:, :queries])  # B latents H*E
-    words = np.ascontiguousarray(x[:, queries:])
+    asking = contiguous(x[:, :queries])  # B latents H*E
+    words = contiguous(x[:, queries:])
 
     if image is not None:
         query = _split(linear(asking, query_weight, query_bias), heads)
         both = np.split(linear(image, image_weight, image_bias), 2, axis=-1)
         key, value = (_split(z, heads) for z in both)
-        mixed = np.ascontiguousarray(attention(query, key, value, None).swapaxes(1, 2))
+        mixed = contiguous(attention(query, key, value, None).swapaxes(1, 2))
         seen = linear(mixed.reshape(asking.shape), image_out_weight, image_out_bias)
         asking = layer_norm(asking + seen, image_norm_gain, image_norm_bias, eps)
 
@@ -106,7 +107,7 @@ def qformer_layer(
 def itc_similarity(images, texts):
     if not images.shape[1]:
         raise AxesError(f"itc_similarity: images have shape {images.shape}, expected vectors")
-    texts = np.ascontiguousarray(l2_normalize(texts).T)
+    texts = contiguous(l2_normalize(texts).T)
     cosines = np.matmul(l2_normalize(images), texts)
     return cosines.max(axis=1)
 
@@ -115,7 +116,7 @@ def itc_similarity_vjp(images, texts, grad):
     if not images.shape[1]:
         raise AxesError(f"itc_similarity_vjp: images have shape {images.shape}, expected vectors")
     unit, asked = l2_normalize(images), l2_normalize(texts)
-    best = np.matmul(unit, np.ascontiguousarray(asked.T)).argmax(axis=1)
+    best = np.matmul(unit, contiguous(asked.T)).argmax(axis=1)
     passed = np.zeros((*images.shape[:2], len(texts)), grad.dtype)
     np.put_along_axis(passed, best[:, None], grad[:, None], axis=1)
     rows = len(images) * images.shape[1]
@@ -125,7 +126,7 @@ def itc_similarity_vjp(images, texts, grad):
 
 
 def _turned(x):
-    return np.ascontiguousarray(x.T)
+    return contiguous(x.T)
 
 
 def itc_loss(similarity, temperature, smoothing):

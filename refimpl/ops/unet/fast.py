@@ -6,6 +6,7 @@ A block is its operations, one after the other, each by its own twin.
 import numpy as np
 
 from refimpl.axes import AxesError
+from refimpl.compiled.threads import contiguous
 from refimpl.ops.attention.fast import attention
 from refimpl.ops.convolution.fast import conv2d_of
 from refimpl.ops.convolution.fast_bands import activated, plain
@@ -95,24 +96,24 @@ def _check_divides(op, name, number, channels):
 
 def _pixels(x):
     B, channels, height, width = x.shape
-    return np.ascontiguousarray(x.reshape(B, channels, height * width).swapaxes(1, 2))
+    return contiguous(x.reshape(B, channels, height * width).swapaxes(1, 2))
 
 
 def _image(tokens, shape):
-    return np.ascontiguousarray(tokens.swapaxes(1, 2)).reshape(shape)
+    return contiguous(tokens.swapaxes(1, 2)).reshape(shape)
 
 
 def _heads(x, heads):
     """The numbers of each head: B H N E."""
     B, N, channels = x.shape
-    return np.ascontiguousarray(x.reshape(B, N, heads, channels // heads).swapaxes(1, 2))
+    return contiguous(x.reshape(B, N, heads, channels // heads).swapaxes(1, 2))
 
 
 def _attend(parts, heads, bias):
     """Attention of tokens B N channels, each head by itself."""
     query, key, value = (_heads(x, heads) for x in parts)
     mixed = attention(query, key, value, bias)  # B H N E
-    return np.ascontiguousarray(mixed.swapaxes(1, 2)).reshape(parts[0].shape)
+    return contiguous(mixed.swapaxes(1, 2)).reshape(parts[0].shape)
 
 
 def spatial_attention(
@@ -167,7 +168,7 @@ def transformer_block(
     reads = query_weight, memory_weight, cross_out_weight, cross_out_bias
     x = x + cross_attention(normal, memory, *reads, heads, bias)
     wide = linear(layer_norm(x, norm3_gain, norm3_bias, eps), in_weight, in_bias)
-    up, gate = (np.ascontiguousarray(z) for z in np.split(wide, 2, axis=-1))  # B N hidden each
+    up, gate = (contiguous(z) for z in np.split(wide, 2, axis=-1))  # B N hidden each
     return x + linear(geglu(gate, up), out_weight, out_bias)
 
 
