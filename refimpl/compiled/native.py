@@ -49,6 +49,18 @@ def _store(typing_context: Any, cells: Any, place: Any, value: Any) -> Any:
 
 
 @intrinsic
+def _add(typing_context: Any, cells: Any, place: Any, value: Any) -> Any:
+    """Add to a number that other threads add to as well: what was it before?"""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = _start(context, builder, signature.args[0], arguments[0]).data
+        cell = builder.gep(data, [arguments[1]])
+        return builder.atomic_rmw("add", cell, arguments[2], "acq_rel")
+
+    return types.int64(cells, types.intp, types.int64), code
+
+
+@intrinsic
 def _pause(typing_context: Any) -> Any:
     """Tell the processor that this is a loop that waits."""
 
@@ -106,6 +118,42 @@ def ask_for(x: Any, first: int, numbers: int) -> None:
     if JIT:
         for place in range(first, min(first + numbers, x.size), _per_line(x)):
             _ask(x, place)
+
+
+PATIENCE = 1 << 14  # turns of a waiting loop, less than a millisecond
+APART = 16  # cells of a phase, those that are taken and those that are done in lines of their own
+
+
+@njit(cache=True)
+def take(cells: Any, phase: int) -> int:
+    """The next piece of a phase that no thread has taken, counted from 0."""
+    if JIT:
+        return _add(cells, APART * phase, 1)
+    cells[APART * phase] += 1
+    return cells[APART * phase] - 1
+
+
+@njit(cache=True)
+def give(cells: Any, phase: int) -> None:
+    """Say that a piece of a phase is done."""
+    if JIT:
+        _add(cells, APART * phase + APART // 2, 1)
+
+
+@njit(cache=True)
+def meet(cells: Any, phase: int, pieces: int) -> bool:
+    """Stay awake until all pieces of a phase are done, for PATIENCE turns: are they?
+
+    What they wrote is seen from here on. Whoever takes a piece is running, so that nobody waits for
+    a thread that never came.
+    """
+    if JIT:
+        for _ in range(PATIENCE):
+            if _load(cells, APART * phase + APART // 2) >= pieces:
+                return True
+            _pause()
+        return False
+    return True
 
 
 POSTED, DONE = 0, 1  # the cells of a helper: the number of its newest job, and of its last

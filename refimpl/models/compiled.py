@@ -169,8 +169,9 @@ def step(
         new = zip(("key", "value"), text.thirds(joint)[1:])
         seen = [(f"{name}.attn.{part}", y[:, None]) for part, y in new]
         key, value = (tap(part, grown(past[part], y)) for part, y in seen)
-        mixed = kernels.attend(joint, key.memory, value.memory, key.shape[1], config.heads)
-        token = tap(name, kernels.rest_of_block(token, mixed, layer, *walk.how))
+        filled = key.memory, value.memory, key.shape[1]
+        rest = token, joint, filled, config.heads, layer, *walk.how
+        token = tap(name, kernels.rest_of_block(*rest))
     return token[:, None]
 
 

@@ -1,10 +1,14 @@
 """One new token through a Transformer block: every weight is read once, and the cache once.
 
 The parameters of a block come in the order of `kernels.PARTS`. Threads share the rows of a matrix
-and the heads; what stands around the matrices is small, and each thread makes it for itself.
+and the heads; what stands around the matrices is small, and each thread makes it for itself. They
+meet between two matrices without the interpreter's lock, which would take longer than the wait.
 """
 
 from __future__ import annotations
+
+import time
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -16,10 +20,15 @@ from refimpl.compiled.arithmetic import (
     sum_of,
     sum_of_squares,
 )
-from refimpl.compiled.native import ask_for
-from refimpl.compiled.threads import share
+from refimpl.compiled.native import APART, ask_for, give, meet, take
+from refimpl.compiled.threads import count, share
 from refimpl.compiled.tiles import at, product, width_of
-from refimpl.models.kernels import ACTIVATIONS, alone
+from refimpl.ops.layers.fast_activations import _gated, _gelu, _gelu_tanh
+
+NAP = 1e-4  # seconds
+PIECE = 1 << 16  # numbers of a matrix that a thread takes at once: long streams, and short waits
+GELU, GELU_TANH = -1.0, -2.0  # the other activations are told by their slope
+GATES = {"gelu": GELU, "gelu_tanh": GELU_TANH, "quick_gelu": 1.702, "silu": 1.0}
 
 PLACES = 8  # of the cache that are read for one head before the next, and asked for ahead
 
@@ -32,49 +41,114 @@ def query_key_value(x: np.ndarray, layer: tuple, eps: np.floating) -> np.ndarray
     return joint
 
 
-def attend(joint: np.ndarray, key: np.ndarray, value: np.ndarray, M: int, heads: int) -> np.ndarray:
-    """The first M keys and values, of B room D, mixed for the queries in B 3*D: B D."""
-    B, D = len(joint), key.shape[2]
-    mixed = np.empty((B, D), joint.dtype)
-    share(_attend_one, B * heads, 2 * M * D // heads, joint, key, value, M, heads, mixed)
-    return mixed
-
-
 def rest_of_block(
-    x: np.ndarray, mixed: np.ndarray, layer: tuple, eps: np.floating, activation: str
+    x: np.ndarray,
+    joint: np.ndarray,
+    past: tuple[np.ndarray, np.ndarray, int],
+    heads: int,
+    layer: tuple,
+    eps: np.floating,
+    activation: str,
 ) -> np.ndarray:
-    """What the block gives, of its tokens and what attention mixed: B D."""
-    out_weight, out_bias, scale_1, gain, bias, fc_weight, fc_bias = layer[4:11]
-    proj_weight, proj_bias, scale_2 = layer[11:]
-    (B, D), H = x.shape, len(fc_weight)
-    middle, y, hidden = np.empty_like(x), np.empty_like(x), np.empty((B, H), x.dtype)
-    share(_leave, D, D, mixed, out_weight, out_bias, scale_1, x, middle)
-    share(_enter, H, D, middle, gain, bias, eps, fc_weight, fc_bias, hidden)
-    active = np.empty_like(hidden)
-    hidden.flags.writeable = False  # as an activation gets what it reads
-    ACTIVATIONS[activation][0](alone, hidden.reshape(-1), active.reshape(-1))
-    share(_leave, D, H, active, proj_weight, proj_bias, scale_2, middle, y)
+    """What the block gives, of its tokens and their queries, keys and values: B D.
+
+    past: memories of keys and values, B room D, and how many places of them are filled.
+    """
+    (B, D), H, threads = x.shape, len(layer[9]), count()
+    rows = (4 * max(PIECE // (4 * n), 1) for n in (D, D, H))
+    pieces = np.array([max(-(-B * heads // threads), 1), *rows])
+    cells, steps = np.zeros(APART * len(pieces), np.int64), D * np.arange(PLACES)
+    weights = np.empty((B * heads, past[2] + -past[2] % 4), x.dtype)
+    mixed, middle, y = np.empty((3, B, D), x.dtype)
+    normal, hidden = np.empty((threads, B, D), x.dtype), np.empty((2, B, H), x.dtype)
+    rooms = steps, weights, mixed, middle, normal, hidden
+    each = (past[2] * 2 * B * D + D * (D + 2 * H)) // threads
+    given = joint, *past, heads, x, layer[4:], eps, GATES[activation]
+    share(_patient, threads, each, cells, pieces, *given, rooms, y)
     return y
+
+
+def _patient(first: int, last: int, *args: Any) -> None:
+    """The rest of a block, and sleep where the system holds up another thread."""
+    while not _rest(first, last, *args):
+        time.sleep(NAP)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rest(first, last, cells, pieces, joint, key, value, M, heads, x, layer, eps, gate, rooms, y):
+    """Attention, and three matrices; threads take pieces of each, and meet before the next.
+
+    pieces: how many heads or rows are in one. rooms: where all of them write; the normalised
+    tokens are of each thread.
+
+    Returns whether all is done; where another thread is late, to call again goes on from there.
+    """
+    out_weight, out_bias, scale_1, gain, bias, fc_weight, fc_bias = layer[:7]
+    proj_weight, proj_bias, scale_2 = layer[7:]
+    steps, weights, mixed, middle, normal, hidden = rooms
+    sizes = len(x) * heads, len(out_weight), len(fc_weight), len(proj_weight)
+    for phase in range(4):
+        each, size = pieces[phase], sizes[phase]
+        if phase == 2:
+            _normalized(middle, gain, bias, eps, normal[first])
+        start = take(cells, phase) * each
+        while start < size:
+            end = min(start + each, size)
+            if phase == 0:
+                _attend(start, end, joint, key, value, M, heads, steps, weights, mixed)
+            elif phase == 1:
+                _leave(start, end, mixed, out_weight, out_bias, scale_1, x, middle)
+            elif phase == 2:
+                _hide(start, end, normal[first], fc_weight, fc_bias, gate, hidden)
+            else:
+                _leave(start, end, hidden[1], proj_weight, proj_bias, scale_2, middle, y)
+            give(cells, phase)
+            start = take(cells, phase) * each
+        if not meet(cells, phase, -(-size // each)):
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _enter(first, last, x, gain, bias, eps, weight, weight_bias, y):
     """A layer norm, then a matrix: rows `first` to `last` of it."""
-    B, D = x.shape
-    size = x.dtype.type(D)
-    normal = np.empty((B, D), x.dtype)
-    for b in range(B):
-        mean = sum_of(x[b]) / size
-        share = x.dtype.type(1) / np.sqrt(sum_of_squares(x[b], mean) / size + eps)
-        for d in range(D):
-            normal[b, d] = gain[d] * ((x[b, d] - mean) * share) + bias[d]
+    normal = np.empty_like(x)
+    _normalized(x, gain, bias, eps, normal)
     some_products(first, last, weight, normal, y)
-    for b in range(B):
+    for b in range(len(x)):
         for o in range(first, last):
             y[b, o] += weight_bias[o]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, error_model="numpy")
+def _normalized(x, gain, bias, eps, y):
+    """The layer norm."""
+    B, D = x.shape
+    size = x.dtype.type(D)
+    for b in range(B):
+        mean = sum_of(x[b]) / size
+        share = x.dtype.type(1) / np.sqrt(sum_of_squares(x[b], mean) / size + eps)
+        for d in range(D):
+            y[b, d] = gain[d] * ((x[b, d] - mean) * share) + bias[d]
+
+
+@njit(cache=True)
+def _hide(first, last, x, weight, bias, gate, hidden):
+    """Rows `first` to `last` of the first matrix of a perceptron, then the activation."""
+    some_products(first, last, weight, x, hidden[0])
+    for b in range(len(x)):
+        for o in range(first, last):
+            hidden[0, b, o] += bias[o]
+        before, behind = hidden[0, b, first:last], hidden[1, b, first:last]
+        if gate == GELU:
+            _gelu(0, last - first, before, behind)
+        elif gate == GELU_TANH:
+            _gelu_tanh(0, last - first, before, behind)
+        else:
+            _gated(0, last - first, before, x.dtype.type(gate), behind)
+
+
+@njit(cache=True)
 def _leave(first, last, x, weight, bias, scale, stream, y):
     """A matrix, scaled and added to the tokens."""
     some_products(first, last, weight, x, y)
@@ -83,18 +157,18 @@ def _leave(first, last, x, weight, bias, scale, stream, y):
             y[b, o] = stream[b, o] + scale[o] * (y[b, o] + bias[o])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _attend_one(first, last, joint, key, value, M, heads, mixed):
+@njit(cache=True, error_model="numpy")
+def _attend(first, last, joint, key, value, M, heads, steps, weights, mixed):
     """Some heads; those of one text are neighbours, and PLACES are read for all of them."""
     D, number = mixed.shape[1], mixed.dtype.type
-    E, steps = D // heads, D * np.arange(PLACES)
+    E = D // heads
     for b in range(first // heads, -(-last // heads)):
-        begin, end = max(first - b * heads, 0) * E, min(last - b * heads, heads) * E
-        weights = np.empty(((end - begin) // E, M + -M % 4), mixed.dtype)
-        _scores(joint[b, begin:end] * (number(1) / np.sqrt(number(E))), key[b, :M], begin, weights)
-        for h in range(len(weights)):
-            _normalize(weights[h, :M])
-        _mix(weights, value[b, :M], begin, steps, mixed[b, begin:end])
+        here, there = max(first, b * heads), min(last, b * heads + heads)
+        begin, end, own = (here - b * heads) * E, (there - b * heads) * E, weights[here:there]
+        _scores(joint[b, begin:end], key[b, :M], begin, own)
+        for h in range(len(own)):
+            _normalize(own[h, :M], number(1) / np.sqrt(number(E)))
+        _mix(own, value[b, :M], begin, steps, mixed[b, begin:end])
 
 
 @njit(cache=True)
@@ -123,13 +197,13 @@ def _scores(query, key, begin, scores):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _normalize(scores):
-    """The softmax of scores, below their top."""
+def _normalize(scores, scale):
+    """The softmax of scores times their scale, below their top."""
     top = scores[0]
     for m in range(1, scores.size):
         top = max(top, scores[m])
     for m in range(scores.size):
-        scores[m] = exponential(scores[m] - top)
+        scores[m] = exponential(scale * (scores[m] - top))
     share = scores.dtype.type(1) / sum_of(scores)
     for m in range(scores.size):
         scores[m] *= share

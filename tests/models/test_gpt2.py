@@ -10,7 +10,7 @@ import pytest
 
 import refimpl
 from refimpl.axes import AxesError
-from refimpl.compiled import loading
+from refimpl.compiled import loading, threads
 from refimpl.models import compiled, recorder
 from refimpl.models.cache import front, grown, kept
 from refimpl.models.configs import count
@@ -64,10 +64,10 @@ def test_the_compiled_form_is_within_the_bound_of_the_whole():
     assert (np.abs(found - whole.value) <= 2 * whole.error).all()
 
 
-def after_all_but_the_last(ids, params):
+def after_all_but_the_last(ids, params, config=SMALL):
     """The cache behind all words but the last, as the compiled twins leave it."""
     kept_values = {}
-    gpt2(ids[:, :-1], params, SMALL, refimpl.fast, recorder(kept_values))
+    gpt2(ids[:, :-1], params, config, refimpl.fast, recorder(kept_values))
     return kept(kept_values)
 
 
@@ -90,8 +90,21 @@ def test_attention_over_a_cache_reads_what_is_there_alone(sizes):
     key[:, M:] = value[:, M:] = np.nan
     query, seen = split(joint[:, None, :D], heads), (split(x[:, :M], heads) for x in (key, value))
     expected = join(refimpl.attention(query, *seen, None))[:, 0]
-    found = loading.compiled("refimpl.models.kernels_step").attend(joint, key, value, M, heads)
+    kernels, found = loading.compiled("refimpl.models.kernels_step"), np.empty((B, D))
+    steps, room = D * np.arange(kernels.PLACES), np.empty((B * heads, M + -M % 4))
+    kernels._attend(0, B * heads, joint, key, value, M, heads, steps, room, found)
     assert np.allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_threads_that_meet_within_a_block_give_what_one_gives():
+    wide, found = Gpt2(192, 2, 3, context=12, vocabulary=40), []
+    params, ids = random_params(wide, dtype=np.float32), inputs_for(wide, 0)["ids"]
+    past, before = after_all_but_the_last(ids, params, wide), threads.count()
+    for number in (1, *(3,) * 20):
+        threads.use(number)
+        found.append(gpt2(ids[:, -1:], params, wide, compiled, past=past))
+    threads.use(before)
+    assert all(np.array_equal(found[0], other) for other in found[1:])
 
 
 def test_two_words_behind_the_same_cache_do_not_meet():
