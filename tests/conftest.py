@@ -6,6 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from refimpl.oracle.runs.pages import keep_pages
 from refimpl.oracle.targets.processes import IDLE
 from tests.lacking import (  # noqa: F401  hooks of pytest
     pytest_addoption,
@@ -14,6 +15,7 @@ from tests.lacking import (  # noqa: F401  hooks of pytest
     pytest_unconfigure,
 )
 
+keep_pages()
 os.environ.pop("GITHUB_STEP_SUMMARY", None)  # what targets do in these tests is no news
 for name, value in IDLE.items():  # before workers start, each of which takes it over
     os.environ.setdefault(name, value)

@@ -140,11 +140,13 @@ def run_verify(options: argparse.Namespace) -> int:
     from refimpl.oracle.runs.foreign_outputs import verify_recorded
     from refimpl.oracle.runs.models import verify_models
     from refimpl.oracle.runs.own_shape import verify_own_shape
+    from refimpl.oracle.runs.pages import keep_pages
     from refimpl.oracle.runs.verify import verify
     from refimpl.oracle.targets.processes import unguarded
     from refimpl.oracle.targets.sessions import TargetError
     from refimpl.registry import OPS, find
 
+    keep_pages()
     brought = bring_chapters(options)
     if options.models and (options.ops or options.precisions or options.cmd or options.place):
         raise TargetError("--model judges whole models in float32: no --op, --precision, --cmd")
