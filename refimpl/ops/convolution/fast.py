@@ -7,7 +7,7 @@ from refimpl.axes import AxesError
 from refimpl.compiled.arithmetic import sum_of
 from refimpl.compiled.memory import empty
 from refimpl.compiled.threads import share
-from refimpl.ops.convolution import fast_bands, fast_few, fast_weights
+from refimpl.ops.convolution import fast_few, fast_strips, fast_weights
 from refimpl.ops.convolution.fast_bands import activated, plain  # noqa: F401  by name
 from refimpl.ops.images.fast import check_pixels
 
@@ -50,7 +50,7 @@ def _convolved(images, weight, bias, stride, before, dilation, groups, tall, wid
     if fast_few.few(weight.shape, groups, tall, wide):
         sums = fast_few.convolved(images, weight, *how)
         return sums if bias is None else sums + bias[:, None, None]
-    return fast_bands.convolution(plain(images), weight, *how).made((tall, wide), bias)
+    return fast_strips.convolution(plain(images), weight, *how, bias)
 
 
 def _spread(x, weight, bias, stride, before, dilation, groups, height, width):
@@ -59,7 +59,7 @@ def _spread(x, weight, bias, stride, before, dilation, groups, height, width):
     if fast_few.few(weight.shape, groups, *x.shape[2:]):
         images = fast_few.spread(x, weight, *how)
         return images if bias is None else images + bias[:, None, None]
-    return fast_bands.transposed(plain(x), weight, *how).made((height, width), bias)
+    return fast_strips.transposed(plain(x), weight, *how, bias)
 
 
 def _weight_gradient(images, grad, shape, stride, before, dilation, groups):
@@ -79,8 +79,8 @@ def conv2d_of(reading, weight, bias, before, after, dilation, **more):
     bias: O, or B O. more: what is added behind it, and where, as `Strips.made` says.
     """
     sides = _places("conv2d", reading, weight.shape[2], 1, before + after, dilation)
-    strips = fast_bands.convolution(reading, weight, 1, before, dilation, 1, *sides)
-    return strips.made(sides, bias, **more)
+    how = 1, before, dilation, 1, *sides
+    return fast_strips.convolution(reading, weight, *how, bias, **more)
 
 
 def conv2d_vjp(images, weight, stride, before, after, dilation, groups, grad):

@@ -44,7 +44,8 @@ class Bands:
         turned = empty((pixels * self.apart + spare,), frame.dtype)
         above = empty((outputs * frame.lines * wide + spare,), frame.dtype)
         given = frame.layout, self.reading, self.before, self.grad, self.each, self.apart
-        _bands(first, last, frame.empty(), turned, above, *given, self.steps, self.moves, totals)
+        memory = zeros((frame.size,), frame.dtype), turned, above
+        _bands(first, last, *memory, *given, self.steps, self.moves, totals)
 
 
 @njit(cache=True, nogil=True)
