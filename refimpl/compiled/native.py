@@ -14,6 +14,8 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from refimpl.compiled.registers import fetch
+
 PAUSE = {"x86_64": "llvm.x86.sse2.pause", "AMD64": "llvm.x86.sse2.pause"}.get(platform.machine())
 
 LINE = 64  # bytes that memory gives at once
@@ -79,12 +81,7 @@ def _ask(typing_context: Any, array: Any, place: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = _start(context, builder, signature.args[0], arguments[0]).data
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        name = "llvm.prefetch.p0i8"
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        how = [ir.Constant(flag, value) for value in (0, 3, 1)]  # read, all caches, data
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [address, *how])
+        fetch(builder, builder.gep(data, [arguments[1]]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp), code

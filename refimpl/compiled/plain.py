@@ -60,3 +60,23 @@ def tile_of(
         totals = [value[row] + start for value, start in zip(sums, given)]
         for total, (_, place) in zip(totals, places):
             place[row * apart : row * apart + n] = total
+
+
+def dots_of(
+    rows: int,
+    others: int,
+    first: np.ndarray,
+    apart: int,
+    second: np.ndarray,
+    second_apart: int,
+    depth: int,
+    sums: np.ndarray,
+    sums_apart: int,
+    asked: np.ndarray,
+) -> None:
+    """Inner products of rows and others."""
+    for row in range(rows):
+        own = first[row * apart : row * apart + depth]
+        for k in range(others):
+            other = second[k * second_apart : k * second_apart + depth]
+            sums[row * sums_apart + k] = own @ other

@@ -16,10 +16,11 @@ from numba.extending import intrinsic
 FEATURES = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
 if "+avx512f" in FEATURES:
     BYTES, ROWS = 64, 14  # of a register, and rows of which two registers each are held at once
+    PAIRS = 4, 6  # rows, and others, of which a register for each pair is held at once
 elif platform.machine() in ("aarch64", "arm64"):
-    BYTES, ROWS = 16, 12
+    BYTES, ROWS, PAIRS = 16, 12, (4, 6)
 else:
-    BYTES, ROWS = 32, 6
+    BYTES, ROWS, PAIRS = 32, 6, (2, 5)
 
 _SIZE, _INDEX = ir.IntType(64), ir.IntType(32)
 
@@ -31,6 +32,15 @@ def lanes(dtype: Any) -> int:
 
 def _number(value: int) -> ir.Constant:
     return ir.Constant(_SIZE, value)
+
+
+def fetch(builder: Any, place: Any) -> None:
+    """Have a line of memory fetched, and go on."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, _INDEX, _INDEX, _INDEX])
+    how = [ir.Constant(_INDEX, value) for value in (0, 3, 1)]  # read, all caches, data
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(function, [builder.bitcast(place, byte), *how])
 
 
 class _Lanes:
@@ -65,6 +75,15 @@ class _Lanes:
     def shuffle(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:
         chosen = ir.Constant(ir.VectorType(_INDEX, len(lanes)), list(lanes))
         return self.builder.shuffle_vector(a, b, chosen)
+
+    def sum(self, values: Any) -> Any:
+        """The lanes of a register together, in any order."""
+        single = self.kind.element
+        kind = ir.FunctionType(single, [single, self.kind])
+        name = f"llvm.vector.reduce.fadd.{self.name}"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        start = ir.Constant(single, -0.0)
+        return self.builder.call(function, [start, values], fastmath=("reassoc",))
 
     def add_product(self, a: Any, b: Any, total: Any) -> Any:
         kind = ir.FunctionType(self.kind, [self.kind] * 3)
@@ -174,6 +193,80 @@ def _sums(b: Any, registers: _Lanes, size: tuple[int, int], arguments: Any, end:
         line = b.mul(apart, _number(row))
         for value, place in zip(sums[count * row :], (one, two)[:count]):
             registers.store(value, registers.place(place, line))
+    b.branch(end)
+
+
+@intrinsic
+def dots_of(
+    typing_context: Any,
+    rows: Any,
+    others: Any,
+    first: Any,
+    apart: Any,
+    second: Any,
+    second_apart: Any,
+    depth: Any,
+    sums: Any,
+    sums_apart: Any,
+    asked: Any,
+) -> Any:
+    """Inner products of up to PAIRS rows and others, over whole registers, at least one.
+
+    Rows begin at `first` and lie `apart`, others at `second`; the sums of a row stand side by side,
+    those of the next `sums_apart` behind. Meanwhile as much as a row is fetched from `asked` on.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        rows, others, *rest = arguments
+        end = builder.append_basic_block("end")
+        switch = builder.switch(others, end)
+        for count in range(1, PAIRS[1] + 1):
+            block = builder.append_basic_block(f"pairs_{count}")
+            switch.add_case(_number(count), block)
+            builder.position_at_end(block)
+            _pairs(builder, _Lanes(builder, signature.args[2]), rows, count, rest, end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    given = rows, others, first, apart, second, second_apart, depth, sums, sums_apart, asked
+    return types.void(*given), code
+
+
+def _pairs(b: Any, registers: _Lanes, rows: Any, count: int, arguments: Any, end: Any) -> None:
+    """The instructions for so many others; rows that are missing repeat the last."""
+    first, apart, second, second_apart, depth, sums, sums_apart, asked = arguments
+    last, before = b.sub(rows, _number(1)), b.block
+    known = []
+    for row in map(_number, range(PAIRS[0])):
+        known.append(b.select(b.icmp_signed("<", row, last), row, last))
+    lines = [b.gep(first, [b.mul(apart, row)]) for row in known]
+    others = [b.gep(second, [b.mul(second_apart, _number(k))]) for k in range(count)]
+    loop, done = b.append_basic_block(), b.append_basic_block()
+    b.branch(loop)
+
+    b.position_at_end(loop)
+    k = b.phi(_SIZE)
+    totals = [b.phi(registers.kind) for _ in lines for _ in others]
+    fetch(b, b.gep(asked, [k]))
+    own, added = [registers.load(registers.place(line, k)) for line in lines], []
+    for j, other in enumerate(others):
+        numbers = registers.load(registers.place(other, k))
+        for row, total in zip(own, totals[j * len(own) :]):
+            added.append(registers.add_product(row, numbers, total))
+    following = b.add(k, _number(registers.count))
+    for phi, start, value in zip(
+        [k, *totals], [_number(0), *[registers.zeros()] * len(totals)], [following, *added]
+    ):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, loop)
+    b.cbranch(b.icmp_signed("<", following, depth), loop, done)
+
+    b.position_at_end(done)
+    for j in range(count):
+        for row, total in zip(known, added[j * len(known) :]):
+            place = b.gep(sums, [b.add(b.mul(sums_apart, row), _number(j))])
+            b.store(registers.sum(total), place)
     b.branch(end)
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from numba import njit
 
 from refimpl.compiled.native import JIT
-from refimpl.compiled.registers import ROWS, lanes
+from refimpl.compiled.registers import PAIRS, ROWS, lanes
 
 if JIT:
-    from refimpl.compiled.registers import ahead, at, run_wide, tile_of, turn, width_of
+    from refimpl.compiled.registers import ahead, at, dots_of, run_wide, tile_of, turn, width_of
 else:
-    from refimpl.compiled.plain import ahead, at, run_wide, tile_of, turn, width_of
+    from refimpl.compiled.plain import ahead, at, dots_of, run_wide, tile_of, turn, width_of
 
 DEEP = 256  # steps that `windows` takes at once: what they meet stays in the first cache
 
@@ -24,6 +24,7 @@ __all__ = [
     "ROWS",
     "ahead",
     "at",
+    "dots",
     "height",
     "lanes",
     "pack",
@@ -184,3 +185,30 @@ def windows(packed, each, frame, apart, steps, places, room, adds):
                 left, right = at(frame, begin + places[p]), at(frame, begin + places[two_more])
                 how = count, two_more - p + 1, panel, count, left, right, at(steps, start), deep
                 tile(*how, one, pitch, one, two, pitch, begun)
+
+
+@njit(cache=True, nogil=True)
+def dots(first, last, rows, others, sums):
+    """Inner products of the rows `first` to `last` and all others: sums, a row for each.
+
+    Few rows at a time, that stay in the first cache: others are read once for all of them. As many
+    rows behind them are fetched meanwhile.
+    """
+    depth, count = rows.shape[1], len(others)
+    whole = depth - depth % (width_of(at(sums, 0)) // 2)
+    each, begin = -(-count // max(-(-count // PAIRS[1]), 1)), last * depth
+    end = min(2 * last - first, len(rows)) * depth - whole
+    if not whole:
+        sums[: last - first] = 0
+    for o in range(0, count if whole else 0, each):
+        for r in range(first, last, PAIRS[0]):
+            lines, into = at(rows, r * depth), at(sums, (r - first) * count + o)
+            asked = at(rows, min(begin, end))
+            begin += whole
+            how = min(PAIRS[0], last - r), min(each, count - o), lines, depth
+            dots_of(*how, at(others, o * depth), depth, whole, into, count, asked)
+    if whole < depth:
+        for r in range(first, last):
+            for o in range(count):
+                for k in range(whole, depth):
+                    sums[r - first, o] += rows[r, k] * others[o, k]

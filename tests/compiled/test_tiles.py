@@ -73,10 +73,22 @@ def test_panels_hold_the_numbers_of_their_rows_side_by_side(tall, depth, dtype):
         np.testing.assert_array_equal(panel.reshape(depth, len(rows)), rows.T)
 
 
+@BOTH
+@pytest.mark.parametrize("depth", [1, 7, 16, 40, 67])
+@pytest.mark.parametrize("others", [1, 2, 6, 7, 13])
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (2, 7), (3, 11)])
+def test_inner_products_of_some_rows_and_all_others(depth, others, first, last, dtype):
+    rows, met = whole(11, depth, dtype=dtype), whole(others, depth, dtype=dtype, seed=1)
+    sums = np.full((last - first + 1, others), np.nan, dtype)
+    TILES.dots(first, last, rows, met, sums)
+    np.testing.assert_array_equal(sums[:-1], rows[first:last] @ met.T)
+    assert np.isnan(sums[-1]).all()
+
+
 def test_products_are_the_same_on_narrower_processors(tmp_path):
     told = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
     asked = "from refimpl.compiled.registers import BYTES; assert BYTES < 64"
-    again = "-q", "-p", "no:cacheprovider", __file__, "-k", "windows or panel or steps"
+    again = "-q", "-p", "no:cacheprovider", __file__, "-k", "windows or panel or steps or inner"
     for command in (("-c", asked), ("-m", "pytest", *again)):
         ran = subprocess.run(
             [sys.executable, *command], env=os.environ | told, capture_output=True, text=True

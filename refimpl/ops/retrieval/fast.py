@@ -4,11 +4,10 @@ import numpy as np
 from numba import njit
 
 from refimpl.compiled import threads
-from refimpl.compiled.arithmetic import some_products
-from refimpl.compiled.threads import PIECES, one_blas_thread, share
+from refimpl.compiled.threads import PIECES, share
+from refimpl.compiled.tiles import dots
 
-ROWS = 64  # documents in a product: OpenBLAS multiplies so few without packing them
-FEW = 4  # queries from which a product is faster than inner products one by one
+ROWS = 8  # documents that stay in the first cache while all queries meet them
 
 
 def mean_pool(x, keep):
@@ -119,10 +118,8 @@ def best(queries, documents, count):
     found = np.full(tops.shape, M)  # behind all there are, where a part has too few
     if tops.size:
         each = -(-M // parts)
-        given = np.ascontiguousarray(queries), np.ascontiguousarray(queries.T)
-        with one_blas_thread():
-            documents = np.ascontiguousarray(documents)
-            share(_search, parts, each * queries.size, each, *given, documents, tops, found)
+        given = np.ascontiguousarray(queries), np.ascontiguousarray(documents)
+        share(_search, parts, each * queries.size, each, *given, tops, found)
     tops = np.moveaxis(tops, 0, 1).reshape(B, parts * count)
     found = np.moveaxis(found, 0, 1).reshape(B, parts * count)
     order = np.lexsort((found, -tops), axis=-1)[:, :count]
@@ -130,19 +127,16 @@ def best(queries, documents, count):
 
 
 @njit(cache=True, nogil=True)
-def _search(first, last, each, queries, turned, documents, tops, found):
+def _search(first, last, each, queries, documents, tops, found):
     B, M = len(queries), len(documents)
     scores = np.empty((ROWS, B), queries.dtype)
     for part in range(first, last):
         limits = tops[part, :, -1].copy()  # what a document must exceed
         for start in range(part * each, min((part + 1) * each, M), ROWS):
-            some = documents[start : min(start + ROWS, (part + 1) * each)]
-            if B < FEW:
-                some_products(0, len(some), some, queries, scores.T)
-            else:
-                np.dot(some, turned, scores[: len(some)])
+            end = min(start + ROWS, (part + 1) * each, M)
+            dots(start, end, documents, queries, scores)
             seen = start - part * each
-            _keep_best(scores[: len(some)], start, seen, limits, tops[part], found[part])
+            _keep_best(scores[: end - start], start, seen, limits, tops[part], found[part])
 
 
 @njit(cache=True)
