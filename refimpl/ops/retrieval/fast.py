@@ -7,7 +7,8 @@ from refimpl.compiled import threads
 from refimpl.compiled.threads import PIECES, share
 from refimpl.compiled.tiles import dots
 
-ROWS = 8  # documents that stay in the first cache while all queries meet them
+NEAR = 6144  # numbers of documents that stay in the first cache while all queries meet them
+LEAST = 64  # documents in a part, or more
 
 
 def mean_pool(x, keep):
@@ -113,7 +114,7 @@ def best(queries, documents, count):
     """
     (B, _), M = queries.shape, len(documents)
     count = min(count, M)
-    parts = min(PIECES * threads.count(), max(M // ROWS, 1))
+    parts = min(PIECES * threads.count(), max(M // LEAST, 1))
     tops = np.full((parts, B, count), -np.inf, queries.dtype)
     found = np.full(tops.shape, M)  # behind all there are, where a part has too few
     if tops.size:
@@ -129,11 +130,12 @@ def best(queries, documents, count):
 @njit(cache=True, nogil=True)
 def _search(first, last, each, queries, documents, tops, found):
     B, M = len(queries), len(documents)
-    scores = np.empty((ROWS, B), queries.dtype)
+    rows = max(NEAR // max(documents.shape[1], 1) // 4 * 4, 4)
+    scores = np.empty((min(rows, each), B), queries.dtype)
     for part in range(first, last):
         limits = tops[part, :, -1].copy()  # what a document must exceed
-        for start in range(part * each, min((part + 1) * each, M), ROWS):
-            end = min(start + ROWS, (part + 1) * each, M)
+        for start in range(part * each, min((part + 1) * each, M), rows):
+            end = min(start + rows, (part + 1) * each, M)
             dots(start, end, documents, queries, scores)
             seen = start - part * each
             _keep_best(scores[: end - start], start, seen, limits, tops[part], found[part])
