@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from refimpl.compiled.arithmetic import is_finite, power_of
+from refimpl.compiled.arithmetic import is_finite, power_of, read_only
 from refimpl.compiled.memory import empty, zeros
 from refimpl.compiled.native import ask_for
 from refimpl.compiled.threads import PIECES, contiguous, count, fill, share
@@ -140,7 +140,7 @@ class Packing:
         packed = empty((self.size,), self.dtype)
         for weight, begin in zip(weights, self.table[:, 0].tolist()):
             outputs, depth = weight.shape
-            how = weight, self.each, packed[begin:]
+            how = read_only(weight.view()), self.each, packed[begin:]
             share(pack_weights, panels(outputs, self.each), depth * ROWS, *how)
         return Given(packed, self.steps, self.table)
 
@@ -229,20 +229,21 @@ def _strips(
 ):
     """Make the strips `first` to `last`: are all numbers finite?"""
     finite, n = True, width_of(at(band, 0)) // 2
+    zero = np.int64(0)  # the literal would have everything compiled once more
     for strip in range(first, last):
         b, top, bottom = _lines_of(strip, cut)
         for t in range(top, bottom, layout.lines):
             lines = min(layout.lines, bottom - t)
             _enter(reading, strip, t, lines, cut, layout, ends, band)
             if len(beside.given.table):
-                read_band(beside.reading, b, t, lines, 0, beside.layout, 0, under)
+                read_band(beside.reading, b, t, lines, zero, beside.layout, zero, under)
             places = layout.places[: -(-((lines - 1) * layout.line + layout.wide) // n)]
             for begin, step, depth, C, row, down, col, right in given.table:
                 packed, steps = given.packed[begin:], given.steps[step : step + depth]
-                windows(packed, cut.each, band, C * layout.channel, steps, places, room, False)
+                windows(packed, cut.each, band, C * layout.channel, steps, places, room, zero > 0)
                 if len(beside.given.table):
                     packed, steps = beside.given.packed, beside.given.steps
-                    windows(packed, len(room), under, 0, steps, places, room, True)
+                    windows(packed, len(room), under, zero, steps, places, room, zero == 0)
                 how = layout.line, t, lines, row, down, col, right
                 finite &= _store(room, *how, bias[b], past[b], sums[b])
     return finite
@@ -253,18 +254,19 @@ def _enter(reading, strip, t, lines, cut, layout, ends, band):
     """The lines of a band: those that the band above has met as well, and its own."""
     (b, top, bottom), held, stride = _lines_of(strip, cut), layout.held, layout.slots.size
     C, row = reading.images.shape[1], t * stride - cut.before
+    begin, own, zero = held, lines, np.int64(0)
     if t > top:
         _move(C, layout, layout.lines, held, band)
     elif len(ends):
-        _copy(ends[strip], C, 0, held, layout, 0, band)
+        _copy(ends[strip], C, zero, held, layout, zero, band)
     else:
-        read_band(reading, b, row, held * stride, cut.before, layout, 0, band)
-    row, own = row + held * stride, lines
+        begin = zero
     if len(ends):  # the map is written over: what stands behind the strip may have gone
-        own = min(max(bottom - row, 0), lines)
-        known = held + row + own - bottom
+        own = min(max(bottom - row - held, 0), lines)
+        known = 2 * held + row + own - bottom
         _copy(ends[strip], C, known, lines - own, layout, held + own, band)
-    read_band(reading, b, row, own * stride, cut.before, layout, held, band)
+    count = (held + own - begin) * stride
+    read_band(reading, b, row + begin * stride, count, cut.before, layout, begin, band)
 
 
 @njit(cache=True, nogil=True)

@@ -73,7 +73,7 @@ def _bands(
             b, t = k // bands, k % bands * layout.lines
             lines, row = min(layout.lines, tall - t), t * stride - before
             count = (lines + layout.held) * stride
-            read_band(reading, b, row, count, before, layout, 0, band)
+            read_band(reading, b, row, count, before, layout, np.int64(0), band)
             pack(at(band, 0), layout.channel, C, pixels, at(turned, 0), apart)
             _add(grad[b], t, each, turned, steps[: lines * wide], moves, above, totals[part])
 
