@@ -241,14 +241,17 @@ def _split(first, last, joint, bias, query, key, value):
         for n in range(N):
             row, left = joint[b * N + n], h * E
             if n < query.shape[2]:
-                for e in range(E):
-                    query[b, h, n, e] = row[left + e] + bias[left + e]
-            left += H * E
-            for e in range(E):
-                key[b, h, n, e] = row[left + e] + bias[left + e]
-            left += H * E
-            for e in range(E):
-                value[b, h, n, e] = row[left + e] + bias[left + e]
+                _add_bias(row, bias, left, query[b, h, n])
+            _add_bias(row, bias, left + H * E, key[b, h, n])
+            _add_bias(row, bias, left + 2 * H * E, value[b, h, n])
+
+
+@njit(cache=True, nogil=True)
+def _add_bias(row, bias, left, into):
+    """Some numbers of a row and of the bias, from a column on."""
+    own, more = row[left : left + into.size], bias[left : left + into.size]
+    for e in range(into.size):
+        into[e] = own[e] + more[e]
 
 
 @njit(cache=True, nogil=True)
@@ -259,9 +262,9 @@ def _join(first, last, by_head, rows, left):
     for k in range(first, last):
         b, h = k // H, k % H
         for n in range(W):
-            into = rows[b * N + n, left + h * E : left + (h + 1) * E]
+            into, own = rows[b * N + n, left + h * E : left + (h + 1) * E], by_head[b, h, n]
             for e in range(E):
-                into[e] = by_head[b, h, n, e]
+                into[e] = own[e]
 
 
 @njit(cache=True, nogil=True)

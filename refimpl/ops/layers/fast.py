@@ -81,11 +81,12 @@ def some_linear(first, last, block, axis, x, weight, bias, y):
 
 @njit(cache=True, nogil=True)
 def _add_bias(top, bottom, left, right, bias, y):
-    power = power_of(y.dtype.type(0))
+    power, own = power_of(y.dtype.type(0)), bias[left:right]
     for row in range(top, bottom):
-        for o in range(left, right):
-            y[row, o] += bias[o]
-            power = max(power, power_of(y[row, o]))
+        line = y[row, left:right]  # counted from 0, or the loop does not run wide
+        for o in range(line.size):
+            line[o] += own[o]
+            power = max(power, power_of(line[o]))
     return is_finite(power)
 
 
