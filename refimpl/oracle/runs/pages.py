@@ -17,7 +17,7 @@ def keep_pages() -> None:
     By default they go back to the system at once, which hands every page out empty again, at a
     fault each: a fifth of the time of long inputs. Elsewhere than with glibc nothing changes.
     """
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # the last on Windows
         allocator = ctypes.CDLL(None)
         for option, size in (KEPT, AHEAD, MAPPED):
             allocator.mallopt(option, size)
